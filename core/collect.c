@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+/* One collection, from the list of processes to the snapshot. */
+#define _GNU_SOURCE
+#include "collector.h"
+#include "state.h"
+
+#include "replace_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A limit on descriptors is seldom changed, and costs a file to read. */
+#define FD_LIMIT_AGE_NS (60 * NS_PER_S)
+/* A process can be moved to another cgroup without a trace in the files that
+ * are read each time: look again, where that decides about its group. */
+#define CGROUP_AGE_NS (60 * NS_PER_S)
+/* The time that reading proportional set sizes may take in one collection. One
+ * read can take longer by itself; it is then the only one. */
+#define PSS_BUDGET_NS (50 * UINT64_C(1000000))
+/* Chains of new processes whose parents have not been read yet. */
+#define DEPTH_MAX 32
+
+static uint64_t clock_ns(const struct tally *t, clockid_t clock) {
+    return t->io.clock_ns(t->io.data, clock);
+}
+
+static uint64_t hash_bytes(const char *data, size_t len) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < len; i++)
+        h = (h ^ (unsigned char)data[i]) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+/* ---- One process ------------------------------------------------------------------ */
+
+static const struct process *parent_of(const struct tally *t, const struct process *p) {
+    process_id id = proctable_find_parent(&t->table, p->ppid, p->start_ticks);
+    return id == NO_PROCESS ? NULL : proctable_at(&t->table, id);
+}
+
+/* Can it have become another since it was classified? */
+static bool needs_identity(const struct tally *t, const struct process *p,
+                           const struct sample *s) {
+    if (!p->classified || p->comm_hash != hash_bytes(s->comm, s->comm_len) ||
+        p->exec_marker != s->exec_marker)
+        return true;
+    if (s->has_credentials && p->uid != s->uid)
+        return t->grouping.needs & IDENTITY_USER;
+    if (!(t->grouping.needs & IDENTITY_CGROUP))
+        return false;
+    return !p->cgroup_settled || t->now_boot_ns - p->identified_ns >= CGROUP_AGE_NS;
+}
+
+/* -ESRCH: it has ended. */
+static int classify(struct tally *t, struct process *p, struct sample *s) {
+    struct identity id;
+    int r = t->source->ops->identify(t->source, s, t->grouping.needs, &id);
+    if (r < 0)
+        return r;
+    if (id.refused)
+        s->unreadable |= 1u << ORIGIN_IDENTITY;
+    if (id.cmdline_cut)
+        self_add(t, METRIC_SELF_CMDLINES_CUT, 1);
+    const struct process *parent = parent_of(t, p);
+    /* an orphan keeps what it had: init, which took it in, has nothing to give */
+    if (parent && parent != p && parent->lineage)
+        p->inherited = parent->lineage;
+    r = grouping_classify(&t->grouping, &id, p->inherited, &t->tallies, &p->group, &p->lineage,
+                          NULL);
+    if (r < 0)
+        return r;
+    p->cgroup_settled = p->classified;
+    p->classified = true;
+    p->comm_hash = hash_bytes(s->comm, s->comm_len);
+    p->exec_marker = s->exec_marker;
+    p->uid = s->uid;
+    p->identified_ns = t->now_boot_ns;
+    return 0;
+}
+
+/* What a counter went up by since the last sample, or since birth. */
+static uint64_t take_increase(struct process *p, const struct sample *s, enum field f,
+                              bool lifetimes) {
+    uint64_t now = s->value[f], increase = 0;
+    if (!(p->have & BIT(f))) {
+        bool waited_for = f >= FIELD_CUTIME_NS && f <= FIELD_CMAJFLT;
+        /* a whole life is the process's own, not that of children long gone */
+        if (p->from_birth && !(lifetimes && waited_for))
+            increase = now;
+        p->last[f] = now;
+        p->have |= BIT(f);
+    } else if (now > p->last[f]) {
+        increase = now - p->last[f];
+        p->last[f] = now;
+    } else if (p->restored) {
+        /* switches added up thread by thread begin anew with the program */
+        p->last[f] = now;
+    }
+    /* else keep the highest: a value that dips is not counted again */
+    return increase;
+}
+
+static int credit(struct tally *t, process_id id, const struct sample *s) {
+    struct process *p = proctable_at(&t->table, id);
+    bool lifetimes = t->count_lifetimes && !t->progress.started;
+    uint64_t folded[FIELD_FOLDED] = {0};
+    uint64_t known = 0, any = 0;
+    for (enum field f = 0; f < FIELD_COUNTERS; f++) {
+        if (!(s->have & BIT(f)))
+            continue;
+        uint64_t increase = take_increase(p, s, f, lifetimes);
+        if (f >= FIELD_FOLDED_FIRST) {
+            folded[f - FIELD_FOLDED_FIRST] = increase;
+            known |= BIT(f - FIELD_FOLDED_FIRST);
+            any |= increase;
+        } else if (increase) {
+            tallies_credit(&t->tallies, p->group, f, increase);
+        }
+    }
+    p->restored = false;
+    if (any || p->owed)
+        return fold_increase(&t->fold, &t->table, id, folded, known);
+    return 0;
+}
+
+static struct measure_hints hints_for(const struct tally *t, const struct process *p,
+                                      const struct sample *s) {
+    if (!p)
+        return (struct measure_hints){.idle = false, .fd_limit = true};
+    return (struct measure_hints){
+        .idle = p->have & BIT(FIELD_UTIME_NS) &&
+                p->last[FIELD_UTIME_NS] == s->value[FIELD_UTIME_NS] &&
+                p->last[FIELD_STIME_NS] == s->value[FIELD_STIME_NS],
+        .fd_limit = p->fd_limit_ns == 0 || t->now_boot_ns - p->fd_limit_ns >= FD_LIMIT_AGE_NS,
+    };
+}
+
+/* Was it born after the previous collection began, so that all it used is new? */
+static bool is_newborn(const struct tally *t, const struct sample *s) {
+    if (!t->progress.started)
+        return t->count_lifetimes;
+    /* the start time is cut to a whole tick */
+    return (s->start_ticks + 1) * t->source->tick_ns >= t->progress.scan_boot_ns;
+}
+
+static process_id admit(struct tally *t, const struct sample *s) {
+    process_id id = proctable_add(&t->table, s->pid);
+    if (id == NO_PROCESS)
+        return id;
+    struct process *p = proctable_at(&t->table, id);
+    p->start_ticks = s->start_ticks;
+    p->ppid = s->ppid;
+    p->from_birth = is_newborn(t, s);
+    return id;
+}
+
+static void remember(struct tally *t, struct process *p, struct sample *s) {
+    if (s->have & BIT(FIELD_FD_LIMIT)) {
+        p->fd_limit = s->value[FIELD_FD_LIMIT];
+        p->fd_limit_ns = t->now_boot_ns;
+    } else if (p->fd_limit_ns) {
+        sample_set(s, FIELD_FD_LIMIT, p->fd_limit);
+    }
+    p->ppid = s->ppid;
+    p->threads = (uint32_t)s->value[FIELD_THREADS];
+    p->ignores_children = s->ignores_children;
+    p->seen = t->number;
+}
+
+static int visit(struct tally *t, uint32_t pid, int depth);
+
+/* A child inherits from its parent, which stands before it in the list, unless
+ * pids have wrapped around since it was started: then the parent's turn is now.
+ * 1: it was taken, and the child is no longer the open process. */
+static int visit_parent_first(struct tally *t, const struct sample *s, int depth) {
+    if (!t->grouping.children || depth >= DEPTH_MAX || s->ppid < s->pid)
+        return 0;
+    process_id id = proctable_find_parent(&t->table, s->ppid, s->start_ticks);
+    if (id != NO_PROCESS && proctable_at(&t->table, id)->seen == t->number)
+        return 0;
+    int r = visit(t, s->ppid, depth + 1);
+    return r < 0 ? r : 1;
+}
+
+static process_id find_incarnation(const struct tally *t, const struct sample *s) {
+    process_id id = proctable_find(&t->table, s->pid);
+    if (id != NO_PROCESS && proctable_at(&t->table, id)->start_ticks != s->start_ticks)
+        return NO_PROCESS; /* another one had that number */
+    return id;
+}
+
+/* 0 also for a process that has vanished or is hidden. */
+static int visit(struct tally *t, uint32_t pid, int depth) {
+    const struct source_ops *ops = t->source->ops;
+    struct sample s;
+    process_id id = NO_PROCESS;
+    int r = ops->open(t->source, pid, &s);
+    if (r == 0) {
+        id = find_incarnation(t, &s);
+        if (id != NO_PROCESS && proctable_at(&t->table, id)->seen == t->number) {
+            ops->close(t->source);
+            return 0; /* a child has called for it before */
+        }
+    }
+    if (r == 0 && id == NO_PROCESS) {
+        r = visit_parent_first(t, &s, depth);
+        if (r > 0)
+            r = ops->open(t->source, pid, &s);
+    }
+    bool born = id == NO_PROCESS;
+    if (r == 0)
+        r = ops->measure(t->source, &s,
+                         hints_for(t, born ? NULL : proctable_at(&t->table, id), &s));
+    if (r == 0 && born) {
+        id = admit(t, &s);
+        r = id == NO_PROCESS ? -ENOMEM : 0;
+    }
+    if (r == 0 && needs_identity(t, proctable_at(&t->table, id), &s)) {
+        r = classify(t, proctable_at(&t->table, id), &s);
+        if (r < 0 && born)
+            proctable_remove(&t->table, id);
+    }
+    if (r == 0) {
+        struct process *p = proctable_at(&t->table, id);
+        remember(t, p, &s);
+        tallies_member(&t->tallies, p->group, &s);
+        t->not_fully_read += s.unreadable != 0;
+        if (born && p->from_birth && t->progress.started)
+            tallies_count(&t->tallies, p->group, METRIC_STARTS);
+        r = credit(t, id, &s);
+    }
+    ops->close(t->source);
+
+    if (r == -ESRCH)
+        self_add(t, METRIC_SELF_VANISHED, 1);
+    else if (r == 0)
+        self_add(t, METRIC_SELF_PROCESSES, 1);
+    else if (r != -ENOMEM)
+        self_add(t, METRIC_SELF_HIDDEN, 1);
+    return r == -ENOMEM ? r : 0;
+}
+
+/* ---- Proportional set size ------------------------------------------------------------ */
+
+static int by_pss_age(const void *a, const void *b, void *table) {
+    const struct process *x = proctable_at(table, *(const process_id *)a);
+    const struct process *y = proctable_at(table, *(const process_id *)b);
+    return x->pss_ns < y->pss_ns ? -1 : x->pss_ns > y->pss_ns;
+}
+
+static int list_by_pss_age(struct tally *t, size_t *ret_count) {
+    struct pss_order *order = &t->pss_order;
+    size_t count = 0;
+    if (order->size < t->table.count) {
+        process_id *ids = realloc(order->ids, t->table.count * 2 * sizeof(*ids));
+        if (!ids)
+            return -ENOMEM;
+        order->ids = ids;
+        order->size = t->table.count * 2;
+    }
+    for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
+         id = proctable_next(&t->table, id + 1))
+        if (proctable_at(&t->table, id)->seen == t->number)
+            order->ids[count++] = id;
+    qsort_r(order->ids, count, sizeof(*order->ids), by_pss_age, &t->table);
+    *ret_count = count;
+    return 0;
+}
+
+/* Reads the oldest values anew as far as the budget goes, then adds up all. */
+static int collect_pss(struct tally *t) {
+    size_t count;
+    int r = list_by_pss_age(t, &count);
+    if (r < 0)
+        return r;
+    uint64_t start_ns = clock_ns(t, CLOCK_MONOTONIC);
+    bool spent = false;
+    for (size_t i = 0; i < count; i++) {
+        struct process *p = proctable_at(&t->table, t->pss_order.ids[i]);
+        bool refused = false;
+        if (!spent) {
+            r = t->source->ops->pss(t->source, p->pid, &p->pss_bytes);
+            refused = r == -EACCES || r == -EPERM;
+            if (r == 0)
+                p->pss_ns = t->now_boot_ns;
+            spent = clock_ns(t, CLOCK_MONOTONIC) - start_ns >= PSS_BUDGET_NS;
+        }
+        if (p->pss_ns || refused)
+            tallies_pss(&t->tallies, p->group, p->pss_ns != 0, p->pss_bytes,
+                        t->now_boot_ns - p->pss_ns);
+    }
+    return 0;
+}
+
+/* ---- About itself ------------------------------------------------------------------------ */
+
+static uint64_t ratio(double part, double whole) {
+    return whole > 0 && part >= 0 ? (uint64_t)(part / whole * 1e9 + 0.5) : 0;
+}
+
+static void describe_coverage(struct tally *t) {
+    if (t->has_host && t->progress.has_host_busy && t->progress.started &&
+        t->host.busy_ticks > t->progress.host_busy_ticks) {
+        uint64_t busy_ns = (t->host.busy_ticks - t->progress.host_busy_ticks) * t->source->tick_ns;
+        self_set(t, METRIC_SELF_COVERAGE, ratio((double)t->tallies.cpu_ns, (double)busy_ns));
+    } else {
+        t->self_known[METRIC_SELF_COVERAGE - METRIC_SELF_FIRST] = false;
+    }
+}
+
+static void raise_notices(struct tally *t) {
+    if (t->source->ops->is_partial(t->source))
+        notice_raise(&t->notices, NOTICE_PARTIAL,
+                     "the mount options of /proc (hidepid, subset) hide processes from this user, "
+                     "so the groups are not complete");
+    uint64_t seen = t->self_value[METRIC_SELF_PROCESSES - METRIC_SELF_FIRST];
+    if (t->not_fully_read)
+        notice_raise(&t->notices, NOTICE_NOT_READABLE,
+                     "%llu of %llu processes can't be read fully (I/O, file descriptors …): that "
+                     "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and the kernel keeps "
+                     "some closed even then",
+                     (unsigned long long)t->not_fully_read, (unsigned long long)seen);
+    if (t->tallies.overflowed)
+        notice_raise(&t->notices, NOTICE_OVERFLOW,
+                     "there are more groups than max-groups (%llu), the rest is counted in the "
+                     "group \"other\"",
+                     (unsigned long long)t->settings.max_groups);
+    if (t->grouping.pattern_limits)
+        notice_raise(&t->notices, NOTICE_PATTERN_LIMIT,
+                     "a regular expression took too many steps on a command line and was given up");
+}
+
+static void describe_self(struct tally *t, uint64_t start_ns, uint64_t start_cpu_ns) {
+    self_set(t, METRIC_SELF_PARTIAL, t->source->ops->is_partial(t->source));
+    self_set(t, METRIC_SELF_GROUPS, t->tallies.order_count);
+    self_set(t, METRIC_SELF_OVERFLOWED, t->tallies.overflowed);
+    self_set(t, METRIC_SELF_THREADS_SKIPPED, t->source->ops->threads_skipped(t->source));
+    self_set(t, METRIC_SELF_PATTERN_LIMITS, t->grouping.pattern_limits);
+    self_set(t, METRIC_SELF_SOURCE_PROCFS, strcmp(t->source->ops->name, "procfs") == 0);
+    self_set(t, METRIC_SELF_SOURCE_BPF, strcmp(t->source->ops->name, "bpf") == 0);
+    describe_coverage(t);
+    raise_notices(t);
+    self_set(t, METRIC_SELF_DURATION, clock_ns(t, CLOCK_MONOTONIC) - start_ns);
+    self_set(t, METRIC_SELF_CPU, clock_ns(t, CLOCK_THREAD_CPUTIME_ID) - start_cpu_ns);
+}
+
+/* ---- The whole ---------------------------------------------------------------------------- */
+
+static struct tallies_moment moment_of(const struct tally *t) {
+    return (struct tallies_moment){
+        .now_ns = t->now_boot_ns,
+        .interval_ns = t->interval_ns,
+        .cpus = t->settings.cpu_mode_core || !t->has_host ? 1 : t->host.cpus,
+        .expire_after_ns = t->settings.expire_after_ns,
+        .top = t->settings.top < t->settings.max_groups ? t->settings.top
+                                                        : t->settings.max_groups,
+    };
+}
+
+/* Groups that ended are removed now, not at the end of the last collection:
+ * its snapshot still showed them. */
+static void expire_groups(struct tally *t) {
+    const struct tallies_moment moment = moment_of(t);
+    uint32_t gone;
+    while ((gone = tallies_expire(&t->tallies, &moment)) != 0) {
+        for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
+             id = proctable_next(&t->table, id + 1)) {
+            struct process *p = proctable_at(&t->table, id);
+            if (p->inherited == gone)
+                p->inherited = 0;
+            if (p->lineage == gone)
+                p->lineage = 0;
+            /* never so: the group was empty when the last collection ended, and
+             * only a collection changes a process's group */
+            if (p->group == gone)
+                p->group = GROUP_LEFT_OUT;
+        }
+    }
+}
+
+static void begin(struct tally *t, uint64_t start_ns) {
+    t->number++;
+    t->now_boot_ns = clock_ns(t, CLOCK_BOOTTIME);
+    t->snapshot = (struct tally_snapshot){t, clock_ns(t, CLOCK_REALTIME)};
+    t->interval_ns =
+        t->progress.started && start_ns > t->progress.scan_mono_ns
+            ? start_ns - t->progress.scan_mono_ns
+            : 0;
+    t->has_host = t->source->ops->host(t->source, &t->host) == 0;
+    t->not_fully_read = 0;
+    self_set(t, METRIC_SELF_PROCESSES, 0);
+    self_set(t, METRIC_SELF_HIDDEN, 0);
+    expire_groups(t);
+    tallies_begin(&t->tallies);
+    fold_begin(&t->fold);
+}
+
+static void save_state(struct tally *t) {
+    int r = state_encode(t);
+    /* not fsynced: a crash of the host ends the boot that the state belongs to */
+    if (r == 0)
+        r = replace_file(&t->io, t->state_file, t->state.data, t->state.len, 0600, false);
+    if (r == 0) {
+        notice_clear(&t->notices, NOTICE_STATE_UNSAVED);
+        return;
+    }
+    self_add(t, METRIC_SELF_STATE_FAILURES, 1);
+    notice_raise(&t->notices, NOTICE_STATE_UNSAVED,
+                 "the state file %.200s can't be saved: %s; counting goes on, but a restart would "
+                 "lose it",
+                 t->state_file, strerror(-r));
+}
+
+static int scan(struct tally *t, const uint32_t *pids, size_t count) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < count; i++)
+        r = visit(t, pids[i], 0);
+    if (r == 0 && t->settings.collect & 1u << COLLECT_PSS)
+        r = collect_pss(t);
+    if (r == 0)
+        r = fold_settle(&t->fold, &t->table, &t->tallies, t->source, t->number,
+                        t->interval_ns ? t->interval_ns : NS_PER_S);
+    if (r < 0)
+        fold_undo(&t->fold, &t->table);
+    return r;
+}
+
+int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
+    const uint64_t start_ns = clock_ns(t, CLOCK_MONOTONIC);
+    const uint64_t start_cpu_ns = clock_ns(t, CLOCK_THREAD_CPUTIME_ID);
+    const uint32_t *pids;
+    size_t count;
+    int r = t->source->ops->list(t->source, &pids, &count);
+    if (r < 0)
+        return r;
+
+    begin(t, start_ns);
+    r = scan(t, pids, count);
+    if (r < 0)
+        return r;
+    const struct tallies_moment moment = moment_of(t);
+    r = tallies_end(&t->tallies, &moment);
+    if (r < 0)
+        return r;
+    describe_self(t, start_ns, start_cpu_ns);
+
+    t->collected = true;
+    t->progress = (struct progress){
+        .started = true,
+        .scan_boot_ns = t->now_boot_ns,
+        .scan_mono_ns = start_ns,
+        .host_busy_ticks = t->host.busy_ticks,
+        .has_host_busy = t->has_host,
+    };
+    if (t->state_file)
+        save_state(t);
+    *ret_snapshot = &t->snapshot;
+    return 0;
+}
+
+int tally_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len) {
+    const tally_snapshot *unused;
+    struct sample s;
+    struct identity id;
+    int r = tally_collect(t, &unused);
+    if (r < 0)
+        return r;
+    if (pid <= 0)
+        return -ESRCH;
+    r = t->source->ops->open(t->source, (uint32_t)pid, &s);
+    if (r == 0)
+        r = t->source->ops->measure(t->source, &s, (struct measure_hints){.idle = true});
+    if (r == 0)
+        r = t->source->ops->identify(t->source, &s, t->grouping.needs, &id);
+    process_id found = r == 0 ? proctable_find(&t->table, (uint32_t)pid) : NO_PROCESS;
+    if (r == 0 && found == NO_PROCESS)
+        r = -ESRCH;
+    if (r == 0) {
+        uint32_t group, lineage;
+        buf_reset(&t->text);
+        r = grouping_classify(&t->grouping, &id, proctable_at(&t->table, found)->inherited,
+                              &t->tallies, &group, &lineage, &t->text);
+        if (r == 0)
+            buf_printf(&t->text, group == GROUP_LEFT_OUT ? "in no group\n" : "group: %s\n",
+                       t->tallies.groups[group]->name);
+    }
+    t->source->ops->close(t->source);
+    if (r == 0 && t->text.error)
+        r = t->text.error;
+    if (r < 0)
+        return r;
+    *ret_text = buf_text(&t->text);
+    *ret_len = t->text.len;
+    return 0;
+}

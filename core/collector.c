@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a collector. */
+#define _GNU_SOURCE
+#include "collector.h"
+#include "state.h"
+
+#include "build-config.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define TEXT_CEILING ((size_t)1 << 30)
+/* Groups of single processes, of which only the top is shown. */
+#define SINGLES_LIMIT 65536u
+
+const char *tally_version(void) {
+    return VERSION;
+}
+
+static int read_small_file(const struct io *io, const char *path, char *to, size_t size) {
+    ssize_t n = io_read_file(io, AT_FDCWD, path, to, size - 1, NULL);
+    if (n < 0)
+        return (int)n;
+    to[n] = '\0';
+    to[strcspn(to, "\n")] = '\0';
+    return 0;
+}
+
+static int copy_texts(tally *t, const tally_config *config) {
+    const struct string_list *labels = &config->values[OPTION_LABELS].items;
+    const char *state_file = tally_config_get(config, "state-file");
+    t->prefix = strdup(tally_config_get(config, "prefix"));
+    t->prefix_given = config->values[OPTION_PREFIX].layer != LAYER_STANDARD;
+    if (!t->prefix)
+        return -ENOMEM;
+    if (state_file[0]) {
+        t->state_file = strdup(state_file);
+        if (!t->state_file)
+            return -ENOMEM;
+    }
+    for (size_t i = 0; i < labels->count; i++) {
+        int r = string_list_add(&t->labels, labels->items[i], strlen(labels->items[i]));
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static int open_source(tally *t, const tally_config *config, struct tally_error *error) {
+    const char *root = tally_config_get(config, "procfs");
+    char path[4096];
+    int len = snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", root);
+    if (len < 0 || (size_t)len >= sizeof(path)) {
+        error_set(error, "procfs is too long a path");
+        return -ENAMETOOLONG;
+    }
+    int r = source_procfs_new(root, &t->io, t->settings.collect, &t->source);
+    if (r < 0) {
+        error_set(error, "can't open %.200s: %s, expected a mounted proc file system", root,
+                  strerror(-r));
+        return r;
+    }
+    /* not there with subset=pid: the state's clock then has to tell boots apart */
+    if (read_small_file(&t->io, path, t->boot_id, sizeof(t->boot_id)) < 0)
+        t->boot_id[0] = '\0';
+    return 0;
+}
+
+static void close_tallies(tally *t) {
+    proctable_clear(&t->table);
+    tallies_clear(&t->tallies);
+    t->progress = (struct progress){0};
+}
+
+/* What is read of each process, and can therefore be refused. */
+static unsigned origins_of(const tally *t) {
+    const unsigned collect = t->settings.collect;
+    unsigned origins = 1u << ORIGIN_STATUS;
+    if (collect & 1u << COLLECT_IO)
+        origins |= 1u << ORIGIN_IO;
+    if (collect & 1u << COLLECT_FDS)
+        origins |= 1u << ORIGIN_FD | 1u << ORIGIN_LIMITS;
+    if (collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS))
+        origins |= 1u << ORIGIN_SCHED;
+    if (collect & 1u << COLLECT_PSS)
+        origins |= 1u << ORIGIN_PSS;
+    if (t->grouping.needs)
+        origins |= 1u << ORIGIN_IDENTITY;
+    return origins;
+}
+
+static int open_tallies(tally *t) {
+    size_t limit = t->settings.max_groups;
+    if (t->grouping.by_pid && limit < SINGLES_LIMIT)
+        limit = SINGLES_LIMIT;
+    proctable_init(&t->table);
+    int r = tallies_init(&t->tallies, limit, t->settings.collect, origins_of(t));
+    return r < 0 ? r : grouping_add_literals(&t->grouping, &t->tallies);
+}
+
+/* Why a state was not taken, for the user. */
+static const char *rejection(int error) {
+    switch (error) {
+    case -EBADMSG:
+        return "it is damaged";
+    case -EPROTO:
+        return "it was written by another version";
+    case -ESTALE:
+        return "it is of an earlier boot or of another host";
+    case -E2BIG:
+        return "it is too large";
+    default:
+        return strerror(-error);
+    }
+}
+
+static int read_state(tally *t, int fd) {
+    buf_reset(&t->state);
+    for (;;) {
+        if (buf_reserve(&t->state, 65536) < 0)
+            return t->state.error;
+        ssize_t n = t->io.read(t->io.data, fd, t->state.data + t->state.len,
+                               t->state.size - t->state.len);
+        if (n > 0)
+            t->state.len += (size_t)n;
+        else if (n == 0)
+            return state_decode(t, t->state.data, t->state.len);
+        else if (errno != EINTR)
+            return -errno;
+    }
+}
+
+/* Goes on from the state file. One that can't be used is set aside, so that
+ * somebody can look at it, and so that it is not overwritten unseen. */
+static int load_state(tally *t) {
+    int fd = t->io.openat(t->io.data, AT_FDCWD, t->state_file, O_RDONLY | O_CLOEXEC, 0);
+    int r = fd < 0 ? -errno : read_state(t, fd);
+    if (fd >= 0)
+        t->io.close(t->io.data, fd);
+    if (r == 0 || r == -ENOENT)
+        return 0;
+
+    char aside[4096 + 16];
+    close_tallies(t);
+    snprintf(aside, sizeof(aside), "%.4096s.rejected", t->state_file);
+    bool moved = fd >= 0 && t->io.rename(t->io.data, t->state_file, aside) == 0;
+    notice_raise(&t->notices, NOTICE_STATE_REJECTED,
+                 "the state file %.150s was not used: %s; counting starts anew%s%.160s",
+                 t->state_file, rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");
+    return open_tallies(t);
+}
+
+int collector_new(const tally_config *config, const struct io *io, tally **ret_tally,
+                  struct tally_error *error) {
+    tally *t = calloc(1, sizeof(*t));
+    if (!t) {
+        error_set(error, "out of memory");
+        return -ENOMEM;
+    }
+    if (error)
+        error->text[0] = '\0';
+    t->io = *io;
+    buf_init(&t->text, TEXT_CEILING);
+    buf_init(&t->state, TEXT_CEILING);
+    config_settings(config, &t->settings);
+    self_set(t, METRIC_SELF_VANISHED, 0);
+    self_set(t, METRIC_SELF_CMDLINES_CUT, 0);
+    int r = copy_texts(t, config);
+    if (r == 0)
+        r = grouping_new(config, &t->settings, &t->grouping, error);
+    if (r == 0)
+        r = open_tallies(t);
+    if (r == 0)
+        r = open_source(t, config, error);
+    if (r == 0 && t->state_file) {
+        self_set(t, METRIC_SELF_STATE_FAILURES, 0);
+        r = load_state(t);
+    }
+    if (r < 0) {
+        if (error && !error->text[0])
+            error_set(error, "%s", r == -ENOMEM ? "out of memory" : strerror(-r));
+        tally_free(t);
+        return r;
+    }
+    *ret_tally = t;
+    return 0;
+}
+
+int tally_new(const tally_config *config, tally **ret_tally, struct tally_error *error) {
+    return collector_new(config, &io_kernel, ret_tally, error);
+}
+
+tally *tally_free(tally *t) {
+    if (!t)
+        return NULL;
+    close_tallies(t);
+    fold_free(&t->fold);
+    free(t->pss_order.ids);
+    if (t->source)
+        t->source->ops->free(t->source);
+    grouping_free(&t->grouping);
+    buf_free(&t->text);
+    buf_free(&t->state);
+    string_list_free(&t->labels);
+    free(t->prefix);
+    free(t->state_file);
+    free(t);
+    return NULL;
+}
+
+void tally_count_lifetimes(tally *t) {
+    t->count_lifetimes = true;
+}
+
+int tally_inherit(tally *t, const tally *from) {
+    if (t->collected)
+        return -EBUSY;
+    /* the state belongs to the boot, and both live in this one */
+    struct tally view = *from;
+    buf_init(&view.state, TEXT_CEILING);
+    memcpy(view.boot_id, t->boot_id, sizeof(view.boot_id));
+    int r = state_encode(&view);
+    if (r == 0) {
+        /* what the state file gave it is older than what `from` knows */
+        close_tallies(t);
+        r = open_tallies(t);
+    }
+    if (r == 0)
+        r = state_decode(t, view.state.data, view.state.len);
+    if (r < 0) {
+        close_tallies(t);
+        int again = open_tallies(t);
+        r = again < 0 ? again : r;
+    }
+    buf_free(&view.state);
+    return r;
+}
+
+void tally_set_grouper(tally *t, tally_grouper *grouper, void *data) {
+    grouping_set_grouper(&t->grouping, grouper, data);
+}

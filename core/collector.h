@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/* What `struct tally` is made of. */
+#ifndef COLLECTOR_H
+#define COLLECTOR_H
+
+#include "config.h"
+#include "fold.h"
+#include "grouping.h"
+#include "io.h"
+#include "notices.h"
+#include "proctable.h"
+#include "source.h"
+#include "tallies.h"
+
+struct tally_snapshot {
+    const struct tally *tally;
+    uint64_t time_ns; /* since 1970 */
+};
+
+/* Kept between collections, and in the state file. */
+struct progress {
+    bool started;            /* there was a collection to count from */
+    uint64_t scan_boot_ns;   /* when it began, since boot (CLOCK_BOOTTIME) */
+    uint64_t scan_mono_ns;   /* the same on CLOCK_MONOTONIC */
+    uint64_t host_busy_ticks;
+    bool has_host_busy;
+};
+
+struct pss_order {
+    process_id *ids;
+    size_t size;
+};
+
+struct tally {
+    struct io io;
+    struct settings settings;
+    char *prefix;
+    bool prefix_given;
+    struct string_list labels; /* KEY=VALUE */
+    char *state_file;
+    char boot_id[40];
+
+    struct source *source;
+    struct proctable table;
+    struct grouping grouping;
+    struct tallies tallies;
+    struct fold fold;
+    struct notices notices;
+    struct pss_order pss_order;
+
+    struct progress progress;
+    bool collected;       /* at least once since tally_new() */
+    bool count_lifetimes; /* the first collection shows whole lives */
+    uint32_t number;      /* of the current collection */
+    uint64_t now_boot_ns; /* when it began */
+    uint64_t interval_ns; /* since the one before; 0: none */
+    struct host_stat host;
+    bool has_host;
+    uint64_t not_fully_read; /* processes with something refused, in this collection */
+
+    uint64_t self_value[METRICS - METRIC_SELF_FIRST];
+    bool self_known[METRICS - METRIC_SELF_FIRST];
+
+    struct tally_snapshot snapshot;
+    struct buf text, state;
+};
+
+/* tally_new() with the calls and the clock as a parameter. */
+int collector_new(const tally_config *config, const struct io *io, tally **ret_tally,
+                  struct tally_error *error);
+
+static inline void self_set(struct tally *t, enum metric m, uint64_t value) {
+    t->self_value[m - METRIC_SELF_FIRST] = value;
+    t->self_known[m - METRIC_SELF_FIRST] = true;
+}
+
+static inline void self_add(struct tally *t, enum metric m, uint64_t more) {
+    self_set(t, m, t->self_value[m - METRIC_SELF_FIRST] + more);
+}
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "config.h"
+
+#include "pattern.h"
+#include "template.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const char *const selector_names[SELECTORS] = {"comm", "exe", "cmdline", "user", "cgroup", "unit"};
+
+/* Long enough for any real value, short enough for one line of a message. */
+#define SHOWN 200
+
+void error_set(struct tally_error *error, const char *format, ...) {
+    if (!error)
+        return;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(error->text, sizeof(error->text), format, args);
+    va_end(args);
+    /* it is promised to be one line, whatever the user's text holds */
+    for (char *c = error->text; *c; c++)
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '?';
+}
+
+int tally_config_new(tally_config **ret_config) {
+    tally_config *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    *ret_config = c;
+    return 0;
+}
+
+static void rules_clear(tally_config *c) {
+    for (size_t i = 0; i < c->rule_count; i++) {
+        free(c->rules[i].name);
+        for (size_t s = 0; s < SELECTORS; s++)
+            string_list_free(&c->rules[i].selectors[s]);
+    }
+    free(c->rules);
+    c->rules = NULL;
+    c->rule_count = 0;
+}
+
+tally_config *tally_config_free(tally_config *c) {
+    if (c) {
+        for (size_t i = 0; i < OPTIONS; i++)
+            string_list_free(&c->values[i].items);
+        rules_clear(c);
+        free(c);
+    }
+    return NULL;
+}
+
+static bool is_name(const char *text, size_t len) {
+    if (len == 0 || isdigit((unsigned char)text[0]))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!(text[i] >= 'a' && text[i] <= 'z') && !(text[i] >= 'A' && text[i] <= 'Z') &&
+            !(text[i] >= '0' && text[i] <= '9') && text[i] != '_')
+            return false;
+    return true;
+}
+
+/* Label names that a series may already carry, in any schema. */
+static bool is_own_label(const char *text, size_t len) {
+    static const char *const own[] = {"groupname", "name",  "user", "cmdline", "exe",
+                                      "cgroup",    "unit",  "container", "pid", "ppid",
+                                      "uid",       "gid",   "path", "mode", "state",
+                                      "type",      "op",    "file", "source", "memtype",
+                                      "ctxswitchtype", "protocol"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strlen(own[i]) == len && memcmp(own[i], text, len) == 0)
+            return true;
+    return len >= 2 && memcmp(text, "__", 2) == 0; /* Prometheus keeps these for itself */
+}
+
+static int check_label(const tally_config *c, bool overruled, const char *text) {
+    const char *equals = strchr(text, '=');
+    if (!equals)
+        return -EINVAL;
+    size_t len = (size_t)(equals - text);
+    if (!is_name(text, len) || is_own_label(text, len))
+        return -EINVAL;
+    const struct string_list *labels = &c->values[OPTION_LABELS].items;
+    for (size_t i = 0; !overruled && i < labels->count; i++)
+        if (strncmp(labels->items[i], text, len + 1) == 0)
+            return -EINVAL;
+    return 0;
+}
+
+static int check_pattern(const char *text, struct tally_error *error) {
+    struct pattern *p;
+    int r = pattern_new_filter(text, &p, error);
+    if (r == 0)
+        pattern_free(p);
+    return r;
+}
+
+/* Checks a value of an option that is neither WORDS nor RULES. -EINVAL without
+ * a text in error means: not what option_expected() says. */
+static int check_value(const tally_config *c, bool overruled, enum option option,
+                       const char *value, struct tally_error *error) {
+    uint64_t number;
+    bool on;
+    unsigned choice;
+    switch (tally_options(&(size_t){0})[option].type) {
+    case TALLY_OPTION_DURATION:
+        if (option_parse_duration(value, &number) < 0)
+            return -EINVAL;
+        return option == OPTION_INTERVAL && number < 10000000 ? -EINVAL : 0;
+    case TALLY_OPTION_COUNT:
+        if (option_parse_count(value, &number) < 0)
+            return -EINVAL;
+        return number >= 1 && number <= 1000000 ? 0 : -EINVAL;
+    case TALLY_OPTION_SWITCH:
+        return option_parse_switch(value, &on);
+    case TALLY_OPTION_CHOICE:
+        return option_parse_choice(option, value, strlen(value), &choice);
+    case TALLY_OPTION_TEXT:
+        if (option == OPTION_PREFIX)
+            return is_name(value, strlen(value)) ? 0 : -EINVAL;
+        if (option == OPTION_PROCFS)
+            return value[0] ? 0 : -EINVAL;
+        return 0;
+    case TALLY_OPTION_TEXTS:
+        return check_pattern(value, error);
+    case TALLY_OPTION_PAIRS:
+        return check_label(c, overruled, value);
+    case TALLY_OPTION_WORDS:
+    case TALLY_OPTION_RULES:
+        break;
+    }
+    return -EINVAL;
+}
+
+static int set_words(tally_config *c, enum option option, const char *value) {
+    while (*value) {
+        size_t len = strcspn(value, ",");
+        enum collect word;
+        unsigned choice;
+        bool on;
+        int r = option == OPTION_COLLECT ? option_parse_collect(value, len, &word, &on)
+                                         : option_parse_choice(option, value, len, &choice);
+        if (r < 0)
+            return r;
+        r = string_list_add(&c->values[option].items, value, len);
+        if (r < 0)
+            return r;
+        value += len;
+        if (*value == ',' && !*++value)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+int config_set(tally_config *c, enum layer layer, enum option option, const char *value,
+               struct tally_error *error) {
+    const struct tally_option *row = &tally_options(&(size_t){0})[option];
+    struct config_value *v = &c->values[option];
+    if (option == OPTION_PROCESS_NAMES)
+        return config_load_text(c, layer, row->name, value, strlen(value), true, error);
+    if (v->layer > layer) /* already decided; still has to be right */
+        v = NULL;
+
+    if (error)
+        error->text[0] = '\0';
+    int r = 0;
+    if (v && (v->layer < layer || !row->list || (!*value && row->list)))
+        string_list_free(&v->items);
+    if (!*value && row->list) {
+        /* an empty list */
+    } else if (row->type == TALLY_OPTION_WORDS) {
+        struct tally_config scratch = {0};
+        r = set_words(v ? c : &scratch, option, value);
+        string_list_free(&scratch.values[option].items);
+    } else {
+        r = check_value(c, !v, option, value, error);
+        if (r == 0 && v)
+            r = string_list_add(&v->items, value, strlen(value));
+    }
+    if (r == 0 && v)
+        v->layer = layer;
+    if (r == -ENOMEM)
+        error_set(error, "out of memory");
+    else if (r < 0 && error && !error->text[0])
+        error_set(error, "%s is \"%.*s\", expected %s", row->name, SHOWN, value,
+                  option_expected(option));
+    return r;
+}
+
+int tally_config_set(tally_config *c, const char *name, const char *value,
+                     struct tally_error *error) {
+    int option = option_find(name, strlen(name));
+    if (option < 0) {
+        error_set(error, "there is no option \"%.*s\"", SHOWN, name);
+        return -ENOENT;
+    }
+    return config_set(c, LAYER_CALLER, (enum option)option, value, error);
+}
+
+static int copy_selectors(struct rule_text *to, const struct tally_rule *rule) {
+    const struct tally_strings *from[SELECTORS] = {
+        [SELECTOR_COMM] = &rule->comm,       [SELECTOR_EXE] = &rule->exe,
+        [SELECTOR_CMDLINE] = &rule->cmdline, [SELECTOR_USER] = &rule->user,
+        [SELECTOR_CGROUP] = &rule->cgroup,   [SELECTOR_UNIT] = &rule->unit};
+    for (size_t s = 0; s < SELECTORS; s++)
+        for (size_t i = 0; i < from[s]->count; i++) {
+            int r = string_list_add(&to->selectors[s], from[s]->items[i], strlen(from[s]->items[i]));
+            if (r < 0)
+                return r;
+        }
+    return 0;
+}
+
+static int check_rule(const struct rule_text *rule, struct tally_error *error) {
+    size_t given = 0;
+    for (size_t s = 0; s < SELECTORS; s++)
+        given += rule->selectors[s].count > 0;
+    if (given == 0) {
+        error_set(error, "a rule has no selector, expected at least one of comm, exe, cmdline, "
+                         "user, cgroup, unit");
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < rule->selectors[SELECTOR_CMDLINE].count; i++) {
+        struct pattern *p;
+        int r = pattern_new(rule->selectors[SELECTOR_CMDLINE].items[i], &p, error);
+        if (r < 0)
+            return r;
+        pattern_free(p);
+    }
+    struct template *t;
+    int r = template_new(rule->name, &t, error);
+    if (r == 0)
+        template_free(t);
+    return r;
+}
+
+int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
+                    struct tally_error *error) {
+    if (c->rule_layer < layer) {
+        rules_clear(c);
+        c->rule_layer = layer;
+    }
+    struct rule_text *rules = realloc(c->rules, (c->rule_count + 1) * sizeof(*rules));
+    if (!rules) {
+        error_set(error, "out of memory");
+        return -ENOMEM;
+    }
+    c->rules = rules;
+    struct rule_text *text = &rules[c->rule_count++];
+    *text = (struct rule_text){.line = line};
+    text->name = strdup(rule->name && rule->name[0] ? rule->name : "{{.ExeBase}}");
+    int r = text->name ? copy_selectors(text, rule) : -ENOMEM;
+    if (r == -ENOMEM)
+        error_set(error, "out of memory");
+    if (r == 0)
+        r = check_rule(text, error);
+    if (r < 0 || c->rule_layer > layer) { /* wrong, or overruled */
+        free(text->name);
+        for (size_t s = 0; s < SELECTORS; s++)
+            string_list_free(&text->selectors[s]);
+        c->rule_count--;
+    }
+    return r;
+}
+
+int tally_config_add_rule(tally_config *c, const struct tally_rule *rule,
+                          struct tally_error *error) {
+    return config_add_rule(c, LAYER_CALLER, 0, rule, error);
+}
+
+static const char *value_of(const tally_config *c, enum option option) {
+    const struct config_value *v = &c->values[option];
+    if (v->layer == LAYER_STANDARD)
+        return tally_options(&(size_t){0})[option].standard;
+    return v->items.count ? v->items.items[0] : "";
+}
+
+const char *tally_config_get(const tally_config *c, const char *name) {
+    int option = option_find(name, strlen(name));
+    return option < 0 ? NULL : value_of(c, (enum option)option);
+}
+
+int tally_config_interval(const tally_config *c, uint64_t *ret_ns) {
+    option_parse_duration(value_of(c, OPTION_INTERVAL), ret_ns);
+    return c->values[OPTION_INTERVAL].layer != LAYER_STANDARD;
+}
+
+/* Values were checked when they were set, so that parsing can't fail here. */
+void config_settings(const tally_config *c, struct settings *ret) {
+    unsigned choice = 0;
+    *ret = (struct settings){.collect = COLLECT_STANDARD};
+
+    option_parse_choice(OPTION_SCHEMA, value_of(c, OPTION_SCHEMA),
+                        strlen(value_of(c, OPTION_SCHEMA)), &choice);
+    ret->schema = (enum tally_schema)choice;
+    option_parse_choice(OPTION_CPU_MODE, value_of(c, OPTION_CPU_MODE),
+                        strlen(value_of(c, OPTION_CPU_MODE)), &choice);
+    ret->cpu_mode_core = choice == 1;
+    option_parse_count(value_of(c, OPTION_MAX_GROUPS), &ret->max_groups);
+    option_parse_count(value_of(c, OPTION_TOP), &ret->top);
+    option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &ret->expire_after_ns);
+    option_parse_switch(value_of(c, OPTION_CHILDREN), &ret->children);
+
+    /* process-exporter has no group-by and follows children: with its names,
+     * its users' file alone has to give them its groups */
+    bool like_process_exporter = ret->schema == TALLY_SCHEMA_PROCESS_EXPORTER;
+    if (c->values[OPTION_CHILDREN].layer == LAYER_STANDARD && like_process_exporter)
+        ret->children = true;
+    const struct string_list *keys = &c->values[OPTION_GROUP_BY].items;
+    for (size_t i = 0; i < keys->count; i++) {
+        option_parse_choice(OPTION_GROUP_BY, keys->items[i], strlen(keys->items[i]), &choice);
+        bool twice = false;
+        for (size_t k = 0; k < ret->group_by_count; k++)
+            twice = twice || ret->group_by[k] == (enum group_key)choice;
+        if (!twice)
+            ret->group_by[ret->group_by_count++] = (enum group_key)choice;
+    }
+    if (c->values[OPTION_GROUP_BY].layer == LAYER_STANDARD && !like_process_exporter)
+        ret->group_by[ret->group_by_count++] = GROUP_NAME;
+
+    const struct string_list *words = &c->values[OPTION_COLLECT].items;
+    for (size_t i = 0; i < words->count; i++) {
+        enum collect word = 0;
+        bool on = false;
+        option_parse_collect(words->items[i], strlen(words->items[i]), &word, &on);
+        ret->collect = on ? ret->collect | 1u << word : ret->collect & ~(1u << word);
+    }
+}

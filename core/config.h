@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* What the user asked for: texts as given, checked one by one. */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "options.h"
+#include "proctally.h"
+#include "string_list.h"
+
+/* Who said it; a higher layer wins whatever the order. */
+enum layer { LAYER_STANDARD, LAYER_FILE, LAYER_CALLER };
+
+/* The selectors of a rule, in the order of their names below. */
+enum selector {
+    SELECTOR_COMM,
+    SELECTOR_EXE,
+    SELECTOR_CMDLINE,
+    SELECTOR_USER,
+    SELECTOR_CGROUP,
+    SELECTOR_UNIT,
+    SELECTORS
+};
+extern const char *const selector_names[SELECTORS];
+
+struct rule_text {
+    char *name; /* the template */
+    struct string_list selectors[SELECTORS];
+    unsigned line; /* in the file; 0: not from a file */
+};
+
+struct config_value {
+    struct string_list items;
+    enum layer layer;
+};
+
+struct tally_config {
+    struct config_value values[OPTIONS];
+    struct rule_text *rules;
+    size_t rule_count;
+    enum layer rule_layer;
+};
+
+/* The same as the public functions, saying who speaks. Errors have no place
+ * ("file:line") in them: the caller puts it in front. */
+int config_set(tally_config *c, enum layer layer, enum option option, const char *value,
+               struct tally_error *error);
+int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
+                    struct tally_error *error);
+
+/* YAML text with options (config_yaml.c); `what` names it in messages. With
+ * only_rules the text is the value of process_names. */
+int config_load_text(tally_config *c, enum layer layer, const char *what, const char *text,
+                     size_t len, bool only_rules, struct tally_error *error);
+
+__attribute__((format(printf, 2, 3))) void error_set(struct tally_error *error, const char *format,
+                                                     ...);
+
+/* What was asked for, ready to use. Texts belong to the config. */
+struct settings {
+    enum group_key group_by[GROUP_KEYS];
+    size_t group_by_count;
+    bool children;
+    unsigned collect; /* bits of 1 << enum collect */
+    bool cpu_mode_core;
+    uint64_t max_groups;
+    uint64_t expire_after_ns;
+    uint64_t top;
+    enum tally_schema schema;
+};
+void config_settings(const tally_config *c, struct settings *ret);
+
+#endif

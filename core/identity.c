@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "identity.h"
+
+#include <string.h>
+
+struct text identity_argv0(const struct identity *id) {
+    if (id->cmdline.len == 0)
+        return id->comm;
+    return (struct text){id->cmdline.at, strnlen(id->cmdline.at, id->cmdline.len)};
+}
+
+struct text text_base_name(struct text path) {
+    const char *slash = path.len ? memrchr(path.at, '/', path.len) : NULL;
+    if (slash && slash + 1 < path.at + path.len)
+        return (struct text){slash + 1, (size_t)(path.at + path.len - slash - 1)};
+    return path;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Who a process is: what rules and group-by look at. Raw bytes as the kernel
+ * has them; read only when the process is new or can have become another.
+ */
+#ifndef IDENTITY_H
+#define IDENTITY_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Parts that cost a read each. */
+enum identity_part {
+    IDENTITY_CMDLINE = 1 << 0,
+    IDENTITY_EXE = 1 << 1,
+    IDENTITY_CGROUP = 1 << 2, /* cgroup path, unit and container */
+    IDENTITY_USER = 1 << 3
+};
+
+struct text {
+    const char *at;
+    size_t len;
+};
+
+struct identity {
+    uint32_t pid, ppid, uid, gid;
+    bool has_credentials;
+    uint64_t start_time_s; /* since 1970 */
+    struct text comm;
+    struct text cmdline; /* arguments with a NUL byte between them, none at the end */
+    struct text command; /* the same with spaces between them */
+    struct text exe;     /* what /proc/PID/exe points to; empty: unknown or none */
+    struct text user;    /* name of the effective user, or its number */
+    struct text cgroups; /* the paths of all hierarchies, as process-exporter shows them */
+    struct text cgroup;  /* one representative path */
+    struct text unit, container; /* empty: none */
+    bool refused;    /* something that was asked for may not be read */
+    bool cmdline_cut; /* longer than what is kept */
+};
+
+/* argv[0]; the name if there is no command line (kernel threads, zombies). */
+struct text identity_argv0(const struct identity *id);
+struct text text_base_name(struct text path);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* The catalogue of options, and what a valid value of each type is. */
+#ifndef OPTIONS_H
+#define OPTIONS_H
+
+#include "proctally.h"
+
+enum option {
+    OPTION_INTERVAL,
+    OPTION_GROUP_BY,
+    OPTION_INCLUDE,
+    OPTION_EXCLUDE,
+    OPTION_PROCESS_NAMES,
+    OPTION_CHILDREN,
+    OPTION_COLLECT,
+    OPTION_CPU_MODE,
+    OPTION_MAX_GROUPS,
+    OPTION_EXPIRE_AFTER,
+    OPTION_TOP,
+    OPTION_SCHEMA,
+    OPTION_PREFIX,
+    OPTION_LABELS,
+    OPTION_STATE_FILE,
+    OPTION_PROCFS,
+    OPTION_SOURCE,
+    OPTIONS
+};
+
+/* What group-by may name; also the label. In the order of the choices. */
+enum group_key {
+    GROUP_NAME,
+    GROUP_USER,
+    GROUP_CMDLINE,
+    GROUP_EXE,
+    GROUP_CGROUP,
+    GROUP_UNIT,
+    GROUP_CONTAINER,
+    GROUP_PID,
+    GROUP_KEYS
+};
+extern const char *const group_key_names[GROUP_KEYS + 1];
+
+/* What `collect` switches. In the order of the choices. */
+enum collect {
+    COLLECT_CONTEXT_SWITCHES,
+    COLLECT_DELAYS,
+    COLLECT_FDS,
+    COLLECT_IO,
+    COLLECT_PSS,
+    COLLECT_STATES,
+    COLLECT_THREADS,
+    COLLECTS
+};
+#define COLLECT_STANDARD (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS))
+
+/* The index of a name ('-' and '_' are the same), or -1. */
+int option_find(const char *name, size_t len);
+
+/* What a value must look like, as the object of "expected". */
+const char *option_expected(enum option option);
+
+/* Values. 0, or -EINVAL. */
+int option_parse_duration(const char *text, uint64_t *ret_ns);
+int option_parse_count(const char *text, uint64_t *ret);
+int option_parse_switch(const char *text, bool *ret);
+/* The index of the choice; `len` bytes of text. */
+int option_parse_choice(enum option option, const char *text, size_t len, unsigned *ret);
+/* One word of `collect`: "pss" or "no-pss". */
+int option_parse_collect(const char *text, size_t len, enum collect *ret, bool *ret_on);
+
+#endif

@@ -1,0 +1,776 @@
+/* SPDX-License-Identifier: MIT */
+/* Reads /proc, or a recorded tree that looks like it. See proc(5). */
+#define _GNU_SOURCE
+#include "source.h"
+
+#include "buf.h"
+#include "options.h"
+#include "taskstats.h"
+#include "threads.h"
+#include "users.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+/* Flags in field 9 of /proc/PID/stat, from the kernel's sched.h. */
+#define PF_FORKNOEXEC 0x00000040u /* has not called execve(2) since its fork(2) */
+#define PF_KTHREAD 0x00200000u
+
+/* Files of a process that hold one record. The kernel hands such a file out in
+ * one read(2) if it fits; the longest is status, with the groups of its user. */
+#define FILE_SIZE (64u << 10)
+/* A command line can have megabytes; no rule needs more than this. */
+#define CMDLINE_SIZE (64u << 10)
+#define EXE_SIZE 4096u
+#define CGROUP_SIZE (16u << 10)
+#define LISTING_SIZE (32u << 10)
+/* /proc/stat has a line for each CPU and a number for each interrupt. */
+#define HOST_SIZE (1u << 20)
+
+/* Threads to read in one collection. At some 20 µs each this is 40 ms. What is
+ * left over is first in the next collection. */
+#define THREAD_BUDGET 2000u
+
+/* Where linux_dirent64 has what; glibc gives it no portable name. */
+struct listed {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length;
+    uint8_t type;
+    char name[];
+};
+
+struct procfs {
+    struct source source;
+    const struct io *io;
+    unsigned collect; /* bits of enum collect */
+    int root_fd;
+    bool is_kernels;       /* a mounted procfs, not a recorded tree */
+    bool counts_fds;       /* st_size of fd/ is the number of descriptors (Linux 6.2) */
+    bool delayacct;        /* kernel.task_delayacct is on */
+    bool partial;
+    uint64_t page_bytes;
+    uint64_t boot_time_s;
+
+    uint32_t *pids;
+    size_t pid_count, pid_size;
+
+    int process_fd; /* of the open process; -1: none */
+
+    struct taskstats_socket *taskstats; /* NULL: not allowed */
+    struct thread_totals *threads;
+    uint64_t thread_budget; /* what is left of it in this collection */
+    uint32_t thread_turn;   /* first pid whose threads are read this time */
+    uint32_t next_thread_turn;
+    uint64_t threads_skipped;
+
+    struct users *users;
+    char listing[LISTING_SIZE] __attribute__((aligned(8)));
+    char file[FILE_SIZE];
+    char cmdline[CMDLINE_SIZE], command[CMDLINE_SIZE];
+    char exe[EXE_SIZE];
+    char cgroup[CGROUP_SIZE], cgroups[CGROUP_SIZE + 2];
+    char host[HOST_SIZE];
+};
+
+static struct procfs *procfs_of(struct source *s) {
+    return (struct procfs *)(void *)s;
+}
+
+/* A file of one record: whole after the first read(2) that leaves room. */
+static ssize_t read_record(struct procfs *p, int dir_fd, const char *name) {
+    const struct io *io = p->io;
+    int fd = io->openat(io->data, dir_fd, name, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    size_t len = 0;
+    ssize_t n;
+    do {
+        n = io->read(io->data, fd, p->file + len, sizeof(p->file) - len);
+        if (n > 0)
+            len += (size_t)n;
+        /* a record ends with a newline: if it does not, more is to come */
+    } while ((n < 0 && errno == EINTR) ||
+             (n > 0 && p->file[len - 1] != '\n' && len < sizeof(p->file)));
+    int r = n < 0 ? -errno : 0;
+    io->close(io->data, fd);
+    return r < 0 ? r : (ssize_t)len;
+}
+
+/* ---- Listing ------------------------------------------------------------- */
+
+/* Calls back with each name in the directory that is a number. */
+static int list_numbers(struct procfs *p, int fd, int (*each)(void *data, uint32_t number),
+                        void *data) {
+    const struct io *io = p->io;
+    for (;;) {
+        ssize_t n = io->getdents(io->data, fd, p->listing, sizeof(p->listing));
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        if (n == 0)
+            return 0;
+        for (ssize_t at = 0; at < n;) {
+            const struct listed *entry = (const void *)(p->listing + at);
+            at += entry->length;
+            const char *digits = entry->name, *end = digits + strlen(digits);
+            uint64_t number;
+            if (digits[0] == '0' || parse_u64(&digits, end, &number) < 0 || digits != end ||
+                number > UINT32_MAX)
+                continue;
+            int r = each(data, (uint32_t)number);
+            if (r < 0)
+                return r;
+        }
+    }
+}
+
+static int add_pid(void *data, uint32_t pid) {
+    struct procfs *p = data;
+    if (p->pid_count == p->pid_size) {
+        size_t size = p->pid_size ? p->pid_size * 2 : 1024;
+        uint32_t *pids = realloc(p->pids, size * sizeof(*pids));
+        if (!pids)
+            return -ENOMEM;
+        p->pids = pids;
+        p->pid_size = size;
+    }
+    p->pids[p->pid_count++] = pid;
+    return 0;
+}
+
+static int by_number(const void *a, const void *b) {
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static int procfs_list(struct source *s, const uint32_t **ret_pids, size_t *ret_count) {
+    struct procfs *p = procfs_of(s);
+    p->pid_count = 0;
+    if (p->io->rewind(p->io->data, p->root_fd) < 0)
+        return -errno;
+    int r = list_numbers(p, p->root_fd, add_pid, p);
+    if (r < 0)
+        return r;
+    for (size_t i = 1; i < p->pid_count; i++)
+        if (p->pids[i - 1] > p->pids[i]) { /* not so in the kernel's own listing */
+            qsort(p->pids, p->pid_count, sizeof(*p->pids), by_number);
+            break;
+        }
+    p->thread_budget = THREAD_BUDGET;
+    p->thread_turn = p->next_thread_turn;
+    p->next_thread_turn = 0;
+    thread_totals_sweep(p->threads);
+    *ret_pids = p->pids;
+    *ret_count = p->pid_count;
+    return 0;
+}
+
+/* ---- One process ----------------------------------------------------------- */
+
+/* What changes when a process gets a new program: the places of its parts,
+ * which the kernel draws anew (seen only with the right to trace it), and the
+ * flag of a process that was only forked. */
+static uint64_t exec_marker(const struct stat_line *stat) {
+    uint64_t h = stat->start_code;
+    h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->start_stack;
+    h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->start_data;
+    h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->arg_start;
+    return h << 1 | !(stat->flags & PF_FORKNOEXEC);
+}
+
+/* The kernel appends to a worker's name what it did last ("kworker/0:1-events"):
+ * that is no part of who it is, and would make a new group of every task. */
+static size_t comm_len_of(const struct stat_line *stat) {
+    static const char worker[] = "kworker/";
+    size_t at = sizeof(worker) - 1, len = stat->comm_len;
+    if (!(stat->flags & PF_KTHREAD) || len <= at || memcmp(stat->comm, worker, at) != 0)
+        return len;
+    const char *colon = memchr(stat->comm, ':', len);
+    if (!colon) /* a rescuer, "kworker/R-NAME": named for good */
+        return len;
+    for (at = (size_t)(colon - stat->comm); at < len; at++)
+        if (stat->comm[at] == '-' || stat->comm[at] == '+')
+            return at;
+    return len;
+}
+
+static void sample_from_stat(const struct procfs *p, const struct stat_line *stat,
+                             struct sample *ret) {
+    *ret = (struct sample){
+        .pid = stat->pid,
+        .ppid = stat->ppid,
+        .start_ticks = stat->start_ticks,
+        .start_unix_ns = p->boot_time_s * NS_PER_S + stat->start_ticks * p->source.tick_ns,
+        .exec_marker = exec_marker(stat),
+        .kernel_thread = stat->flags & PF_KTHREAD,
+        .state = stat->state,
+    };
+    const uint64_t tick_ns = p->source.tick_ns;
+    size_t comm_len = comm_len_of(stat);
+    ret->comm_len = (uint8_t)(comm_len < sizeof(ret->comm) ? comm_len : sizeof(ret->comm));
+    memcpy(ret->comm, stat->comm, ret->comm_len);
+    sample_set(ret, FIELD_UTIME_NS, stat->utime_ticks * tick_ns);
+    sample_set(ret, FIELD_STIME_NS, stat->stime_ticks * tick_ns);
+    sample_set(ret, FIELD_CUTIME_NS, stat->cutime_ticks * tick_ns);
+    sample_set(ret, FIELD_CSTIME_NS, stat->cstime_ticks * tick_ns);
+    sample_set(ret, FIELD_MINFLT, stat->minflt);
+    sample_set(ret, FIELD_MAJFLT, stat->majflt);
+    sample_set(ret, FIELD_CMINFLT, stat->cminflt);
+    sample_set(ret, FIELD_CMAJFLT, stat->cmajflt);
+    sample_set(ret, FIELD_RSS_BYTES, stat->rss_pages * p->page_bytes);
+    sample_set(ret, FIELD_VMS_BYTES, stat->vsize_bytes);
+    sample_set(ret, FIELD_THREADS, stat->threads);
+    sample_set(ret, FIELD_PRIORITY, (uint64_t)stat->priority);
+    sample_set(ret, FIELD_NICE, (uint64_t)stat->nice);
+    if (stat->has_blkio_delay && p->delayacct && stat->threads == 1)
+        sample_set(ret, FIELD_BLKIO_DELAY_NS, stat->blkio_delay_ticks * tick_ns);
+}
+
+static void procfs_close(struct source *s) {
+    struct procfs *p = procfs_of(s);
+    if (p->process_fd >= 0)
+        p->io->close(p->io->data, p->process_fd);
+    p->process_fd = -1;
+}
+
+static int procfs_open(struct source *s, uint32_t pid, struct sample *ret) {
+    struct procfs *p = procfs_of(s);
+    char name[24];
+    name[format_u64(name, pid)] = '\0';
+    procfs_close(s);
+    /* A descriptor of the directory pins this incarnation: once it has ended,
+     * everything below says ESRCH, even if the pid is in use again. */
+    p->process_fd = p->io->openat(p->io->data, p->root_fd, name,
+                                  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (p->process_fd < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    struct stat_line stat;
+    ssize_t n = read_record(p, p->process_fd, "stat");
+    int r = n < 0 ? (int)n : parse_stat(p->file, (size_t)n, &stat);
+    if (r == -ENOENT)
+        r = -ESRCH;
+    if (r == 0 && stat.pid != pid)
+        r = -EBADMSG;
+    if (r < 0) {
+        procfs_close(s);
+        return r;
+    }
+    sample_from_stat(p, &stat, ret);
+    return 0;
+}
+
+/* A read of the open process failed. ESRCH ends the measurement; a file that
+ * this kernel does not have is no refusal. */
+static int refused(struct sample *sample, enum origin origin, int error) {
+    if (error == -ESRCH)
+        return -ESRCH;
+    if (error != -ENOENT)
+        sample->unreadable |= 1u << origin;
+    return 0;
+}
+
+static int measure_status(struct procfs *p, struct sample *s, struct status_file *status) {
+    ssize_t n = read_record(p, p->process_fd, "status");
+    int r = n < 0 ? (int)n : parse_status(p->file, (size_t)n, status);
+    if (r < 0) {
+        *status = (struct status_file){0};
+        return refused(s, ORIGIN_STATUS, r);
+    }
+    if (status->has_ids) {
+        s->uid = status->uid;
+        s->gid = status->gid;
+        s->has_credentials = true;
+    }
+    s->ignores_children = status->sigign & BIT(16); /* SIGCHLD is 17 */
+    /* Without an address space (kernel threads, zombies) the lines are missing,
+     * and what they would say is known: nothing. */
+    if (status->has_swap || !status->has_memory)
+        sample_set(s, FIELD_SWAP_BYTES, status->swap_bytes);
+    if (status->has_anon || !status->has_memory)
+        sample_set(s, FIELD_ANON_BYTES, status->anon_bytes);
+    sample_set(s, FIELD_DATA_BYTES, status->data_bytes);
+    sample_set(s, FIELD_STACK_BYTES, status->stack_bytes);
+    sample_set(s, FIELD_CODE_BYTES, status->code_bytes);
+    return 0;
+}
+
+static int measure_io(struct procfs *p, struct sample *s) {
+    struct io_file io;
+    ssize_t n = read_record(p, p->process_fd, "io");
+    int r = n < 0 ? (int)n : parse_io(p->file, (size_t)n, &io);
+    if (r < 0)
+        return refused(s, ORIGIN_IO, r);
+    sample_set(s, FIELD_IO_READ_BYTES, io.rchar);
+    sample_set(s, FIELD_IO_WRITTEN_BYTES, io.wchar);
+    sample_set(s, FIELD_IO_READS, io.syscr);
+    sample_set(s, FIELD_IO_WRITES, io.syscw);
+    sample_set(s, FIELD_DISK_READ_BYTES, io.read_bytes);
+    sample_set(s, FIELD_DISK_WRITTEN_BYTES, io.write_bytes);
+    return 0;
+}
+
+static int count_one(void *data, uint32_t number) {
+    (void)number;
+    ++*(uint64_t *)data;
+    return 0;
+}
+
+/* list_numbers() passes over 0, which is a descriptor but no pid */
+static int count_fds_by_listing(struct procfs *p, uint64_t *ret_count) {
+    int fd = p->io->openat(p->io->data, p->process_fd, "fd",
+                           O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    uint64_t count = 0;
+    int r = list_numbers(p, fd, count_one, &count);
+    p->io->close(p->io->data, fd);
+    if (r < 0)
+        return r;
+    struct stat unused;
+    if (p->io->fstatat(p->io->data, p->process_fd, "fd/0", &unused, AT_SYMLINK_NOFOLLOW) == 0)
+        count++;
+    /* The listing of a process that has ended is empty without an error. */
+    if (count == 0 &&
+        p->io->fstatat(p->io->data, p->process_fd, "stat", &unused, AT_SYMLINK_NOFOLLOW) < 0)
+        return -ESRCH;
+    *ret_count = count;
+    return 0;
+}
+
+static int measure_fds(struct procfs *p, struct sample *s, bool with_limit) {
+    uint64_t count = 0;
+    int r = 0;
+    if (p->counts_fds) {
+        struct stat st;
+        if (p->io->fstatat(p->io->data, p->process_fd, "fd", &st, 0) < 0)
+            r = -errno;
+        else
+            count = (uint64_t)st.st_size;
+    } else {
+        r = count_fds_by_listing(p, &count);
+    }
+    if (r < 0)
+        return refused(s, ORIGIN_FD, r);
+    sample_set(s, FIELD_OPEN_FDS, count);
+    if (!with_limit)
+        return 0;
+
+    uint64_t limit;
+    ssize_t n = read_record(p, p->process_fd, "limits");
+    r = n < 0 ? (int)n : parse_fd_limit(p->file, (size_t)n, &limit);
+    if (r < 0)
+        return refused(s, ORIGIN_LIMITS, r);
+    sample_set(s, FIELD_FD_LIMIT, limit);
+    return 0;
+}
+
+/* ---- Threads ------------------------------------------------------------------ */
+
+struct thread_walk {
+    struct procfs *p;
+    int task_fd;
+    bool totals; /* add up switches and waits, not only who runs */
+    uint64_t running;
+};
+
+/* The files of a thread, by names relative to task/. */
+static ssize_t read_of_thread(struct procfs *p, int task_fd, uint32_t tid, const char *file) {
+    char name[40];
+    size_t len = format_u64(name, tid);
+    name[len++] = '/';
+    memcpy(name + len, file, strlen(file) + 1);
+    return read_record(p, task_fd, name);
+}
+
+static int walk_thread(void *data, uint32_t tid) {
+    struct thread_walk *walk = data;
+    struct procfs *p = walk->p;
+    struct thread_values values = {0};
+    ssize_t n;
+    if (!walk->totals) {
+        struct stat_line stat;
+        n = read_of_thread(p, walk->task_fd, tid, "stat");
+        if (n >= 0 && parse_stat(p->file, (size_t)n, &stat) == 0)
+            walk->running += stat.state == 'R';
+        return 0; /* a thread that vanished runs no more */
+    }
+    struct status_file status;
+    n = read_of_thread(p, walk->task_fd, tid, "status");
+    if (n < 0 || parse_status(p->file, (size_t)n, &status) < 0 || !status.has_switches)
+        return 0;
+    walk->running += status.state == 'R';
+    values.voluntary_switches = status.voluntary_switches;
+    values.involuntary_switches = status.involuntary_switches;
+    if (p->collect & 1u << COLLECT_DELAYS) {
+        n = read_of_thread(p, walk->task_fd, tid, "schedstat");
+        if (n >= 0)
+            parse_schedstat(p->file, (size_t)n, &values.run_queue_wait_ns);
+    }
+    return thread_totals_add(p->threads, tid, &values);
+}
+
+static bool take_from_budget(struct procfs *p, const struct sample *s) {
+    uint64_t threads = s->value[FIELD_THREADS];
+    if (s->pid >= p->thread_turn && threads <= p->thread_budget) {
+        p->thread_budget -= threads;
+        return true;
+    }
+    if (s->pid >= p->thread_turn && p->next_thread_turn == 0 && threads <= THREAD_BUDGET)
+        p->next_thread_turn = s->pid;
+    p->threads_skipped += threads;
+    return false;
+}
+
+/* Reads task/. With totals, the listing buffer is in use while the threads'
+ * files are read: those have a buffer of their own. */
+static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
+    struct thread_walk walk = {.p = p, .totals = totals};
+    struct thread_values values;
+    int r = 0;
+    walk.task_fd = p->io->openat(p->io->data, p->process_fd, "task",
+                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    if (walk.task_fd < 0)
+        return refused(s, ORIGIN_SCHED, -errno);
+    if (totals)
+        r = thread_totals_begin(p->threads, s->pid, s->start_ticks);
+    if (r == 0)
+        r = list_numbers(p, walk.task_fd, walk_thread, &walk);
+    p->io->close(p->io->data, walk.task_fd);
+    if (r == -ENOMEM)
+        return refused(s, ORIGIN_SCHED, r);
+    if (totals) {
+        thread_totals_end(p->threads, &values);
+        sample_set(s, FIELD_VOLUNTARY_SWITCHES, values.voluntary_switches);
+        sample_set(s, FIELD_INVOLUNTARY_SWITCHES, values.involuntary_switches);
+        if (p->collect & 1u << COLLECT_DELAYS)
+            sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
+    }
+    if (p->collect & 1u << COLLECT_THREADS)
+        sample_set(s, FIELD_THREADS_RUNNING, walk.running);
+    return r < 0 ? refused(s, ORIGIN_SCHED, r) : 0;
+}
+
+/* A process whose only thread is the main one: its own files say all. */
+static int measure_single_thread(struct procfs *p, struct sample *s,
+                                 const struct status_file *status) {
+    if (status->has_switches) {
+        sample_set(s, FIELD_VOLUNTARY_SWITCHES, status->voluntary_switches);
+        sample_set(s, FIELD_INVOLUNTARY_SWITCHES, status->involuntary_switches);
+    }
+    if (p->collect & 1u << COLLECT_DELAYS) {
+        uint64_t wait_ns;
+        ssize_t n = read_record(p, p->process_fd, "schedstat");
+        int r = n < 0 ? (int)n : parse_schedstat(p->file, (size_t)n, &wait_ns);
+        if (r < 0)
+            return refused(s, ORIGIN_SCHED, r);
+        sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, wait_ns);
+    }
+    return 0;
+}
+
+static int measure_taskstats(struct procfs *p, struct sample *s) {
+    struct taskstats_totals totals;
+    int r = taskstats_query(p->taskstats, s->pid, &totals);
+    if (r < 0)
+        return refused(s, ORIGIN_SCHED, r);
+    sample_set(s, FIELD_VOLUNTARY_SWITCHES, totals.voluntary_switches);
+    sample_set(s, FIELD_INVOLUNTARY_SWITCHES, totals.involuntary_switches);
+    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals.run_queue_wait_ns);
+    if (p->delayacct)
+        sample_set(s, FIELD_BLKIO_DELAY_NS, totals.blkio_delay_ns);
+    return 0;
+}
+
+static int measure_threads(struct procfs *p, struct sample *s, const struct status_file *status,
+                           bool idle) {
+    bool want_totals = !p->taskstats && p->collect & (1u << COLLECT_CONTEXT_SWITCHES |
+                                                      1u << COLLECT_DELAYS);
+    bool want_running = p->collect & 1u << COLLECT_THREADS;
+    bool single = s->value[FIELD_THREADS] <= 1;
+    if (want_running && (single || idle))
+        sample_set(s, FIELD_THREADS_RUNNING, single && s->state == 'R');
+    if (want_totals && single && !thread_totals_has(p->threads, s->pid, s->start_ticks))
+        return measure_single_thread(p, s, status);
+    if (want_totals ? idle : single || idle || !want_running) {
+        /* Nothing ran since the last time: nothing to read thread by thread.
+         * What a thread did within less than a clock tick is read when the
+         * process has used one; none of it is lost. */
+        struct thread_values values;
+        if (want_totals && thread_totals_keep(p->threads, s->pid, s->start_ticks, &values)) {
+            sample_set(s, FIELD_VOLUNTARY_SWITCHES, values.voluntary_switches);
+            sample_set(s, FIELD_INVOLUNTARY_SWITCHES, values.involuntary_switches);
+            if (p->collect & 1u << COLLECT_DELAYS)
+                sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
+            return 0;
+        }
+        if (!want_totals)
+            return 0;
+    }
+    if (!take_from_budget(p, s)) {
+        struct thread_values values;
+        thread_totals_keep(p->threads, s->pid, s->start_ticks, &values);
+        if (want_totals)
+            s->unreadable |= 1u << ORIGIN_SCHED;
+        return 0;
+    }
+    return walk_threads(p, s, want_totals);
+}
+
+static int procfs_measure(struct source *source, struct sample *s, struct measure_hints hints) {
+    struct procfs *p = procfs_of(source);
+    struct status_file status;
+    int r = 0;
+    /* Before the files: if the process ends in between and its number is given
+     * to another, they say ESRCH and the whole sample is dropped. */
+    if (p->taskstats && p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS))
+        r = measure_taskstats(p, s);
+    if (r == 0)
+        r = measure_status(p, s, &status);
+    if (r == 0 && p->collect & 1u << COLLECT_IO)
+        r = measure_io(p, s);
+    if (r == 0 && p->collect & 1u << COLLECT_FDS)
+        r = measure_fds(p, s, hints.fd_limit);
+    if (r == 0)
+        r = measure_threads(p, s, &status, hints.idle);
+    if (!(p->collect & 1u << COLLECT_CONTEXT_SWITCHES))
+        s->have &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
+    if (!(p->collect & 1u << COLLECT_DELAYS))
+        s->have &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
+    return r;
+}
+
+/* ---- Identity ---------------------------------------------------------------- */
+
+static int identify_cmdline(struct procfs *p, struct identity *id) {
+    int cut = 0;
+    ssize_t n = io_read_file(p->io, p->process_fd, "cmdline", p->cmdline, sizeof(p->cmdline), &cut);
+    if (n < 0)
+        return (int)n;
+    size_t len = (size_t)n;
+    while (len && p->cmdline[len - 1] == '\0')
+        len--;
+    for (size_t i = 0; i < len; i++)
+        p->command[i] = p->cmdline[i] ? p->cmdline[i] : ' ';
+    id->cmdline = (struct text){p->cmdline, len};
+    id->command = (struct text){p->command, len};
+    id->cmdline_cut = cut;
+    return 0;
+}
+
+static int identify_exe(struct procfs *p, struct identity *id) {
+    static const char deleted[] = " (deleted)";
+    ssize_t n = p->io->readlinkat(p->io->data, p->process_fd, "exe", p->exe, sizeof(p->exe));
+    if (n < 0)
+        /* kernel threads and zombies have none; so has every process, to
+         * readlink(2), the moment it ends */
+        return errno == ENOENT ? 0 : -errno;
+    size_t len = (size_t)n, suffix = sizeof(deleted) - 1;
+    if (len > suffix && memcmp(p->exe + len - suffix, deleted, suffix) == 0)
+        len -= suffix; /* the program was replaced, by an upgrade perhaps */
+    id->exe = (struct text){p->exe, len};
+    return 0;
+}
+
+/* The paths as process-exporter prints them: "[/a /b]". */
+static struct text join_cgroups(struct procfs *p, size_t len) {
+    size_t to = 0;
+    p->cgroups[to++] = '[';
+    for (size_t at = 0; at < len;) {
+        const char *line = p->cgroup + at;
+        const char *end = memchr(line, '\n', len - at);
+        size_t line_len = end ? (size_t)(end - line) : len - at;
+        const char *first = memchr(line, ':', line_len);
+        const char *second =
+            first ? memchr(first + 1, ':', (size_t)(line + line_len - first - 1)) : NULL;
+        if (second) {
+            size_t path_len = (size_t)(line + line_len - second - 1);
+            if (to > 1)
+                p->cgroups[to++] = ' ';
+            memcpy(p->cgroups + to, second + 1, path_len);
+            to += path_len;
+        }
+        at += line_len + 1;
+    }
+    p->cgroups[to++] = ']';
+    return (struct text){p->cgroups, to};
+}
+
+static int identify_cgroup(struct procfs *p, struct identity *id) {
+    struct cgroup_file cgroup;
+    ssize_t n = io_read_file(p->io, p->process_fd, "cgroup", p->cgroup, sizeof(p->cgroup), NULL);
+    if (n < 0)
+        return (int)n;
+    int r = parse_cgroup(p->cgroup, (size_t)n, &cgroup);
+    if (r < 0)
+        return r;
+    id->cgroups = join_cgroups(p, (size_t)n);
+    id->cgroup = (struct text){cgroup.path, cgroup.path_len};
+    id->unit.len = parse_unit(cgroup.systemd, cgroup.systemd_len, &id->unit.at);
+    id->container.len = parse_container(p->cgroup, (size_t)n, &id->container.at);
+    return 0;
+}
+
+static int procfs_identify(struct source *source, const struct sample *s, unsigned parts,
+                           struct identity *ret) {
+    static const struct {
+        unsigned part;
+        int (*read)(struct procfs *, struct identity *);
+    } readers[] = {{IDENTITY_CMDLINE, identify_cmdline},
+                   {IDENTITY_EXE, identify_exe},
+                   {IDENTITY_CGROUP, identify_cgroup}};
+    struct procfs *p = procfs_of(source);
+    *ret = (struct identity){
+        .pid = s->pid,
+        .ppid = s->ppid,
+        .uid = s->uid,
+        .gid = s->gid,
+        .has_credentials = s->has_credentials,
+        .start_time_s = s->start_unix_ns / NS_PER_S,
+        .comm = {s->comm, s->comm_len},
+    };
+    for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
+        if (!(parts & readers[i].part))
+            continue;
+        int r = readers[i].read(p, ret);
+        if (r == -ESRCH)
+            return r;
+        if (r < 0 && r != -ENOENT)
+            ret->refused = true;
+    }
+    if (parts & IDENTITY_USER && s->has_credentials)
+        ret->user = users_name(p->users, s->uid);
+    return 0;
+}
+
+/* ---- The rest ------------------------------------------------------------------- */
+
+static int procfs_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
+    struct procfs *p = procfs_of(s);
+    char name[40];
+    size_t len = format_u64(name, pid);
+    memcpy(name + len, "/smaps_rollup", sizeof("/smaps_rollup"));
+    ssize_t n = read_record(p, p->root_fd, name);
+    if (n == 0) { /* a kernel thread */
+        *ret_bytes = 0;
+        return 0;
+    }
+    return n < 0 ? (int)n : parse_pss(p->file, (size_t)n, ret_bytes);
+}
+
+static bool procfs_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
+    struct sample sample;
+    bool alive = procfs_open(s, pid, &sample) == 0 && sample.start_ticks == start_ticks;
+    procfs_close(s);
+    return alive;
+}
+
+static int procfs_host(struct source *s, struct host_stat *ret) {
+    struct procfs *p = procfs_of(s);
+    ssize_t n = io_read_file(p->io, p->root_fd, "stat", p->host, sizeof(p->host), NULL);
+    int r = n < 0 ? (int)n : parse_host_stat(p->host, (size_t)n, ret);
+    if (r == 0)
+        p->boot_time_s = ret->boot_time;
+    return r;
+}
+
+static bool procfs_is_partial(struct source *s) {
+    return procfs_of(s)->partial;
+}
+
+static uint64_t procfs_threads_skipped(struct source *s) {
+    return procfs_of(s)->threads_skipped;
+}
+
+static struct source *procfs_free(struct source *s) {
+    struct procfs *p = procfs_of(s);
+    procfs_close(s);
+    if (p->root_fd >= 0)
+        p->io->close(p->io->data, p->root_fd);
+    taskstats_free(p->taskstats);
+    thread_totals_free(p->threads);
+    users_free(p->users);
+    free(p->pids);
+    free(p);
+    return NULL;
+}
+
+/* Are pids here the ones that the kernel knows us by? Not if the tree is of
+ * another pid namespace: then asking netlink about them would be about others. */
+static bool has_our_pids(struct procfs *p) {
+    char target[24];
+    ssize_t n = p->io->readlinkat(p->io->data, p->root_fd, "self", target, sizeof(target));
+    char own[24];
+    return n > 0 && (size_t)n == format_u64(own, (uint64_t)getpid()) &&
+           memcmp(own, target, (size_t)n) == 0;
+}
+
+/* hidepid=2 hides all but our own processes, hidepid=1 lists but closes them:
+ * process 1 is never ours, unless we may see everything or it is us. */
+static bool hides_processes(struct procfs *p) {
+    ssize_t n = read_record(p, p->root_fd, "1/stat");
+    return n < 0;
+}
+
+static void find_abilities(struct procfs *p) {
+    struct stat st;
+    struct statfs fs;
+    p->is_kernels = fstatfs(p->root_fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+    if (p->is_kernels) {
+        p->counts_fds =
+            p->io->fstatat(p->io->data, p->root_fd, "self/fd", &st, 0) == 0 && st.st_size > 0;
+        p->partial = hides_processes(p);
+        if (p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS) &&
+            has_our_pids(p))
+            taskstats_new(&p->taskstats); /* else thread by thread */
+    }
+    ssize_t n = read_record(p, p->root_fd, "sys/kernel/task_delayacct");
+    p->delayacct = n > 0 && p->file[0] == '1';
+}
+
+static const struct source_ops procfs_ops = {
+    .name = "procfs",
+    .free = procfs_free,
+    .list = procfs_list,
+    .open = procfs_open,
+    .measure = procfs_measure,
+    .identify = procfs_identify,
+    .close = procfs_close,
+    .pss = procfs_pss,
+    .is_alive = procfs_is_alive,
+    .host = procfs_host,
+    .is_partial = procfs_is_partial,
+    .threads_skipped = procfs_threads_skipped,
+};
+
+int source_procfs_new(const char *root, const struct io *io, unsigned collect,
+                      struct source **ret) {
+    struct procfs *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    p->source.ops = &procfs_ops;
+    p->io = io;
+    p->collect = collect;
+    p->process_fd = -1;
+    p->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
+    p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    p->root_fd = io->openat(io->data, AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    int r = p->root_fd < 0 ? -errno : 0;
+    if (r == 0)
+        r = users_new(&p->users);
+    if (r == 0)
+        r = thread_totals_new(&p->threads);
+    if (r < 0) {
+        procfs_free(&p->source);
+        return r;
+    }
+    find_abilities(p);
+    *ret = &p->source;
+    return 0;
+}

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "string_list.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int string_list_add(struct string_list *s, const char *text, size_t len) {
+    char **items = realloc(s->items, (s->count + 1) * sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    s->items = items;
+    items[s->count] = strndup(text, len);
+    if (!items[s->count])
+        return -ENOMEM;
+    s->count++;
+    return 0;
+}
+
+void string_list_free(struct string_list *s) {
+    for (size_t i = 0; i < s->count; i++)
+        free(s->items[i]);
+    free(s->items);
+    *s = (struct string_list){0};
+}

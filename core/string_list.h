@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* A list of texts that it owns. */
+#ifndef STRING_LIST_H
+#define STRING_LIST_H
+
+#include <stddef.h>
+
+struct string_list {
+    char **items;
+    size_t count;
+};
+
+int string_list_add(struct string_list *s, const char *text, size_t len);
+void string_list_free(struct string_list *s);
+
+#endif

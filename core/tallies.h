@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* The groups: their counters since they exist, and their gauges now. */
+#ifndef TALLIES_H
+#define TALLIES_H
+
+#include "identity.h"
+#include "metrics.h"
+#include "sample.h"
+#include "string_list.h"
+
+#include <stdbool.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+/* Longest name of a group or value of a label, in bytes. */
+#define GROUP_NAME_MAX 512
+/* The keys of group-by, and those that pid brings along. */
+#define LABELS_MAX 16
+
+struct label {
+    const char *key; /* constant text */
+    char *value;
+};
+
+struct group {
+    char *name;
+    uint32_t index;
+    struct label labels[LABELS_MAX];
+    size_t label_count;
+    bool used, hashed;
+    bool literal;     /* named in the configuration: never expires */
+    bool per_process; /* of group-by pid: shown if among the top, gone when it ends */
+    bool had_members;
+    uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
+    uint64_t cpu_ns; /* credited in the current collection */
+    uint64_t have;   /* BIT(metric) that members gave */
+    uint64_t known;  /* BIT(metric) to show: those, and what is 0 without members */
+    uint64_t value[METRICS_OF_GROUP];
+    UT_hash_handle hh;
+};
+
+/* Index 0 is what filters or an empty group-by leave out: counted for the
+ * coverage, never shown. */
+#define GROUP_LEFT_OUT 0u
+
+struct tallies {
+    struct group **groups; /* by index; NULL: free */
+    size_t end, size;
+    size_t first_free; /* no index below it is free */
+    struct group *by_name;
+    size_t limit;       /* most groups, `other` not counted */
+    size_t count;       /* groups but for left-out and other */
+    uint32_t other;     /* its index; 0: none yet */
+    uint64_t overflowed; /* distinct names that did not fit */
+    uint64_t *refused_names; /* hashes of them, an open table; 0: free */
+    size_t refused_size;
+    uint64_t available; /* BIT(metric): some process of the host has it */
+    uint64_t always;    /* BIT(metric): known of every group, members or not */
+    uint64_t switched_off; /* BIT(metric): not asked for */
+    uint64_t cpu_ns;    /* credited in the current collection, to all groups */
+
+    struct group **order; /* shown groups by name */
+    size_t order_count, order_size;
+    bool order_stale;
+};
+
+/* `collect` has bits of enum collect; `origins` of what is read. */
+int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins);
+void tallies_clear(struct tallies *t);
+
+struct group_labels {
+    size_t count;
+    struct {
+        const char *key; /* constant text */
+        struct text value;
+    } items[LABELS_MAX];
+};
+
+/* The index of the group with this name (cleaned first), created if there is
+ * none; `other` if there is no room. Labels are those of the first call. */
+int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
+                  bool literal, bool per_process, uint32_t *ret_index);
+
+/* One collection: begin, then for each member … , then end. */
+void tallies_begin(struct tallies *t);
+/* Gauges of a member; its counters are known from now on, be they 0. */
+void tallies_member(struct tallies *t, uint32_t group, const struct sample *s);
+void tallies_pss(struct tallies *t, uint32_t group, bool known, uint64_t bytes, uint64_t age_ns);
+/* An increase of a counter. */
+void tallies_credit(struct tallies *t, uint32_t group, enum field counter, uint64_t amount);
+void tallies_count(struct tallies *t, uint32_t group, enum metric counter);
+
+struct tallies_moment {
+    uint64_t now_ns;      /* of the clock that expiry is measured with */
+    uint64_t interval_ns; /* since the previous collection; 0: there is none */
+    uint32_t cpus;        /* that CPU usage of 1 stands for */
+    uint64_t expire_after_ns;
+    size_t top;
+};
+/* Works out what is derived. Returns 0 or -ENOMEM (the order of groups is then
+ * that of before). */
+int tallies_end(struct tallies *t, const struct tallies_moment *moment);
+/* Removes the next group that has been empty for too long, and returns its
+ * index; 0 if there is none. Its index is free to be given out again. */
+uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
+
+#endif
