@@ -316,11 +316,11 @@ static void raise_notices(struct tally *t) {
                      "the mount options of /proc (hidepid, subset) hide processes from this user, "
                      "so the groups are not complete");
     uint64_t seen = t->self_value[METRIC_SELF_PROCESSES - METRIC_SELF_FIRST];
-    if (t->not_fully_read)
+    /* where every right is there, the kernel closes a few all the same: no news */
+    if (t->not_fully_read && t->source->ops->lacks_rights(t->source))
         notice_raise(&t->notices, NOTICE_NOT_READABLE,
                      "%llu of %llu processes can't be read fully (I/O, file descriptors …): that "
-                     "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH, and the kernel keeps "
-                     "some closed even then",
+                     "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
                      (unsigned long long)t->not_fully_read, (unsigned long long)seen);
     if (t->tallies.overflowed)
         notice_raise(&t->notices, NOTICE_OVERFLOW,

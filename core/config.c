@@ -200,7 +200,7 @@ int tally_config_set(tally_config *c, const char *name, const char *value,
                      struct tally_error *error) {
     int option = option_find(name, strlen(name));
     if (option < 0) {
-        error_set(error, "there is no option \"%.*s\"", SHOWN, name);
+        error_set(error, "there is no option \"%.*s\", expected one that --help lists", SHOWN, name);
         return -ENOENT;
     }
     return config_set(c, LAYER_CALLER, (enum option)option, value, error);

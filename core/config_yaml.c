@@ -200,7 +200,8 @@ static int read_options(struct loader *l, const yaml_node_t *map) {
         const char *key = scalar(key_node);
         int option = key ? option_find(key, strlen(key)) : -1;
         if (option < 0) {
-            error_set(l->error, "there is no option \"%.100s\"", key ? key : "?");
+            error_set(l->error, "there is no option \"%.100s\", expected one that --help lists",
+                      key ? key : "?");
             return fail_at(l, key_node, -EINVAL);
         }
         if (seen & 1u << option) {

@@ -51,6 +51,8 @@ struct source_ops {
     int (*host)(struct source *s, struct host_stat *ret);
     /* Some processes are hidden from us by the way /proc is mounted. */
     bool (*is_partial)(struct source *s);
+    /* We do not have every right that reading all of a process needs. */
+    bool (*lacks_rights)(struct source *s);
     /* Threads left out so far because the budget was used up. */
     uint64_t (*threads_skipped)(struct source *s);
 };

@@ -11,9 +11,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <linux/magic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -53,7 +55,7 @@ struct procfs {
     bool is_kernels;       /* a mounted procfs, not a recorded tree */
     bool counts_fds;       /* st_size of fd/ is the number of descriptors (Linux 6.2) */
     bool delayacct;        /* kernel.task_delayacct is on */
-    bool partial;
+    bool partial, lacks_rights;
     uint64_t page_bytes;
     uint64_t boot_time_s;
 
@@ -684,6 +686,10 @@ static bool procfs_is_partial(struct source *s) {
     return procfs_of(s)->partial;
 }
 
+static bool procfs_lacks_rights(struct source *s) {
+    return procfs_of(s)->lacks_rights;
+}
+
 static uint64_t procfs_threads_skipped(struct source *s) {
     return procfs_of(s)->threads_skipped;
 }
@@ -718,14 +724,24 @@ static bool hides_processes(struct procfs *p) {
     return n < 0;
 }
 
+/* Root's rights are these; collectd's unit takes them away from root, too. */
+static bool has_rights(void) {
+    const uint32_t needed = 1u << CAP_SYS_PTRACE | 1u << CAP_DAC_READ_SEARCH;
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed;
+}
+
 static void find_abilities(struct procfs *p) {
     struct stat st;
     struct statfs fs;
+    p->lacks_rights = true; /* those of whoever recorded a tree are not known */
     p->is_kernels = fstatfs(p->root_fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
     if (p->is_kernels) {
         p->counts_fds =
             p->io->fstatat(p->io->data, p->root_fd, "self/fd", &st, 0) == 0 && st.st_size > 0;
         p->partial = hides_processes(p);
+        p->lacks_rights = !has_rights();
         if (p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS) &&
             has_our_pids(p))
             taskstats_new(&p->taskstats); /* else thread by thread */
@@ -746,6 +762,7 @@ static const struct source_ops procfs_ops = {
     .is_alive = procfs_is_alive,
     .host = procfs_host,
     .is_partial = procfs_is_partial,
+    .lacks_rights = procfs_lacks_rights,
     .threads_skipped = procfs_threads_skipped,
 };
 

@@ -316,10 +316,10 @@ static enum metric state_metric(char state) {
     }
 }
 
-static void lower_to(struct group *g, enum metric m, uint64_t value, bool is_signed) {
-    bool lower = is_signed ? (int64_t)value < (int64_t)g->value[m] : value < g->value[m];
-    if (!(g->have & BIT(m)) || lower)
-        g->value[m] = value;
+/* For moments, priorities and nice values alike: all fit in 63 bits. */
+static void lower_to(uint64_t *lowest, bool first, uint64_t value) {
+    if (first || (int64_t)value < (int64_t)*lowest)
+        *lowest = value;
 }
 
 void tallies_member(struct tallies *t, uint32_t index, const struct sample *s) {
@@ -336,7 +336,7 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s) {
         if (gauges[i].how == HOW_SUM)
             g->value[m] += value;
         else
-            lower_to(g, m, value, true);
+            lower_to(&g->value[m], !(g->have & BIT(m)), value);
         have |= BIT(m);
     }
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
@@ -345,7 +345,7 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s) {
 
     g->value[state_metric(s->state)]++;
     have |= STATE_METRICS;
-    lower_to(g, METRIC_START_TIME, s->start_unix_ns, false);
+    lower_to(&g->value[METRIC_START_TIME], !(g->have & BIT(METRIC_START_TIME)), s->start_unix_ns);
     have |= BIT(METRIC_START_TIME);
     if (s->have & BIT(FIELD_ANON_BYTES) && s->have & BIT(FIELD_SWAP_BYTES)) {
         g->value[METRIC_FOOTPRINT] += s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];

@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: MIT */
+/* proctally.so: the tallies as collectd 5 values of the stock types. */
+#include "collectd.h"
+
+#include "plugin.h"
+
+#include "proctally.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#define NAME "proctally"
+#define SAY NAME " plugin: "
+
+/* The type with most data sources has 4; stock ones that we use have 2. */
+enum { MOST_SOURCES = 8 };
+
+/* One value list per group: rows of the catalogue with one type and instance. */
+struct series {
+    size_t first, count; /* metrics */
+    const char *type;
+    const data_set_t *data_set;
+};
+
+/* The `processes` plugin's switches, and what they mean here. */
+static const struct {
+    const char *verb;
+    const char *word; /* of the option collect; NULL: nothing */
+} switches[] = {
+    {"CollectFileDescriptor", "fds"},
+    {"CollectContextSwitch", "context-switches"},
+    {"CollectDelayAccounting", "delays"},
+    {"CollectMemoryMaps", NULL},
+};
+enum { SWITCHES = sizeof(switches) / sizeof(switches[0]) };
+
+typedef char instance_name[DATA_MAX_NAME_LEN];
+
+struct instance {
+    tally_config *config;
+    tally *t; /* NULL while /proc has not been readable yet */
+    bool refused; /* the configuration has a mistake */
+
+    /* what the blocks hold, until init */
+    enum { UNSAID, OFF, ON } switched[SWITCHES];
+    bool switched_inside; /* a Collect… stands in a Process block */
+    bool has_process, has_group, has_group_by, has_process_names;
+
+    char plugin[DATA_MAX_NAME_LEN];
+    bool percent_of_core;
+    struct series *series;
+    size_t series_count;
+
+    /* plugin instances of the groups of one collection; kept for the next */
+    instance_name *names;
+    uint32_t *slots; /* hash table of indices + 1 into names; 0: free */
+    bool *collides;
+    size_t names_size, slots_size;
+
+    bool failing; /* collecting failed, and that was logged */
+};
+
+/* collectd's config and init callbacks have no user data. */
+static struct instance *the_instance;
+
+static struct instance *free_instance(struct instance *in) {
+    if (!in)
+        return NULL;
+    tally_free(in->t);
+    tally_config_free(in->config);
+    free(in->series);
+    free(in->names);
+    free(in->slots);
+    free(in->collides);
+    free(in);
+    return NULL;
+}
+
+static struct instance *get_instance(void) {
+    if (!the_instance) {
+        struct instance *in = calloc(1, sizeof(*in));
+        if (!in || tally_config_new(&in->config) < 0) {
+            ERROR(SAY "out of memory");
+            return free_instance(in);
+        }
+        the_instance = in;
+    }
+    return the_instance;
+}
+
+/* ---- Configuration ------------------------------------------------------------ */
+
+/* A value as the YAML file would have it. collectd parses numbers to double;
+ * printf would use the locale's decimal point. */
+static int value_text(const oconfig_item_t *item, int index, char **ret_text) {
+    const oconfig_value_t *value = &item->values[index];
+    char number[64];
+    const char *text = number;
+    double size;
+    uint64_t millionths;
+    int len;
+    switch (value->type) {
+    case OCONFIG_TYPE_STRING:
+        text = value->value.string;
+        break;
+    case OCONFIG_TYPE_BOOLEAN:
+        text = value->value.boolean ? "true" : "false";
+        break;
+    case OCONFIG_TYPE_NUMBER:
+        size = fabs(value->value.number);
+        if (!(size < 1e12)) {
+            ERROR(SAY "%s has a number that is too large; expected one below 1e12", item->key);
+            return -EINVAL;
+        }
+        millionths = (uint64_t)(size * 1e6 + 0.5);
+        len = snprintf(number, sizeof(number), "%s%" PRIu64 ".%06" PRIu64,
+                       value->value.number < 0 ? "-" : "", millionths / 1000000,
+                       millionths % 1000000);
+        while (number[len - 1] == '0')
+            len--;
+        if (number[len - 1] == '.')
+            len--;
+        number[len] = '\0';
+        break;
+    default:
+        ERROR(SAY "%s has a value of unknown type", item->key);
+        return -EINVAL;
+    }
+    *ret_text = strdup(text);
+    if (!*ret_text)
+        ERROR(SAY "out of memory");
+    return *ret_text ? 0 : -ENOMEM;
+}
+
+/* The option whose name is this key without regard to case, '-' and '_'. */
+static const struct tally_option *find_option(const char *key) {
+    size_t count;
+    const struct tally_option *options = tally_options(&count);
+    for (size_t i = 0; i < count; i++) {
+        const char *name = options[i].name, *k = key;
+        while (*name || *k) {
+            if (*name == '-' || *name == '_')
+                name++;
+            else if (*k == '_')
+                k++;
+            else if (tolower((unsigned char)*name) == tolower((unsigned char)*k))
+                name++, k++;
+            else
+                break;
+        }
+        if (*name == '\0' && *k == '\0')
+            return &options[i];
+    }
+    return NULL;
+}
+
+static bool is_key(const oconfig_item_t *item, const char *key) {
+    return strcasecmp(item->key, key) == 0;
+}
+
+static int config_option(struct instance *in, const oconfig_item_t *item) {
+    const struct tally_option *option = find_option(item->key);
+    if (!option) {
+        ERROR(SAY "there is no option %s; expected one of proctally's options, Group, Process, "
+                  "ProcessMatch or one of the Collect switches of the processes plugin",
+              item->key);
+        return -EINVAL;
+    }
+    if (strcmp(option->name, "interval") == 0) {
+        ERROR(SAY "%s is not set here; expected it as Interval inside of <LoadPlugin " NAME ">, "
+                  "because collectd starts the collections",
+              item->key);
+        return -EINVAL;
+    }
+    if (item->children_num > 0) {
+        ERROR(SAY "%s is a block; expected an option with a value (%s)", item->key,
+              option->argument);
+        return -EINVAL;
+    }
+    if (item->values_num < 1 || (item->values_num > 1 && !option->list)) {
+        ERROR(SAY "%s has %d values; expected %s (%s)", item->key, item->values_num,
+              option->list ? "one or more" : "one", option->argument);
+        return -EINVAL;
+    }
+    if (strcmp(option->name, "labels") == 0)
+        WARNING(SAY "%s has no effect here: collectd's values have no labels", item->key);
+    in->has_group_by = in->has_group_by || strcmp(option->name, "group-by") == 0;
+    in->has_process_names = in->has_process_names || strcmp(option->name, "process_names") == 0;
+
+    for (int i = 0; i < item->values_num; i++) {
+        char *text;
+        struct tally_error error;
+        int r = value_text(item, i, &text);
+        if (r < 0)
+            return r;
+        r = tally_config_set(in->config, option->name, text, &error);
+        free(text);
+        if (r < 0) {
+            ERROR(SAY "%s: %s", item->key, error.text);
+            return r;
+        }
+    }
+    return 0;
+}
+
+/* Returns 1 if the item is one of the switches. */
+static int config_switch(struct instance *in, const oconfig_item_t *item) {
+    size_t at = 0;
+    while (at < SWITCHES && !is_key(item, switches[at].verb))
+        at++;
+    if (at == SWITCHES)
+        return 0;
+    bool on = false, known = item->values_num == 1 && item->children_num == 0;
+    if (known && item->values[0].type == OCONFIG_TYPE_BOOLEAN) {
+        on = item->values[0].value.boolean;
+    } else if (known && item->values[0].type == OCONFIG_TYPE_STRING) {
+        on = strcasecmp(item->values[0].value.string, "true") == 0;
+        known = on || strcasecmp(item->values[0].value.string, "false") == 0;
+    } else {
+        known = false;
+    }
+    if (!known) {
+        ERROR(SAY "%s has no such value; expected true or false", item->key);
+        return -EINVAL;
+    }
+    /* the switches are for all groups: on if it is on anywhere */
+    if (on || in->switched[at] == UNSAID)
+        in->switched[at] = on ? ON : OFF;
+    return 1;
+}
+
+struct values {
+    char **items;
+    size_t count;
+};
+
+static void free_values(struct values *values) {
+    for (size_t i = 0; i < values->count; i++)
+        free(values->items[i]);
+    free(values->items);
+}
+
+static struct tally_strings as_strings(const struct values *values) {
+    return (struct tally_strings){(const char *const *)values->items, values->count};
+}
+
+/* Adds the item's values from the one numbered `from` on. */
+static int add_values(struct values *values, const oconfig_item_t *item, int from) {
+    size_t more = (size_t)(item->values_num - from);
+    char **items = realloc(values->items, (values->count + more) * sizeof(*items));
+    if (!items) {
+        ERROR(SAY "out of memory");
+        return -ENOMEM;
+    }
+    values->items = items;
+    for (int i = from; i < item->values_num; i++) {
+        int r = value_text(item, i, &items[values->count]);
+        if (r < 0)
+            return r;
+        values->count++;
+    }
+    return 0;
+}
+
+static int add_rule(struct instance *in, const oconfig_item_t *item,
+                    const struct tally_rule *rule) {
+    struct tally_error error;
+    int r = tally_config_add_rule(in->config, rule, &error);
+    if (r < 0)
+        ERROR(SAY "%s \"%s\": %s", item->key, rule->name, error.text);
+    return r;
+}
+
+/* <Group "NAME-TEMPLATE"> Comm "a" "b" … </Group> */
+static int config_group(struct instance *in, const oconfig_item_t *item) {
+    if (item->values_num != 1 || item->values[0].type != OCONFIG_TYPE_STRING) {
+        ERROR(SAY "%s needs a name; expected <Group \"NAME\">", item->key);
+        return -EINVAL;
+    }
+    static const char *const verbs[] = {"Comm", "Exe", "Cmdline", "User", "Cgroup", "Unit"};
+    enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
+    struct values selectors[VERBS] = {0};
+    const char *name = item->values[0].value.string;
+    int r = 0;
+    in->has_group = true;
+    for (int i = 0; r >= 0 && i < item->children_num; i++) {
+        const oconfig_item_t *child = &item->children[i];
+        size_t at = 0;
+        while (at < VERBS && !is_key(child, verbs[at]))
+            at++;
+        if (at == VERBS) {
+            ERROR(SAY "%s \"%s\" has %s; expected Comm, Exe, Cmdline, User, Cgroup or Unit",
+                  item->key, name, child->key);
+            r = -EINVAL;
+        } else if (child->values_num < 1 || child->children_num > 0) {
+            ERROR(SAY "%s \"%s\": %s has no value; expected one or more", item->key, name,
+                  child->key);
+            r = -EINVAL;
+        } else {
+            r = add_values(&selectors[at], child, 0);
+        }
+    }
+    if (r >= 0)
+        r = add_rule(in, item,
+                     &(struct tally_rule){
+                         .name = name,
+                         .comm = as_strings(&selectors[0]),
+                         .exe = as_strings(&selectors[1]),
+                         .cmdline = as_strings(&selectors[2]),
+                         .user = as_strings(&selectors[3]),
+                         .cgroup = as_strings(&selectors[4]),
+                         .unit = as_strings(&selectors[5]),
+                     });
+    for (size_t i = 0; i < VERBS; i++)
+        free_values(&selectors[i]);
+    return r;
+}
+
+/* Process "name" and ProcessMatch "name" "regex", also as blocks. */
+static int config_process(struct instance *in, const oconfig_item_t *item, bool match) {
+    bool fits = item->values_num == (match ? 2 : 1);
+    for (int i = 0; i < item->values_num; i++)
+        fits = fits && item->values[i].type == OCONFIG_TYPE_STRING;
+    if (!fits) {
+        ERROR(SAY "%s has other values; expected %s %s", item->key, item->key,
+              match ? "\"NAME\" \"REGEX\"" : "\"NAME\"");
+        return -EINVAL;
+    }
+    for (int i = 0; i < item->children_num; i++) {
+        int r = config_switch(in, &item->children[i]);
+        if (r == 0)
+            ERROR(SAY "%s \"%s\" has %s; expected a Collect switch of the processes plugin",
+                  item->key, item->values[0].value.string, item->children[i].key);
+        if (r <= 0)
+            return -EINVAL;
+        in->switched_inside = true;
+    }
+    in->has_process = true;
+    struct values values = {0};
+    int r = add_values(&values, item, match ? 1 : 0);
+    if (r >= 0) {
+        struct tally_rule rule = {.name = item->values[0].value.string};
+        *(match ? &rule.cmdline : &rule.comm) = as_strings(&values);
+        r = add_rule(in, item, &rule);
+    }
+    free_values(&values);
+    return r;
+}
+
+static int config_item(struct instance *in, const oconfig_item_t *item) {
+    if (is_key(item, "Group"))
+        return config_group(in, item);
+    if (is_key(item, "Process"))
+        return config_process(in, item, false);
+    if (is_key(item, "ProcessMatch"))
+        return config_process(in, item, true);
+    int r = config_switch(in, item);
+    return r ? r : config_option(in, item);
+}
+
+static int config_callback(oconfig_item_t *block) {
+    struct instance *in = get_instance();
+    if (!in)
+        return -1;
+    for (int i = 0; !in->refused && i < block->children_num; i++)
+        in->refused = config_item(in, &block->children[i]) < 0;
+    return in->refused ? -1 : 0;
+}
+
+/* What only the whole configuration tells. */
+static int finish_config(struct instance *in) {
+    struct tally_error error;
+    int r = 0;
+    if (in->switched_inside)
+        INFO(SAY "Collect switches inside of Process blocks apply to all groups");
+    for (size_t i = 0; r >= 0 && i < SWITCHES; i++) {
+        char word[64];
+        if (in->switched[i] == UNSAID)
+            continue;
+        if (!switches[i].word) {
+            WARNING(SAY "%s has no effect: there is no such metric", switches[i].verb);
+            continue;
+        }
+        snprintf(word, sizeof(word), "%s%s", in->switched[i] == ON ? "" : "no-", switches[i].word);
+        r = tally_config_set(in->config, "collect", word, &error);
+    }
+    /* users of `processes` expect the groups that they name, and no others */
+    if (r >= 0 && in->has_process && !in->has_group && !in->has_group_by && !in->has_process_names)
+        r = tally_config_set(in->config, "group-by", "", &error);
+    if (r < 0) {
+        ERROR(SAY "%s", error.text);
+        return r;
+    }
+    /* the measurement of the other agents: the prefix without its underscores */
+    const char *prefix = tally_config_get(in->config, "prefix");
+    size_t len = strlen(prefix);
+    while (len > 0 && prefix[len - 1] == '_')
+        len--;
+    snprintf(in->plugin, sizeof(in->plugin), "%.*s", (int)len, len > 0 ? prefix : NAME);
+    in->percent_of_core = strcmp(tally_config_get(in->config, "cpu-mode"), "core") == 0;
+    return 0;
+}
+
+/* ---- Values: all that a collectd with another data model would change ------------ */
+
+/* CPU use by core can be over 100, which the type percent turns to NaN. */
+static const char *type_of(const struct instance *in, const struct tally_metric *metric) {
+    return in->percent_of_core && strcmp(metric->id, "cpu_usage") == 0 ? "gauge"
+                                                                        : metric->collectd.type;
+}
+
+static bool same_series(const struct instance *in, const struct tally_metric *a,
+                        const struct tally_metric *b) {
+    return b->collectd.type && a->about_self == b->about_self &&
+           strcmp(type_of(in, a), type_of(in, b)) == 0 &&
+           strcmp(a->collectd.instance, b->collectd.instance) == 0;
+}
+
+/* Finds the value lists of the catalogue and their types. */
+static int find_series(struct instance *in) {
+    size_t count;
+    const struct tally_metric *metrics = tally_metrics(&count);
+    in->series = calloc(count, sizeof(*in->series));
+    if (!in->series) {
+        ERROR(SAY "out of memory");
+        return -ENOMEM;
+    }
+    for (size_t i = 0, end; i < count; i = end) {
+        end = i + 1;
+        if (!metrics[i].collectd.type)
+            continue;
+        while (end < count && same_series(in, &metrics[i], &metrics[end]))
+            end++;
+        struct series series = {.first = i, .count = end - i, .type = type_of(in, &metrics[i])};
+        series.data_set = plugin_get_ds(series.type);
+        bool fits = series.data_set && series.data_set->ds_num <= MOST_SOURCES;
+        for (size_t m = i; fits && m < end; m++)
+            fits = metrics[m].collectd.index < series.data_set->ds_num;
+        if (fits)
+            in->series[in->series_count++] = series;
+        else
+            WARNING(SAY "%s is not sent: types.db has no type %s that fits", metrics[i].id,
+                    series.type);
+    }
+    return 0;
+}
+
+static value_t present(const tally_snapshot *s, const struct tally_metric *metric, int ds_type,
+                       bool is_percent, uint64_t raw) {
+    struct tally_number n = tally_present(s, metric, metric->collectd.form, raw);
+    uint64_t positive = n.negative ? 0 : n.whole;
+    value_t value = {.gauge = NAN};
+    switch (ds_type) {
+    case DS_TYPE_COUNTER:
+        value.counter = positive;
+        break;
+    case DS_TYPE_DERIVE:
+        value.derive = positive > INT64_MAX ? INT64_MAX : (derive_t)positive;
+        break;
+    case DS_TYPE_ABSOLUTE:
+        value.absolute = positive;
+        break;
+    default:
+        value.gauge = (gauge_t)n.whole + (gauge_t)n.billionths / 1e9;
+        if (n.negative)
+            value.gauge = -value.gauge;
+        /* the clocks of two readings differ a little, and over 100.1 is NaN */
+        if (is_percent && value.gauge > 100)
+            value.gauge = 100;
+        break;
+    }
+    return value;
+}
+
+static void dispatch_series(const struct instance *in, const tally_snapshot *s,
+                            const struct series *series, size_t group,
+                            const char *plugin_instance) {
+    size_t count;
+    const struct tally_metric *metrics = tally_metrics(&count);
+    const data_set_t *data_set = series->data_set;
+    bool is_percent = strcmp(series->type, "percent") == 0;
+    bool known[MOST_SOURCES] = {false};
+    bool any = false;
+    value_t values[MOST_SOURCES];
+    for (size_t m = series->first; m < series->first + series->count; m++) {
+        uint64_t raw;
+        if (!tally_snapshot_value(s, group, m, &raw))
+            continue;
+        unsigned at = metrics[m].collectd.index;
+        values[at] = present(s, &metrics[m], data_set->ds[at].type, is_percent, raw);
+        known[at] = true;
+        any = true;
+    }
+    for (size_t i = 0; any && i < data_set->ds_num; i++) {
+        if (known[i])
+            continue;
+        /* only a gauge can say that it is not known */
+        any = data_set->ds[i].type == DS_TYPE_GAUGE;
+        values[i].gauge = NAN;
+    }
+    if (!any)
+        return;
+
+    value_list_t list = VALUE_LIST_INIT;
+    list.values = values;
+    list.values_len = data_set->ds_num;
+    snprintf(list.plugin, sizeof(list.plugin), "%s", in->plugin);
+    snprintf(list.plugin_instance, sizeof(list.plugin_instance), "%s", plugin_instance);
+    snprintf(list.type, sizeof(list.type), "%s", series->type);
+    snprintf(list.type_instance, sizeof(list.type_instance), "%s",
+             metrics[series->first].collectd.instance);
+    plugin_dispatch_values(&list);
+}
+
+static void dispatch(const struct instance *in, const tally_snapshot *s) {
+    size_t count, groups = tally_snapshot_groups(s);
+    const struct tally_metric *metrics = tally_metrics(&count);
+    for (size_t i = 0; i < in->series_count; i++) {
+        const struct series *series = &in->series[i];
+        if (metrics[series->first].about_self)
+            dispatch_series(in, s, series, 0, "");
+        else
+            for (size_t group = 0; group < groups; group++)
+                dispatch_series(in, s, series, group, in->names[group]);
+    }
+}
+
+/* ---- Plugin instances: the groups' names as collectd can have them ----------------- */
+
+static uint32_t hash_name(const char *name, uint32_t seed) {
+    uint32_t hash = UINT32_C(2166136261) ^ seed; /* FNV-1a */
+    for (; *name; name++)
+        hash = (hash ^ (unsigned char)*name) * UINT32_C(16777619);
+    return hash;
+}
+
+/* Copies at most `room` bytes, cut between two characters, '/' rewritten.
+ * Returns whether the copy differs. */
+static bool clean_name(char *to, const char *name, size_t room) {
+    size_t len = strlen(name);
+    bool differs = len > room;
+    if (differs) {
+        len = room;
+        while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80)
+            len--;
+    }
+    for (size_t i = 0; i < len; i++) {
+        to[i] = name[i] == '/' ? '_' : name[i];
+        differs = differs || name[i] == '/';
+    }
+    to[len] = '\0';
+    return differs;
+}
+
+/* The slot of a name, or the free one where it belongs. */
+static uint32_t *find_slot(struct instance *in, const char *name) {
+    size_t at = hash_name(name, 0) & (in->slots_size - 1);
+    while (in->slots[at] && strcmp(in->names[in->slots[at] - 1], name) != 0)
+        at = (at + 1) & (in->slots_size - 1);
+    return &in->slots[at];
+}
+
+static int reserve_names(struct instance *in, size_t groups) {
+    if (groups <= in->names_size && in->slots)
+        return 0;
+    size_t size = 64;
+    while (size < groups)
+        size *= 2;
+    /* every group can add two names to the table */
+    size_t slots_size = 4 * size;
+    instance_name *names = realloc(in->names, size * sizeof(*names));
+    if (names)
+        in->names = names;
+    bool *collides = realloc(in->collides, size * sizeof(*collides));
+    if (collides)
+        in->collides = collides;
+    uint32_t *slots = realloc(in->slots, slots_size * sizeof(*slots));
+    if (slots)
+        in->slots = slots;
+    if (!names || !collides || !slots)
+        return -ENOMEM;
+    in->names_size = size;
+    in->slots_size = slots_size;
+    return 0;
+}
+
+/* Two identical identifiers in one collection are "Value too old" to collectd.
+ * So of the names that become equal each one that had to be changed gets a
+ * suffix made from the whole name: the same one in every collection. */
+static int name_instances(struct instance *in, const tally_snapshot *s) {
+    size_t groups = tally_snapshot_groups(s);
+    int r = reserve_names(in, groups);
+    if (r < 0)
+        return r;
+    enum { CUT = DATA_MAX_NAME_LEN - 1, SUFFIX = 7 /* "~012345" */ };
+    bool any = false;
+    memset(in->slots, 0, in->slots_size * sizeof(*in->slots));
+    /* `collides` says at first which names had to be changed */
+    for (size_t i = 0; i < groups; i++) {
+        in->collides[i] = clean_name(in->names[i], tally_snapshot_group_name(s, i), CUT);
+        any = any || in->collides[i];
+        if (!in->collides[i])
+            *find_slot(in, in->names[i]) = (uint32_t)i + 1;
+    }
+    if (!any)
+        return 0;
+    for (size_t i = 0; i < groups; i++) {
+        if (!in->collides[i])
+            continue;
+        uint32_t *slot = find_slot(in, in->names[i]);
+        in->collides[i] = *slot != 0;
+        if (*slot == 0)
+            *slot = (uint32_t)i + 1;
+        else
+            in->collides[*slot - 1] = strcmp(tally_snapshot_group_name(s, *slot - 1),
+                                             in->names[*slot - 1]) != 0;
+    }
+    for (size_t i = 0; i < groups; i++) {
+        if (!in->collides[i])
+            continue;
+        const char *name = tally_snapshot_group_name(s, i);
+        for (uint32_t seed = 0;; seed++) {
+            char candidate[DATA_MAX_NAME_LEN];
+            clean_name(candidate, name, CUT - SUFFIX);
+            snprintf(candidate + strlen(candidate), SUFFIX + 1, "~%06" PRIx32,
+                     hash_name(name, seed) & 0xffffff);
+            uint32_t *slot = find_slot(in, candidate);
+            if (*slot)
+                continue;
+            memcpy(in->names[i], candidate, sizeof(candidate));
+            *slot = (uint32_t)i + 1;
+            break;
+        }
+    }
+    return 0;
+}
+
+/* ---- Callbacks ---------------------------------------------------------------------- */
+
+/* Logged once until collecting works again. */
+static int failed(struct instance *in, const char *text) {
+    if (!in->failing)
+        ERROR(SAY "%s", text);
+    in->failing = true;
+    /* collectd would double the interval with each failure */
+    return 0;
+}
+
+static int read_callback(user_data_t *data) {
+    struct instance *in = data->data;
+    const tally_snapshot *snapshot;
+    struct tally_error text;
+    if (!in->t && tally_new(in->config, &in->t, &text) < 0)
+        return failed(in, text.text);
+    int r = tally_collect(in->t, &snapshot);
+    struct tally_error notice;
+    while (tally_notice(in->t, &notice))
+        WARNING(SAY "%s", notice.text);
+    if (r < 0) {
+        snprintf(text.text, sizeof(text.text), "cannot read %s: %s",
+                 tally_config_get(in->config, "procfs"), strerror(-r));
+        return failed(in, text.text);
+    }
+    if (name_instances(in, snapshot) < 0)
+        return failed(in, "out of memory");
+    if (in->failing)
+        NOTICE(SAY "collecting works again");
+    in->failing = false;
+    dispatch(in, snapshot);
+    return 0;
+}
+
+static int init_callback(void) {
+    struct instance *in = get_instance();
+    struct tally_error error;
+    if (!in || in->refused || finish_config(in) < 0 || find_series(in) < 0)
+        return -1;
+    int r = tally_new(in->config, &in->t, &error);
+    if (r == -EINVAL) {
+        ERROR(SAY "%s", error.text);
+        return -1;
+    }
+    if (r < 0)
+        failed(in, error.text);
+    return plugin_register_complex_read(NULL, NAME, read_callback, 0,
+                                        &(user_data_t){.data = in});
+}
+
+/* Reading has ended before collectd calls this. */
+static int shutdown_callback(void) {
+    the_instance = free_instance(the_instance);
+    return 0;
+}
+
+__attribute__((visibility("default"))) void module_register(void) {
+    plugin_register_complex_config(NAME, config_callback);
+    plugin_register_init(NAME, init_callback);
+    plugin_register_shutdown(NAME, shutdown_callback);
+}

@@ -1,0 +1,389 @@
+/* SPDX-License-Identifier: MIT */
+#include "cli.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    HELP_WIDTH = 80,
+    HELP_INDENT = 27 /* where the texts begin */
+};
+
+static const struct cli_flag shared_flags[] = {
+    {"config", "FILE", NULL, "Read options from a YAML file. Those on the command line win."},
+    {"once", NULL, NULL, "Collect and print once, then leave."},
+    {"check-config", NULL, NULL,
+     "Say whether the configuration is valid (status 0) or what is wrong with it (status 2)."},
+    {"explain", "PID", NULL,
+     "Tell which filter, rule or ancestor decides about a process, and why the others do not."},
+    {"list-metrics", NULL, NULL, "Show all metrics with their kind, unit and meaning."},
+    {"version", NULL, NULL, "Show the version."},
+    {"help", NULL, NULL, "Show this text."},
+};
+static const size_t shared_flag_count = sizeof(shared_flags) / sizeof(shared_flags[0]);
+
+void cli_say(const struct cli_program *program, char level, const char *format, ...) {
+    char text[2048];
+    va_list args;
+    va_start(args, format);
+    int len = vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    if (len < 0)
+        return;
+    /* file names and process names may hold anything; a message is one line */
+    for (char *c = text; *c; c++)
+        if ((unsigned char)*c < ' ' || *c == 0x7f)
+            *c = '?';
+    if (program->telegraf_messages)
+        fprintf(stderr, "%c! %s\n", level, text);
+    else
+        fprintf(stderr, "%s: %s\n", program->name, text);
+}
+
+static bool same_name(const char *known, const char *name, size_t len) {
+    for (size_t i = 0; i < len; i++) {
+        char a = known[i] == '_' ? '-' : known[i];
+        char b = name[i] == '_' ? '-' : name[i];
+        if (a != b) /* also where known ends */
+            return false;
+    }
+    return known[len] == '\0';
+}
+
+static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t count,
+                                        const char *name, size_t len) {
+    for (size_t i = 0; i < count; i++)
+        if (same_name(flags[i].name, name, len))
+            return &flags[i];
+    return NULL;
+}
+
+static const struct tally_option *find_option(const char *name, size_t len) {
+    size_t count;
+    const struct tally_option *options = tally_options(&count);
+    for (size_t i = 0; i < count; i++)
+        if (same_name(options[i].name, name, len))
+            return &options[i];
+    return NULL;
+}
+
+/* A switch may stand alone; what follows it is its value only if it can be. */
+static bool is_switch_value(const char *text) {
+    static const char *const words[] = {"true", "false", "yes", "no", "on", "off"};
+    for (size_t i = 0; text && i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(text, words[i]) == 0)
+            return true;
+    return false;
+}
+
+const char *cli_flag(const struct cli *cli, const char *name) {
+    for (size_t i = 0; i < cli->given_count; i++)
+        if (!cli->given[i].is_option && strcmp(cli->given[i].name, name) == 0)
+            return cli->given[i].value;
+    return NULL;
+}
+
+static int parse_arguments(struct cli *cli, int argc, char **argv) {
+    const struct cli_program *program = cli->program;
+    for (int i = 1; i < argc; i++) {
+        const char *argument = argv[i];
+        if (argument[0] != '-' || argument[1] == '\0') {
+            cli_say(program, 'E', "unexpected argument \"%s\"; expected flags as --help shows",
+                    argument);
+            return -EINVAL;
+        }
+        /* one dash is what Telegraf's external plugins take */
+        const char *name = argument + (argument[1] == '-' ? 2 : 1);
+        size_t len = strcspn(name, "=");
+        const char *value = name[len] == '=' ? name + len + 1 : NULL;
+
+        const struct cli_flag *flag = find_flag(program->flags, program->flag_count, name, len);
+        if (!flag)
+            flag = find_flag(shared_flags, shared_flag_count, name, len);
+        const struct tally_option *option = NULL;
+        if (flag && flag->option)
+            option = find_option(flag->option, strlen(flag->option));
+        else if (!flag)
+            option = find_option(name, len);
+        if (!flag && !option) {
+            cli_say(program, 'E', "unknown flag %.*s; expected one that --help shows",
+                    (int)(name - argument) + (int)len, argument);
+            return -EINVAL;
+        }
+
+        const char *expected = flag ? flag->argument : option->argument;
+        if (!value && option && option->type == TALLY_OPTION_SWITCH)
+            value = is_switch_value(argv[i + 1]) ? argv[++i] : "true";
+        else if (!value && expected && i + 1 < argc)
+            value = argv[++i];
+        if (!value && expected) {
+            cli_say(program, 'E', "%s is the last argument; expected %s behind it", argument,
+                    expected);
+            return -EINVAL;
+        }
+        if (value && !expected) {
+            cli_say(program, 'E', "--%s got the value \"%s\"; expected none", flag->name, value);
+            return -EINVAL;
+        }
+        if (flag && !option && value && !*value) {
+            cli_say(program, 'E', "--%s got an empty value; expected %s", flag->name, expected);
+            return -EINVAL;
+        }
+        if (!option && value && cli_flag(cli, flag->name)) {
+            cli_say(program, 'E', "--%s is given twice; expected it once", flag->name);
+            return -EINVAL;
+        }
+        cli->given[cli->given_count++] = (struct cli_given){
+            .name = option ? option->name : flag->name,
+            .value = value ? value : "",
+            .is_option = option != NULL,
+        };
+    }
+    return 0;
+}
+
+int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally_error *error) {
+    tally_config *config = NULL;
+    error->text[0] = '\0';
+    int r = tally_config_new(&config);
+    for (size_t i = 0; r >= 0 && i < cli->given_count; i++)
+        if (cli->given[i].is_option)
+            r = tally_config_set(config, cli->given[i].name, cli->given[i].value, error);
+    const char *path = cli_flag(cli, "config");
+    if (r >= 0 && path)
+        r = tally_config_load(config, path, error);
+    if (r < 0) {
+        if (error->text[0] == '\0')
+            snprintf(error->text, sizeof(error->text), "cannot read the configuration: %s",
+                     strerror(-r));
+        tally_config_free(config);
+        return r;
+    }
+    *ret_config = config;
+    return 0;
+}
+
+/* ---- Help -------------------------------------------------------------------- */
+
+/* Columns on the screen: bytes that begin a UTF-8 character. */
+static size_t columns(const char *text, size_t len) {
+    size_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n += ((unsigned char)text[i] & 0xc0) != 0x80;
+    return n;
+}
+
+/* Prints words from column `at` on, going on in new lines at `indent`. */
+static void print_wrapped(const char *text, size_t at, size_t indent) {
+    bool first = true;
+    while (*text) {
+        size_t len = strcspn(text, " ");
+        size_t width = columns(text, len);
+        if (!first && at + 1 + width > HELP_WIDTH) {
+            printf("\n%*s", (int)indent, "");
+            at = indent;
+        } else if (!first) {
+            putchar(' ');
+            at++;
+        }
+        fwrite(text, 1, len, stdout);
+        at += width;
+        first = false;
+        text += len;
+        text += strspn(text, " ");
+    }
+    putchar('\n');
+}
+
+static void print_flag(const char *name, const char *argument, const char *help,
+                       const char *standard) {
+    char left[128], right[1024];
+    int len = snprintf(left, sizeof(left), "  --%s%s%s", name, argument ? " " : "",
+                       argument ? argument : "");
+    fputs(left, stdout);
+    size_t at = columns(left, (size_t)len);
+    if (at + 1 >= HELP_INDENT)
+        printf("\n%*s", HELP_INDENT, "");
+    else
+        printf("%*s", (int)(HELP_INDENT - at), "");
+    if (standard && *standard)
+        snprintf(right, sizeof(right), "%s Default: %s", help, standard);
+    else
+        snprintf(right, sizeof(right), "%s", help);
+    print_wrapped(right, HELP_INDENT, HELP_INDENT);
+}
+
+static void print_help(const struct cli_program *program) {
+    size_t count;
+    const struct tally_option *options = tally_options(&count);
+    printf("Usage: %s [--FLAG [VALUE]]...\n\n", program->name);
+    print_wrapped(program->summary, 0, 0);
+    putchar('\n');
+    for (size_t i = 0; i < program->flag_count; i++)
+        print_flag(program->flags[i].name, program->flags[i].argument, program->flags[i].help,
+                   NULL);
+    for (size_t i = 0; i < shared_flag_count; i++)
+        print_flag(shared_flags[i].name, shared_flags[i].argument, shared_flags[i].help, NULL);
+    fputs("\nOptions, also in the file:\n\n", stdout);
+    for (size_t i = 0; i < count; i++)
+        print_flag(options[i].name, options[i].argument, options[i].help, options[i].standard);
+    putchar('\n');
+    print_wrapped("A flag is written --NAME VALUE or --NAME=VALUE, with one dash or two; - and _ "
+                  "are the same in names. Durations are written 15s, 500ms, 1h. Exit status: 0 "
+                  "success, 1 could not collect or write, 2 a mistake in the command line or the "
+                  "configuration.",
+                  0, 0);
+}
+
+static const char *unit_name(enum tally_unit unit) {
+    switch (unit) {
+    case TALLY_COUNT:
+    case TALLY_SIGNED:
+        return "count";
+    case TALLY_BYTES:
+        return "bytes";
+    case TALLY_NANOSECONDS:
+    case TALLY_UNIX_NS:
+        return "seconds";
+    case TALLY_RATIO:
+        return "ratio";
+    }
+    return "";
+}
+
+static const char *kind_name(enum tally_kind kind) {
+    switch (kind) {
+    case TALLY_GAUGE:
+        return "gauge";
+    case TALLY_COUNTER:
+        return "counter";
+    }
+    return "";
+}
+
+static void print_metrics(void) {
+    size_t count;
+    const struct tally_metric *metrics = tally_metrics(&count);
+    size_t widest = strlen("METRIC");
+    for (size_t i = 0; i < count; i++)
+        if (strlen(metrics[i].id) > widest)
+            widest = strlen(metrics[i].id);
+    printf("%-*s  %-7s  %-7s  %s\n", (int)widest, "METRIC", "KIND", "UNIT", "MEANING");
+    for (size_t i = 0; i < count; i++)
+        printf("%-*s  %-7s  %-7s  %s\n", (int)widest, metrics[i].id, kind_name(metrics[i].kind),
+               unit_name(metrics[i].unit), metrics[i].help);
+}
+
+static int end_of_output(const struct cli_program *program) {
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return CLI_DONE;
+    cli_say(program, 'E', "cannot write to standard output: %s", strerror(errno));
+    return CLI_FAILED;
+}
+
+/* ---- Explain ------------------------------------------------------------------- */
+
+static int explain(const struct cli *cli, const char *text) {
+    const struct cli_program *program = cli->program;
+    struct tally_error error;
+    char *end = NULL;
+    errno = 0;
+    long pid = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : 0;
+    if (pid <= 0 || pid > INT_MAX || errno || *end) {
+        cli_say(program, 'E', "--explain got \"%s\"; expected the number of a process", text);
+        return CLI_MISUSED;
+    }
+
+    tally_config *config;
+    if (cli_configure(cli, &config, &error) < 0) {
+        cli_say(program, 'E', "%s", error.text);
+        return CLI_MISUSED;
+    }
+    /* looking must not count: the state belongs to the program that runs */
+    tally *t = NULL;
+    int r = tally_config_set(config, "state-file", "", &error);
+    if (r >= 0)
+        r = tally_new(config, &t, &error);
+    tally_config_free(config);
+    if (r < 0) {
+        cli_say(program, 'E', "%s", error.text);
+        return r == -EINVAL ? CLI_MISUSED : CLI_FAILED;
+    }
+
+    const char *answer;
+    size_t len;
+    int status;
+    r = tally_explain(t, (pid_t)pid, &answer, &len);
+    if (r == -ESRCH) {
+        cli_say(program, 'E', "there is no process %ld", pid);
+        status = CLI_FAILED;
+    } else if (r < 0) {
+        cli_say(program, 'E', "cannot explain process %ld: %s", pid, strerror(-r));
+        status = CLI_FAILED;
+    } else {
+        fwrite(answer, 1, len, stdout);
+        status = end_of_output(program);
+    }
+    tally_free(t);
+    return status;
+}
+
+/* ---- Begin and end --------------------------------------------------------------- */
+
+/* A closed descriptor 0, 1 or 2 would be given to the next file that is opened,
+ * and output would go there. The stand-ins refuse what the closed ones did. */
+static void keep_standard_descriptors(void) {
+    static const int modes[] = {O_WRONLY, O_RDONLY, O_WRONLY};
+    for (int fd = 0; fd <= 2; fd++)
+        if (fcntl(fd, F_GETFD) < 0)
+            (void)!open("/dev/null", modes[fd]);
+}
+
+int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char **argv) {
+    keep_standard_descriptors();
+    *cli = (struct cli){.program = program};
+    cli->given = calloc((size_t)argc + 1, sizeof(*cli->given));
+    if (!cli->given) {
+        cli_say(program, 'E', "out of memory");
+        return CLI_FAILED;
+    }
+    if (parse_arguments(cli, argc, argv) < 0)
+        return CLI_MISUSED;
+
+    if (cli_flag(cli, "help")) {
+        print_help(program);
+        return end_of_output(program);
+    }
+    if (cli_flag(cli, "version")) {
+        printf("%s %s\n", program->name, tally_version());
+        return end_of_output(program);
+    }
+    if (cli_flag(cli, "list-metrics")) {
+        print_metrics();
+        return end_of_output(program);
+    }
+    if (cli_flag(cli, "check-config")) {
+        tally_config *config;
+        struct tally_error error;
+        if (cli_configure(cli, &config, &error) < 0) {
+            cli_say(program, 'E', "%s", error.text);
+            return CLI_MISUSED;
+        }
+        tally_config_free(config);
+        puts("configuration ok");
+        return end_of_output(program);
+    }
+    const char *pid = cli_flag(cli, "explain");
+    return pid ? explain(cli, pid) : -1;
+}
+
+void cli_end(struct cli *cli) {
+    free(cli->given);
+    *cli = (struct cli){0};
+}

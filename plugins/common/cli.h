@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/* The command line that both binaries share: flags from the catalogue of
+ * options, and messages. */
+#ifndef CLI_H
+#define CLI_H
+
+#include "proctally.h"
+
+/* A flag that is no option of the catalogue, or another name for one. */
+struct cli_flag {
+    const char *name;
+    const char *argument; /* what it takes, for --help; NULL: nothing */
+    const char *option;   /* NULL, or the option that it means */
+    const char *help;
+};
+
+struct cli_program {
+    const char *name;
+    const char *summary;
+    bool telegraf_messages; /* "E! sentence" instead of "NAME: sentence" */
+    const struct cli_flag *flags; /* its own, shown before the shared ones */
+    size_t flag_count;
+};
+
+struct cli_given {
+    const char *name; /* the catalogue's spelling */
+    const char *value;
+    bool is_option;
+};
+
+struct cli {
+    const struct cli_program *program;
+    struct cli_given *given; /* in the order of the command line */
+    size_t given_count;
+};
+
+/* Exit statuses of both programs. */
+enum {
+    CLI_DONE = 0,
+    CLI_FAILED = 1, /* could not collect or write */
+    CLI_MISUSED = 2 /* command line or configuration */
+};
+
+/* Parses the arguments and does what is the same for both programs: --help,
+ * --version, --list-metrics, --check-config, --explain. Returns the status to
+ * exit with, or -1 if the program shall start its own work. */
+int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char **argv);
+void cli_end(struct cli *cli);
+
+/* The value of a flag ("" if it takes none), NULL if it was not given. */
+const char *cli_flag(const struct cli *cli, const char *name);
+
+/* A new configuration from the command line and the file that it names. */
+int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally_error *error);
+
+/* One line on stderr; level is 'E', 'W' or 'I'. */
+void cli_say(const struct cli_program *program, char level, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+#endif

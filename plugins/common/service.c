@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: MIT */
+#include "service.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+
+/* Takes over SIGTERM, SIGINT and the program's own, and ignores SIGPIPE. */
+static int open_signals(struct service_signals *signals, const int *pokes) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    for (; *pokes; pokes++)
+        sigaddset(&set, *pokes);
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || sigprocmask(SIG_BLOCK, &set, NULL) < 0)
+        return -errno;
+    int fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (fd < 0)
+        return -errno;
+    *signals = (struct service_signals){.fd = fd};
+    return 0;
+}
+
+void service_signals_take(struct service_signals *signals) {
+    struct signalfd_siginfo info;
+    while (read(signals->fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        if (info.ssi_signo == SIGTERM || info.ssi_signo == SIGINT)
+            signals->stop = true;
+        else
+            signals->poke = true;
+    }
+}
+
+uint64_t service_now_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+uint64_t service_next_beat_ns(uint64_t beat_ns, uint64_t interval_ns, uint64_t now_ns) {
+    if (now_ns < beat_ns)
+        return beat_ns;
+    return beat_ns + ((now_ns - beat_ns) / interval_ns + 1) * interval_ns;
+}
+
+void service_poll(struct pollfd *fds, nfds_t count, uint64_t until_ns) {
+    struct timespec wait = {0};
+    uint64_t now_ns = service_now_ns();
+    if (until_ns > now_ns && until_ns != UINT64_MAX) {
+        wait.tv_sec = (time_t)((until_ns - now_ns) / NS_PER_S);
+        wait.tv_nsec = (long)((until_ns - now_ns) % NS_PER_S);
+    }
+    if (ppoll(fds, count, until_ns == UINT64_MAX ? NULL : &wait, NULL) < 0)
+        for (nfds_t i = 0; i < count; i++)
+            fds[i].revents = 0;
+}
+
+int service_write(int fd, const char *data, size_t len, struct service_signals *signals) {
+    uint64_t until_ns = UINT64_MAX;
+    while (len > 0) {
+        struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT},
+                                {.fd = signals->fd, .events = POLLIN}};
+        service_poll(fds, 2, until_ns);
+        service_signals_take(signals);
+        /* a reader that is only slow gets the rest of the text */
+        if (signals->stop && until_ns == UINT64_MAX)
+            until_ns = service_now_ns() + NS_PER_S;
+        if (fds[0].revents == 0) {
+            if (service_now_ns() >= until_ns)
+                return -ECANCELED;
+            continue;
+        }
+        /* a pipe that poll(2) calls writable takes this much without waiting */
+        ssize_t n = write(fd, data, len < PIPE_BUF ? len : PIPE_BUF);
+        if (n < 0 && errno != EINTR && errno != EAGAIN)
+            return -errno;
+        if (n > 0) {
+            data += n;
+            len -= (size_t)n;
+        }
+    }
+    return 0;
+}
+
+/* ---- A collector and its configuration ------------------------------------------- */
+
+static struct service_file look_at(const char *path) {
+    struct stat st;
+    if (stat(path, &st) < 0)
+        return (struct service_file){0};
+    return (struct service_file){
+        .exists = true,
+        .mtime = st.st_mtim,
+        .size_bytes = st.st_size,
+        .inode = st.st_ino,
+        .device = st.st_dev,
+    };
+}
+
+static bool same_file(const struct service_file *a, const struct service_file *b) {
+    return a->exists == b->exists && a->mtime.tv_sec == b->mtime.tv_sec &&
+           a->mtime.tv_nsec == b->mtime.tv_nsec && a->size_bytes == b->size_bytes &&
+           a->inode == b->inode && a->device == b->device;
+}
+
+/* Said once until collecting works again. */
+static void say_failure(struct service *s, const char *text) {
+    if (!s->failing)
+        cli_say(s->cli.program, 'E', "%s", text);
+    s->failing = true;
+}
+
+/* 0, or the status to exit with. */
+static int open_collector(struct service *s) {
+    const struct cli_program *program = s->cli.program;
+    struct tally_error error;
+    const char *path = cli_flag(&s->cli, "config");
+    if (path)
+        s->file = look_at(path); /* before it is read, so that no change is missed */
+    if (cli_configure(&s->cli, &s->config, &error) < 0) {
+        cli_say(program, 'E', "%s", error.text);
+        return CLI_MISUSED;
+    }
+    int r = tally_new(s->config, &s->t, &error);
+    if (r == -EINVAL) {
+        cli_say(program, 'E', "%s", error.text);
+        return CLI_MISUSED;
+    }
+    if (r < 0)
+        say_failure(s, error.text);
+    return 0;
+}
+
+static void close_collector(struct service *s) {
+    s->t = tally_free(s->t);
+    s->config = tally_config_free(s->config);
+}
+
+int service_main(const struct cli_program *program, const int *pokes,
+                 int (*run)(struct service *s), int argc, char **argv) {
+    struct service s = {0};
+    int status = cli_begin(&s.cli, program, argc, argv);
+    if (status < 0) {
+        int r = open_signals(&s.signals, pokes);
+        if (r < 0)
+            cli_say(program, 'E', "cannot prepare for signals: %s", strerror(-r));
+        status = r < 0 ? CLI_FAILED : open_collector(&s);
+        if (status == 0)
+            status = run(&s);
+    }
+    close_collector(&s);
+    cli_end(&s.cli);
+    return status;
+}
+
+bool service_counts_lifetimes(struct service *s) {
+    bool lifetimes = tally_config_get(s->config, "state-file")[0] == '\0';
+    if (lifetimes)
+        tally_count_lifetimes(s->t);
+    return lifetimes;
+}
+
+void service_reload(struct service *s, bool now) {
+    const struct cli_program *program = s->cli.program;
+    const char *path = cli_flag(&s->cli, "config");
+    if (!path)
+        return;
+    struct service_file file = look_at(path);
+    if (!now && same_file(&file, &s->file))
+        return;
+    s->file = file;
+
+    struct tally_error error;
+    tally_config *config = NULL;
+    tally *t = NULL;
+    int r = cli_configure(&s->cli, &config, &error);
+    if (r >= 0)
+        r = tally_new(config, &t, &error);
+    if (r >= 0 && s->t) {
+        r = tally_inherit(t, s->t);
+        if (r < 0)
+            snprintf(error.text, sizeof(error.text), "cannot take over what was counted: %s",
+                     strerror(-r));
+    }
+    if (r < 0) {
+        cli_say(program, 'E', "%s; the old configuration stays", error.text);
+        tally_free(t);
+        tally_config_free(config);
+        return;
+    }
+    close_collector(s);
+    s->config = config;
+    s->t = t;
+    cli_say(program, 'I', "%s has been read again", path);
+}
+
+int service_collect(struct service *s) {
+    struct tally_error text;
+    const tally_snapshot *snapshot;
+    int r = 0;
+    if (!s->t) {
+        r = tally_new(s->config, &s->t, &text);
+        if (r < 0) {
+            say_failure(s, text.text);
+            return r;
+        }
+    }
+    r = tally_collect(s->t, &snapshot);
+    if (r < 0) {
+        snprintf(text.text, sizeof(text.text), "cannot read %s: %s",
+                 tally_config_get(s->config, "procfs"), strerror(-r));
+        say_failure(s, text.text);
+    } else if (s->failing) {
+        s->failing = false;
+        cli_say(s->cli.program, 'I', "collecting works again");
+    }
+    while (tally_notice(s->t, &text))
+        cli_say(s->cli.program, 'W', "%s", text.text);
+    return r;
+}

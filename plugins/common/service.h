@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* What a binary that stays needs: signals, time, output that cannot hang it,
+ * and a collector whose configuration file is watched. */
+#ifndef SERVICE_H
+#define SERVICE_H
+
+#include "cli.h"
+
+#include <poll.h>
+#include <sys/stat.h>
+
+/* ---- Signals: blocked from the start, and read from a descriptor --------------- */
+
+struct service_signals {
+    int fd;
+    bool stop; /* SIGTERM or SIGINT came */
+    bool poke; /* one of the program's own signals came; the reader resets it */
+};
+
+/* Notes what has come; never waits. */
+void service_signals_take(struct service_signals *signals);
+
+/* ---- Time, in nanoseconds of CLOCK_MONOTONIC ------------------------------------- */
+
+uint64_t service_now_ns(void);
+/* The first beat after now on the grid that `beat` began; late ones are left out. */
+uint64_t service_next_beat_ns(uint64_t beat_ns, uint64_t interval_ns, uint64_t now_ns);
+/* poll(2) until a moment (UINT64_MAX: without end). After a signal that is not
+ * ours no revents are set. */
+void service_poll(struct pollfd *fds, nfds_t count, uint64_t until_ns);
+
+/* ---- Output ------------------------------------------------------------------------ */
+
+/* Writes everything. -ECANCELED if a stop signal comes while nobody reads,
+ * else -errno. */
+int service_write(int fd, const char *data, size_t len, struct service_signals *signals);
+
+/* ---- A collector and its configuration ----------------------------------------------- */
+
+struct service_file { /* what tells one version of a file from another */
+    bool exists;
+    struct timespec mtime;
+    off_t size_bytes;
+    ino_t inode;
+    dev_t device;
+};
+
+struct service {
+    struct cli cli;
+    struct service_signals signals;
+    tally_config *config;
+    tally *t; /* NULL while /proc has not been readable yet */
+    struct service_file file;
+    bool failing; /* collecting failed, and that was said */
+};
+
+/* The whole main(): the command line, signals (`pokes` ends with 0), the
+ * collector, then `run`, which returns the status to exit with. That /proc
+ * cannot be read at the start is said and no reason to leave; t is NULL then,
+ * and service_collect() tries again. */
+int service_main(const struct cli_program *program, const int *pokes,
+                 int (*run)(struct service *s), int argc, char **argv);
+
+/* For a run that collects only once: without a state file counters are lifetime
+ * values. Returns whether they are. */
+bool service_counts_lifetimes(struct service *s);
+
+/* Takes up a changed configuration file (always, if `now`). A file with a
+ * mistake is reported once, and the old configuration stays. */
+void service_reload(struct service *s, bool now);
+
+/* Collects and says what there is to say. -errno, said once until it works. */
+int service_collect(struct service *s);
+
+#endif

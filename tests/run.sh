@@ -1,0 +1,189 @@
+#!/bin/sh
+# Installs what the tests need, builds, runs all tests, and says how it went:
+#
+#   sh tests/run.sh           everything
+#   sh tests/run.sh NAME...   only these integration tests (tests/integration/test_NAME.*)
+#
+# The builds are in build-tests/ and build-asan/, made from a clean copy of the
+# sources, so that a build inside the source tree does not matter. Every test
+# leaves its output in build-tests/logs/.
+#
+# An integration test is an executable tests/integration/test_*.{sh,py}. It finds
+# the sources in $SRC, the build in $BUILD, an empty directory of its own in $TMP,
+# and leaves with 0 (passed), 77 (skipped; its last line says why) or else (failed).
+# "# timeout: SECONDS" in its first lines sets another limit than 300.
+set -u
+LC_ALL=C.UTF-8
+PYTHONDONTWRITEBYTECODE=1
+export LC_ALL PYTHONDONTWRITEBYTECODE
+
+SRC=$(cd "$(dirname "$0")/.." && pwd) || exit 1
+BUILD=$SRC/build-tests
+export SRC BUILD
+copy=$BUILD/source
+logs=$BUILD/logs
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+passed=0 failed=0 skipped=0
+
+say() {
+    printf '%s\n' "$*"
+}
+# result pass|fail|skip NAME [REMARK]
+result() {
+    case $1 in
+        pass) passed=$((passed + 1)) ;;
+        fail) failed=$((failed + 1)) ;;
+        skip) skipped=$((skipped + 1)) ;;
+    esac
+    if [ -n "${3-}" ]; then say "$1  $2: $3"; else say "$1  $2"; fi
+}
+total() {
+    say "$passed passed, $failed failed, $skipped skipped"
+    [ "$failed" = 0 ]
+    exit
+}
+# step NAME COMMAND...: part of getting ready; if it fails, that is the end
+step() {
+    name=$1
+    shift
+    say "----  $name"
+    if ! "$@" >"$logs/$name.log" 2>&1 </dev/null; then
+        tail -n 40 "$logs/$name.log"
+        result fail "$name" "see $logs/$name.log"
+        total
+    fi
+}
+
+mkdir -p "$logs" || exit 1
+if ! sh "$SRC/tests/install-deps.sh" tests; then
+    result fail "install-deps"
+    total
+fi
+
+# ---- build ------------------------------------------------------------------
+
+# The sources without what a build leaves among them. Times are kept, so that
+# what has not changed is not built again.
+copy_sources() {
+    rm -rf "$copy"
+    mkdir -p "$copy" || return 1
+    (cd "$SRC" && find . \
+        \( -path ./.git -o -path './build*' -o -path ./m4 -o -path ./autom4te.cache \
+        -o -path './proctally-*' -o -name .libs -o -name .deps -o -name __pycache__ \) -prune \
+        -o \( -type f -o -type l \) \
+        ! -name '*.o' ! -name '*.lo' ! -name '*.la' ! -name '*.a' ! -name '*.log' ! -name '*.trs' \
+        ! -name '*.gcda' ! -name '*.gcno' ! -name .dirstamp ! -name Makefile.in \
+        ! -path ./Makefile ! -path ./configure ! -path ./aclocal.m4 ! -path './build-config.h*' \
+        ! -path './config.status' ! -path ./libtool ! -path ./stamp-h1 ! -path ./core/proctally.pc \
+        -print0) | tar -C "$SRC" --null -T - -cf - | tar -C "$copy" -xf - || return 1
+    "$copy/autogen.sh"
+}
+configure_in() {
+    mkdir -p "$1" && cd "$1" && shift && "$copy/configure" "$@"
+}
+
+step copy copy_sources
+step configure configure_in "$BUILD" --enable-werror --enable-tests=yes
+step build make -C "$BUILD" -j"$jobs"
+
+# ---- unit tests ----------------------------------------------------------------
+
+# unit_tests DIRECTORY: runs them; afterwards each has DIRECTORY/**/NAME.trs
+unit_tests() {
+    find "$1" -path "$copy" -prune -o -name '*.trs' -exec rm -f {} +
+    timeout -k 10 900 make -C "$1" -j"$jobs" check VERBOSE=1
+}
+
+if [ $# = 0 ]; then
+    say "----  unit tests"
+    unit_tests "$BUILD" >"$logs/check.log" 2>&1 </dev/null
+    check_status=$?
+    before=$failed
+    find "$BUILD" -path "$copy" -prune -o -name '*.trs' -print | sort >"$logs/check.list"
+    while IFS= read -r trs; do
+        name=${trs#"$BUILD"/}
+        name=${name%.trs}
+        case $(sed -n 's/^:global-test-result: //p' "$trs") in
+            PASS | XFAIL) result pass "$name" ;;
+            SKIP) result skip "$name" "$(tail -n 2 "${trs%.trs}.log" | head -n 1)" ;;
+            *)
+                tail -n 40 "${trs%.trs}.log"
+                result fail "$name"
+                ;;
+        esac
+    done <"$logs/check.list"
+    if [ ! -s "$logs/check.list" ] || { [ $check_status != 0 ] && [ "$failed" = "$before" ]; }; then
+        tail -n 40 "$logs/check.log"
+        result fail "make check" "see $logs/check.log"
+    fi
+fi
+
+# ---- integration tests -----------------------------------------------------------
+
+wanted() {
+    [ $# = 1 ] && return 0
+    name=$(basename "$1")
+    name=${name#test_}
+    shift
+    for one; do
+        [ "$one" = "${name%.*}" ] && return 0
+    done
+    return 1
+}
+
+say "----  integration tests"
+count=0
+for test in "$SRC"/tests/integration/test_*.sh "$SRC"/tests/integration/test_*.py; do
+    [ -e "$test" ] || continue
+    wanted "$test" "$@" || continue
+    count=$((count + 1))
+    name=$(basename "$test")
+    log=$logs/$name.log
+    if [ ! -x "$test" ]; then
+        result fail "$name" "is not executable"
+        continue
+    fi
+    limit=$(sed -n '1,20s/^# timeout: *\([0-9][0-9]*\).*/\1/p' "$test" | head -n 1)
+    TMP=$(mktemp -d "${TMPDIR:-/tmp}/proctally-test.XXXXXX")
+    export TMP
+    started=$(date +%s)
+    (cd "$TMP" && timeout -k 15 "${limit:-300}" "$test") >"$log" 2>&1 </dev/null
+    status=$?
+    took=$(($(date +%s) - started))
+    rm -rf "$TMP"
+    case $status in
+        0) result pass "$name" "${took}s" ;;
+        77) result skip "$name" "$(tail -n 1 "$log")" ;;
+        *)
+            tail -n 60 "$log"
+            if [ $status = 124 ] || [ $status = 137 ]; then
+                result fail "$name" "not done after ${limit:-300}s; see $log"
+            else
+                result fail "$name" "exit status $status after ${took}s; see $log"
+            fi
+            ;;
+    esac
+done
+if [ $count = 0 ]; then
+    result fail "integration tests" "there are none${1+ named $*}"
+fi
+
+# ---- unit tests with sanitizers -----------------------------------------------------
+
+sanitized() {
+    (configure_in "$SRC/build-asan" --enable-werror --enable-tests=yes --without-collectd \
+        --enable-sanitizers=address,undefined CFLAGS='-g -O1') &&
+        unit_tests "$SRC/build-asan"
+}
+
+if [ $# = 0 ]; then
+    say "----  unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
+    if sanitized >"$logs/sanitizers.log" 2>&1 </dev/null; then
+        result pass "sanitizers"
+    else
+        tail -n 60 "$logs/sanitizers.log"
+        result fail "sanitizers" "see $logs/sanitizers.log"
+    fi
+fi
+
+total

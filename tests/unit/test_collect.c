@@ -1,0 +1,1158 @@
+/* SPDX-License-Identifier: MIT */
+/* Counting over time: births, deaths, reused pids, new programs, moves, orphans,
+ * restarts, on a recorded /proc with a clock of its own. */
+#include "tree.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define S UINT64_C(1000000000)
+
+static struct recorded shell = {.pid = 100, .ppid = 1, .start_ticks = 5000, .comm = "sh"};
+static struct recorded worker = {.pid = 200, .ppid = 100, .start_ticks = 6000, .comm = "worker"};
+
+static void setup(void) {
+    tree_open();
+    shell = (struct recorded){.pid = 100, .ppid = 1, .start_ticks = 5000, .comm = "sh"};
+    worker = (struct recorded){.pid = 200, .ppid = 100, .start_ticks = 6000, .comm = "worker"};
+}
+
+static uint64_t cpu_of(tally *t, const char *group) {
+    return value_of(t, group, METRIC_CPU_USER) + value_of(t, group, METRIC_CPU_SYSTEM);
+}
+
+/* Time passes; processes that start from now on have the ticks of that time. */
+static const tally_snapshot *collect_at(tally *t, double seconds) {
+    clock_set(seconds);
+    return tree_collect(t);
+}
+
+/* ---- First sight -------------------------------------------------------------------- */
+
+START_TEST(history_before_the_first_collection_is_not_ours) {
+    shell.utime = 500;
+    shell.read_bytes = 12345;
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_DISK_READ), 0);
+    shell.utime = 550;
+    shell.read_bytes = 12445;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "sh"), S / 2);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_DISK_READ), 100);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_STARTS), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_process_born_later_counts_whole) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1003);
+    worker.utime = 150;
+    worker.stime = 50;
+    worker.minflt = 77;
+    worker.rchar = 1000;
+    worker.voluntary = 5;
+    worker.wait_ns = 1234;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_CPU_USER), 1500000000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_CPU_SYSTEM), 500000000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_FAULTS_MINOR), 77);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 1000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 5);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_RUN_QUEUE_WAIT), 1234);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_STARTS), 1);
+    /* 2 s of CPU in 10 s on 4 CPUs */
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_CPU_USAGE), 50000000);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(an_old_process_that_appears_late_counts_from_then_on) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.utime = 9999; /* started at 60 s: it was hidden until now */
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(lifetimes_leave_out_long_gone_children) {
+    shell.utime = 500;
+    shell.cutime = 700;
+    shell.rchar = 10;
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    tally_count_lifetimes(t);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 5 * S);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_IO_READ), 10);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_STARTS), 0);
+    ck_assert(!has_value(t, "sh", METRIC_CPU_USAGE));
+    shell.cutime = 800;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 6 * S);
+    tally_free(t);
+}
+END_TEST
+
+/* ---- Exits --------------------------------------------------------------------------- */
+
+START_TEST(what_a_known_child_did_at_last_is_credited_to_its_group) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    worker.utime = 100;
+    worker.minflt = 10;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    /* it used 3 more seconds and ended; the shell reaped it */
+    tree_remove(200);
+    shell.cutime = 400;
+    shell.cminflt = 15;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 4 * S);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_FAULTS_MINOR), 15);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_EXITS), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_PROCESSES), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(children_that_nobody_saw_are_the_parents) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    shell.cutime = 150;
+    shell.cstime = 50;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_CPU_USER), 1500000000);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_CPU_SYSTEM), 500000000);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_child_gets_no_more_than_its_threads_can_have_used) {
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    tree_remove(200);
+    shell.cutime = 3000; /* 30 s in 10 s: most of it by others */
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 10 * S);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 20 * S);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(usage_before_the_first_collection_is_not_found_again_at_exit) {
+    tree_put(&shell);
+    worker.utime = 800; /* of a time that is not ours */
+    worker.cutime = 100;
+    worker.read_bytes = 5000;
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    tree_remove(200);
+    shell.cutime = 900;
+    shell.read_bytes = 5000;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 0);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_DISK_READ), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_chain_that_ends_in_one_interval_is_counted_once) {
+    struct recorded grandchild = {.pid = 300, .ppid = 200, .comm = "cc"};
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    worker.utime = 100;
+    worker.cutime = 50; /* an unseen one */
+    worker.rchar = 700;
+    grandchild.start_ticks = TICKS(1002);
+    grandchild.utime = 200;
+    grandchild.rchar = 300;
+    tree_put(&worker);
+    tree_put(&grandchild);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 1500000000);
+    ck_assert_uint_eq(cpu_of(t, "cc"), 2 * S);
+    /* both end without using more: 100 + 50 + 200 ticks reach the shell */
+    tree_remove(200);
+    tree_remove(300);
+    shell.cutime = 350;
+    shell.rchar = 1000;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 1500000000);
+    ck_assert_uint_eq(cpu_of(t, "cc"), 2 * S);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_IO_READ), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(childrens_io_is_not_counted_twice) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    worker.rchar = 40000000;
+    worker.syscr = 10;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    /* 10 MB more, then reaped; the shell itself read 7 bytes */
+    tree_remove(200);
+    shell.rchar = 50000007;
+    shell.syscr = 14;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 40000000);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_IO_READ), 10000007);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_IO_READS), 4);
+    tally_free(t);
+}
+END_TEST
+
+static void worker_ends_unseen(void) {
+    tree_remove(200);
+}
+
+START_TEST(a_child_that_ends_after_its_parent_was_read_is_counted_once) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    worker.utime = 100;
+    worker.rchar = 500;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    /* the shell is read first; the worker ends before its turn */
+    tree_when_opened(100, "stat", worker_ends_unseen);
+    shell.cutime = 30; /* of somebody else */
+    shell.rchar = 100;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_EXITS), 1);
+    /* now its use shows in the shell: 100 known, 70 new */
+    shell.cutime = 30 + 170;
+    shell.rchar = 100 + 600;
+    tree_put(&shell);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(cpu_of(t, "sh") + cpu_of(t, "worker"), 2 * S);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_IO_READ), 200);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 500);
+    tally_free(t);
+}
+END_TEST
+
+/* pids have wrapped around: the child stands before its parent */
+static struct recorded late_parent;
+
+static void early_child_ends_and_is_reaped(void) {
+    tree_remove(50);
+    late_parent.cutime = 100;
+    late_parent.cminflt = 20;
+    late_parent.rchar = 500;
+    tree_put(&late_parent);
+}
+
+START_TEST(a_child_read_before_its_parent_is_looked_at_again) {
+    struct recorded early = {.pid = 50, .ppid = 900, .comm = "early"};
+    late_parent = (struct recorded){.pid = 900, .ppid = 1, .start_ticks = 5000, .comm = "late"};
+    tree_put(&late_parent);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    early.start_ticks = TICKS(1001);
+    early.utime = 100;
+    early.minflt = 20;
+    early.rchar = 500;
+    tree_put(&early);
+    /* it is read with 1 s of CPU, ends, and stands in the parent's numbers when
+     * those are read in the same collection */
+    tree_put(&(struct recorded){.pid = 60, .ppid = 1, .start_ticks = 5000, .comm = "between"});
+    tree_when_opened(60, "stat", early_child_ends_and_is_reaped);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "early"), S);
+    ck_assert_uint_eq(cpu_of(t, "late"), 0);
+    ck_assert_uint_eq(value_of(t, "late", METRIC_IO_READ), 0);
+    ck_assert_uint_eq(value_of(t, "early", METRIC_EXITS), 1);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "early"), S);
+    ck_assert_uint_eq(cpu_of(t, "late"), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(an_orphan_is_reaped_by_init) {
+    struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init"};
+    struct recorded orphan = {.pid = 300, .ppid = 200, .comm = "orphan"};
+    tree_put(&init);
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    worker.utime = 100;
+    orphan.start_ticks = TICKS(1002);
+    orphan.utime = 300;
+    tree_put(&worker);
+    tree_put(&orphan);
+    collect_at(t, 1010);
+    /* the worker ends first (its 1 s goes to the shell), the orphan then (its
+     * 3 s, and 1 s more, go to init) */
+    tree_remove(200);
+    tree_remove(300);
+    shell.cutime = 100;
+    init.cutime = 400;
+    tree_put(&shell);
+    tree_put(&init);
+    collect_at(t, 1020);
+    uint64_t total = cpu_of(t, "init") + cpu_of(t, "sh") + cpu_of(t, "worker") +
+                     cpu_of(t, "orphan");
+    ck_assert_uint_eq(total, 5 * S);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    collect_at(t, 1030);
+    total = cpu_of(t, "init") + cpu_of(t, "sh") + cpu_of(t, "worker") + cpu_of(t, "orphan");
+    ck_assert_uint_eq(total, 5 * S);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_parent_that_ignores_its_children_takes_in_nothing) {
+    shell.ignores_children = true;
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    worker.rchar = 500;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    tree_remove(200);
+    shell.rchar = 400; /* all its own */
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_IO_READ), 400);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_zombie_is_a_member_until_it_is_reaped) {
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.state = 'Z';
+    worker.utime = 100;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_STATE_ZOMBIE), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_STATE_SLEEPING), 0);
+    ck_assert_uint_eq(cpu_of(t, "worker"), S);
+    tree_remove(200);
+    shell.cutime = 100;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "worker"), S);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    tally_free(t);
+}
+END_TEST
+
+/* ---- Incarnations ----------------------------------------------------------------------- */
+
+START_TEST(a_reused_pid_is_another_process) {
+    worker.utime = 500;
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.comm = "other-one";
+    worker.start_ticks = TICKS(1005);
+    worker.utime = 20;
+    tree_put(&worker);
+    shell.cutime = 500; /* the first one's history */
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "other-one"), S / 5);
+    ck_assert_uint_eq(value_of(t, "other-one", METRIC_STARTS), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_EXITS), 1);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 0);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_reused_pid_of_the_same_name_does_not_go_backwards) {
+    worker.utime = 500;
+    worker.rchar = 1000;
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1005);
+    worker.utime = 20;
+    worker.rchar = 10;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "worker"), S / 5);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 10);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_PROCESSES), 1);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_value_that_dips_is_not_counted_again) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    shell.utime = 100;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    shell.utime = 99;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "sh"), S);
+    shell.utime = 101;
+    tree_put(&shell);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 1010000000);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_new_name_moves_later_usage) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    shell.utime = 100;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    shell.comm = "python";
+    shell.utime = 150;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "sh"), S);
+    ck_assert_uint_eq(cpu_of(t, "python"), S / 2);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_PROCESSES), 0);
+    ck_assert_uint_eq(value_of(t, "python", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "python", METRIC_STARTS), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(an_exec_under_the_same_name_is_seen) {
+    shell.exe = "/bin/one";
+    shell.start_code = 0x1000;
+    tree_put(&shell);
+    tally *t = tree_collector("group-by", "exe", NULL);
+    collect_at(t, 1000);
+    shell.exe = "/bin/two";
+    tree_put(&shell);
+    collect_at(t, 1010); /* what can't have changed is not read again */
+    ck_assert(has_group(t, "/bin/one"));
+    ck_assert(!has_group(t, "/bin/two"));
+    shell.start_code = 0x2000;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "/bin/two", METRIC_PROCESSES), 1);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_move_to_another_cgroup_is_seen) {
+    shell.cgroup = "0::/system.slice/a.service\n";
+    tree_put(&shell);
+    tally *t = tree_collector("group-by", "unit", NULL);
+    collect_at(t, 1000);
+    ck_assert(has_group(t, "a.service"));
+    collect_at(t, 1010);
+    shell.cgroup = "0::/system.slice/b.service\n";
+    tree_put(&shell);
+    collect_at(t, 1020);
+    collect_at(t, 1080); /* a minute later at the latest */
+    ck_assert_uint_eq(value_of(t, "b.service", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "a.service", METRIC_PROCESSES), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(children_inherit_and_keep_it_as_orphans) {
+    static const char rules[] = "[{name: app, comm: [sh]}]";
+    struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init"};
+    tree_put(&init);
+    tree_put(&shell);
+    tally *t = tree_collector("process_names", rules, "children", "true", NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    tree_put(&worker);
+    tree_put(&(struct recorded){
+        .pid = 300, .ppid = 200, .start_ticks = TICKS(1002), .comm = "grandchild"});
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 3);
+    /* the shell ends, the worker becomes an orphan with a new program */
+    tree_remove(100);
+    worker.ppid = 1;
+    worker.comm = "renamed";
+    tree_put(&worker);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 2);
+    ck_assert(has_group(t, "init"));
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_child_with_a_lower_pid_inherits_too) {
+    static const char rules[] = "[{name: app, comm: [late]}]";
+    tree_put(&shell);
+    tally *t = tree_collector("process_names", rules, "children", "true", NULL);
+    collect_at(t, 1000);
+    tree_put(&(struct recorded){
+        .pid = 900, .ppid = 1, .start_ticks = TICKS(1001), .comm = "late"});
+    tree_put(&(struct recorded){
+        .pid = 50, .ppid = 900, .start_ticks = TICKS(1002), .comm = "early", .utime = 7});
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 2);
+    ck_assert_uint_eq(cpu_of(t, "app"), 70000000);
+    ck_assert(!has_group(t, "early"));
+    tally_free(t);
+}
+END_TEST
+
+/* ---- Threads --------------------------------------------------------------------------- */
+
+START_TEST(switches_of_ended_threads_stay) {
+    worker.threads = 3;
+    tree_put(&worker);
+    tree_put_thread(200, 200, 'S', 10, 1, 100);
+    tree_put_thread(200, 201, 'R', 20, 2, 200);
+    tree_put_thread(200, 202, 'S', 30, 3, 300);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_THREADS_RUNNING), 1);
+    worker.utime = 10;
+    tree_put(&worker);
+    tree_put_thread(200, 201, 'R', 25, 2, 250);
+    tree_put_thread(200, 202, 'R', 36, 3, 300);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 11);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_RUN_QUEUE_WAIT), 50);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_THREADS_RUNNING), 2);
+    /* one ends, one comes: a sum over live threads would fall */
+    tree_remove_thread(200, 202);
+    tree_put_thread(200, 203, 'S', 4, 0, 0);
+    worker.utime = 20;
+    tree_put(&worker);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 15);
+    /* down to the main thread */
+    tree_remove_thread(200, 201);
+    tree_remove_thread(200, 203);
+    tree_put_thread(200, 200, 'S', 13, 1, 100);
+    worker.threads = 1;
+    worker.utime = 30;
+    tree_put(&worker);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 18);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_thread_number_that_is_given_again_counts_whole) {
+    worker.threads = 2;
+    tree_put(&worker);
+    tree_put_thread(200, 200, 'S', 10, 0, 0);
+    tree_put_thread(200, 201, 'S', 100, 0, 0);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    tree_put_thread(200, 201, 'S', 7, 0, 0);
+    worker.utime = 1;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 7);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(too_many_threads_are_skipped_and_counted) {
+    worker.threads = 300000;
+    tree_put(&worker);
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert(!has_value(t, "worker", METRIC_SWITCHES_VOLUNTARY));
+    ck_assert(!has_value(t, "worker", METRIC_THREADS_RUNNING));
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_THREADS), 300000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_SCHED), 1);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_THREADS_SKIPPED), 300000);
+    ck_assert(has_value(t, "sh", METRIC_SWITCHES_VOLUNTARY));
+    tally_free(t);
+}
+END_TEST
+
+/* Three processes of 900 threads each: two fit into the budget, and the third
+ * is first in the next collection. */
+START_TEST(the_budget_for_threads_goes_round) {
+    for (uint32_t pid = 201; pid <= 203; pid++) {
+        char comm[16];
+        snprintf(comm, sizeof(comm), "many%u", pid);
+        tree_put(&(struct recorded){.pid = pid, .ppid = 1, .comm = comm, .threads = 900});
+        tree_put_thread(pid, pid, 'S', 5, 0, 0);
+    }
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert(has_value(t, "many201", METRIC_SWITCHES_VOLUNTARY));
+    ck_assert(!has_value(t, "many203", METRIC_SWITCHES_VOLUNTARY));
+    for (uint32_t pid = 201; pid <= 203; pid++) {
+        char comm[16];
+        snprintf(comm, sizeof(comm), "many%u", pid);
+        tree_put(
+            &(struct recorded){.pid = pid, .ppid = 1, .comm = comm, .threads = 900, .utime = 5});
+    }
+    collect_at(t, 1010);
+    ck_assert(has_value(t, "many203", METRIC_SWITCHES_VOLUNTARY));
+    tally_free(t);
+}
+END_TEST
+
+/* ---- What can't be read -------------------------------------------------------------------- */
+
+START_TEST(absent_is_not_zero) {
+    worker.rchar = 100;
+    tree_put(&worker);
+    tree_refuse(200, "io", EACCES);
+    tree_refuse(200, "fd", EACCES);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert(!has_value(t, "worker", METRIC_IO_READ));
+    ck_assert(!has_value(t, "worker", METRIC_OPEN_FDS));
+    ck_assert(!has_value(t, "worker", METRIC_WORST_FD_RATIO));
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_IO), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 1);
+    ck_assert(has_value(t, "worker", METRIC_RSS));
+    struct tally_error text;
+    ck_assert(tally_notice(t, &text));
+    ck_assert_ptr_nonnull(strstr(text.text, "1 of 1 processes"));
+    ck_assert(!tally_notice(t, &text));
+    /* when it can be read after all, it counts from then on */
+    tree_refuse(200, "io", 0);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 0);
+    worker.rchar = 150;
+    tree_put(&worker);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 50);
+    ck_assert(!tally_notice(t, &text));
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(an_unreadable_group_stays_absent_when_it_is_empty) {
+    static const char rules[] = "[{name: app, comm: [worker]}, {name: nobody, comm: [none]}]";
+    tree_put(&shell);
+    tally *t = tree_collector("process_names", rules, NULL);
+    collect_at(t, 1000);
+    /* no member ever: the sums are known to be 0, extremes are not */
+    ck_assert_uint_eq(value_of(t, "nobody", METRIC_PROCESSES), 0);
+    ck_assert_uint_eq(value_of(t, "nobody", METRIC_IO_READ), 0);
+    ck_assert_uint_eq(value_of(t, "nobody", METRIC_RSS), 0);
+    ck_assert_uint_eq(cpu_of(t, "nobody"), 0);
+    ck_assert(!has_value(t, "nobody", METRIC_START_TIME));
+    ck_assert(!has_value(t, "nobody", METRIC_NICE));
+    ck_assert(!has_value(t, "nobody", METRIC_PSS));
+    worker.start_ticks = TICKS(1001);
+    tree_put(&worker);
+    tree_refuse(200, "io", EACCES);
+    collect_at(t, 1010);
+    ck_assert(!has_value(t, "app", METRIC_IO_READ));
+    tree_remove(200);
+    collect_at(t, 1020);
+    ck_assert(!has_value(t, "app", METRIC_IO_READ));
+    ck_assert_uint_eq(value_of(t, "app", METRIC_RSS), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(what_is_switched_off_is_absent) {
+    tree_put(&worker);
+    tally *t = tree_collector("collect", "no-io,no-fds,no-states,no-threads,no-delays",
+                              "collect", "no-context-switches", NULL);
+    collect_at(t, 1000);
+    ck_assert(!has_value(t, "worker", METRIC_IO_READ));
+    ck_assert(!has_value(t, "worker", METRIC_OPEN_FDS));
+    ck_assert(!has_value(t, "worker", METRIC_STATE_SLEEPING));
+    ck_assert(!has_value(t, "worker", METRIC_THREADS_RUNNING));
+    ck_assert(!has_value(t, "worker", METRIC_SWITCHES_VOLUNTARY));
+    ck_assert(!has_value(t, "worker", METRIC_RUN_QUEUE_WAIT));
+    ck_assert(!has_value(t, "worker", METRIC_UNREADABLE_IO));
+    ck_assert(has_value(t, "worker", METRIC_THREADS));
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(hidden_processes_are_counted) {
+    tree_put(&shell);
+    tree_put(&worker);
+    tree_refuse(200, "stat", EPERM);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_HIDDEN), 1);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_PROCESSES), 1);
+    ck_assert(!has_group(t, "worker"));
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_process_that_vanishes_half_way_is_no_error) {
+    tree_put(&shell);
+    tree_put(&worker);
+    tree_refuse(200, "io", ESRCH);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_VANISHED), 1);
+    ck_assert(!has_group(t, "worker"));
+    struct tally_error text;
+    ck_assert(!tally_notice(t, &text));
+    tally_free(t);
+}
+END_TEST
+
+/* ---- Gauges ------------------------------------------------------------------------------ */
+
+START_TEST(gauges_of_a_group) {
+    tree_put(&(struct recorded){.pid = 10, .ppid = 1, .start_ticks = 7000, .comm = "g",
+                                .priority = 20, .nice = 0, .rss_pages = 10, .vsize = 40960,
+                                .anon_kib = 12, .swap_kib = 8, .fds = 10, .threads = 1,
+                                .state = 'R'});
+    tree_put(&(struct recorded){.pid = 11, .ppid = 1, .start_ticks = 6000, .comm = "g",
+                                .priority = -51, .nice = -5, .rss_pages = 5, .vsize = 4096,
+                                .anon_kib = 4, .fds = 30, .fd_limit = 40, .state = 'D'});
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_PROCESSES), 2);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_RSS), 15 * page);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_VMS), 45056);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_SWAP), 8192);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_FOOTPRINT), 24 * 1024);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_DATA), 2 * 8192);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_STACK), 2 * 4096);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_CODE), 2 * 3072);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_OPEN_FDS), 40);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_WORST_FD_RATIO), 750000000);
+    ck_assert_int_eq((int64_t)value_of(t, "g", METRIC_PRIORITY), -51);
+    ck_assert_int_eq((int64_t)value_of(t, "g", METRIC_NICE), -5);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_START_TIME), (BOOT_TIME_S + 60) * S);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_STATE_RUNNING), 1);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_STATE_DISK_SLEEP), 1);
+    ck_assert_uint_eq(value_of(t, "g", METRIC_THREADS_RUNNING), 1);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(cpu_mode_core) {
+    tree_put(&shell);
+    tally *t = tree_collector("cpu-mode", "core", NULL);
+    collect_at(t, 1000);
+    shell.utime = 1500;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_CPU_USAGE), 1500000000);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(coverage_is_of_all_processes) {
+    tree_set_host(1000, 4);
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = tree_collector("exclude", "worker", NULL);
+    collect_at(t, 1000);
+    shell.utime = 30;
+    worker.utime = 60;
+    tree_put(&shell);
+    tree_put(&worker);
+    tree_set_host(1100, 4);
+    collect_at(t, 1010);
+    ck_assert(!has_group(t, "worker"));
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_COVERAGE), 900000000);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_clock_stepped_backwards_does_no_harm) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    clock_step_realtime(-3600);
+    shell.utime = 100;
+    tree_put(&shell);
+    const tally_snapshot *s = collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "sh"), S);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_CPU_USAGE), 25000000);
+    ck_assert_uint_eq(tally_snapshot_time(s), (BOOT_TIME_S + 1010 - 3600) * S);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(groups_end) {
+    static const char rules[] = "[{name: app, comm: [worker]}]";
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = tree_collector("process_names", rules, "expire-after", "30s", NULL);
+    collect_at(t, 1000);
+    tree_remove(100);
+    tree_remove(200);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_PROCESSES), 0);
+    collect_at(t, 1039);
+    ck_assert(has_group(t, "sh"));
+    collect_at(t, 1041);
+    ck_assert(!has_group(t, "sh"));
+    ck_assert(has_group(t, "app"));
+    collect_at(t, 100000);
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(single_processes_are_shown_by_use) {
+    for (uint32_t pid = 10; pid < 20; pid++)
+        tree_put(&(struct recorded){.pid = pid, .ppid = 1, .start_ticks = 5000, .comm = "x",
+                                    .rss_pages = pid, .exe = "/bin/x", .uid = 7, .gid = 8});
+    tally *t = tree_collector("group-by", "pid", "top", "3", NULL);
+    const tally_snapshot *s = collect_at(t, 1000);
+    ck_assert_uint_eq(tally_snapshot_groups(s), 3);
+    ck_assert(has_group(t, "19") && has_group(t, "18") && has_group(t, "17"));
+    tree_put(&(struct recorded){.pid = 10, .ppid = 1, .start_ticks = 5000, .comm = "x",
+                                .utime = 3, .rss_pages = 10});
+    tree_remove(19);
+    s = collect_at(t, 1010);
+    ck_assert(has_group(t, "10") && has_group(t, "18"));
+    const char *key, *value;
+    static const char *const wanted[][2] = {
+        {"pid", "10"}, {"ppid", "1"}, {"uid", "7"}, {"gid", "8"}, {"path", "/bin/x"}};
+    for (size_t i = 0; i < 5; i++) {
+        ck_assert(tally_snapshot_label(s, 0, i, &key, &value));
+        ck_assert_str_eq(key, wanted[i][0]);
+        ck_assert_str_eq(value, wanted[i][1]);
+    }
+    collect_at(t, 1020);
+    ck_assert_uint_eq(t->tallies.count, 9);
+    tally_free(t);
+}
+END_TEST
+
+/* ---- Restarts ---------------------------------------------------------------------------- */
+
+static char state_path[300];
+
+static tally *with_state(void) {
+    snprintf(state_path, sizeof(state_path), "%s/state", tree_path());
+    return tree_collector("state-file", state_path, NULL);
+}
+
+START_TEST(counting_goes_on_after_a_restart) {
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = with_state();
+    collect_at(t, 1000);
+    shell.utime = 100;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "sh"), S);
+    tally_free(t);
+
+    /* while nobody looks: the shell works, the worker ends, another comes */
+    shell.utime = 150;
+    shell.cutime = 70;
+    tree_put(&shell);
+    tree_remove(200);
+    tree_put(&(struct recorded){
+        .pid = 300, .ppid = 100, .start_ticks = TICKS(1015), .comm = "new", .utime = 30});
+    t = with_state();
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 1500000000);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 700000000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_EXITS), 1);
+    ck_assert_uint_eq(cpu_of(t, "new"), 300000000);
+    ck_assert_uint_eq(value_of(t, "new", METRIC_STARTS), 1);
+    ck_assert(has_value(t, "sh", METRIC_CPU_USAGE));
+    struct tally_error text;
+    ck_assert(!tally_notice(t, &text));
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(another_boot_starts_anew) {
+    tree_put(&shell);
+    tally *t = with_state();
+    collect_at(t, 1000);
+    shell.utime = 100;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    tally_free(t);
+
+    tree_set_boot_id("00000000-0000-0000-0000-000000000002");
+    t = with_state();
+    struct tally_error text;
+    ck_assert(tally_notice(t, &text));
+    ck_assert_ptr_nonnull(strstr(text.text, "earlier boot"));
+    collect_at(t, 50);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+    char aside[320];
+    snprintf(aside, sizeof(aside), "%s.rejected", state_path);
+    ck_assert_int_eq(access(aside, F_OK), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(threads_after_a_restart_do_not_stall_the_counter) {
+    worker.threads = 2;
+    tree_put(&worker);
+    tree_put_thread(200, 200, 'S', 10, 0, 0);
+    tree_put_thread(200, 201, 'S', 1000000, 0, 0);
+    tally *t = with_state();
+    collect_at(t, 1000);
+    tree_remove_thread(200, 201);
+    tree_put_thread(200, 202, 'S', 5, 0, 0);
+    worker.utime = 1;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 5);
+    tally_free(t);
+    /* the ended thread's million is forgotten with the program */
+    t = with_state();
+    worker.utime = 2;
+    tree_put(&worker);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 5);
+    tree_put_thread(200, 202, 'S', 8, 0, 0);
+    worker.utime = 3;
+    tree_put(&worker);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 8);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(a_new_configuration_inherits) {
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *old = tree_collector(NULL, NULL);
+    collect_at(old, 1000);
+    shell.utime = 100;
+    tree_put(&shell);
+    collect_at(old, 1010);
+    tally *t = tree_collector("process_names", "[{name: renamed, comm: [worker]}]", NULL);
+    ck_assert_int_eq(tally_inherit(t, old), 0);
+    tally_free(old);
+    shell.utime = 130;
+    worker.utime = 40;
+    tree_put(&shell);
+    tree_put(&worker);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 1300000000);
+    ck_assert_uint_eq(cpu_of(t, "renamed"), 400000000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_PROCESSES), 0);
+    ck_assert_int_eq(tally_inherit(t, t), -EBUSY);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(proc_that_can_not_be_read_is_an_error_and_loses_nothing) {
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    shell.utime = 100;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    struct tally_error error;
+    tally_config *config;
+    tally *none;
+    ck_assert_int_eq(tally_config_new(&config), 0);
+    ck_assert_int_eq(tally_config_set(config, "procfs", "/nonexistent/proc", &error), 0);
+    ck_assert_int_eq(collector_new(config, &tree_io, &none, &error), -ENOENT);
+    ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent/proc"));
+    tally_config_free(config);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "sh"), S);
+    tally_free(t);
+}
+END_TEST
+
+/* ---- Proportional set size ------------------------------------------------------------------ */
+
+START_TEST(pss_is_read_oldest_first) {
+    char path[300];
+    tree_put(&shell);
+    tree_put(&worker);
+    snprintf(path, sizeof(path), "%s/100/smaps_rollup", tree_path());
+    FILE *f = fopen(path, "w");
+    fputs("0-1 ---p 0 00:00 0 [rollup]\nRss: 100 kB\nPss: 60 kB\n", f);
+    fclose(f);
+    tally *t = tree_collector("collect", "pss", NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS), 60 * 1024);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS_AGE), 0);
+    ck_assert(!has_value(t, "worker", METRIC_PSS));
+    unlink(path);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS), 60 * 1024);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS_AGE), 10 * S);
+    tally_free(t);
+}
+END_TEST
+
+/* ---- No allocation in the steady state --------------------------------------------------------- */
+
+static size_t allocations;
+static bool counting; /* the test and libcheck allocate as they like */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *old, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *old, size_t size);
+
+void *__wrap_malloc(size_t size) {
+    allocations += counting;
+    return __real_malloc(size);
+}
+void *__wrap_calloc(size_t count, size_t size) {
+    allocations += counting;
+    return __real_calloc(count, size);
+}
+void *__wrap_realloc(void *old, size_t size) {
+    allocations += counting;
+    return __real_realloc(old, size);
+}
+
+START_TEST(the_steady_state_allocates_nothing) {
+    const char *text;
+    size_t len;
+    for (uint32_t pid = 10; pid < 200; pid++) {
+        char comm[16];
+        snprintf(comm, sizeof(comm), "p%u", pid % 17);
+        tree_put(&(struct recorded){
+            .pid = pid, .ppid = 1, .start_ticks = 5000, .comm = comm, .utime = pid});
+    }
+    tally *t = with_state();
+    for (int round = 0; round < 6; round++) {
+        for (uint32_t pid = 10; pid < 200; pid += 3) {
+            char comm[16];
+            snprintf(comm, sizeof(comm), "p%u", pid % 17);
+            tree_put(&(struct recorded){.pid = pid,
+                                        .ppid = 1,
+                                        .start_ticks = 5000,
+                                        .comm = comm,
+                                        .utime = pid + (uint64_t)round,
+                                        .rchar = (uint64_t)round * 100});
+        }
+        clock_set(1000 + 10 * round);
+        const tally_snapshot *snapshot;
+        counting = round >= 3;
+        int r = tally_collect(t, &snapshot);
+        if (r == 0)
+            r = tally_encode_prometheus(t, &text, &len);
+        if (r == 0)
+            r = tally_encode_influx(t, &text, &len);
+        counting = false;
+        ck_assert_int_eq(r, 0);
+    }
+    ck_assert_uint_eq(allocations, 0);
+    tally_free(t);
+}
+END_TEST
+
+int main(void) {
+    const struct {
+        const char *name;
+        const TTest *test;
+    } tests[] = {
+#define T(name) {#name, name}
+        T(history_before_the_first_collection_is_not_ours),
+        T(a_process_born_later_counts_whole),
+        T(an_old_process_that_appears_late_counts_from_then_on),
+        T(lifetimes_leave_out_long_gone_children),
+        T(what_a_known_child_did_at_last_is_credited_to_its_group),
+        T(children_that_nobody_saw_are_the_parents),
+        T(a_child_gets_no_more_than_its_threads_can_have_used),
+        T(usage_before_the_first_collection_is_not_found_again_at_exit),
+        T(a_chain_that_ends_in_one_interval_is_counted_once),
+        T(childrens_io_is_not_counted_twice),
+        T(a_child_that_ends_after_its_parent_was_read_is_counted_once),
+        T(a_child_read_before_its_parent_is_looked_at_again),
+        T(an_orphan_is_reaped_by_init),
+        T(a_parent_that_ignores_its_children_takes_in_nothing),
+        T(a_zombie_is_a_member_until_it_is_reaped),
+        T(a_reused_pid_is_another_process),
+        T(a_reused_pid_of_the_same_name_does_not_go_backwards),
+        T(a_value_that_dips_is_not_counted_again),
+        T(a_new_name_moves_later_usage),
+        T(an_exec_under_the_same_name_is_seen),
+        T(a_move_to_another_cgroup_is_seen),
+        T(children_inherit_and_keep_it_as_orphans),
+        T(a_child_with_a_lower_pid_inherits_too),
+        T(switches_of_ended_threads_stay),
+        T(a_thread_number_that_is_given_again_counts_whole),
+        T(too_many_threads_are_skipped_and_counted),
+        T(the_budget_for_threads_goes_round),
+        T(absent_is_not_zero),
+        T(an_unreadable_group_stays_absent_when_it_is_empty),
+        T(what_is_switched_off_is_absent),
+        T(hidden_processes_are_counted),
+        T(a_process_that_vanishes_half_way_is_no_error),
+        T(gauges_of_a_group),
+        T(cpu_mode_core),
+        T(coverage_is_of_all_processes),
+        T(a_clock_stepped_backwards_does_no_harm),
+        T(groups_end),
+        T(single_processes_are_shown_by_use),
+        T(counting_goes_on_after_a_restart),
+        T(another_boot_starts_anew),
+        T(threads_after_a_restart_do_not_stall_the_counter),
+        T(a_new_configuration_inherits),
+        T(proc_that_can_not_be_read_is_an_error_and_loses_nothing),
+        T(pss_is_read_oldest_first),
+        T(the_steady_state_allocates_nothing),
+#undef T
+    };
+    Suite *suite = suite_create("collect");
+    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
+        TCase *tc = tcase_create(tests[i].name);
+        tcase_add_checked_fixture(tc, setup, tree_close);
+        tcase_add_test(tc, tests[i].test);
+        suite_add_tcase(suite, tc);
+    }
+    SRunner *runner = srunner_create(suite);
+    srunner_run_all(runner, CK_ENV);
+    int failed = srunner_ntests_failed(runner);
+    srunner_free(runner);
+    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

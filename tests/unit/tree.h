@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: MIT */
+/* A recorded /proc, made of plain files, and a clock that stands still until it
+ * is told to move: so that a test can play years in milliseconds. */
+#ifndef TREE_H
+#define TREE_H
+
+#include "collector.h"
+
+#define TICKS(seconds) ((uint64_t)((seconds) * 100))
+#define SECONDS(s) ((uint64_t)((s) * 1000000000.0))
+
+/* One process as its files will show it. Fields that are left 0 are 0. */
+struct recorded {
+    uint32_t pid, ppid;
+    uint64_t start_ticks;
+    const char *comm;
+    size_t comm_len; /* 0: strlen(comm) */
+    char state;      /* 0: 'S' */
+    uint32_t flags;
+    uint64_t utime, stime, cutime, cstime; /* ticks */
+    uint64_t minflt, cminflt, majflt, cmajflt;
+    uint64_t threads; /* 0: 1 */
+    int64_t priority, nice;
+    uint64_t rss_pages, vsize;
+    uint64_t start_code; /* moves at exec */
+    uint32_t uid, gid;
+    uint64_t swap_kib, anon_kib;
+    uint64_t voluntary, involuntary;
+    bool ignores_children;
+    uint64_t rchar, wchar, syscr, syscw, read_bytes, write_bytes;
+    uint64_t wait_ns;
+    uint64_t fds, fd_limit; /* 0: 1024 */
+    const char *cmdline;    /* NULL: empty */
+    size_t cmdline_len;
+    const char *exe;
+    const char *cgroup;
+};
+
+void tree_open(void);
+void tree_close(void);
+const char *tree_path(void);
+/* Writes the process's files anew. */
+void tree_put(const struct recorded *p);
+void tree_remove(uint32_t pid);
+/* The refusals of a kernel: opens of this file of this pid fail so. 0 ends it. */
+void tree_refuse(uint32_t pid, const char *file, int error);
+/* One thread of a process: task/TID/{status,stat,schedstat}. */
+void tree_put_thread(uint32_t pid, uint32_t tid, char state, uint64_t voluntary,
+                     uint64_t involuntary, uint64_t wait_ns);
+void tree_remove_thread(uint32_t pid, uint32_t tid);
+/* Something that happens right after a file of a process has been opened. */
+void tree_when_opened(uint32_t pid, const char *file, void (*then)(void));
+
+void tree_set_boot_id(const char *id);
+/* user + nice + system ticks of the host. */
+void tree_set_host(uint64_t busy_ticks, unsigned cpus);
+
+/* The clocks: boot and monotonic are the same, real time began at BOOT_TIME_S. */
+#define BOOT_TIME_S UINT64_C(1700000000)
+void clock_set(double seconds_since_boot);
+void clock_step_realtime(int64_t seconds);
+extern const struct io tree_io;
+
+/* A collector over the tree; options as NAME, VALUE pairs, ended by NULL. */
+tally *tree_collector(const char *name, ...) __attribute__((sentinel));
+const tally_snapshot *tree_collect(tally *t);
+
+/* The value of a metric of a group in its unit; fails the test if it is absent,
+ * or the group is. */
+uint64_t value_of(tally *t, const char *group, enum metric metric);
+bool has_value(tally *t, const char *group, enum metric metric);
+bool has_group(tally *t, const char *group);
+uint64_t self_of(tally *t, enum metric metric);
+
+#endif
