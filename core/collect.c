@@ -13,6 +13,8 @@
 
 /* A limit on descriptors is seldom changed, and costs a file to read. */
 #define FD_LIMIT_AGE_NS (60 * NS_PER_S)
+/* How long what was read of a process that does not run is taken to be true. */
+#define REMEMBER_NS (60 * NS_PER_S)
 /* A process can be moved to another cgroup without a trace in the files that
  * are read each time: look again, where that decides about its group. */
 #define CGROUP_AGE_NS (60 * NS_PER_S)
@@ -125,14 +127,17 @@ static int credit(struct tally *t, process_id id, const struct sample *s) {
     return 0;
 }
 
+static bool is_idle(const struct process *p, const struct sample *s) {
+    return p->have & BIT(FIELD_UTIME_NS) && p->last[FIELD_UTIME_NS] == s->value[FIELD_UTIME_NS] &&
+           p->last[FIELD_STIME_NS] == s->value[FIELD_STIME_NS];
+}
+
 static struct measure_hints hints_for(const struct tally *t, const struct process *p,
                                       const struct sample *s) {
     if (!p)
-        return (struct measure_hints){.idle = false, .fd_limit = true};
+        return (struct measure_hints){.fd_limit = true};
     return (struct measure_hints){
-        .idle = p->have & BIT(FIELD_UTIME_NS) &&
-                p->last[FIELD_UTIME_NS] == s->value[FIELD_UTIME_NS] &&
-                p->last[FIELD_STIME_NS] == s->value[FIELD_STIME_NS],
+        .idle = is_idle(p, s),
         .fd_limit = p->fd_limit_ns == 0 || t->now_boot_ns - p->fd_limit_ns >= FD_LIMIT_AGE_NS,
     };
 }
@@ -156,17 +161,67 @@ static process_id admit(struct tally *t, const struct sample *s) {
     return id;
 }
 
-static void remember(struct tally *t, struct process *p, struct sample *s) {
+static void remember(struct tally *t, struct process *p, const struct sample *s) {
+    for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
+        p->gauge[f - FIELD_CACHED_FIRST] = s->value[f];
+    p->known = s->have & (BIT(FIELD_CACHED_END) - 1);
+    p->unreadable = s->unreadable;
+    p->asleep = s->activity && s->activity == p->activity && s->state != 'R';
+    p->activity = s->activity;
+    p->rss_bytes = s->value[FIELD_RSS_BYTES];
+    p->measured_ns = t->now_boot_ns;
+    p->ignores_children = s->ignores_children;
     if (s->have & BIT(FIELD_FD_LIMIT)) {
         p->fd_limit = s->value[FIELD_FD_LIMIT];
         p->fd_limit_ns = t->now_boot_ns;
-    } else if (p->fd_limit_ns) {
-        sample_set(s, FIELD_FD_LIMIT, p->fd_limit);
     }
+}
+
+static void recall(const struct process *p, struct sample *s) {
+    for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
+        s->value[f] = p->gauge[f - FIELD_CACHED_FIRST];
+    for (enum field f = 0; f < FIELD_COUNTERS; f++)
+        if (!(s->have & BIT(f)))
+            s->value[f] = p->last[f];
+    s->have |= p->known;
+    s->unreadable |= p->unreadable;
+}
+
+/* The sample of a process whose group is known goes where it belongs. */
+static int account(struct tally *t, process_id id, struct sample *s) {
+    struct process *p = proctable_at(&t->table, id);
+    if (p->fd_limit_ns && !(s->have & BIT(FIELD_FD_LIMIT)))
+        sample_set(s, FIELD_FD_LIMIT, p->fd_limit);
     p->ppid = s->ppid;
     p->threads = (uint32_t)s->value[FIELD_THREADS];
-    p->ignores_children = s->ignores_children;
     p->seen = t->number;
+    tallies_member(&t->tallies, p->group, s);
+    t->not_fully_read += s->unreadable != 0;
+    self_add(t, METRIC_SELF_PROCESSES, 1);
+    return credit(t, id, s);
+}
+
+/* A process that slept when it was measured last, and has not run since, is as
+ * it was then, and that is at hand: a glance is enough. Only the kernel changes
+ * something then: what it swaps out shows in the resident size, which is part of
+ * the glance. 1: it was so, and the process is done with. */
+static int visit_asleep(struct tally *t, uint32_t pid) {
+    process_id id = proctable_find(&t->table, pid);
+    if (id == NO_PROCESS)
+        return 0;
+    const struct process *p = proctable_at(&t->table, id);
+    /* not all in one collection */
+    uint64_t age_ns = REMEMBER_NS - (uint64_t)(pid % 32) * NS_PER_S;
+    if (!p->asleep || p->seen == t->number || t->now_boot_ns - p->measured_ns >= age_ns)
+        return 0;
+    struct sample s;
+    if (t->source->ops->glance(t->source, pid, &s) < 0 || s.start_ticks != p->start_ticks ||
+        s.activity != p->activity || s.state == 'R' || !is_idle(p, &s) ||
+        s.value[FIELD_RSS_BYTES] != p->rss_bytes || needs_identity(t, p, &s))
+        return 0;
+    recall(p, &s);
+    int r = account(t, id, &s);
+    return r < 0 ? r : 1;
 }
 
 static int visit(struct tally *t, uint32_t pid, int depth);
@@ -196,7 +251,10 @@ static int visit(struct tally *t, uint32_t pid, int depth) {
     const struct source_ops *ops = t->source->ops;
     struct sample s;
     process_id id = NO_PROCESS;
-    int r = ops->open(t->source, pid, &s);
+    int r = visit_asleep(t, pid);
+    if (r != 0)
+        return r < 0 ? r : 0;
+    r = ops->open(t->source, pid, &s);
     if (r == 0) {
         id = find_incarnation(t, &s);
         if (id != NO_PROCESS && proctable_at(&t->table, id)->seen == t->number) {
@@ -225,19 +283,15 @@ static int visit(struct tally *t, uint32_t pid, int depth) {
     if (r == 0) {
         struct process *p = proctable_at(&t->table, id);
         remember(t, p, &s);
-        tallies_member(&t->tallies, p->group, &s);
-        t->not_fully_read += s.unreadable != 0;
         if (born && p->from_birth && t->progress.started)
             tallies_count(&t->tallies, p->group, METRIC_STARTS);
-        r = credit(t, id, &s);
+        r = account(t, id, &s);
     }
     ops->close(t->source);
 
     if (r == -ESRCH)
         self_add(t, METRIC_SELF_VANISHED, 1);
-    else if (r == 0)
-        self_add(t, METRIC_SELF_PROCESSES, 1);
-    else if (r != -ENOMEM)
+    else if (r < 0 && r != -ENOMEM)
         self_add(t, METRIC_SELF_HIDDEN, 1);
     return r == -ENOMEM ? r : 0;
 }

@@ -399,15 +399,14 @@ int parse_io(const char *buf, size_t len, struct io_file *ret) {
     return 0;
 }
 
-int parse_schedstat(const char *buf, size_t len, uint64_t *ret_wait_ns) {
+int parse_schedstat(const char *buf, size_t len, struct schedstat_file *ret) {
     const char *p = buf, *end = buf + len;
-    uint64_t run_ns, wait_ns, slices;
+    struct schedstat_file file;
 
-    /* The third number shows that the second was not cut short. */
-    if (take_u64(&p, end, &run_ns) < 0 || !field_u64(&p, end, &wait_ns) ||
-        !field_u64(&p, end, &slices))
+    if (take_u64(&p, end, &file.run_ns) < 0 || !field_u64(&p, end, &file.wait_ns) ||
+        !field_u64(&p, end, &file.slices))
         return -EBADMSG;
-    *ret_wait_ns = wait_ns;
+    *ret = file;
     return 0;
 }
 

@@ -60,8 +60,13 @@ struct io_file {
 };
 int parse_io(const char *buf, size_t len, struct io_file *ret);
 
-/* /proc/PID/schedstat: time on the CPU, time waiting for it, slices */
-int parse_schedstat(const char *buf, size_t len, uint64_t *ret_wait_ns);
+/* /proc/PID/schedstat, of this thread only */
+struct schedstat_file {
+    uint64_t run_ns;  /* on a CPU */
+    uint64_t wait_ns; /* runnable, waiting for one */
+    uint64_t slices;  /* times that it got one */
+};
+int parse_schedstat(const char *buf, size_t len, struct schedstat_file *ret);
 
 /* The soft limit "Max open files" of /proc/PID/limits; UINT64_MAX: unlimited */
 int parse_fd_limit(const char *buf, size_t len, uint64_t *ret_limit);

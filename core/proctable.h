@@ -29,6 +29,7 @@ struct process {
     bool classified : 1;
     bool from_birth : 1; /* its whole life belongs to its group */
     bool ignores_children : 1;
+    bool asleep : 1; /* had not run for a while when it was measured last */
     bool cgroup_settled : 1; /* its cgroup was looked at again after the start */
     bool restored : 1;       /* from a state, and not seen since */
 
@@ -37,6 +38,14 @@ struct process {
     /* Of its reaped children's use: credited to them already, but not yet seen
      * in this process's own numbers. NULL or FIELD_FOLDED values. */
     uint64_t *owed;
+
+    /* What status and fd/ said when they were read last. */
+    uint64_t measured_ns;
+    uint64_t rss_bytes;
+    uint64_t activity; /* then; 0: not known */
+    uint64_t known;    /* BIT(field) of all that was known, counters too */
+    uint64_t gauge[FIELD_CACHED];
+    uint32_t unreadable;
 
     uint64_t fd_limit;      /* soft limit; UINT64_MAX: unlimited */
     uint64_t fd_limit_ns;   /* when it was read; 0: never */

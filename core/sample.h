@@ -32,22 +32,27 @@ enum field {
     FIELD_DISK_WRITTEN_BYTES,
     FIELD_COUNTERS, /* how many counters; gauges from here on */
 
-    FIELD_RSS_BYTES = FIELD_COUNTERS,
-    FIELD_VMS_BYTES,
-    FIELD_SWAP_BYTES,
+    /* gauges that stay as they are while the process does not run: kept with it */
+    FIELD_SWAP_BYTES = FIELD_COUNTERS,
     FIELD_ANON_BYTES, /* RssAnon */
     FIELD_DATA_BYTES,
     FIELD_STACK_BYTES,
     FIELD_CODE_BYTES,
+    FIELD_OPEN_FDS,
+    FIELD_CACHED_END,
+
+    FIELD_RSS_BYTES = FIELD_CACHED_END,
+    FIELD_VMS_BYTES,
     FIELD_THREADS,
     FIELD_THREADS_RUNNING,
-    FIELD_OPEN_FDS,
     FIELD_FD_LIMIT,
     FIELD_PRIORITY, /* int64_t */
     FIELD_NICE,     /* int64_t */
     FIELDS
 };
 
+#define FIELD_CACHED_FIRST FIELD_SWAP_BYTES
+#define FIELD_CACHED (FIELD_CACHED_END - FIELD_CACHED_FIRST)
 #define FIELD_FOLDED_FIRST FIELD_CUTIME_NS
 #define FIELD_FOLDED (FIELD_COUNTERS - FIELD_FOLDED_FIRST)
 
@@ -79,6 +84,9 @@ struct sample {
     char state;            /* as in /proc/PID/stat */
     uint8_t comm_len;
     char comm[64]; /* raw bytes; kernel workers have up to 63 */
+
+    /* A number that differs when the process has run in between; 0: not known. */
+    uint64_t activity;
 
     uint64_t have;       /* BIT(field) for each value below that is known */
     uint64_t value[FIELDS];

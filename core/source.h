@@ -3,7 +3,7 @@
  * Where samples come from. One collection asks a source for the list, then
  * opens one process after another:
  *
- *     list(); for each pid { open(); [identify();] measure(); close(); }
+ *     list(); for each pid { glance(); or open(); measure(); [identify();] close(); }
  *
  * Counters that a source hands out never fall during the life of a process.
  */
@@ -22,8 +22,8 @@ struct source {
 
 /* What the caller knows, so that needless work is left out. */
 struct measure_hints {
-    bool idle;       /* used no CPU time since it was last measured */
-    bool fd_limit;   /* read it: it is not known, or long ago */
+    bool idle;     /* used no CPU time since it was last measured */
+    bool fd_limit; /* read it: it is not known, or long ago */
 };
 
 struct source_ops {
@@ -34,6 +34,9 @@ struct source_ops {
      * array is valid until the next list(). Starts a collection. -errno. */
     int (*list)(struct source *s, const uint32_t **ret_pids, size_t *ret_count);
 
+    /* What open() fills, and the activity, in the cheapest way: to find out
+     * whether a process that slept is still asleep. Nothing is open afterwards. */
+    int (*glance)(struct source *s, uint32_t pid, struct sample *ret);
     /* Turns to a process and fills what identifies it, and what came with
      * that. -ESRCH: it is gone; -EACCES, -EPERM: it is hidden. */
     int (*open)(struct source *s, uint32_t pid, struct sample *ret);

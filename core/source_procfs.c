@@ -242,6 +242,20 @@ static void procfs_close(struct source *s) {
     p->process_fd = -1;
 }
 
+static int read_stat(struct procfs *p, int dir_fd, const char *name, uint32_t pid,
+                     struct sample *ret) {
+    struct stat_line stat;
+    ssize_t n = read_record(p, dir_fd, name);
+    int r = n < 0 ? (int)n : parse_stat(p->file, (size_t)n, &stat);
+    if (r == -ENOENT)
+        return -ESRCH;
+    if (r == 0 && stat.pid != pid)
+        return -EBADMSG;
+    if (r == 0)
+        sample_from_stat(p, &stat, ret);
+    return r;
+}
+
 static int procfs_open(struct source *s, uint32_t pid, struct sample *ret) {
     struct procfs *p = procfs_of(s);
     char name[24];
@@ -253,19 +267,10 @@ static int procfs_open(struct source *s, uint32_t pid, struct sample *ret) {
                                   O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (p->process_fd < 0)
         return errno == ENOENT ? -ESRCH : -errno;
-    struct stat_line stat;
-    ssize_t n = read_record(p, p->process_fd, "stat");
-    int r = n < 0 ? (int)n : parse_stat(p->file, (size_t)n, &stat);
-    if (r == -ENOENT)
-        r = -ESRCH;
-    if (r == 0 && stat.pid != pid)
-        r = -EBADMSG;
-    if (r < 0) {
+    int r = read_stat(p, p->process_fd, "stat", pid, ret);
+    if (r < 0)
         procfs_close(s);
-        return r;
-    }
-    sample_from_stat(p, &stat, ret);
-    return 0;
+    return r;
 }
 
 /* A read of the open process failed. ESRCH ends the measurement; a file that
@@ -411,9 +416,10 @@ static int walk_thread(void *data, uint32_t tid) {
     values.voluntary_switches = status.voluntary_switches;
     values.involuntary_switches = status.involuntary_switches;
     if (p->collect & 1u << COLLECT_DELAYS) {
+        struct schedstat_file sched;
         n = read_of_thread(p, walk->task_fd, tid, "schedstat");
-        if (n >= 0)
-            parse_schedstat(p->file, (size_t)n, &values.run_queue_wait_ns);
+        if (n >= 0 && parse_schedstat(p->file, (size_t)n, &sched) == 0)
+            values.run_queue_wait_ns = sched.wait_ns;
     }
     return thread_totals_add(p->threads, tid, &values);
 }
@@ -430,8 +436,7 @@ static bool take_from_budget(struct procfs *p, const struct sample *s) {
     return false;
 }
 
-/* Reads task/. With totals, the listing buffer is in use while the threads'
- * files are read: those have a buffer of their own. */
+/* Reads task/. */
 static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
     struct thread_walk walk = {.p = p, .totals = totals};
     struct thread_values values;
@@ -451,32 +456,15 @@ static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
         thread_totals_end(p->threads, &values);
         sample_set(s, FIELD_VOLUNTARY_SWITCHES, values.voluntary_switches);
         sample_set(s, FIELD_INVOLUNTARY_SWITCHES, values.involuntary_switches);
-        if (p->collect & 1u << COLLECT_DELAYS)
-            sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
+        sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
     }
     if (p->collect & 1u << COLLECT_THREADS)
         sample_set(s, FIELD_THREADS_RUNNING, walk.running);
     return r < 0 ? refused(s, ORIGIN_SCHED, r) : 0;
 }
 
-/* A process whose only thread is the main one: its own files say all. */
-static int measure_single_thread(struct procfs *p, struct sample *s,
-                                 const struct status_file *status) {
-    if (status->has_switches) {
-        sample_set(s, FIELD_VOLUNTARY_SWITCHES, status->voluntary_switches);
-        sample_set(s, FIELD_INVOLUNTARY_SWITCHES, status->involuntary_switches);
-    }
-    if (p->collect & 1u << COLLECT_DELAYS) {
-        uint64_t wait_ns;
-        ssize_t n = read_record(p, p->process_fd, "schedstat");
-        int r = n < 0 ? (int)n : parse_schedstat(p->file, (size_t)n, &wait_ns);
-        if (r < 0)
-            return refused(s, ORIGIN_SCHED, r);
-        sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, wait_ns);
-    }
-    return 0;
-}
-
+/* Switches and waits of all threads from netlink. Every run of a thread ends in
+ * a switch: as long as their number stands still, nothing has run. */
 static int measure_taskstats(struct procfs *p, struct sample *s) {
     struct taskstats_totals totals;
     int r = taskstats_query(p->taskstats, s->pid, &totals);
@@ -487,36 +475,47 @@ static int measure_taskstats(struct procfs *p, struct sample *s) {
     sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals.run_queue_wait_ns);
     if (p->delayacct)
         sample_set(s, FIELD_BLKIO_DELAY_NS, totals.blkio_delay_ns);
+    s->activity = totals.voluntary_switches + totals.involuntary_switches + 1;
     return 0;
 }
 
-static int measure_threads(struct procfs *p, struct sample *s, const struct status_file *status,
-                           bool idle) {
+/* A process whose only thread ever was the main one: its own file says all. */
+static int measure_schedstat(struct procfs *p, struct sample *s, int dir_fd, const char *name) {
+    struct schedstat_file sched;
+    ssize_t n = read_record(p, dir_fd, name);
+    int r = n < 0 ? (int)n : parse_schedstat(p->file, (size_t)n, &sched);
+    if (r < 0)
+        return refused(s, ORIGIN_SCHED, r);
+    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, sched.wait_ns);
+    s->activity = sched.run_ns + 1;
+    return 0;
+}
+
+static bool is_single_threaded(struct procfs *p, const struct sample *s) {
+    return s->value[FIELD_THREADS] <= 1 &&
+           (p->taskstats || !thread_totals_has(p->threads, s->pid, s->start_ticks));
+}
+
+static int measure_threads(struct procfs *p, struct sample *s, bool idle) {
     bool want_totals = !p->taskstats && p->collect & (1u << COLLECT_CONTEXT_SWITCHES |
                                                       1u << COLLECT_DELAYS);
     bool want_running = p->collect & 1u << COLLECT_THREADS;
-    bool single = s->value[FIELD_THREADS] <= 1;
-    if (want_running && (single || idle))
-        sample_set(s, FIELD_THREADS_RUNNING, single && s->state == 'R');
-    if (want_totals && single && !thread_totals_has(p->threads, s->pid, s->start_ticks))
-        return measure_single_thread(p, s, status);
-    if (want_totals ? idle : single || idle || !want_running) {
-        /* Nothing ran since the last time: nothing to read thread by thread.
-         * What a thread did within less than a clock tick is read when the
-         * process has used one; none of it is lost. */
-        struct thread_values values;
-        if (want_totals && thread_totals_keep(p->threads, s->pid, s->start_ticks, &values)) {
-            sample_set(s, FIELD_VOLUNTARY_SWITCHES, values.voluntary_switches);
-            sample_set(s, FIELD_INVOLUNTARY_SWITCHES, values.involuntary_switches);
-            if (p->collect & 1u << COLLECT_DELAYS)
-                sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
-            return 0;
-        }
-        if (!want_totals)
-            return 0;
+    struct thread_values values;
+    if (want_running && idle)
+        sample_set(s, FIELD_THREADS_RUNNING, 0);
+    /* Nothing ran since the last time: nothing to read thread by thread. What a
+     * thread did within less than a clock tick is read when the process has used
+     * one; none of it is lost. */
+    if (!want_totals && (idle || !want_running))
+        return 0;
+    if (want_totals && idle &&
+        thread_totals_keep(p->threads, s->pid, s->start_ticks, &values)) {
+        sample_set(s, FIELD_VOLUNTARY_SWITCHES, values.voluntary_switches);
+        sample_set(s, FIELD_INVOLUNTARY_SWITCHES, values.involuntary_switches);
+        sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
+        return 0;
     }
     if (!take_from_budget(p, s)) {
-        struct thread_values values;
         thread_totals_keep(p->threads, s->pid, s->start_ticks, &values);
         if (want_totals)
             s->unreadable |= 1u << ORIGIN_SCHED;
@@ -525,14 +524,27 @@ static int measure_threads(struct procfs *p, struct sample *s, const struct stat
     return walk_threads(p, s, want_totals);
 }
 
-static int procfs_measure(struct source *source, struct sample *s, struct measure_hints hints) {
-    struct procfs *p = procfs_of(source);
+static int measure_single_thread(struct procfs *p, struct sample *s,
+                                 const struct status_file *status) {
+    if (!p->taskstats && status->has_switches) {
+        sample_set(s, FIELD_VOLUNTARY_SWITCHES, status->voluntary_switches);
+        sample_set(s, FIELD_INVOLUNTARY_SWITCHES, status->involuntary_switches);
+    }
+    if (p->collect & 1u << COLLECT_THREADS)
+        sample_set(s, FIELD_THREADS_RUNNING, s->state == 'R');
+    return 0;
+}
+
+static int measure(struct procfs *p, struct sample *s, struct measure_hints hints) {
     struct status_file status;
+    bool single = is_single_threaded(p, s);
     int r = 0;
     /* Before the files: if the process ends in between and its number is given
      * to another, they say ESRCH and the whole sample is dropped. */
-    if (p->taskstats && p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS))
+    if (p->taskstats)
         r = measure_taskstats(p, s);
+    else if (single)
+        r = measure_schedstat(p, s, p->process_fd, "schedstat");
     if (r == 0)
         r = measure_status(p, s, &status);
     if (r == 0 && p->collect & 1u << COLLECT_IO)
@@ -540,11 +552,42 @@ static int procfs_measure(struct source *source, struct sample *s, struct measur
     if (r == 0 && p->collect & 1u << COLLECT_FDS)
         r = measure_fds(p, s, hints.fd_limit);
     if (r == 0)
-        r = measure_threads(p, s, &status, hints.idle);
+        r = single ? measure_single_thread(p, s, &status) : measure_threads(p, s, hints.idle);
+    return r;
+}
+
+static void leave_out_unwanted(const struct procfs *p, struct sample *s) {
     if (!(p->collect & 1u << COLLECT_CONTEXT_SWITCHES))
         s->have &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
     if (!(p->collect & 1u << COLLECT_DELAYS))
         s->have &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
+}
+
+static int procfs_measure(struct source *source, struct sample *s, struct measure_hints hints) {
+    struct procfs *p = procfs_of(source);
+    int r = measure(p, s, hints);
+    leave_out_unwanted(p, s);
+    return r;
+}
+
+/* By whole paths: two files cost less so than with a descriptor of the directory.
+ * That pins no incarnation, but then the two agree with what is known of the
+ * process, or it is read again in the other way. */
+static int procfs_glance(struct source *source, uint32_t pid, struct sample *ret) {
+    struct procfs *p = procfs_of(source);
+    char name[40];
+    size_t len = format_u64(name, pid);
+    memcpy(name + len, "/stat", sizeof("/stat"));
+    int r = read_stat(p, p->root_fd, name, pid, ret);
+    if (r == 0 && p->taskstats) {
+        r = measure_taskstats(p, ret);
+    } else if (r == 0 && is_single_threaded(p, ret)) {
+        memcpy(name + len, "/schedstat", sizeof("/schedstat"));
+        r = measure_schedstat(p, ret, p->root_fd, name);
+    }
+    if (r == 0 && p->collect & 1u << COLLECT_THREADS && ret->state != 'R')
+        sample_set(ret, FIELD_THREADS_RUNNING, 0);
+    leave_out_unwanted(p, ret);
     return r;
 }
 
@@ -742,8 +785,7 @@ static void find_abilities(struct procfs *p) {
             p->io->fstatat(p->io->data, p->root_fd, "self/fd", &st, 0) == 0 && st.st_size > 0;
         p->partial = hides_processes(p);
         p->lacks_rights = !has_rights();
-        if (p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS) &&
-            has_our_pids(p))
+        if (has_our_pids(p))
             taskstats_new(&p->taskstats); /* else thread by thread */
     }
     ssize_t n = read_record(p, p->root_fd, "sys/kernel/task_delayacct");
@@ -754,6 +796,7 @@ static const struct source_ops procfs_ops = {
     .name = "procfs",
     .free = procfs_free,
     .list = procfs_list,
+    .glance = procfs_glance,
     .open = procfs_open,
     .measure = procfs_measure,
     .identify = procfs_identify,

@@ -660,6 +660,8 @@ START_TEST(absent_is_not_zero) {
     ck_assert(!tally_notice(t, &text));
     /* when it can be read after all, it counts from then on */
     tree_refuse(200, "io", 0);
+    worker.utime = 1;
+    tree_put(&worker);
     collect_at(t, 1010);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 0);
     worker.rchar = 150;
@@ -723,6 +725,61 @@ START_TEST(hidden_processes_are_counted) {
     ck_assert_uint_eq(self_of(t, METRIC_SELF_HIDDEN), 1);
     ck_assert_uint_eq(self_of(t, METRIC_SELF_PROCESSES), 1);
     ck_assert(!has_group(t, "worker"));
+    tally_free(t);
+}
+END_TEST
+
+/* What other files than stat say is taken from memory while a process sleeps:
+ * never longer than a minute, and not if its resident size has changed. */
+START_TEST(a_process_that_does_not_run_is_remembered) {
+    worker.swap_kib = 8;
+    worker.anon_kib = 100;
+    worker.rss_pages = 50;
+    worker.fds = 3;
+    worker.run_ns = 777;
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 990);
+    collect_at(t, 1000);
+    /* these can't be read any more, and need not be */
+    tree_refuse(200, "status", EIO);
+    tree_refuse(200, "io", EIO);
+    tree_refuse(200, "limits", EIO);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWAP), 8192);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_FOOTPRINT), 108 * 1024);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_OPEN_FDS), 3);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_THREADS_RUNNING), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 0);
+    ck_assert(has_value(t, "worker", METRIC_WORST_FD_RATIO));
+    tree_refuse(200, "status", 0);
+    tree_refuse(200, "io", 0);
+    tree_refuse(200, "limits", 0);
+    /* the kernel swaps some of it out: nothing runs, but the resident size falls */
+    worker.swap_kib = 88;
+    worker.anon_kib = 20;
+    worker.rss_pages = 30;
+    tree_put(&worker);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWAP), 88 * 1024);
+    /* a change that nothing tells of is seen within a minute */
+    collect_at(t, 1025);
+    worker.swap_kib = 4;
+    tree_put(&worker);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWAP), 88 * 1024);
+    collect_at(t, 1085);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWAP), 4096);
+    /* and one that runs is read, whatever it did */
+    worker.fds = 9;
+    worker.rchar = 70;
+    worker.run_ns = 778;
+    tree_put(&worker);
+    collect_at(t, 1090);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_OPEN_FDS), 9);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 70);
     tally_free(t);
 }
 END_TEST
@@ -1127,6 +1184,7 @@ int main(void) {
         T(an_unreadable_group_stays_absent_when_it_is_empty),
         T(what_is_switched_off_is_absent),
         T(hidden_processes_are_counted),
+        T(a_process_that_does_not_run_is_remembered),
         T(a_process_that_vanishes_half_way_is_no_error),
         T(gauges_of_a_group),
         T(cpu_mode_core),

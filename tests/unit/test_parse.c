@@ -259,7 +259,7 @@ static const struct parser {
     {run_stat, sizeof(struct stat_line), SAMPLE(STAT("a) S 1 (b"))},
     {run_status, sizeof(struct status_file), SAMPLE(status_text)},
     {run_io, sizeof(struct io_file), SAMPLE(io_text)},
-    {run_schedstat, sizeof(uint64_t), SAMPLE("1064736 77 5\n")},
+    {run_schedstat, sizeof(struct schedstat_file), SAMPLE("1064736 77 5\n")},
     {run_fd_limit, sizeof(uint64_t), SAMPLE(limits_text)},
     {run_pss, sizeof(uint64_t), SAMPLE(smaps_text)},
     {run_host_stat, sizeof(struct host_stat), SAMPLE(host_text)},
@@ -808,20 +808,22 @@ START_TEST(io_refused) {
 END_TEST
 
 START_TEST(schedstat) {
-    uint64_t wait_ns = 99;
+    struct schedstat_file s = {.wait_ns = 99};
 
-    ck_assert_int_eq(parse_schedstat(IN("1064736 77 5\n"), &wait_ns), 0);
-    ck_assert_uint_eq(wait_ns, 77);
-    ck_assert_int_eq(parse_schedstat(IN("0 18446744073709551615 0"), &wait_ns), 0);
-    ck_assert_uint_eq(wait_ns, UINT64_MAX);
+    ck_assert_int_eq(parse_schedstat(IN("1064736 77 5\n"), &s), 0);
+    ck_assert_uint_eq(s.run_ns, 1064736);
+    ck_assert_uint_eq(s.wait_ns, 77);
+    ck_assert_uint_eq(s.slices, 5);
+    ck_assert_int_eq(parse_schedstat(IN("0 18446744073709551615 0"), &s), 0);
+    ck_assert_uint_eq(s.wait_ns, UINT64_MAX);
 
-    wait_ns = 99;
-    ck_assert_int_eq(parse_schedstat(IN(""), &wait_ns), -EBADMSG);
-    ck_assert_int_eq(parse_schedstat(IN("1 2"), &wait_ns), -EBADMSG);
-    ck_assert_int_eq(parse_schedstat(IN("1 2\n3"), &wait_ns), -EBADMSG);
-    ck_assert_int_eq(parse_schedstat(IN("1 18446744073709551616 3\n"), &wait_ns), -EBADMSG);
-    ck_assert_int_eq(parse_schedstat(IN("1 -2 3\n"), &wait_ns), -EBADMSG);
-    ck_assert_uint_eq(wait_ns, 99);
+    s.wait_ns = 99;
+    ck_assert_int_eq(parse_schedstat(IN(""), &s), -EBADMSG);
+    ck_assert_int_eq(parse_schedstat(IN("1 2"), &s), -EBADMSG);
+    ck_assert_int_eq(parse_schedstat(IN("1 2\n3"), &s), -EBADMSG);
+    ck_assert_int_eq(parse_schedstat(IN("1 18446744073709551616 3\n"), &s), -EBADMSG);
+    ck_assert_int_eq(parse_schedstat(IN("1 -2 3\n"), &s), -EBADMSG);
+    ck_assert_uint_eq(s.wait_ns, 99);
 }
 END_TEST
 
@@ -1257,8 +1259,11 @@ START_TEST(live_other_files) {
         ck_assert(io.rchar >= n && io.syscr >= 2);
     }
     if ((buf = slurp("/proc/self/schedstat", &len)) != NULL) {
-        ck_assert_int_eq(parse_schedstat(buf, len, &n), 0);
-        ck_assert_uint_lt(n, UINT64_C(1000000000) * 86400);
+        struct schedstat_file sched;
+        ck_assert_int_eq(parse_schedstat(buf, len, &sched), 0);
+        ck_assert_uint_lt(sched.wait_ns, UINT64_C(1000000000) * 86400);
+        ck_assert_uint_gt(sched.run_ns, 0);
+        ck_assert_uint_gt(sched.slices, 0);
     }
 
     buf = slurp("/proc/self/limits", &len);

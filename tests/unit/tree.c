@@ -166,7 +166,12 @@ void tree_put(const struct recorded *p) {
     put_status(p);
     put_io(p);
     put_fds(p);
-    int len = snprintf(text, sizeof(text), "5 %llu 7\n", (unsigned long long)p->wait_ns);
+    /* who did anything has run */
+    uint64_t run_ns = p->run_ns ? p->run_ns
+                                : (p->utime + p->stime) * 10000000 + p->rchar + p->wchar +
+                                      p->read_bytes + p->cminflt + p->cutime + p->voluntary;
+    int len = snprintf(text, sizeof(text), "%llu %llu 7\n", (unsigned long long)run_ns,
+                       (unsigned long long)p->wait_ns);
     snprintf(name, sizeof(name), "%u/schedstat", p->pid);
     put_file(name, text, (size_t)len);
     snprintf(name, sizeof(name), "%u/cmdline", p->pid);

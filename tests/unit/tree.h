@@ -28,6 +28,7 @@ struct recorded {
     uint64_t voluntary, involuntary;
     bool ignores_children;
     uint64_t rchar, wchar, syscr, syscw, read_bytes, write_bytes;
+    uint64_t run_ns; /* 0: made up from the above */
     uint64_t wait_ns;
     uint64_t fds, fd_limit; /* 0: 1024 */
     const char *cmdline;    /* NULL: empty */
