@@ -246,6 +246,15 @@ static process_id find_incarnation(const struct tally *t, const struct sample *s
     return id;
 }
 
+/* It is there, but can't be read, for now or for good. If it is known it is not
+ * taken for dead: what it does meanwhile counts when it can be read again. */
+static void skip_hidden(struct tally *t, uint32_t pid) {
+    self_add(t, METRIC_SELF_HIDDEN, 1);
+    process_id id = proctable_find(&t->table, pid);
+    if (id != NO_PROCESS)
+        proctable_at(&t->table, id)->seen = t->number;
+}
+
 /* 0 also for a process that has vanished or is hidden. */
 static int visit(struct tally *t, uint32_t pid, int depth) {
     const struct source_ops *ops = t->source->ops;
@@ -289,11 +298,13 @@ static int visit(struct tally *t, uint32_t pid, int depth) {
     }
     ops->close(t->source);
 
+    if (r == -ENOMEM)
+        return r;
     if (r == -ESRCH)
         self_add(t, METRIC_SELF_VANISHED, 1);
-    else if (r < 0 && r != -ENOMEM)
-        self_add(t, METRIC_SELF_HIDDEN, 1);
-    return r == -ENOMEM ? r : 0;
+    else if (r < 0)
+        skip_hidden(t, pid);
+    return 0;
 }
 
 /* ---- Proportional set size ------------------------------------------------------------ */

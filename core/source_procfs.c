@@ -346,7 +346,7 @@ static int count_fds_by_listing(struct procfs *p, uint64_t *ret_count) {
     /* The listing of a process that has ended is empty without an error. */
     if (count == 0 &&
         p->io->fstatat(p->io->data, p->process_fd, "stat", &unused, AT_SYMLINK_NOFOLLOW) < 0)
-        return -ESRCH;
+        return errno == ENOENT ? -ESRCH : -errno;
     *ret_count = count;
     return 0;
 }
