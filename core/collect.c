@@ -12,12 +12,14 @@
 #include <string.h>
 
 /* A limit on descriptors is seldom changed, and costs a file to read. */
-#define FD_LIMIT_AGE_NS (60 * NS_PER_S)
-/* How long what was read of a process that does not run is taken to be true. */
-#define REMEMBER_NS (60 * NS_PER_S)
+#define FD_LIMIT_AGE_S 60u
+/* How long what was read of a process that does not run is taken to be true. The
+ * kernel can change a little of it: swap its memory out, give it to another
+ * parent. */
+#define REMEMBER_S 60u
 /* A process can be moved to another cgroup without a trace in the files that
  * are read each time: look again, where that decides about its group. */
-#define CGROUP_AGE_NS (60 * NS_PER_S)
+#define CGROUP_AGE_S 60u
 /* The time that reading proportional set sizes may take in one collection. One
  * read can take longer by itself; it is then the only one. */
 #define PSS_BUDGET_NS (50 * UINT64_C(1000000))
@@ -42,6 +44,11 @@ static const struct process *parent_of(const struct tally *t, const struct proce
     return id == NO_PROCESS ? NULL : proctable_at(&t->table, id);
 }
 
+static bool has_stale_cgroup(const struct tally *t, const struct process *p) {
+    return t->grouping.needs & IDENTITY_CGROUP &&
+           (!p->cgroup_settled || t->now_boot_s - p->identified_s >= CGROUP_AGE_S);
+}
+
 /* Can it have become another since it was classified? */
 static bool needs_identity(const struct tally *t, const struct process *p,
                            const struct sample *s) {
@@ -50,9 +57,7 @@ static bool needs_identity(const struct tally *t, const struct process *p,
         return true;
     if (s->has_credentials && p->uid != s->uid)
         return t->grouping.needs & IDENTITY_USER;
-    if (!(t->grouping.needs & IDENTITY_CGROUP))
-        return false;
-    return !p->cgroup_settled || t->now_boot_ns - p->identified_ns >= CGROUP_AGE_NS;
+    return has_stale_cgroup(t, p);
 }
 
 /* -ESRCH: it has ended. */
@@ -78,7 +83,7 @@ static int classify(struct tally *t, struct process *p, struct sample *s) {
     p->comm_hash = hash_bytes(s->comm, s->comm_len);
     p->exec_marker = s->exec_marker;
     p->uid = s->uid;
-    p->identified_ns = t->now_boot_ns;
+    p->identified_s = t->now_boot_s;
     return 0;
 }
 
@@ -92,7 +97,7 @@ static uint64_t take_increase(struct process *p, const struct sample *s, enum fi
         if (p->from_birth && !(lifetimes && waited_for))
             increase = now;
         p->last[f] = now;
-        p->have |= BIT(f);
+        p->have |= (uint32_t)BIT(f);
     } else if (now > p->last[f]) {
         increase = now - p->last[f];
         p->last[f] = now;
@@ -138,7 +143,7 @@ static struct measure_hints hints_for(const struct tally *t, const struct proces
         return (struct measure_hints){.fd_limit = true};
     return (struct measure_hints){
         .idle = is_idle(p, s),
-        .fd_limit = p->fd_limit_ns == 0 || t->now_boot_ns - p->fd_limit_ns >= FD_LIMIT_AGE_NS,
+        .fd_limit = p->fd_limit_s == 0 || t->now_boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S,
     };
 }
 
@@ -161,70 +166,83 @@ static process_id admit(struct tally *t, const struct sample *s) {
     return id;
 }
 
-static void remember(struct tally *t, struct process *p, const struct sample *s) {
+static void remember(struct tally *t, struct process *p, const struct sample *s, uint64_t marker) {
     for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
         p->gauge[f - FIELD_CACHED_FIRST] = s->value[f];
-    p->known = s->have & (BIT(FIELD_CACHED_END) - 1);
-    p->unreadable = s->unreadable;
+    p->known = (uint32_t)s->have & (uint32_t)(BIT(FIELD_CACHED_END) - 1);
+    p->unreadable = (uint8_t)s->unreadable;
+    p->ppid = s->ppid;
+    p->threads = (uint32_t)s->value[FIELD_THREADS];
+    p->state = s->state;
+    p->priority = (int16_t)s->value[FIELD_PRIORITY];
+    p->nice = (int8_t)s->value[FIELD_NICE];
+    p->ignores_children = s->ignores_children;
     p->asleep = s->activity && s->activity == p->activity && s->state != 'R';
     p->activity = s->activity;
-    p->rss_bytes = s->value[FIELD_RSS_BYTES];
-    p->measured_ns = t->now_boot_ns;
-    p->ignores_children = s->ignores_children;
+    p->marker = marker;
+    p->measured_s = t->now_boot_s;
     if (s->have & BIT(FIELD_FD_LIMIT)) {
         p->fd_limit = s->value[FIELD_FD_LIMIT];
-        p->fd_limit_ns = t->now_boot_ns;
+        p->fd_limit_s = t->now_boot_s;
     }
 }
 
-static void recall(const struct process *p, struct sample *s) {
-    for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
-        s->value[f] = p->gauge[f - FIELD_CACHED_FIRST];
+/* The sample that measuring would give again. */
+static void recall(const struct tally *t, const struct process *p, struct sample *ret) {
+    *ret = (struct sample){
+        .pid = p->pid,
+        .ppid = p->ppid,
+        .start_ticks = p->start_ticks,
+        .state = p->state,
+        .unreadable = p->unreadable,
+        .have = p->known,
+    };
     for (enum field f = 0; f < FIELD_COUNTERS; f++)
-        if (!(s->have & BIT(f)))
-            s->value[f] = p->last[f];
-    s->have |= p->known;
-    s->unreadable |= p->unreadable;
+        ret->value[f] = p->last[f];
+    for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
+        ret->value[f] = p->gauge[f - FIELD_CACHED_FIRST];
+    sample_set(ret, FIELD_THREADS, p->threads);
+    sample_set(ret, FIELD_PRIORITY, (uint64_t)p->priority);
+    sample_set(ret, FIELD_NICE, (uint64_t)p->nice);
+    if (t->settings.collect & 1u << COLLECT_THREADS)
+        sample_set(ret, FIELD_THREADS_RUNNING, 0);
 }
 
 /* The sample of a process whose group is known goes where it belongs. */
 static int account(struct tally *t, process_id id, struct sample *s) {
     struct process *p = proctable_at(&t->table, id);
-    if (p->fd_limit_ns && !(s->have & BIT(FIELD_FD_LIMIT)))
+    if (p->fd_limit_s)
         sample_set(s, FIELD_FD_LIMIT, p->fd_limit);
-    p->ppid = s->ppid;
-    p->threads = (uint32_t)s->value[FIELD_THREADS];
     p->seen = t->number;
-    tallies_member(&t->tallies, p->group, s);
+    tallies_member(&t->tallies, p->group, s,
+                   t->source->boot_unix_ns + p->start_ticks * t->source->tick_ns);
     t->not_fully_read += s->unreadable != 0;
     self_add(t, METRIC_SELF_PROCESSES, 1);
     return credit(t, id, s);
 }
 
 /* A process that slept when it was measured last, and has not run since, is as
- * it was then, and that is at hand: a glance is enough. Only the kernel changes
- * something then: what it swaps out shows in the resident size, which is part of
- * the glance. 1: it was so, and the process is done with. */
-static int visit_asleep(struct tally *t, uint32_t pid) {
-    process_id id = proctable_find(&t->table, pid);
+ * it was then: no file is opened. 1: it was so, and the process is done with. */
+static int visit_asleep(struct tally *t, const struct listed *listed) {
+    process_id id = proctable_find(&t->table, listed->pid);
     if (id == NO_PROCESS)
         return 0;
     const struct process *p = proctable_at(&t->table, id);
-    /* not all in one collection */
-    uint64_t age_ns = REMEMBER_NS - (uint64_t)(pid % 32) * NS_PER_S;
-    if (!p->asleep || p->seen == t->number || t->now_boot_ns - p->measured_ns >= age_ns)
+    /* not all of them are measured again in the same collection */
+    uint32_t age_s = REMEMBER_S - p->pid % 32;
+    uint64_t activity;
+    if (!p->asleep || listed->marker == 0 || listed->marker != p->marker ||
+        p->seen == t->number || t->now_boot_s - p->measured_s >= age_s ||
+        has_stale_cgroup(t, p) ||
+        t->source->ops->activity(t->source, p->pid, &activity) < 0 || activity != p->activity)
         return 0;
     struct sample s;
-    if (t->source->ops->glance(t->source, pid, &s) < 0 || s.start_ticks != p->start_ticks ||
-        s.activity != p->activity || s.state == 'R' || !is_idle(p, &s) ||
-        s.value[FIELD_RSS_BYTES] != p->rss_bytes || needs_identity(t, p, &s))
-        return 0;
-    recall(p, &s);
+    recall(t, p, &s);
     int r = account(t, id, &s);
     return r < 0 ? r : 1;
 }
 
-static int visit(struct tally *t, uint32_t pid, int depth);
+static int visit(struct tally *t, const struct listed *listed, int depth);
 
 /* A child inherits from its parent, which stands before it in the list, unless
  * pids have wrapped around since it was started: then the parent's turn is now.
@@ -235,7 +253,7 @@ static int visit_parent_first(struct tally *t, const struct sample *s, int depth
     process_id id = proctable_find_parent(&t->table, s->ppid, s->start_ticks);
     if (id != NO_PROCESS && proctable_at(&t->table, id)->seen == t->number)
         return 0;
-    int r = visit(t, s->ppid, depth + 1);
+    int r = visit(t, &(struct listed){.pid = s->ppid}, depth + 1);
     return r < 0 ? r : 1;
 }
 
@@ -256,11 +274,12 @@ static void skip_hidden(struct tally *t, uint32_t pid) {
 }
 
 /* 0 also for a process that has vanished or is hidden. */
-static int visit(struct tally *t, uint32_t pid, int depth) {
+static int visit(struct tally *t, const struct listed *listed, int depth) {
+    const uint32_t pid = listed->pid;
     const struct source_ops *ops = t->source->ops;
     struct sample s;
     process_id id = NO_PROCESS;
-    int r = visit_asleep(t, pid);
+    int r = visit_asleep(t, listed);
     if (r != 0)
         return r < 0 ? r : 0;
     r = ops->open(t->source, pid, &s);
@@ -291,7 +310,7 @@ static int visit(struct tally *t, uint32_t pid, int depth) {
     }
     if (r == 0) {
         struct process *p = proctable_at(&t->table, id);
-        remember(t, p, &s);
+        remember(t, p, &s, listed->marker);
         if (born && p->from_birth && t->progress.started)
             tallies_count(&t->tallies, p->group, METRIC_STARTS);
         r = account(t, id, &s);
@@ -312,7 +331,7 @@ static int visit(struct tally *t, uint32_t pid, int depth) {
 static int by_pss_age(const void *a, const void *b, void *table) {
     const struct process *x = proctable_at(table, *(const process_id *)a);
     const struct process *y = proctable_at(table, *(const process_id *)b);
-    return x->pss_ns < y->pss_ns ? -1 : x->pss_ns > y->pss_ns;
+    return x->pss_s < y->pss_s ? -1 : x->pss_s > y->pss_s;
 }
 
 static int list_by_pss_age(struct tally *t, size_t *ret_count) {
@@ -344,17 +363,17 @@ static int collect_pss(struct tally *t) {
     bool spent = false;
     for (size_t i = 0; i < count; i++) {
         struct process *p = proctable_at(&t->table, t->pss_order.ids[i]);
-        bool refused = false;
-        if (!spent) {
-            r = t->source->ops->pss(t->source, p->pid, &p->pss_bytes);
-            refused = r == -EACCES || r == -EPERM;
-            if (r == 0)
-                p->pss_ns = t->now_boot_ns;
+        bool has_memory = p->gauge[FIELD_VMS_BYTES - FIELD_CACHED_FIRST] > 0;
+        if (!has_memory) { /* a kernel thread or a zombie */
+            p->pss_bytes = 0;
+            p->pss_s = t->now_boot_s;
+        } else if (!spent) {
+            if (t->source->ops->pss(t->source, p->pid, &p->pss_bytes) == 0)
+                p->pss_s = t->now_boot_s;
             spent = clock_ns(t, CLOCK_MONOTONIC) - start_ns >= PSS_BUDGET_NS;
         }
-        if (p->pss_ns || refused)
-            tallies_pss(&t->tallies, p->group, p->pss_ns != 0, p->pss_bytes,
-                        t->now_boot_ns - p->pss_ns);
+        tallies_pss(&t->tallies, p->group, p->pss_s != 0, p->pss_bytes,
+                    (t->now_boot_s - p->pss_s) * NS_PER_S);
     }
     return 0;
 }
@@ -448,6 +467,7 @@ static void expire_groups(struct tally *t) {
 static void begin(struct tally *t, uint64_t start_ns) {
     t->number++;
     t->now_boot_ns = clock_ns(t, CLOCK_BOOTTIME);
+    t->now_boot_s = (uint32_t)(t->now_boot_ns / NS_PER_S);
     t->snapshot = (struct tally_snapshot){t, clock_ns(t, CLOCK_REALTIME)};
     t->interval_ns =
         t->progress.started && start_ns > t->progress.scan_mono_ns
@@ -478,10 +498,10 @@ static void save_state(struct tally *t) {
                  t->state_file, strerror(-r));
 }
 
-static int scan(struct tally *t, const uint32_t *pids, size_t count) {
+static int scan(struct tally *t, const struct listed *listed, size_t count) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < count; i++)
-        r = visit(t, pids[i], 0);
+        r = visit(t, &listed[i], 0);
     if (r == 0 && t->settings.collect & 1u << COLLECT_PSS)
         r = collect_pss(t);
     if (r == 0)
@@ -495,14 +515,14 @@ static int scan(struct tally *t, const uint32_t *pids, size_t count) {
 int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
     const uint64_t start_ns = clock_ns(t, CLOCK_MONOTONIC);
     const uint64_t start_cpu_ns = clock_ns(t, CLOCK_THREAD_CPUTIME_ID);
-    const uint32_t *pids;
+    const struct listed *listed;
     size_t count;
-    int r = t->source->ops->list(t->source, &pids, &count);
+    int r = t->source->ops->list(t->source, &listed, &count);
     if (r < 0)
         return r;
 
     begin(t, start_ns);
-    r = scan(t, pids, count);
+    r = scan(t, listed, count);
     if (r < 0)
         return r;
     const struct tallies_moment moment = moment_of(t);

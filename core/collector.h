@@ -53,6 +53,7 @@ struct tally {
     bool count_lifetimes; /* the first collection shows whole lives */
     uint32_t number;      /* of the current collection */
     uint64_t now_boot_ns; /* when it began */
+    uint32_t now_boot_s;  /* the same, as records keep it */
     uint64_t interval_ns; /* since the one before; 0: none */
     struct host_stat host;
     bool has_host;

@@ -339,12 +339,13 @@ int grouping_classify(struct grouping *g, const struct identity *id, uint32_t in
             explain(why, "children: joins the group of its nearest ancestor that a rule took");
             *ret_group = inherited;
             return 0;
-        } else if (g->group_by_count == 0) {
-            explain(why, "group-by: empty: left out");
-            return 0;
         } else {
             if (g->children)
                 explain(why, "children: no rule took an ancestor");
+            if (g->group_by_count == 0) {
+                explain(why, "group-by: empty: left out");
+                return 0;
+            }
             explain(why, "group-by: takes what no rule took");
             by_rule = false;
             per_process = g->by_pid;

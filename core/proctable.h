@@ -14,16 +14,16 @@ typedef uint32_t process_id;
 struct process {
     uint32_t pid, ppid;
     uint64_t start_ticks;
+    uint64_t marker; /* of the source's list, when it was measured last */
     uint64_t exec_marker;
     uint64_t comm_hash;
     uint32_t uid;
-    uint32_t group;   /* index in the tallies */
+    uint32_t group;     /* index in the tallies */
     uint32_t inherited; /* rule group of its nearest ancestor that has one; 0: none */
     uint32_t lineage;   /* rule group that its children inherit; 0: none */
-    uint32_t seen;    /* number of the collection that saw it last */
-    uint32_t threads; /* at that time */
-    uint32_t fold;    /* its entry in the fold of this collection */
-    process_id next;  /* chain of the hash, or of free records */
+    uint32_t seen;      /* number of the collection that saw it last */
+    uint32_t fold;      /* its entry in the fold of this collection */
+    process_id next;    /* chain of the hash, or of free records */
 
     bool used : 1;
     bool classified : 1;
@@ -32,26 +32,29 @@ struct process {
     bool asleep : 1; /* had not run for a while when it was measured last */
     bool cgroup_settled : 1; /* its cgroup was looked at again after the start */
     bool restored : 1;       /* from a state, and not seen since */
+    uint8_t unreadable;      /* BIT(origin), when it was measured last */
+    char state;
+    int8_t nice;
+    int16_t priority;
 
-    uint64_t have;                 /* BIT(field) of the counters that have a last value */
-    uint64_t last[FIELD_COUNTERS]; /* as of the last sample */
+    uint32_t have;                 /* BIT(field) of the counters that have a last value */
+    uint32_t known;                /* BIT(field) of what the last measurement had */
+    uint64_t last[FIELD_COUNTERS]; /* as of the last sample, each at its highest */
+    uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
+    uint64_t activity;             /* at that time; 0: not known */
     /* Of its reaped children's use: credited to them already, but not yet seen
      * in this process's own numbers. NULL or FIELD_FOLDED values. */
     uint64_t *owed;
+    uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
+    uint64_t pss_bytes;
 
-    /* What status and fd/ said when they were read last. */
-    uint64_t measured_ns;
-    uint64_t rss_bytes;
-    uint64_t activity; /* then; 0: not known */
-    uint64_t known;    /* BIT(field) of all that was known, counters too */
-    uint64_t gauge[FIELD_CACHED];
-    uint32_t unreadable;
-
-    uint64_t fd_limit;      /* soft limit; UINT64_MAX: unlimited */
-    uint64_t fd_limit_ns;   /* when it was read; 0: never */
-    uint64_t identified_ns; /* when the identity was read */
-    uint64_t pss_bytes, pss_ns; /* the same of the proportional set size */
+    /* When each was read, in seconds since boot; 0: never. */
+    uint32_t measured_s, identified_s, fd_limit_s, pss_s;
+    uint32_t threads;
 };
+
+_Static_assert(FIELD_CACHED_END <= 32, "counters and kept gauges have a bit each in 32 bits");
+_Static_assert(ORIGINS <= 8, "origins have a bit each in 8 bits");
 
 struct proctable {
     struct process **chunks;

@@ -290,7 +290,7 @@ int tally_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len);
 /* Replaces a file: writes to a hidden file beside it (NAME starts with '.' and
  * ends in ".tmp"), then renames. Two writers of one file exclude each other
  * (-EBUSY). `durable` adds fsync(2). On failure the old file is untouched and
- * nothing is left behind. */
+ * nothing is left behind. -ENOTSUP: what has that name is no regular file. */
 int tally_replace_file(const char *path, const void *data, size_t len, mode_t mode, bool durable);
 
 #ifdef __cplusplus

@@ -67,9 +67,14 @@ static int write_all(const struct io *io, int fd, const char *data, size_t len) 
 int replace_file(const struct io *io, const char *path, const void *data, size_t len, mode_t mode,
                  bool durable) {
     char name[PATH_MAX];
+    struct stat target;
     int r = temporary_name(path, name, sizeof(name));
     if (r < 0)
         return r;
+    /* a rename would put a file in the place of /dev/null, a pipe, a link */
+    if (io->fstatat(io->data, AT_FDCWD, path, &target, AT_SYMLINK_NOFOLLOW) == 0 &&
+        !S_ISREG(target.st_mode))
+        return -ENOTSUP;
     int fd = open_temporary(io, name, mode);
     if (fd < 0)
         return fd;

@@ -39,11 +39,11 @@ enum field {
     FIELD_STACK_BYTES,
     FIELD_CODE_BYTES,
     FIELD_OPEN_FDS,
+    FIELD_RSS_BYTES,
+    FIELD_VMS_BYTES,
     FIELD_CACHED_END,
 
-    FIELD_RSS_BYTES = FIELD_CACHED_END,
-    FIELD_VMS_BYTES,
-    FIELD_THREADS,
+    FIELD_THREADS = FIELD_CACHED_END,
     FIELD_THREADS_RUNNING,
     FIELD_FD_LIMIT,
     FIELD_PRIORITY, /* int64_t */
@@ -75,7 +75,6 @@ enum origin {
 struct sample {
     uint32_t pid, ppid;
     uint64_t start_ticks; /* since boot; pid and this are one incarnation */
-    uint64_t start_unix_ns;
     uint64_t exec_marker; /* differs after execve(2), as far as can be seen */
     uint32_t uid, gid;    /* effective; known if has_credentials */
     bool has_credentials;

@@ -3,7 +3,7 @@
  * Where samples come from. One collection asks a source for the list, then
  * opens one process after another:
  *
- *     list(); for each pid { glance(); or open(); measure(); [identify();] close(); }
+ *     list(); for each pid { activity(); or open(); measure(); [identify();] close(); }
  *
  * Counters that a source hands out never fall during the life of a process.
  */
@@ -17,7 +17,16 @@
 
 struct source {
     const struct source_ops *ops;
-    uint64_t tick_ns; /* of the times since boot that it hands out */
+    uint64_t tick_ns;      /* of the times since boot that it hands out */
+    uint64_t boot_unix_ns; /* when the host booted, since 1970; known after host() */
+};
+
+/* A process in the list. */
+struct listed {
+    uint32_t pid;
+    /* Stays the same as long as this is the same process; it may change without
+     * need, but is never the same for another process of this pid. 0: not known. */
+    uint64_t marker;
 };
 
 /* What the caller knows, so that needless work is left out. */
@@ -30,13 +39,13 @@ struct source_ops {
     const char *name;
     struct source *(*free)(struct source *s);
 
-    /* The pids there are, ascending as far as the kernel lists them so. The
-     * array is valid until the next list(). Starts a collection. -errno. */
-    int (*list)(struct source *s, const uint32_t **ret_pids, size_t *ret_count);
+    /* The processes there are, by ascending pid. The array is valid until the
+     * next list(). Starts a collection. -errno. */
+    int (*list)(struct source *s, const struct listed **ret_listed, size_t *ret_count);
 
-    /* What open() fills, and the activity, in the cheapest way: to find out
-     * whether a process that slept is still asleep. Nothing is open afterwards. */
-    int (*glance)(struct source *s, uint32_t pid, struct sample *ret);
+    /* The number that measure() puts into a sample's activity, and nothing else,
+     * in the cheapest way. */
+    int (*activity)(struct source *s, uint32_t pid, uint64_t *ret);
     /* Turns to a process and fills what identifies it, and what came with
      * that. -ESRCH: it is gone; -EACCES, -EPERM: it is hidden. */
     int (*open)(struct source *s, uint32_t pid, struct sample *ret);

@@ -39,7 +39,7 @@
 #define THREAD_BUDGET 2000u
 
 /* Where linux_dirent64 has what; glibc gives it no portable name. */
-struct listed {
+struct directory_entry {
     uint64_t inode;
     int64_t offset;
     uint16_t length;
@@ -57,10 +57,9 @@ struct procfs {
     bool delayacct;        /* kernel.task_delayacct is on */
     bool partial, lacks_rights;
     uint64_t page_bytes;
-    uint64_t boot_time_s;
 
-    uint32_t *pids;
-    size_t pid_count, pid_size;
+    struct listed *listed;
+    size_t listed_count, listed_size;
 
     int process_fd; /* of the open process; -1: none */
 
@@ -107,8 +106,8 @@ static ssize_t read_record(struct procfs *p, int dir_fd, const char *name) {
 /* ---- Listing ------------------------------------------------------------- */
 
 /* Calls back with each name in the directory that is a number. */
-static int list_numbers(struct procfs *p, int fd, int (*each)(void *data, uint32_t number),
-                        void *data) {
+static int list_numbers(struct procfs *p, int fd,
+                        int (*each)(void *data, uint32_t number, uint64_t inode), void *data) {
     const struct io *io = p->io;
     for (;;) {
         ssize_t n = io->getdents(io->data, fd, p->listing, sizeof(p->listing));
@@ -119,58 +118,61 @@ static int list_numbers(struct procfs *p, int fd, int (*each)(void *data, uint32
         if (n == 0)
             return 0;
         for (ssize_t at = 0; at < n;) {
-            const struct listed *entry = (const void *)(p->listing + at);
+            const struct directory_entry *entry = (const void *)(p->listing + at);
             at += entry->length;
             const char *digits = entry->name, *end = digits + strlen(digits);
             uint64_t number;
             if (digits[0] == '0' || parse_u64(&digits, end, &number) < 0 || digits != end ||
                 number > UINT32_MAX)
                 continue;
-            int r = each(data, (uint32_t)number);
+            int r = each(data, (uint32_t)number, entry->inode);
             if (r < 0)
                 return r;
         }
     }
 }
 
-static int add_pid(void *data, uint32_t pid) {
+/* A process's directory has an inode of its own, with a number that the kernel
+ * does not give again before it has counted through 32 bits. 1 says that there
+ * was no memory for it. */
+static int add_listed(void *data, uint32_t pid, uint64_t inode) {
     struct procfs *p = data;
-    if (p->pid_count == p->pid_size) {
-        size_t size = p->pid_size ? p->pid_size * 2 : 1024;
-        uint32_t *pids = realloc(p->pids, size * sizeof(*pids));
-        if (!pids)
+    if (p->listed_count == p->listed_size) {
+        size_t size = p->listed_size ? p->listed_size * 2 : 1024;
+        struct listed *listed = realloc(p->listed, size * sizeof(*listed));
+        if (!listed)
             return -ENOMEM;
-        p->pids = pids;
-        p->pid_size = size;
+        p->listed = listed;
+        p->listed_size = size;
     }
-    p->pids[p->pid_count++] = pid;
+    p->listed[p->listed_count++] = (struct listed){pid, inode > 1 ? inode : 0};
     return 0;
 }
 
-static int by_number(const void *a, const void *b) {
-    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+static int by_pid(const void *a, const void *b) {
+    uint32_t x = ((const struct listed *)a)->pid, y = ((const struct listed *)b)->pid;
     return x < y ? -1 : x > y;
 }
 
-static int procfs_list(struct source *s, const uint32_t **ret_pids, size_t *ret_count) {
+static int procfs_list(struct source *s, const struct listed **ret_listed, size_t *ret_count) {
     struct procfs *p = procfs_of(s);
-    p->pid_count = 0;
+    p->listed_count = 0;
     if (p->io->rewind(p->io->data, p->root_fd) < 0)
         return -errno;
-    int r = list_numbers(p, p->root_fd, add_pid, p);
+    int r = list_numbers(p, p->root_fd, add_listed, p);
     if (r < 0)
         return r;
-    for (size_t i = 1; i < p->pid_count; i++)
-        if (p->pids[i - 1] > p->pids[i]) { /* not so in the kernel's own listing */
-            qsort(p->pids, p->pid_count, sizeof(*p->pids), by_number);
+    for (size_t i = 1; i < p->listed_count; i++)
+        if (p->listed[i - 1].pid > p->listed[i].pid) { /* not so in the kernel's listing */
+            qsort(p->listed, p->listed_count, sizeof(*p->listed), by_pid);
             break;
         }
     p->thread_budget = THREAD_BUDGET;
     p->thread_turn = p->next_thread_turn;
     p->next_thread_turn = 0;
     thread_totals_sweep(p->threads);
-    *ret_pids = p->pids;
-    *ret_count = p->pid_count;
+    *ret_listed = p->listed;
+    *ret_count = p->listed_count;
     return 0;
 }
 
@@ -209,7 +211,6 @@ static void sample_from_stat(const struct procfs *p, const struct stat_line *sta
         .pid = stat->pid,
         .ppid = stat->ppid,
         .start_ticks = stat->start_ticks,
-        .start_unix_ns = p->boot_time_s * NS_PER_S + stat->start_ticks * p->source.tick_ns,
         .exec_marker = exec_marker(stat),
         .kernel_thread = stat->flags & PF_KTHREAD,
         .state = stat->state,
@@ -323,8 +324,8 @@ static int measure_io(struct procfs *p, struct sample *s) {
     return 0;
 }
 
-static int count_one(void *data, uint32_t number) {
-    (void)number;
+static int count_one(void *data, uint32_t number, uint64_t inode) {
+    (void)number, (void)inode;
     ++*(uint64_t *)data;
     return 0;
 }
@@ -396,7 +397,8 @@ static ssize_t read_of_thread(struct procfs *p, int task_fd, uint32_t tid, const
     return read_record(p, task_fd, name);
 }
 
-static int walk_thread(void *data, uint32_t tid) {
+static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
+    (void)inode;
     struct thread_walk *walk = data;
     struct procfs *p = walk->p;
     struct thread_values values = {0};
@@ -556,38 +558,26 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
     return r;
 }
 
-static void leave_out_unwanted(const struct procfs *p, struct sample *s) {
+static int procfs_measure(struct source *source, struct sample *s, struct measure_hints hints) {
+    struct procfs *p = procfs_of(source);
+    int r = measure(p, s, hints);
     if (!(p->collect & 1u << COLLECT_CONTEXT_SWITCHES))
         s->have &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
     if (!(p->collect & 1u << COLLECT_DELAYS))
         s->have &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
-}
-
-static int procfs_measure(struct source *source, struct sample *s, struct measure_hints hints) {
-    struct procfs *p = procfs_of(source);
-    int r = measure(p, s, hints);
-    leave_out_unwanted(p, s);
     return r;
 }
 
-/* By whole paths: two files cost less so than with a descriptor of the directory.
- * That pins no incarnation, but then the two agree with what is known of the
- * process, or it is read again in the other way. */
-static int procfs_glance(struct source *source, uint32_t pid, struct sample *ret) {
+static int procfs_activity(struct source *source, uint32_t pid, uint64_t *ret) {
     struct procfs *p = procfs_of(source);
+    struct sample s = {.pid = pid};
     char name[40];
     size_t len = format_u64(name, pid);
-    memcpy(name + len, "/stat", sizeof("/stat"));
-    int r = read_stat(p, p->root_fd, name, pid, ret);
-    if (r == 0 && p->taskstats) {
-        r = measure_taskstats(p, ret);
-    } else if (r == 0 && is_single_threaded(p, ret)) {
-        memcpy(name + len, "/schedstat", sizeof("/schedstat"));
-        r = measure_schedstat(p, ret, p->root_fd, name);
-    }
-    if (r == 0 && p->collect & 1u << COLLECT_THREADS && ret->state != 'R')
-        sample_set(ret, FIELD_THREADS_RUNNING, 0);
-    leave_out_unwanted(p, ret);
+    memcpy(name + len, "/schedstat", sizeof("/schedstat"));
+    int r = p->taskstats ? measure_taskstats(p, &s)
+                         : measure_schedstat(p, &s, p->root_fd, name);
+    if (r == 0)
+        *ret = s.activity;
     return r;
 }
 
@@ -677,7 +667,7 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
         .uid = s->uid,
         .gid = s->gid,
         .has_credentials = s->has_credentials,
-        .start_time_s = s->start_unix_ns / NS_PER_S,
+        .start_time_s = (source->boot_unix_ns + s->start_ticks * source->tick_ns) / NS_PER_S,
         .comm = {s->comm, s->comm_len},
     };
     for (size_t i = 0; i < sizeof(readers) / sizeof(readers[0]); i++) {
@@ -721,7 +711,7 @@ static int procfs_host(struct source *s, struct host_stat *ret) {
     ssize_t n = io_read_file(p->io, p->root_fd, "stat", p->host, sizeof(p->host), NULL);
     int r = n < 0 ? (int)n : parse_host_stat(p->host, (size_t)n, ret);
     if (r == 0)
-        p->boot_time_s = ret->boot_time;
+        s->boot_unix_ns = ret->boot_time * NS_PER_S;
     return r;
 }
 
@@ -745,7 +735,7 @@ static struct source *procfs_free(struct source *s) {
     taskstats_free(p->taskstats);
     thread_totals_free(p->threads);
     users_free(p->users);
-    free(p->pids);
+    free(p->listed);
     free(p);
     return NULL;
 }
@@ -796,7 +786,7 @@ static const struct source_ops procfs_ops = {
     .name = "procfs",
     .free = procfs_free,
     .list = procfs_list,
-    .glance = procfs_glance,
+    .activity = procfs_activity,
     .open = procfs_open,
     .measure = procfs_measure,
     .identify = procfs_identify,

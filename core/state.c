@@ -72,7 +72,7 @@ static void put_process(struct buf *to, const struct process *p) {
     put_number(to, (p->from_birth ? FROM_BIRTH : 0) |
                        (p->ignores_children ? IGNORES_CHILDREN : 0) | (p->owed ? HAS_OWED : 0));
     put_number(to, p->pss_bytes);
-    put_number(to, p->pss_ns);
+    put_number(to, p->pss_s);
     put_number(to, p->have);
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
         if (p->have & BIT(f))
@@ -262,8 +262,8 @@ static int get_process(struct reader *r, struct tally *t, const struct translati
     p->from_birth = flags & FROM_BIRTH;
     p->ignores_children = flags & IGNORES_CHILDREN;
     p->pss_bytes = get_number(r);
-    p->pss_ns = get_number(r);
-    p->have = get_number(r);
+    p->pss_s = get_number32(r);
+    p->have = get_number32(r);
     if (r->bad || p->have >> FIELD_COUNTERS)
         return -EBADMSG;
     for (size_t f = 0; f < FIELD_COUNTERS; f++)

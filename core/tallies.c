@@ -322,7 +322,8 @@ static void lower_to(uint64_t *lowest, bool first, uint64_t value) {
         *lowest = value;
 }
 
-void tallies_member(struct tallies *t, uint32_t index, const struct sample *s) {
+void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
+                    uint64_t start_unix_ns) {
     struct group *g = t->groups[index];
     uint64_t have = 0;
     g->had_members = true;
@@ -345,7 +346,7 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s) {
 
     g->value[state_metric(s->state)]++;
     have |= STATE_METRICS;
-    lower_to(&g->value[METRIC_START_TIME], !(g->have & BIT(METRIC_START_TIME)), s->start_unix_ns);
+    lower_to(&g->value[METRIC_START_TIME], !(g->have & BIT(METRIC_START_TIME)), start_unix_ns);
     have |= BIT(METRIC_START_TIME);
     if (s->have & BIT(FIELD_ANON_BYTES) && s->have & BIT(FIELD_SWAP_BYTES)) {
         g->value[METRIC_FOOTPRINT] += s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];

@@ -85,7 +85,8 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
 /* One collection: begin, then for each member … , then end. */
 void tallies_begin(struct tallies *t);
 /* Gauges of a member; its counters are known from now on, be they 0. */
-void tallies_member(struct tallies *t, uint32_t group, const struct sample *s);
+void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
+                    uint64_t start_unix_ns);
 void tallies_pss(struct tallies *t, uint32_t group, bool known, uint64_t bytes, uint64_t age_ns);
 /* An increase of a counter. */
 void tallies_credit(struct tallies *t, uint32_t group, enum field counter, uint64_t amount);

@@ -166,8 +166,8 @@ static bool is_key(const oconfig_item_t *item, const char *key) {
 static int config_option(struct instance *in, const oconfig_item_t *item) {
     const struct tally_option *option = find_option(item->key);
     if (!option) {
-        ERROR(SAY "there is no option %s; expected one of proctally's options, Group, Process, "
-                  "ProcessMatch or one of the Collect switches of the processes plugin",
+        ERROR(SAY "there is no option %s; expected one of proctally's options, Config, Group, "
+                  "Process, ProcessMatch or one of the Collect switches of the processes plugin",
               item->key);
         return -EINVAL;
     }
@@ -352,7 +352,24 @@ static int config_process(struct instance *in, const oconfig_item_t *item, bool 
     return r;
 }
 
+/* Config "FILE": the YAML file that the other agents read; what stands in the
+ * block wins. */
+static int config_file(struct instance *in, const oconfig_item_t *item) {
+    struct tally_error error;
+    if (item->values_num != 1 || item->values[0].type != OCONFIG_TYPE_STRING ||
+        item->children_num > 0) {
+        ERROR(SAY "%s has other values; expected the name of one YAML file", item->key);
+        return -EINVAL;
+    }
+    int r = tally_config_load(in->config, item->values[0].value.string, &error);
+    if (r < 0)
+        ERROR(SAY "%s: %s", item->key, error.text);
+    return r;
+}
+
 static int config_item(struct instance *in, const oconfig_item_t *item) {
+    if (is_key(item, "Config"))
+        return config_file(in, item);
     if (is_key(item, "Group"))
         return config_group(in, item);
     if (is_key(item, "Process"))

@@ -34,7 +34,9 @@ static void say_put_failed(const char *path, int error) {
     if (strcmp(path, "-") == 0)
         cli_say(&program, 'E', "cannot write to standard output: %s", strerror(error));
     else
-        cli_say(&program, 'E', "cannot write %s: %s", path, strerror(error));
+        cli_say(&program, 'E', "cannot write %s: %s", path,
+                error == ENOTSUP ? "it is not a regular file, expected one or none"
+                                 : strerror(error));
 }
 
 static int collect_and_encode(struct service *service, const char **ret_text, size_t *ret_len) {
@@ -70,7 +72,8 @@ static int run_once(struct service *service, const char *path) {
     free(whole);
     if (r < 0)
         say_put_failed(path, -r);
-    return r < 0 ? CLI_FAILED : CLI_DONE;
+    /* the next run would count anew: that is a failure, and has been said */
+    return r < 0 || service_state_is_lost(service) ? CLI_FAILED : CLI_DONE;
 }
 
 static int run_service(struct service *service, const char *path) {
