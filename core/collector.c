@@ -165,6 +165,7 @@ int collector_new(const tally_config *config, const struct io *io, tally **ret_t
     t->io = *io;
     buf_init(&t->text, TEXT_CEILING);
     buf_init(&t->state, TEXT_CEILING);
+    buf_init(&t->self_labels, 1 << 20);
     config_settings(config, &t->settings);
     self_set(t, METRIC_SELF_VANISHED, 0);
     self_set(t, METRIC_SELF_CMDLINES_CUT, 0);
@@ -204,6 +205,7 @@ tally *tally_free(tally *t) {
     grouping_free(&t->grouping);
     buf_free(&t->text);
     buf_free(&t->state);
+    buf_free(&t->self_labels);
     string_list_free(&t->labels);
     free(t->prefix);
     free(t->state_file);

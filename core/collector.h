@@ -63,7 +63,7 @@ struct tally {
     bool self_known[METRICS - METRIC_SELF_FIRST];
 
     struct tally_snapshot snapshot;
-    struct buf text, state;
+    struct buf text, state, self_labels;
 };
 
 /* tally_new() with the calls and the clock as a parameter. */

@@ -126,7 +126,7 @@ static int check_value(const tally_config *c, bool overruled, enum option option
         return option_parse_choice(option, value, strlen(value), &choice);
     case TALLY_OPTION_TEXT:
         if (option == OPTION_PREFIX)
-            return is_name(value, strlen(value)) ? 0 : -EINVAL;
+            return is_name(value, strlen(value)) && strlen(value) <= 100 ? 0 : -EINVAL;
         if (option == OPTION_PROCFS)
             return value[0] ? 0 : -EINVAL;
         return 0;

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Prometheus text format 0.0.4:
  * https://prometheus.io/docs/instrumenting/exposition_formats/ */
+#define _GNU_SOURCE
 #include "collector.h"
 #include "encode.h"
 
 #include <errno.h>
+#include <stdio.h>
+#include <string.h>
 
 /* Label values: backslash, quote and newline are escaped; HELP: the first and
  * the last. Control characters and invalid UTF-8 can't be here (utf8.h), but
@@ -22,25 +25,40 @@ static void add_escaped(struct buf *to, const char *text, bool quotes) {
     }
 }
 
-static void add_label(struct buf *to, bool *first, const char *key, const char *value) {
-    buf_add_char(to, *first ? '{' : ',');
-    *first = false;
-    buf_add_str(to, key);
+static void add_label(struct buf *to, const char *key, size_t key_len, const char *value) {
+    if (to->len > 0)
+        buf_add_char(to, ',');
+    buf_add(to, key, key_len);
     buf_add(to, "=\"", 2);
     add_escaped(to, value, true);
     buf_add_char(to, '"');
 }
 
-static void add_user_labels(struct buf *to, bool *first, const struct string_list *labels) {
+static void add_user_labels(struct buf *to, const struct string_list *labels) {
     for (size_t i = 0; i < labels->count; i++) {
         const char *equals = strchr(labels->items[i], '=');
-        buf_add_char(to, *first ? '{' : ',');
-        *first = false;
-        buf_add(to, labels->items[i], (size_t)(equals - labels->items[i]));
-        buf_add(to, "=\"", 2);
-        add_escaped(to, equals + 1, true);
-        buf_add_char(to, '"');
+        add_label(to, labels->items[i], (size_t)(equals - labels->items[i]), equals + 1);
     }
+}
+
+/* Labels never change during the life of a group: they are written out once. */
+static int encode_labels(const tally *t, struct group *g) {
+    struct buf to;
+    buf_init(&to, 1 << 20);
+    add_label(&to, "groupname", strlen("groupname"), g->name);
+    /* process-exporter's series have no label but these: dashboards join on them */
+    if (t->settings.schema != TALLY_SCHEMA_PROCESS_EXPORTER)
+        for (size_t i = 0; i < g->label_count; i++)
+            add_label(&to, g->labels[i].key, strlen(g->labels[i].key), g->labels[i].value);
+    add_user_labels(&to, &t->labels);
+    if (to.error) {
+        int r = to.error;
+        buf_free(&to);
+        return r;
+    }
+    g->encoded = to.data;
+    g->encoded_len = to.len;
+    return 0;
 }
 
 struct family {
@@ -61,26 +79,43 @@ static void add_head(struct buf *to, const struct family *f) {
     buf_add_str(to, f->metric->kind == TALLY_COUNTER ? " counter\n" : " gauge\n");
 }
 
-static void add_series(struct buf *to, const tally *t, const char *prefix,
-                       const struct tally_metric *metric, const struct tally_prometheus_name *name,
-                       const struct group *g, uint64_t value) {
-    bool first = true;
-    buf_add_str(to, prefix);
-    buf_add_str(to, name->name);
-    if (g) {
-        add_label(to, &first, "groupname", g->name);
-        /* process-exporter's series have no label but these: dashboards join on them */
-        if (t->settings.schema != TALLY_SCHEMA_PROCESS_EXPORTER)
-            for (size_t i = 0; i < g->label_count; i++)
-                add_label(to, &first, g->labels[i].key, g->labels[i].value);
+/* What differs from row to row of the catalogue: the name, and its own label. */
+struct row {
+    const struct tally_metric *metric;
+    enum tally_form form;
+    char name[200];   /* with the prefix */
+    size_t name_len;
+    char label[100];  /* ,key="value" */
+    size_t label_len;
+};
+
+static void describe_row(struct row *row, const struct tally_metric *metric,
+                         const struct tally_prometheus_name *name, const char *prefix) {
+    *row = (struct row){.metric = metric, .form = name->form};
+    int len = snprintf(row->name, sizeof(row->name), "%.120s%s", prefix, name->name);
+    row->name_len = (size_t)len;
+    if (name->label) {
+        len = snprintf(row->label, sizeof(row->label), ",%s=\"%s\"", name->label, name->value);
+        row->label_len = (size_t)len;
     }
-    if (name->label)
-        add_label(to, &first, name->label, name->value);
-    add_user_labels(to, &first, &t->labels);
-    if (!first)
-        buf_add_char(to, '}');
-    buf_add_char(to, ' ');
-    encode_number(to, tally_present(&t->snapshot, metric, name->form, value));
+}
+
+static void add_series(struct buf *to, const tally *t, const struct row *row, const char *labels,
+                       size_t labels_len, uint64_t value) {
+    if (buf_reserve(to, row->name_len + labels_len + row->label_len + 4) < 0)
+        return;
+    char *at = to->data + to->len;
+    at = mempcpy(at, row->name, row->name_len);
+    if (labels_len + row->label_len) {
+        *at++ = '{';
+        at = mempcpy(at, labels, labels_len);
+        size_t comma = labels_len == 0; /* nothing to part it from */
+        at = mempcpy(at, row->label + comma, row->label_len - (row->label_len ? comma : 0));
+        *at++ = '}';
+    }
+    *at++ = ' ';
+    to->len = (size_t)(at - to->data);
+    encode_number(to, tally_present(&t->snapshot, row->metric, row->form, value));
     buf_add_char(to, '\n');
 }
 
@@ -99,31 +134,59 @@ static const char *schema_prefix(const tally *t) {
     return t->prefix;
 }
 
-/* Rows from..to of the catalogue are of one family: all its series, behind its
+/* Most rows of one family: the states. */
+#define FAMILY_ROWS 8
+
+/* Rows from..end of the catalogue are of one family: all its series, behind its
  * head, which is left out if there is no series. */
 static void add_family(struct buf *to, const tally *t, size_t from, size_t end, bool self) {
     enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : t->settings.schema;
     const struct family f = {self ? t->prefix : schema_prefix(t), &metric_table[from],
                              &metric_table[from].prometheus[schema]};
+    struct row rows[FAMILY_ROWS];
+    size_t index[FAMILY_ROWS], count = 0;
+    for (size_t m = from; m < end && count < FAMILY_ROWS; m++)
+        if (metric_table[m].prometheus[schema].name) {
+            index[count] = m;
+            describe_row(&rows[count++], &metric_table[m], &metric_table[m].prometheus[schema],
+                         f.prefix);
+        }
     size_t groups = self ? 1 : t->tallies.order_count;
     bool headed = false;
     for (size_t i = 0; i < groups; i++) {
-        for (size_t m = from; m < end; m++) {
-            const struct tally_prometheus_name *name = &metric_table[m].prometheus[schema];
+        const struct group *g = self ? NULL : t->tallies.order[i];
+        for (size_t k = 0; k < count; k++) {
             uint64_t value;
-            if (!name->name || !tally_snapshot_value(&t->snapshot, i, m, &value))
+            if (!tally_snapshot_value(&t->snapshot, i, index[k], &value))
                 continue;
             if (!headed)
                 add_head(to, &f);
             headed = true;
-            add_series(to, t, f.prefix, &metric_table[m], name,
-                       self ? NULL : t->tallies.order[i], value);
+            if (g)
+                add_series(to, t, &rows[k], g->encoded, g->encoded_len, value);
+            else
+                add_series(to, t, &rows[k], t->self_labels.data, t->self_labels.len, value);
         }
     }
 }
 
+static int prepare_labels(tally *t) {
+    for (size_t i = 0; i < t->tallies.order_count; i++) {
+        struct group *g = t->tallies.order[i];
+        int r = g->encoded ? 0 : encode_labels(t, g);
+        if (r < 0)
+            return r;
+    }
+    buf_reset(&t->self_labels);
+    add_user_labels(&t->self_labels, &t->labels);
+    return t->self_labels.error;
+}
+
 int tally_encode_prometheus(tally *t, const char **ret_text, size_t *ret_len) {
     struct buf *to = &t->text;
+    int r = prepare_labels(t);
+    if (r < 0)
+        return r;
     buf_reset(to);
     for (size_t from = 0; from < METRICS;) {
         bool self = metric_table[from].about_self;

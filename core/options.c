@@ -127,7 +127,7 @@ const char *option_expected(enum option option) {
     case OPTION_SCHEMA:
         return "native, process-exporter or process";
     case OPTION_PREFIX:
-        return "a letter or underscore, then letters, digits and underscores";
+        return "a letter or underscore, then letters, digits and underscores, at most 100";
     case OPTION_LABELS:
         return "KEY=VALUE with a key of letters, digits and underscores that is used only once "
                "and not by proctally itself";

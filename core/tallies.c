@@ -86,6 +86,7 @@ static uint64_t counter_bits(void) {
 static void group_free(struct group *g) {
     for (size_t i = 0; i < g->label_count; i++)
         free(g->labels[i].value);
+    free(g->encoded);
     free(g->name);
     free(g);
 }

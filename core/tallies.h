@@ -28,7 +28,9 @@ struct group {
     uint32_t index;
     struct label labels[LABELS_MAX];
     size_t label_count;
-    bool used, hashed;
+    char *encoded; /* name and labels as the Prometheus encoder writes them; or NULL */
+    size_t encoded_len;
+    bool hashed;
     bool literal;     /* named in the configuration: never expires */
     bool per_process; /* of group-by pid: shown if among the top, gone when it ends */
     bool had_members;
