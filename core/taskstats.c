@@ -124,7 +124,7 @@ int taskstats_new(struct taskstats_socket **ret) {
         if (r == 0 && s->family == 0)
             r = -ENOTSUP;
     }
-    struct taskstats_totals totals;
+    struct taskstats_totals totals = {0};
     if (r == 0) /* the right is asked for at each query: see now */
         r = taskstats_query(s, (uint32_t)getpid(), &totals);
     if (r < 0) {
@@ -145,7 +145,7 @@ struct taskstats_socket *taskstats_free(struct taskstats_socket *s) {
 }
 
 int taskstats_query(struct taskstats_socket *s, uint32_t pid, struct taskstats_totals *ret) {
-    struct taskstats_totals totals;
+    struct taskstats_totals totals = {0};
     struct answer answer = {.totals = &totals};
     struct nlmsghdr *header = question(s, s->family, TASKSTATS_CMD_GET, 1);
     mnl_attr_put_u32(header, TASKSTATS_CMD_ATTR_TGID, pid);
