@@ -155,7 +155,20 @@ static bool is_newborn(const struct tally *t, const struct sample *s) {
     return (s->start_ticks + 1) * t->source->tick_ns >= t->progress.scan_boot_ns;
 }
 
+/* With group-by pid the group is named by the number, which now belongs to
+ * another process: the old group ends, so that the new one has its own labels. */
+static void retire_namesake(struct tally *t, uint32_t pid) {
+    process_id id = proctable_find(&t->table, pid);
+    if (!t->grouping.by_pid || id == NO_PROCESS)
+        return;
+    struct process *p = proctable_at(&t->table, id);
+    tallies_retire(&t->tallies, p->group);
+    if (!t->tallies.groups[p->group])
+        p->group = GROUP_LEFT_OUT;
+}
+
 static process_id admit(struct tally *t, const struct sample *s) {
+    retire_namesake(t, s->pid);
     process_id id = proctable_add(&t->table, s->pid);
     if (id == NO_PROCESS)
         return id;

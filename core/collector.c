@@ -117,8 +117,14 @@ static const char *rejection(int error) {
     }
 }
 
+/* -EISDIR and what read(2) says; what state_decode() says is about a content. */
 static int read_state(tally *t, int fd) {
+    struct stat st;
     buf_reset(&t->state);
+    if (t->io.fstatat(t->io.data, fd, "", &st, AT_EMPTY_PATH) < 0)
+        return -errno;
+    if (!S_ISREG(st.st_mode))
+        return S_ISDIR(st.st_mode) ? -EISDIR : -ENOTSUP;
     for (;;) {
         if (buf_reserve(&t->state, 65536) < 0)
             return t->state.error;
@@ -127,26 +133,31 @@ static int read_state(tally *t, int fd) {
         if (n > 0)
             t->state.len += (size_t)n;
         else if (n == 0)
-            return state_decode(t, t->state.data, t->state.len);
+            return 0;
         else if (errno != EINTR)
             return -errno;
     }
 }
 
-/* Goes on from the state file. One that can't be used is set aside, so that
- * somebody can look at it, and so that it is not overwritten unseen. */
+/* Goes on from the state file. One whose content can't be used is set aside, so
+ * that somebody can look at it, and so that it is not overwritten unseen. */
 static int load_state(tally *t) {
-    int fd = t->io.openat(t->io.data, AT_FDCWD, t->state_file, O_RDONLY | O_CLOEXEC, 0);
+    /* not waiting, should a pipe be in its place */
+    int fd = t->io.openat(t->io.data, AT_FDCWD, t->state_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+                          0);
     int r = fd < 0 ? -errno : read_state(t, fd);
+    bool was_read = r == 0;
     if (fd >= 0)
         t->io.close(t->io.data, fd);
-    if (r == 0 || r == -ENOENT)
+    if (r == 0)
+        r = state_decode(t, t->state.data, t->state.len);
+    if (r == 0 || r == -ENOENT || r == -ENOTDIR)
         return 0;
 
     char aside[4096 + 16];
     close_tallies(t);
     snprintf(aside, sizeof(aside), "%.4096s.rejected", t->state_file);
-    bool moved = fd >= 0 && t->io.rename(t->io.data, t->state_file, aside) == 0;
+    bool moved = was_read && t->io.rename(t->io.data, t->state_file, aside) == 0;
     notice_raise(&t->notices, NOTICE_STATE_REJECTED,
                  "the state file %.150s was not used: %s; counting starts anew%s%.160s",
                  t->state_file, rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");

@@ -4,6 +4,7 @@
 
 #include "pattern.h"
 #include "template.h"
+#include "utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -82,31 +83,48 @@ static bool is_own_label(const char *text, size_t len) {
     return len >= 2 && memcmp(text, "__", 2) == 0; /* Prometheus keeps these for itself */
 }
 
-static int check_label(const tally_config *c, bool overruled, const char *text) {
+static int check_label(const tally_config *c, bool other_layer, const char *text) {
     const char *equals = strchr(text, '=');
     if (!equals)
         return -EINVAL;
     size_t len = (size_t)(equals - text);
     if (!is_name(text, len) || is_own_label(text, len))
         return -EINVAL;
+    for (const char *at = equals + 1; *at;) {
+        uint32_t code;
+        size_t n = utf8_char(at, strlen(at), &code);
+        if (n == 0) /* one such byte would spoil the whole output */
+            return -EINVAL;
+        at += n;
+    }
     const struct string_list *labels = &c->values[OPTION_LABELS].items;
-    for (size_t i = 0; !overruled && i < labels->count; i++)
+    for (size_t i = 0; !other_layer && i < labels->count; i++)
         if (strncmp(labels->items[i], text, len + 1) == 0)
             return -EINVAL;
     return 0;
 }
 
-static int check_pattern(const char *text, struct tally_error *error) {
+/* Says of what an error speaks. */
+static void error_about(struct tally_error *error, const char *what) {
+    struct tally_error inner = {{0}};
+    if (error)
+        inner = *error;
+    error_set(error, "%s: %.480s", what, inner.text);
+}
+
+static int check_pattern(enum option option, const char *text, struct tally_error *error) {
     struct pattern *p;
     int r = pattern_new_filter(text, &p, error);
     if (r == 0)
         pattern_free(p);
+    else
+        error_about(error, tally_options(&(size_t){0})[option].name);
     return r;
 }
 
 /* Checks a value of an option that is neither WORDS nor RULES. -EINVAL without
  * a text in error means: not what option_expected() says. */
-static int check_value(const tally_config *c, bool overruled, enum option option,
+static int check_value(const tally_config *c, bool other_layer, enum option option,
                        const char *value, struct tally_error *error) {
     uint64_t number;
     bool on;
@@ -131,9 +149,9 @@ static int check_value(const tally_config *c, bool overruled, enum option option
             return value[0] ? 0 : -EINVAL;
         return 0;
     case TALLY_OPTION_TEXTS:
-        return check_pattern(value, error);
+        return check_pattern(option, value, error);
     case TALLY_OPTION_PAIRS:
-        return check_label(c, overruled, value);
+        return check_label(c, other_layer, value);
     case TALLY_OPTION_WORDS:
     case TALLY_OPTION_RULES:
         break;
@@ -141,7 +159,7 @@ static int check_value(const tally_config *c, bool overruled, enum option option
     return -EINVAL;
 }
 
-static int set_words(tally_config *c, enum option option, const char *value) {
+static int split_words(enum option option, const char *value, struct string_list *to) {
     while (*value) {
         size_t len = strcspn(value, ",");
         enum collect word;
@@ -149,9 +167,8 @@ static int set_words(tally_config *c, enum option option, const char *value) {
         bool on;
         int r = option == OPTION_COLLECT ? option_parse_collect(value, len, &word, &on)
                                          : option_parse_choice(option, value, len, &choice);
-        if (r < 0)
-            return r;
-        r = string_list_add(&c->values[option].items, value, len);
+        if (r == 0)
+            r = string_list_add(to, value, len);
         if (r < 0)
             return r;
         value += len;
@@ -167,27 +184,28 @@ int config_set(tally_config *c, enum layer layer, enum option option, const char
     struct config_value *v = &c->values[option];
     if (option == OPTION_PROCESS_NAMES)
         return config_load_text(c, layer, row->name, value, strlen(value), true, error);
-    if (v->layer > layer) /* already decided; still has to be right */
-        v = NULL;
 
+    struct string_list fresh = {0};
+    bool replaces = v->layer < layer || !row->list || !*value;
+    int r = 0;
     if (error)
         error->text[0] = '\0';
-    int r = 0;
-    if (v && (v->layer < layer || !row->list || (!*value && row->list)))
-        string_list_free(&v->items);
     if (!*value && row->list) {
         /* an empty list */
     } else if (row->type == TALLY_OPTION_WORDS) {
-        struct tally_config scratch = {0};
-        r = set_words(v ? c : &scratch, option, value);
-        string_list_free(&scratch.values[option].items);
+        r = split_words(option, value, &fresh);
     } else {
-        r = check_value(c, !v, option, value, error);
-        if (r == 0 && v)
-            r = string_list_add(&v->items, value, strlen(value));
+        r = check_value(c, v->layer != layer, option, value, error);
+        if (r == 0)
+            r = string_list_add(&fresh, value, strlen(value));
     }
-    if (r == 0 && v)
+    if (r == 0 && v->layer <= layer) { /* else it is right, but overruled */
+        if (replaces)
+            string_list_free(&v->items);
+        r = string_list_move(&v->items, &fresh);
         v->layer = layer;
+    }
+    string_list_free(&fresh);
     if (r == -ENOMEM)
         error_set(error, "out of memory");
     else if (r < 0 && error && !error->text[0])
@@ -232,8 +250,10 @@ static int check_rule(const struct rule_text *rule, struct tally_error *error) {
     for (size_t i = 0; i < rule->selectors[SELECTOR_CMDLINE].count; i++) {
         struct pattern *p;
         int r = pattern_new(rule->selectors[SELECTOR_CMDLINE].items[i], &p, error);
-        if (r < 0)
+        if (r < 0) {
+            error_about(error, selector_names[SELECTOR_CMDLINE]);
             return r;
+        }
         pattern_free(p);
     }
     struct template *t;

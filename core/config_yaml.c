@@ -17,7 +17,7 @@
 #include <yaml.h>
 
 /* A hand-written configuration is a few KiB. */
-#define FILE_CEILING (16u << 20)
+#define FILE_CEILING (1u << 20)
 
 struct loader {
     tally_config *config;
@@ -51,9 +51,26 @@ static bool is_null(const yaml_node_t *node) {
            (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
 }
 
+/* A key that stands twice in a mapping: of two values one would be lost. */
+static int check_keys(struct loader *l, const yaml_node_t *map, const char *what) {
+    const yaml_node_pair_t *first = map->data.mapping.pairs.start;
+    for (const yaml_node_pair_t *p = first; p < map->data.mapping.pairs.top; p++) {
+        const yaml_node_t *node = yaml_document_get_node(&l->document, p->key);
+        const char *key = scalar(node);
+        for (const yaml_node_pair_t *q = first; key && q < p; q++) {
+            const char *other = scalar(yaml_document_get_node(&l->document, q->key));
+            if (other && strcmp(key, other) == 0) {
+                error_set(l->error, "%s: %.100s is given twice, expected once", what, key);
+                return fail_at(l, node, -EINVAL);
+            }
+        }
+    }
+    return 0;
+}
+
 static int set_scalar(struct loader *l, enum option option, const yaml_node_t *node) {
     const struct tally_option *row = &tally_options(&(size_t){0})[option];
-    const char *text = scalar(node);
+    const char *text = is_null(node) ? "" : scalar(node);
     if (!text) {
         error_set(l->error, "%s is not a plain value, expected %s", row->name,
                   option_expected(option));
@@ -73,7 +90,10 @@ static int set_list(struct loader *l, enum option option, const yaml_node_t *lis
 
 /* labels: {key: value}, collect: {pss: true} */
 static int set_mapping(struct loader *l, enum option option, const yaml_node_t *map) {
-    int r = config_set(l->config, l->layer, option, "", l->error);
+    /* labels look for keys that are given twice themselves */
+    int r = option == OPTION_LABELS ? 0 : check_keys(l, map, "collect");
+    if (r == 0)
+        r = config_set(l->config, l->layer, option, "", l->error);
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
          r == 0 && p < map->data.mapping.pairs.top; p++) {
         const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
@@ -139,7 +159,7 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
     const char **items = calloc(SELECTORS * SELECTOR_ROOM, sizeof(*items));
     if (!items)
         return -ENOMEM;
-    int r = 0;
+    int r = check_keys(l, map, "a rule");
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
          r == 0 && p < map->data.mapping.pairs.top; p++) {
         const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
@@ -237,8 +257,14 @@ int config_load_text(tally_config *c, enum layer layer, const char *what, const 
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
     if (!yaml_parser_load(&parser, &l.document)) {
         r = parser.error == YAML_MEMORY_ERROR ? -ENOMEM : -EINVAL;
+        size_t line = parser.problem_mark.line + 1;
+        if (parser.error == YAML_READER_ERROR) { /* it then knows the byte only */
+            line = 1;
+            for (size_t i = 0; i < len && i < parser.problem_offset; i++)
+                line += text[i] == '\n';
+        }
         if (parser.problem)
-            error_set(error, "%.200s:%zu: not YAML: %s%s%s", what, parser.problem_mark.line + 1,
+            error_set(error, "%.200s:%zu: not YAML: %s%s%s", what, line,
                       parser.problem, parser.context ? " " : "",
                       parser.context ? parser.context : "");
         else

@@ -108,9 +108,11 @@ static void add_series(struct buf *to, const tally *t, const struct row *row, co
     at = mempcpy(at, row->name, row->name_len);
     if (labels_len + row->label_len) {
         *at++ = '{';
-        at = mempcpy(at, labels, labels_len);
+        if (labels_len)
+            at = mempcpy(at, labels, labels_len);
         size_t comma = labels_len == 0; /* nothing to part it from */
-        at = mempcpy(at, row->label + comma, row->label_len - (row->label_len ? comma : 0));
+        if (row->label_len)
+            at = mempcpy(at, row->label + comma, row->label_len - comma);
         *at++ = '}';
     }
     *at++ = ' ';

@@ -16,7 +16,9 @@
 /* Steps that one match may take. An honest pattern takes a few per byte; the
  * longest command line has 64 KiB. A million is some 10 ms of work. */
 #define MATCH_LIMIT 1000000
-#define HEAP_LIMIT_KIB 1024
+/* Where matches keep their way back; what the longest command line needs. */
+#define JIT_STACK_MOST (512u << 10)
+#define HEAP_LIMIT_KIB (16u << 10)
 #endif
 
 struct pattern {
@@ -26,6 +28,7 @@ struct pattern {
     pcre2_code *code;
     pcre2_match_data *match;
     pcre2_match_context *context;
+    pcre2_jit_stack *jit_stack;
     const char *subject; /* of the last match */
 #endif
 };
@@ -34,6 +37,7 @@ void pattern_free(struct pattern *p) {
     if (!p)
         return;
 #ifdef HAVE_PCRE2
+    pcre2_jit_stack_free(p->jit_stack);
     pcre2_match_context_free(p->context);
     pcre2_match_data_free(p->match);
     pcre2_code_free(p->code);
@@ -50,26 +54,30 @@ static int compile(struct pattern *p, const char *regex, size_t len, struct tall
     if (!p->code) {
         PCRE2_UCHAR message[120];
         pcre2_get_error_message(code, message, sizeof(message));
-        error_set(error, "regular expression \"%.200s\" is wrong at character %zu: %s", regex,
-                  (size_t)offset + 1, (const char *)message);
+        error_set(error, "regular expression \"%.*s\" is wrong at character %zu: %s",
+                  (int)(len < 200 ? len : 200), regex, (size_t)offset + 1, (const char *)message);
         return -EINVAL;
     }
     /* without JIT (some kernels forbid it) matching interprets: slower, no less right */
-    pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE);
+    bool is_compiled = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
     p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
     p->context = pcre2_match_context_create(NULL);
-    if (!p->match || !p->context) {
+    if (is_compiled)
+        p->jit_stack = pcre2_jit_stack_create(32u << 10, JIT_STACK_MOST, NULL);
+    if (!p->match || !p->context || (is_compiled && !p->jit_stack)) {
         error_set(error, "out of memory");
         return -ENOMEM;
     }
+    pcre2_jit_stack_assign(p->context, NULL, p->jit_stack);
     pcre2_set_match_limit(p->context, MATCH_LIMIT);
     pcre2_set_heap_limit(p->context, HEAP_LIMIT_KIB);
     return 0;
 }
 #else
 static int compile(struct pattern *p, const char *regex, size_t len, struct tally_error *error) {
-    (void)p, (void)len;
-    error_set(error, "regular expression \"%.200s\": this build has no PCRE2", regex);
+    (void)p;
+    error_set(error, "regular expression \"%.*s\": this build has no PCRE2",
+              (int)(len < 200 ? len : 200), regex);
     return -ENOTSUP;
 }
 #endif

@@ -211,9 +211,9 @@ void tally_count_lifetimes(tally *t);
  * can't be read (nothing that was counted is lost; call again later). */
 int tally_collect(tally *t, const tally_snapshot **ret_snapshot);
 
-/* The next thing that a person should be told about, oldest first: each
- * condition is told once until it has gone away. Returns false if there is
- * nothing. Text as in struct tally_error. */
+/* The next thing that a person should be told about: each condition is told once
+ * until it has gone away. Returns false if there is nothing more. Text as in
+ * struct tally_error. */
 bool tally_notice(tally *t, struct tally_error *ret_text);
 
 /* Takes over the tallies and the last-seen values of another collector, for a

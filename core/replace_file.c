@@ -30,7 +30,7 @@ static int open_temporary(const struct io *io, const char *name, mode_t mode) {
     for (int attempt = 0; attempt < 100; attempt++) {
         struct stat held, named;
         int fd = io->openat(io->data, AT_FDCWD, name,
-                            O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, mode);
+                            O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
         if (fd < 0)
             return -errno;
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -64,6 +64,15 @@ static int write_all(const struct io *io, int fd, const char *data, size_t len) 
     return 0;
 }
 
+/* Some file systems tell of a failed write only when a descriptor is closed.
+ * A second one: the first has the lock, which is needed until the rename. */
+static int close_once(const struct io *io, int fd) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (copy < 0)
+        return -errno;
+    return io->close(io->data, copy) < 0 && errno != EINTR ? -errno : 0;
+}
+
 int replace_file(const struct io *io, const char *path, const void *data, size_t len, mode_t mode,
                  bool durable) {
     char name[PATH_MAX];
@@ -84,13 +93,13 @@ int replace_file(const struct io *io, const char *path, const void *data, size_t
         r = write_all(io, fd, data, len);
     if (r == 0 && durable && io->fsync(io->data, fd) < 0)
         r = -errno;
+    if (r == 0)
+        r = close_once(io, fd);
     if (r == 0 && io->rename(io->data, name, path) < 0)
         r = -errno;
     if (r < 0)
         io->unlink(io->data, name);
-    /* the lock is held until here: nobody else writes into what we rename */
-    if (io->close(io->data, fd) < 0 && r == 0 && errno != EINTR)
-        r = -errno;
+    io->close(io->data, fd); /* until here nobody else could write into it */
     return r;
 }
 

@@ -10,12 +10,12 @@
 #include <string.h>
 
 static bool text_is(struct text text, const char *other) {
-    return strlen(other) == text.len && memcmp(text.at, other, text.len) == 0;
+    return strlen(other) == text.len && (text.len == 0 || memcmp(text.at, other, text.len) == 0);
 }
 
 static bool text_globs(struct text text, const char *glob) {
     char copy[PATH_MAX];
-    if (text.len >= sizeof(copy))
+    if (text.len == 0 || text.len >= sizeof(copy))
         return false;
     memcpy(copy, text.at, text.len);
     copy[text.len] = '\0';

@@ -93,6 +93,10 @@ int state_encode(struct tally *t) {
     put_number(to, t->progress.has_host_busy);
     put_number(to, t->progress.host_busy_ticks);
     put_number(to, t->tallies.overflowed);
+    put_number(to, t->tallies.refused_count);
+    for (size_t i = 0; t->tallies.refused_count && i < REFUSED_SLOTS; i++)
+        if (t->tallies.refused_names[i])
+            put_number(to, t->tallies.refused_names[i]);
 
     /* counters by their names, so that a later version can have more of them */
     size_t counters = 0;
@@ -319,6 +323,9 @@ static int get_all(struct reader *r, struct tally *t, struct translation *names)
     t->progress.has_host_busy = get_number(r);
     t->progress.host_busy_ticks = get_number(r);
     uint64_t overflowed = get_number(r);
+    uint64_t refused = get_number(r);
+    for (uint64_t i = 0; !r->bad && i < refused; i++)
+        tallies_note_refused(&t->tallies, get_number(r));
     /* where the boot id can't be read, at least this clock tells boots apart */
     if (!r->bad && t->progress.scan_boot_ns > t->io.clock_ns(t->io.data, CLOCK_BOOTTIME))
         return -ESTALE;

@@ -18,6 +18,20 @@ int string_list_add(struct string_list *s, const char *text, size_t len) {
     return 0;
 }
 
+int string_list_move(struct string_list *to, struct string_list *from) {
+    if (from->count == 0)
+        return 0;
+    char **items = realloc(to->items, (to->count + from->count) * sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    memcpy(items + to->count, from->items, from->count * sizeof(*items));
+    to->items = items;
+    to->count += from->count;
+    from->count = 0;
+    string_list_free(from);
+    return 0;
+}
+
 void string_list_free(struct string_list *s) {
     for (size_t i = 0; i < s->count; i++)
         free(s->items[i]);

@@ -11,6 +11,9 @@ struct string_list {
 };
 
 int string_list_add(struct string_list *s, const char *text, size_t len);
+/* Appends the texts of another list, which is empty afterwards; or is as it was,
+ * with -ENOMEM. */
+int string_list_move(struct string_list *to, struct string_list *from);
 void string_list_free(struct string_list *s);
 
 #endif

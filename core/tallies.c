@@ -12,9 +12,6 @@
 #undef uthash_nonfatal_oom
 #define uthash_nonfatal_oom(entry) ((entry)->hashed = false)
 
-/* Distinct refused names that are told apart; past it the count stands still. */
-#define REFUSED_CEILING 65536u
-
 /* How a member's value gets into a gauge. */
 enum how { HOW_NOT, HOW_SUM, HOW_LOWEST };
 
@@ -209,23 +206,26 @@ static uint64_t hash_name(const char *name) {
     return h ? h : 1;
 }
 
-/* Counts a name that did not fit, once. */
-static void note_refused(struct tallies *t, const char *name) {
-    uint64_t hash = hash_name(name);
-    if (!t->refused_names) {
-        t->refused_names = calloc(2 * REFUSED_CEILING, sizeof(*t->refused_names));
-        t->refused_size = 0;
-        if (!t->refused_names)
-            return;
-    }
-    size_t slot = hash & (2 * REFUSED_CEILING - 1);
+void tallies_note_refused(struct tallies *t, uint64_t hash) {
+    if (!t->refused_names)
+        t->refused_names = calloc(REFUSED_SLOTS, sizeof(*t->refused_names));
+    if (!t->refused_names || hash == 0)
+        return;
+    size_t slot = hash & (REFUSED_SLOTS - 1);
     while (t->refused_names[slot] && t->refused_names[slot] != hash)
-        slot = (slot + 1) & (2 * REFUSED_CEILING - 1);
-    if (t->refused_names[slot] || t->refused_size == REFUSED_CEILING)
+        slot = (slot + 1) & (REFUSED_SLOTS - 1);
+    if (t->refused_names[slot] || t->refused_count == REFUSED_SLOTS / 2)
         return;
     t->refused_names[slot] = hash;
-    t->refused_size++;
+    t->refused_count++;
     t->overflowed++;
+}
+
+void tallies_retire(struct tallies *t, uint32_t index) {
+    if (!t->groups[index]->per_process)
+        return;
+    group_remove(t, index);
+    t->count--;
 }
 
 static int other_group(struct tallies *t, uint32_t *ret_index) {
@@ -264,7 +264,7 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
         return other_group(t, ret_index);
     }
     if (t->count >= t->limit) {
-        note_refused(t, clean);
+        tallies_note_refused(t, hash_name(clean));
         free(clean);
         return other_group(t, ret_index);
     }

@@ -42,6 +42,10 @@ struct group {
     UT_hash_handle hh;
 };
 
+/* Distinct names that did not fit and are told apart; past half of the slots the
+ * count stands still. */
+#define REFUSED_SLOTS (128u << 10)
+
 /* Index 0 is what filters or an empty group-by leave out: counted for the
  * coverage, never shown. */
 #define GROUP_LEFT_OUT 0u
@@ -55,8 +59,8 @@ struct tallies {
     size_t count;       /* groups but for left-out and other */
     uint32_t other;     /* its index; 0: none yet */
     uint64_t overflowed; /* distinct names that did not fit */
-    uint64_t *refused_names; /* hashes of them, an open table; 0: free */
-    size_t refused_size;
+    uint64_t *refused_names; /* hashes of them: REFUSED_SLOTS, 0: free; or NULL */
+    size_t refused_count;
     uint64_t available; /* BIT(metric): some process of the host has it */
     uint64_t always;    /* BIT(metric): known of every group, members or not */
     uint64_t switched_off; /* BIT(metric): not asked for */
@@ -83,6 +87,11 @@ struct group_labels {
  * none; `other` if there is no room. Labels are those of the first call. */
 int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
                   bool literal, bool per_process, uint32_t *ret_index);
+
+/* A name, by its hash (not 0), did not fit: counted if it is a new one. */
+void tallies_note_refused(struct tallies *t, uint64_t hash);
+/* A group of a single process is to make place: its pid belongs to another. */
+void tallies_retire(struct tallies *t, uint32_t index);
 
 /* One collection: begin, then for each member … , then end. */
 void tallies_begin(struct tallies *t);

@@ -1208,6 +1208,7 @@ int main(void) {
         TCase *tc = tcase_create(tests[i].name);
         tcase_add_checked_fixture(tc, setup, tree_close);
         tcase_add_test(tc, tests[i].test);
+        tcase_set_timeout(tc, 60); /* a slow machine is no failure */
         suite_add_tcase(suite, tc);
     }
     SRunner *runner = srunner_create(suite);

@@ -32,6 +32,7 @@ static const int fault_errno[FAULTS] = {EINTR, ESRCH, EACCES, EMFILE, EIO, ENOSP
 static long calls, fail_at; /* the call that fails; 0: none */
 static enum fault fault;
 static long opened; /* descriptors that are open */
+static bool is_open[1024];
 static bool fired;
 
 static bool fails(void) {
@@ -52,14 +53,21 @@ static int faulty_openat(void *data, int dir_fd, const char *path, int flags, mo
     if (fails())
         return -1;
     int fd = tree_io.openat(data, dir_fd, path, flags, mode);
-    opened += fd >= 0;
+    if (fd >= 0 && fd < (int)sizeof(is_open)) {
+        opened++;
+        is_open[fd] = true;
+    }
     return fd;
 }
 static int faulty_close(void *data, int fd) {
     /* Linux closes the descriptor whatever close(2) returns */
     bool failed = fails();
     int error = errno;
-    opened -= tree_io.close(data, fd) == 0;
+    tree_io.close(data, fd);
+    if (fd >= 0 && fd < (int)sizeof(is_open)) {
+        opened -= is_open[fd]; /* not one that was duplicated from it */
+        is_open[fd] = false;
+    }
     errno = error;
     return failed ? -1 : 0;
 }
