@@ -487,6 +487,8 @@ static void begin(struct tally *t, uint64_t start_ns) {
             ? start_ns - t->progress.scan_mono_ns
             : 0;
     t->has_host = t->source->ops->host(t->source, &t->host) == 0;
+    if (!t->has_host && t->source->boot_unix_ns == 0) /* hidden by subset=pid */
+        t->source->boot_unix_ns = t->snapshot.time_ns - t->now_boot_ns;
     t->not_fully_read = 0;
     self_set(t, METRIC_SELF_PROCESSES, 0);
     self_set(t, METRIC_SELF_HIDDEN, 0);

@@ -918,9 +918,9 @@ static const struct {
     {TEXT("process_names:\n- comm:\n  - a\n  - [b]\n"), 4, "comm", "expected a text or a list",
      false},
     {TEXT("process_names:\n- comm: a\n  name: [x]\n"), 3, "name", "a text", false},
-    {TEXT("process_names:\n- comm: a\n  name: '{{.Nope}}'\n"), 2, "{{.Nope}}", "expected .Comm",
+    {TEXT("process_names:\n- comm: a\n  name: '{{.Nope}}'\n"), 3, "{{.Nope}}", "expected .Comm",
      false},
-    {TEXT("process_names:\n- comm: a\n  name: 'x{{.Comm'\n"), 2, "x{{.Comm", "}}", false},
+    {TEXT("process_names:\n- comm: a\n  name: 'x{{.Comm'\n"), 3, "x{{.Comm", "}}", false},
     {TEXT("process_names:\n- comm: a\n\n- cmdline: ['ok', '(']\n"), 4, "cmdline", "parenthes",
      true},
     /* not YAML at all */
