@@ -101,8 +101,9 @@ static uint64_t take_increase(struct process *p, const struct sample *s, enum fi
     } else if (now > p->last[f]) {
         increase = now - p->last[f];
         p->last[f] = now;
-    } else if (p->restored) {
-        /* switches added up thread by thread begin anew with the program */
+    } else if (p->restored && (f == FIELD_VOLUNTARY_SWITCHES || f == FIELD_INVOLUNTARY_SWITCHES ||
+                              f == FIELD_RUN_QUEUE_WAIT_NS)) {
+        /* what is added up thread by thread begins anew with the program */
         p->last[f] = now;
     }
     /* else keep the highest: a value that dips is not counted again */
@@ -502,6 +503,7 @@ static void save_state(struct tally *t) {
     /* not fsynced: a crash of the host ends the boot that the state belongs to */
     if (r == 0)
         r = replace_file(&t->io, t->state_file, t->state.data, t->state.len, 0600, false);
+    t->state_saved = r == 0;
     if (r == 0) {
         notice_clear(&t->notices, NOTICE_STATE_UNSAVED);
         return;

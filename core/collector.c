@@ -73,6 +73,7 @@ static void close_tallies(tally *t) {
     proctable_clear(&t->table);
     tallies_clear(&t->tallies);
     t->progress = (struct progress){0};
+    memset(t->self_before, 0, sizeof(t->self_before));
 }
 
 /* What is read of each process, and can therefore be refused. */
@@ -222,6 +223,10 @@ tally *tally_free(tally *t) {
     free(t->state_file);
     free(t);
     return NULL;
+}
+
+bool tally_state_is_saved(const tally *t) {
+    return t->state_saved;
 }
 
 void tally_count_lifetimes(tally *t) {

@@ -61,6 +61,8 @@ struct tally {
 
     uint64_t self_value[METRICS - METRIC_SELF_FIRST];
     bool self_known[METRICS - METRIC_SELF_FIRST];
+    uint64_t self_before[METRICS - METRIC_SELF_FIRST]; /* counted before a restart */
+    bool state_saved; /* by the last collection */
 
     struct tally_snapshot snapshot;
     struct buf text, state, self_labels;

@@ -211,6 +211,9 @@ void tally_count_lifetimes(tally *t);
  * can't be read (nothing that was counted is lost; call again later). */
 int tally_collect(tally *t, const tally_snapshot **ret_snapshot);
 
+/* Did the last collection save the state? False without a state file. */
+bool tally_state_is_saved(const tally *t);
+
 /* The next thing that a person should be told about: each condition is told once
  * until it has gone away. Returns false if there is nothing more. Text as in
  * struct tally_error. */

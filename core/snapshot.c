@@ -30,7 +30,7 @@ bool tally_snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
         size_t i = metric - METRIC_SELF_FIRST;
         if (i >= METRICS - METRIC_SELF_FIRST || !s->tally->self_known[i])
             return false;
-        *ret_value = s->tally->self_value[i];
+        *ret_value = s->tally->self_value[i] + s->tally->self_before[i];
         return true;
     }
     const struct group *g = s->tally->tallies.order[group];

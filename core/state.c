@@ -56,6 +56,25 @@ static void put_group(struct buf *to, const struct group *g) {
         }
 }
 
+/* Counters about the collector, but for what is part of the tallies. */
+static bool is_self_counter(size_t m) {
+    return m >= METRIC_SELF_FIRST && metric_table[m].kind == TALLY_COUNTER &&
+           m != METRIC_SELF_OVERFLOWED;
+}
+
+static void put_self(struct buf *to, const struct tally *t) {
+    size_t count = 0;
+    for (size_t m = METRIC_SELF_FIRST; m < METRICS; m++)
+        count += is_self_counter(m);
+    put_number(to, count);
+    for (size_t m = METRIC_SELF_FIRST; m < METRICS; m++)
+        if (is_self_counter(m)) {
+            put_text(to, metric_table[m].id);
+            put_number(to, t->self_value[m - METRIC_SELF_FIRST] +
+                               t->self_before[m - METRIC_SELF_FIRST]);
+        }
+}
+
 enum { FROM_BIRTH = 1, IGNORES_CHILDREN = 2, HAS_OWED = 4 };
 
 static void put_process(struct buf *to, const struct process *p) {
@@ -97,6 +116,8 @@ int state_encode(struct tally *t) {
     for (size_t i = 0; t->tallies.refused_count && i < REFUSED_SLOTS; i++)
         if (t->tallies.refused_names[i])
             put_number(to, t->tallies.refused_names[i]);
+
+    put_self(to, t);
 
     /* counters by their names, so that a later version can have more of them */
     size_t counters = 0;
@@ -315,6 +336,17 @@ static int get_groups(struct reader *r, struct tally *t, struct translation *nam
     return r->bad ? -EBADMSG : 0;
 }
 
+static void get_self(struct reader *r, struct tally *t) {
+    uint64_t count = get_number(r);
+    for (uint64_t i = 0; !r->bad && i < count; i++) {
+        struct text id = get_text(r);
+        uint64_t value = get_number(r);
+        for (size_t m = METRIC_SELF_FIRST; !r->bad && m < METRICS; m++)
+            if (is_self_counter(m) && text_is(id, metric_table[m].id))
+                t->self_before[m - METRIC_SELF_FIRST] = value;
+    }
+}
+
 static int get_all(struct reader *r, struct tally *t, struct translation *names) {
     if (!text_is(get_text(r), t->boot_id))
         return r->bad ? -EBADMSG : -ESTALE;
@@ -329,6 +361,7 @@ static int get_all(struct reader *r, struct tally *t, struct translation *names)
     /* where the boot id can't be read, at least this clock tells boots apart */
     if (!r->bad && t->progress.scan_boot_ns > t->io.clock_ns(t->io.data, CLOCK_BOOTTIME))
         return -ESTALE;
+    get_self(r, t);
     int e = get_groups(r, t, names);
     if (e < 0)
         return e;

@@ -168,16 +168,6 @@ bool service_counts_lifetimes(struct service *s) {
     return lifetimes;
 }
 
-bool service_state_is_lost(const struct service *s) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
-    uint64_t failures = 0;
-    for (size_t m = 0; m < count; m++)
-        if (strcmp(metrics[m].id, "state_failures") == 0)
-            tally_snapshot_value(s->snapshot, 0, m, &failures);
-    return failures > 0;
-}
-
 void service_reload(struct service *s, bool now) {
     const struct cli_program *program = s->cli.program;
     const char *path = cli_flag(&s->cli, "config");
@@ -214,6 +204,7 @@ void service_reload(struct service *s, bool now) {
 
 int service_collect(struct service *s) {
     struct tally_error text;
+    const tally_snapshot *snapshot;
     int r = 0;
     if (!s->t) {
         r = tally_new(s->config, &s->t, &text);
@@ -222,7 +213,7 @@ int service_collect(struct service *s) {
             return r;
         }
     }
-    r = tally_collect(s->t, &s->snapshot);
+    r = tally_collect(s->t, &snapshot);
     if (r < 0) {
         snprintf(text.text, sizeof(text.text), "cannot read %s: %s",
                  tally_config_get(s->config, "procfs"), strerror(-r));

@@ -50,7 +50,6 @@ struct service {
     struct service_signals signals;
     tally_config *config;
     tally *t; /* NULL while /proc has not been readable yet */
-    const tally_snapshot *snapshot; /* of the last collection that worked */
     struct service_file file;
     bool failing; /* collecting failed, and that was said */
 };
@@ -65,9 +64,6 @@ int service_main(const struct cli_program *program, const int *pokes,
 /* For a run that collects only once: without a state file counters are lifetime
  * values. Returns whether they are. */
 bool service_counts_lifetimes(struct service *s);
-
-/* After a collection: the state file could not be saved. */
-bool service_state_is_lost(const struct service *s);
 
 /* Takes up a changed configuration file (always, if `now`). A file with a
  * mistake is reported once, and the old configuration stays. */

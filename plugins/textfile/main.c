@@ -73,7 +73,8 @@ static int run_once(struct service *service, const char *path) {
     if (r < 0)
         say_put_failed(path, -r);
     /* the next run would count anew: that is a failure, and has been said */
-    return r < 0 || service_state_is_lost(service) ? CLI_FAILED : CLI_DONE;
+    bool is_lost = !lifetimes && !tally_state_is_saved(service->t);
+    return r < 0 || is_lost ? CLI_FAILED : CLI_DONE;
 }
 
 static int run_service(struct service *service, const char *path) {
