@@ -163,8 +163,7 @@ static void retire_namesake(struct tally *t, uint32_t pid) {
     if (!t->grouping.by_pid || id == NO_PROCESS)
         return;
     struct process *p = proctable_at(&t->table, id);
-    tallies_retire(&t->tallies, p->group);
-    if (!t->tallies.groups[p->group])
+    if (tallies_retire(&t->tallies, p->group, pid))
         p->group = GROUP_LEFT_OUT;
 }
 
@@ -262,7 +261,7 @@ static int visit(struct tally *t, const struct listed *listed, int depth);
  * pids have wrapped around since it was started: then the parent's turn is now.
  * 1: it was taken, and the child is no longer the open process. */
 static int visit_parent_first(struct tally *t, const struct sample *s, int depth) {
-    if (!t->grouping.children || depth >= DEPTH_MAX || s->ppid < s->pid)
+    if (!t->grouping.children || depth >= DEPTH_MAX || s->ppid <= s->pid)
         return 0;
     process_id id = proctable_find_parent(&t->table, s->ppid, s->start_ticks);
     if (id != NO_PROCESS && proctable_at(&t->table, id)->seen == t->number)
@@ -362,7 +361,8 @@ static int list_by_pss_age(struct tally *t, size_t *ret_count) {
          id = proctable_next(&t->table, id + 1))
         if (proctable_at(&t->table, id)->seen == t->number)
             order->ids[count++] = id;
-    qsort_r(order->ids, count, sizeof(*order->ids), by_pss_age, &t->table);
+    if (count)
+        qsort_r(order->ids, count, sizeof(*order->ids), by_pss_age, &t->table);
     *ret_count = count;
     return 0;
 }
@@ -395,7 +395,8 @@ static int collect_pss(struct tally *t) {
 /* ---- About itself ------------------------------------------------------------------------ */
 
 static uint64_t ratio(double part, double whole) {
-    return whole > 0 && part >= 0 ? (uint64_t)(part / whole * 1e9 + 0.5) : 0;
+    double billionths = whole > 0 && part >= 0 ? part / whole * 1e9 + 0.5 : 0;
+    return billionths < 0x1p64 ? (uint64_t)billionths : UINT64_MAX;
 }
 
 static void describe_coverage(struct tally *t) {
@@ -452,17 +453,12 @@ static struct tallies_moment moment_of(const struct tally *t) {
         .interval_ns = t->interval_ns,
         .cpus = t->settings.cpu_mode_core || !t->has_host ? 1 : t->host.cpus,
         .expire_after_ns = t->settings.expire_after_ns,
-        .top = t->settings.top < t->settings.max_groups ? t->settings.top
-                                                        : t->settings.max_groups,
     };
 }
 
-/* Groups that ended are removed now, not at the end of the last collection:
- * its snapshot still showed them. */
-static void expire_groups(struct tally *t) {
-    const struct tallies_moment moment = moment_of(t);
+static void expire_groups(struct tally *t, const struct tallies_moment *moment) {
     uint32_t gone;
-    while ((gone = tallies_expire(&t->tallies, &moment)) != 0) {
+    while ((gone = tallies_expire(&t->tallies, moment)) != 0) {
         for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
              id = proctable_next(&t->table, id + 1)) {
             struct process *p = proctable_at(&t->table, id);
@@ -470,10 +466,10 @@ static void expire_groups(struct tally *t) {
                 p->inherited = 0;
             if (p->lineage == gone)
                 p->lineage = 0;
-            /* never so: the group was empty when the last collection ended, and
-             * only a collection changes a process's group */
-            if (p->group == gone)
+            if (p->group == gone) { /* hidden for so long that it seemed empty */
                 p->group = GROUP_LEFT_OUT;
+                p->classified = false;
+            }
         }
     }
 }
@@ -493,7 +489,6 @@ static void begin(struct tally *t, uint64_t start_ns) {
     t->not_fully_read = 0;
     self_set(t, METRIC_SELF_PROCESSES, 0);
     self_set(t, METRIC_SELF_HIDDEN, 0);
-    expire_groups(t);
     tallies_begin(&t->tallies);
     fold_begin(&t->fold);
 }
@@ -543,7 +538,11 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
     if (r < 0)
         return r;
     const struct tallies_moment moment = moment_of(t);
-    r = tallies_end(&t->tallies, &moment);
+    tallies_end(&t->tallies, &moment);
+    expire_groups(t, &moment);
+    r = tallies_order(&t->tallies, t->settings.top < t->settings.max_groups
+                                       ? t->settings.top
+                                       : t->settings.max_groups);
     if (r < 0)
         return r;
     describe_self(t, start_ns, start_cpu_ns);

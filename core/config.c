@@ -76,7 +76,7 @@ static bool is_own_label(const char *text, size_t len) {
                                       "cgroup",    "unit",  "container", "pid", "ppid",
                                       "uid",       "gid",   "path", "mode", "state",
                                       "type",      "op",    "file", "source", "memtype",
-                                      "ctxswitchtype", "protocol"};
+                                      "ctxswitchtype", "protocol", "time"};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (strlen(own[i]) == len && memcmp(own[i], text, len) == 0)
             return true;
@@ -91,9 +91,11 @@ static int check_label(const tally_config *c, bool other_layer, const char *text
     if (!is_name(text, len) || is_own_label(text, len))
         return -EINVAL;
     for (const char *at = equals + 1; *at;) {
-        uint32_t code;
+        uint32_t code = 0;
         size_t n = utf8_char(at, strlen(at), &code);
-        if (n == 0) /* one such byte would spoil the whole output */
+        bool is_control = (code < 0x20 && code != '\t' && code != '\n' && code != '\r') ||
+                          code == 0x7f;
+        if (n == 0 || is_control) /* one such byte would spoil the whole output */
             return -EINVAL;
         at += n;
     }

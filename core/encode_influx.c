@@ -18,6 +18,11 @@ static void add_tag_text(struct buf *to, const char *text, size_t len) {
             buf_add_char(to, '\\');
             buf_add_char(to, text[i]);
             break;
+        case '"': /* Telegraf takes a backslash before it off */
+            if (i > 0 && text[i - 1] == '\\')
+                buf_add_char(to, '\\');
+            buf_add_char(to, '"');
+            break;
         case '\n':
             buf_add(to, "\\n", 2);
             break;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define NO_ENTRY UINT32_MAX
+#define NO_CREDIT UINT32_MAX
 /* Deeper chains of processes that all ended in one interval are cut. */
 #define DEPTH_MAX 64
 
@@ -27,11 +28,13 @@ _Static_assert(FIELD_CMAJFLT + 1 == FIELD_IO_READ_BYTES && INDEX(FIELD_CUTIME_NS
 
 void fold_begin(struct fold *f) {
     f->count = 0;
+    f->credit_count = 0;
     f->dead_count = 0;
 }
 
 void fold_free(struct fold *f) {
     free(f->entries);
+    free(f->credits);
     free(f->dead);
     *f = (struct fold){0};
 }
@@ -45,22 +48,51 @@ void fold_undo(struct fold *f, struct proctable *table) {
     fold_begin(f);
 }
 
+/* The array with room for one more item, or NULL. */
+static void *with_room(void *items, size_t count, size_t *size, size_t item_size) {
+    if (count < *size)
+        return items;
+    size_t more = *size ? *size * 2 : 64;
+    void *grown = realloc(items, more * item_size);
+    if (grown)
+        *size = more;
+    return grown;
+}
+
+/* The credit of an entry, made if there is none. */
+static struct fold_credit *credit_of(struct fold *f, struct fold_entry *e) {
+    if (e->credit == NO_CREDIT) {
+        struct fold_credit *credits =
+            with_room(f->credits, f->credit_count, &f->credit_size, sizeof(*credits));
+        if (!credits)
+            return NULL;
+        f->credits = credits;
+        e->credit = (uint32_t)f->credit_count++;
+        f->credits[e->credit] = (struct fold_credit){0};
+    }
+    return &f->credits[e->credit];
+}
+
+static uint64_t settled_of(const struct fold *f, const struct fold_entry *e, size_t k) {
+    return e->credit == NO_CREDIT ? 0 : f->credits[e->credit].settled[k];
+}
+
 int fold_increase(struct fold *f, struct proctable *table, process_id parent,
                   const uint64_t increase[FIELD_FOLDED], uint64_t known) {
-    if (f->count == f->size) {
-        size_t size = f->size ? f->size * 2 : 256;
-        struct fold_entry *entries = realloc(f->entries, size * sizeof(*entries));
-        if (!entries)
-            return -ENOMEM;
-        f->entries = entries;
-        f->size = size;
-    }
+    struct fold_entry *entries = with_room(f->entries, f->count, &f->size, sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    f->entries = entries;
     struct process *p = proctable_at(table, parent);
     struct fold_entry *e = &f->entries[f->count];
-    *e = (struct fold_entry){.parent = parent, .known = known};
+    *e = (struct fold_entry){.parent = parent, .known = (uint32_t)known, .credit = NO_CREDIT};
     memcpy(e->increase, increase, sizeof(e->increase));
-    if (p->owed)
-        memcpy(e->settled, p->owed, sizeof(e->settled));
+    if (p->owed) {
+        struct fold_credit *credit = credit_of(f, e);
+        if (!credit)
+            return -ENOMEM;
+        memcpy(credit->settled, p->owed, sizeof(credit->settled));
+    }
     p->fold = (uint32_t)f->count++;
     return 0;
 }
@@ -100,14 +132,10 @@ static process_id find_reaper(const struct proctable *table, const struct proces
 }
 
 static int add_dead(struct fold *f, process_id id) {
-    if (f->dead_count == f->dead_size) {
-        size_t size = f->dead_size ? f->dead_size * 2 : 256;
-        struct fold_dead *dead = realloc(f->dead, size * sizeof(*dead));
-        if (!dead)
-            return -ENOMEM;
-        f->dead = dead;
-        f->dead_size = size;
-    }
+    struct fold_dead *dead = with_room(f->dead, f->dead_count, &f->dead_size, sizeof(*dead));
+    if (!dead)
+        return -ENOMEM;
+    f->dead = dead;
     f->dead[f->dead_count++] = (struct fold_dead){NO_ENTRY, id};
     return 0;
 }
@@ -161,6 +189,9 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
             e = &f->entries[f->count - 1];
         }
         f->dead[i].entry = (uint32_t)(e - f->entries);
+        struct fold_credit *credit = credit_of(f, e);
+        if (!credit)
+            return -ENOMEM;
 
         /* what the reaper shows of it, as far as it was credited already */
         uint64_t credited[FIELD_FOLDED] = {0};
@@ -173,10 +204,10 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
         for (size_t k = 0; k < FIELD_FOLDED; k++) {
             if (dead->owed)
                 credited[k] += dead->owed[k];
-            e->settled[k] += credited[k];
-            e->fresh[k] += credited[k];
+            credit->settled[k] += credited[k];
+            credit->fresh[k] += credited[k];
             if (indirect)
-                e->indirect[k] += credited[k];
+                credit->indirect[k] += credited[k];
         }
     }
     return 0;
@@ -188,27 +219,33 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
 static void pass_upward(struct fold *f, const struct proctable *table) {
     for (size_t i = 0; i < f->count; i++) {
         struct fold_entry *e = &f->entries[i];
-        const struct process *p = proctable_at(table, e->parent);
+        if (e->credit == NO_CREDIT)
+            continue;
         for (size_t k = 0; k < FIELD_FOLDED; k++) {
-            if (e->settled[k] <= e->increase[k] || e->indirect[k] == 0)
+            struct fold_credit *credit = &f->credits[e->credit];
+            if (credit->settled[k] <= e->increase[k] || credit->indirect[k] == 0)
                 continue;
-            uint64_t left = e->settled[k] - e->increase[k];
-            if (left > e->indirect[k])
-                left = e->indirect[k];
-            const struct process *q = p;
+            uint64_t left = credit->settled[k] - e->increase[k];
+            if (left > credit->indirect[k])
+                left = credit->indirect[k];
+            const struct process *q = proctable_at(table, e->parent);
             for (int depth = 0; left && depth < DEPTH_MAX; depth++) {
                 process_id id = proctable_find_parent(table, q->ppid, q->start_ticks);
                 if (id == NO_PROCESS)
                     break;
                 q = proctable_at(table, id);
                 struct fold_entry *above = entry_of(f, table, id);
-                if (!above || above->increase[k] <= above->settled[k])
+                if (!above || above->increase[k] <= settled_of(f, above, k))
                     continue;
-                uint64_t room = above->increase[k] - above->settled[k];
+                uint64_t room = above->increase[k] - settled_of(f, above, k);
                 uint64_t moved = left < room ? left : room;
-                above->settled[k] += moved;
-                e->settled[k] -= moved;
-                e->fresh[k] -= moved < e->fresh[k] ? moved : e->fresh[k];
+                struct fold_credit *to = credit_of(f, above);
+                if (!to)
+                    return; /* it is then owed, as if it were to come later */
+                credit = &f->credits[e->credit]; /* the array may have moved */
+                to->settled[k] += moved;
+                credit->settled[k] -= moved;
+                credit->fresh[k] -= moved < credit->fresh[k] ? moved : credit->fresh[k];
                 left -= moved;
             }
         }
@@ -261,13 +298,14 @@ static void credit_waited(struct tallies *tallies, const struct proctable *table
 /* What the parent's numbers do not show yet, although it was credited: the
  * child ended after the parent had been read. The next collection will show
  * it; if even that does not, the kernel never folded it, and it is forgotten. */
-static int keep_owed(struct process *p, const struct fold_entry *e) {
+static int keep_owed(const struct fold *f, struct process *p, const struct fold_entry *e) {
     uint64_t owed[FIELD_FOLDED];
     bool any = false;
     for (size_t k = 0; k < FIELD_FOLDED; k++) {
-        uint64_t over = e->settled[k] > e->increase[k] ? e->settled[k] - e->increase[k] : 0;
-        if (e->known & BIT(k) && over > e->fresh[k])
-            over = e->fresh[k];
+        uint64_t settled = settled_of(f, e, k);
+        uint64_t over = settled > e->increase[k] ? settled - e->increase[k] : 0;
+        if (over && e->known & BIT(k) && over > f->credits[e->credit].fresh[k])
+            over = f->credits[e->credit].fresh[k];
         owed[k] = over;
         any = any || over;
     }
@@ -290,13 +328,13 @@ static void credit_entry(struct fold *f, size_t i, struct proctable *table, stru
     struct process *p = proctable_at(table, e->parent);
     uint64_t rest[FIELD_FOLDED];
     for (size_t k = 0; k < FIELD_FOLDED; k++)
-        rest[k] = e->increase[k] > e->settled[k] ? e->increase[k] - e->settled[k] : 0;
+        rest[k] = e->increase[k] > settled_of(f, e, k) ? e->increase[k] - settled_of(f, e, k) : 0;
     credit_waited(tallies, table, dead, dead_count, p, rest, interval_ns);
     /* the process's own and its unseen children's I/O can't be told apart */
     for (size_t k = IO_FIRST; k < FIELD_FOLDED; k++)
         if (rest[k])
             tallies_credit(tallies, p->group, FIELD_FOLDED_FIRST + (enum field)k, rest[k]);
-    keep_owed(p, e); /* without memory for it a little may be counted twice */
+    keep_owed(f, p, e); /* without memory for it a little may be counted twice */
 }
 
 int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies,
@@ -315,7 +353,8 @@ int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies
         size_t first = at;
         while (at < f->dead_count && f->dead[at].entry == i)
             at++;
-        credit_entry(f, i, table, tallies, f->dead + first, at - first, interval_ns);
+        credit_entry(f, i, table, tallies, at > first ? f->dead + first : NULL, at - first,
+                     interval_ns);
     }
     for (size_t i = 0; i < f->dead_count; i++) {
         tallies_count(tallies, proctable_at(table, f->dead[i].id)->group, METRIC_EXITS);

@@ -14,12 +14,18 @@
 #include "source.h"
 #include "tallies.h"
 
-/* An increase of a living process's folded counters. */
+/* An increase of a living process's folded counters. There is one of nearly every
+ * process that ran, so it is kept small. */
 struct fold_entry {
     process_id parent;
-    uint64_t known; /* BIT(folded index) that could be read */
+    uint32_t known;  /* BIT(folded index) that could be read */
+    uint32_t credit; /* index of what was credited before; NO_CREDIT: nothing */
     uint64_t increase[FIELD_FOLDED];
-    uint64_t settled[FIELD_FOLDED];  /* credited to its reaped children before */
+};
+
+/* What of an increase was credited to the reaped children before. */
+struct fold_credit {
+    uint64_t settled[FIELD_FOLDED];
     uint64_t fresh[FIELD_FOLDED];    /* of it: of children gone since last time */
     uint64_t indirect[FIELD_FOLDED]; /* of it: of children's children */
 };
@@ -32,6 +38,8 @@ struct fold_dead {
 struct fold {
     struct fold_entry *entries;
     size_t count, size;
+    struct fold_credit *credits;
+    size_t credit_count, credit_size;
     struct fold_dead *dead;
     size_t dead_count, dead_size;
 };

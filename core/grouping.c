@@ -313,8 +313,8 @@ int grouping_add_literals(const struct grouping *g, struct tallies *tallies) {
         template_expand(g->rules.items[i].name, &nobody, NULL, 0, &name);
         uint32_t index;
         r = name.error ? name.error
-                       : tallies_group(tallies, (struct text){name.data, name.len}, NULL, true,
-                                       false, &index);
+                       : tallies_group(tallies, (struct text){name.data, name.len}, NULL, true, 0,
+                                       &index);
     }
     buf_free(&name);
     return r;
@@ -324,7 +324,8 @@ int grouping_classify(struct grouping *g, const struct identity *id, uint32_t in
                       struct tallies *tallies, uint32_t *ret_group, uint32_t *ret_lineage,
                       struct buf *why) {
     struct label_room room = {0};
-    bool by_rule = true, per_process = false;
+    bool by_rule = true;
+    uint32_t owner = 0;
     *ret_lineage = g->children ? inherited : 0;
     *ret_group = GROUP_LEFT_OUT;
     if (!filters_pass(g, id, why))
@@ -348,7 +349,7 @@ int grouping_classify(struct grouping *g, const struct identity *id, uint32_t in
             }
             explain(why, "group-by: takes what no rule took");
             by_rule = false;
-            per_process = g->by_pid;
+            owner = g->by_pid ? id->pid : 0;
             join_keys(g, id, &room);
         }
     }
@@ -359,7 +360,7 @@ int grouping_classify(struct grouping *g, const struct identity *id, uint32_t in
     if (g->name.error)
         return g->name.error;
     int r = tallies_group(tallies, (struct text){g->name.data, g->name.len}, &room.labels, false,
-                          per_process, ret_group);
+                          owner, ret_group);
     if (r == 0 && by_rule && g->children)
         *ret_lineage = *ret_group;
     return r;

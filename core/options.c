@@ -129,7 +129,7 @@ const char *option_expected(enum option option) {
     case OPTION_PREFIX:
         return "a letter or underscore, then letters, digits and underscores, at most 100";
     case OPTION_LABELS:
-        return "KEY=VALUE in UTF-8 with a key of letters, digits and underscores that is used "
+        return "KEY=VALUE in UTF-8 without control characters, with a key of letters, digits and underscores that is used "
                "only once and not by proctally itself";
     case OPTION_STATE_FILE:
     case OPTION_PROCFS:

@@ -8,16 +8,21 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifdef HAVE_PCRE2
 #define PCRE2_CODE_UNIT_WIDTH 8
 #include <pcre2.h>
 
-/* Steps that one match may take. An honest pattern takes a few per byte; the
- * longest command line has 64 KiB. A million is some 10 ms of work. */
-#define MATCH_LIMIT 1000000
-/* Where matches keep their way back; what the longest command line needs. */
-#define JIT_STACK_MOST (512u << 10)
+/* Any user chooses the command lines that patterns are matched with, and PCRE2's
+ * own limits do not bound the work: they are counted anew from each character that
+ * a match could start at, and by JIT not within repeats of one character. So JIT,
+ * which is fast, gets short texts, where neither matters much; longer ones are
+ * interpreted, with a look at the clock every few steps. */
+#define JIT_MOST 512u
+#define MATCH_LIMIT 100000
+#define MATCH_BUDGET_NS (20 * UINT64_C(1000000))
+#define STEPS_BETWEEN_LOOKS 64u
 #define HEAP_LIMIT_KIB (16u << 10)
 #endif
 
@@ -25,10 +30,10 @@ struct pattern {
     char *text;
     const char *substring; /* into text; NULL: a regular expression */
 #ifdef HAVE_PCRE2
-    pcre2_code *code;
+    pcre2_code *fast, *guarded; /* the same, the latter with a callout at each step */
     pcre2_match_data *match;
-    pcre2_match_context *context;
-    pcre2_jit_stack *jit_stack;
+    pcre2_match_context *fast_context, *guarded_context;
+    uint64_t steps, start_ns; /* of the match that goes on */
     const char *subject; /* of the last match */
 #endif
 };
@@ -37,40 +42,65 @@ void pattern_free(struct pattern *p) {
     if (!p)
         return;
 #ifdef HAVE_PCRE2
-    pcre2_jit_stack_free(p->jit_stack);
-    pcre2_match_context_free(p->context);
+    pcre2_match_context_free(p->fast_context);
+    pcre2_match_context_free(p->guarded_context);
     pcre2_match_data_free(p->match);
-    pcre2_code_free(p->code);
+    pcre2_code_free(p->fast);
+    pcre2_code_free(p->guarded);
 #endif
     free(p->text);
     free(p);
 }
 
 #ifdef HAVE_PCRE2
-static int compile(struct pattern *p, const char *regex, size_t len, struct tally_error *error) {
+static uint64_t cpu_ns(void) {
+    struct timespec t = {0};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static int look_at_clock(pcre2_callout_block *block, void *data) {
+    struct pattern *p = data;
+    (void)block;
+    if (++p->steps % STEPS_BETWEEN_LOOKS != 0 || cpu_ns() - p->start_ns < MATCH_BUDGET_NS)
+        return 0;
+    return PCRE2_ERROR_CALLOUT; /* gives the match up */
+}
+
+static pcre2_code *compile_with(const char *regex, size_t len, uint32_t options,
+                                struct tally_error *error) {
     int code;
     PCRE2_SIZE offset;
-    p->code = pcre2_compile((PCRE2_SPTR)regex, len, PCRE2_NEVER_UTF, &code, &offset, NULL);
-    if (!p->code) {
+    pcre2_code *compiled =
+        pcre2_compile((PCRE2_SPTR)regex, len, PCRE2_NEVER_UTF | options, &code, &offset, NULL);
+    if (!compiled) {
         PCRE2_UCHAR message[120];
         pcre2_get_error_message(code, message, sizeof(message));
         error_set(error, "regular expression \"%.*s\" is wrong at character %zu: %s",
                   (int)(len < 200 ? len : 200), regex, (size_t)offset + 1, (const char *)message);
-        return -EINVAL;
     }
+    return compiled;
+}
+
+static int compile(struct pattern *p, const char *regex, size_t len, struct tally_error *error) {
+    p->fast = compile_with(regex, len, 0, error);
+    if (p->fast)
+        p->guarded = compile_with(regex, len, PCRE2_AUTO_CALLOUT, error);
+    if (!p->guarded)
+        return -EINVAL;
     /* without JIT (some kernels forbid it) matching interprets: slower, no less right */
-    bool is_compiled = pcre2_jit_compile(p->code, PCRE2_JIT_COMPLETE) == 0;
-    p->match = pcre2_match_data_create_from_pattern(p->code, NULL);
-    p->context = pcre2_match_context_create(NULL);
-    if (is_compiled)
-        p->jit_stack = pcre2_jit_stack_create(32u << 10, JIT_STACK_MOST, NULL);
-    if (!p->match || !p->context || (is_compiled && !p->jit_stack)) {
+    pcre2_jit_compile(p->fast, PCRE2_JIT_COMPLETE);
+    p->match = pcre2_match_data_create_from_pattern(p->fast, NULL);
+    p->fast_context = pcre2_match_context_create(NULL);
+    p->guarded_context = pcre2_match_context_create(NULL);
+    if (!p->match || !p->fast_context || !p->guarded_context) {
         error_set(error, "out of memory");
         return -ENOMEM;
     }
-    pcre2_jit_stack_assign(p->context, NULL, p->jit_stack);
-    pcre2_set_match_limit(p->context, MATCH_LIMIT);
-    pcre2_set_heap_limit(p->context, HEAP_LIMIT_KIB);
+    pcre2_set_match_limit(p->fast_context, MATCH_LIMIT);
+    pcre2_set_heap_limit(p->fast_context, HEAP_LIMIT_KIB);
+    pcre2_set_heap_limit(p->guarded_context, HEAP_LIMIT_KIB);
+    pcre2_set_callout(p->guarded_context, look_at_clock, p);
     return 0;
 }
 #else
@@ -132,7 +162,11 @@ int pattern_match(struct pattern *p, const char *text, size_t len) {
         return memmem(text, len, p->substring, strlen(p->substring)) != NULL;
 #ifdef HAVE_PCRE2
     p->subject = text;
-    int r = pcre2_match(p->code, (PCRE2_SPTR)text, len, 0, 0, p->match, p->context);
+    bool is_short = len <= JIT_MOST;
+    p->steps = 0;
+    p->start_ns = is_short ? 0 : cpu_ns();
+    int r = pcre2_match(is_short ? p->fast : p->guarded, (PCRE2_SPTR)text, len, 0, 0, p->match,
+                        is_short ? p->fast_context : p->guarded_context);
     if (r >= 0)
         return 1;
     return r == PCRE2_ERROR_NOMATCH ? 0 : -E2BIG;
@@ -148,9 +182,9 @@ bool pattern_capture(const struct pattern *p, size_t i, const char **ret_name, c
     PCRE2_SPTR table;
     if (p->substring)
         return false;
-    pcre2_pattern_info(p->code, PCRE2_INFO_NAMECOUNT, &count);
-    pcre2_pattern_info(p->code, PCRE2_INFO_NAMEENTRYSIZE, &size);
-    pcre2_pattern_info(p->code, PCRE2_INFO_NAMETABLE, &table);
+    pcre2_pattern_info(p->fast, PCRE2_INFO_NAMECOUNT, &count);
+    pcre2_pattern_info(p->fast, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    pcre2_pattern_info(p->fast, PCRE2_INFO_NAMETABLE, &table);
     if (i >= count)
         return false;
     /* an entry: the group's number in two bytes, big-endian, then its name */

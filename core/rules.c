@@ -47,7 +47,7 @@ static bool cgroup_is(const struct identity *id, const char *wanted) {
     while (len > 1 && wanted[len - 1] == '/')
         len--;
     struct text path = id->cgroup;
-    if (path.len >= len && memcmp(path.at, wanted, len) == 0 &&
+    if (path.len && path.len >= len && memcmp(path.at, wanted, len) == 0 &&
         (path.len == len || path.at[len] == '/' || len == 1))
         return true;
     return text_globs(path, wanted);

@@ -466,7 +466,8 @@ static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
 }
 
 /* Switches and waits of all threads from netlink. Every run of a thread ends in
- * a switch: as long as their number stands still, nothing has run. */
+ * a switch, and one that has not ended yet shows in the time: as long as both
+ * stand still, nothing has run. */
 static int measure_taskstats(struct procfs *p, struct sample *s) {
     struct taskstats_totals totals;
     int r = taskstats_query(p->taskstats, s->pid, &totals);
@@ -477,7 +478,7 @@ static int measure_taskstats(struct procfs *p, struct sample *s) {
     sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals.run_queue_wait_ns);
     if (p->delayacct)
         sample_set(s, FIELD_BLKIO_DELAY_NS, totals.blkio_delay_ns);
-    s->activity = totals.voluntary_switches + totals.involuntary_switches + 1;
+    s->activity = totals.run_ns + totals.voluntary_switches + totals.involuntary_switches + 1;
     return 0;
 }
 

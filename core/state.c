@@ -42,7 +42,8 @@ static void put_text(struct buf *to, const char *text) {
 
 static void put_group(struct buf *to, const struct group *g) {
     put_text(to, g->name ? g->name : "");
-    put_number(to, g->per_process | g->had_members << 1);
+    put_number(to, g->had_members);
+    put_number(to, g->owner);
     put_number(to, g->emptied_ns);
     put_number(to, g->label_count);
     for (size_t i = 0; i < g->label_count; i++) {
@@ -220,7 +221,8 @@ static int get_group(struct reader *r, struct tally *t, const struct translation
                      uint32_t *ret_index) {
     struct group_labels labels = {0};
     struct text name = get_text(r);
-    uint64_t flags = get_number(r);
+    bool had_members = get_number(r);
+    uint32_t owner = get_number32(r);
     uint64_t emptied_ns = get_number(r);
     uint64_t label_count = get_number(r);
     if (r->bad || label_count > LABELS_MAX)
@@ -236,12 +238,12 @@ static int get_group(struct reader *r, struct tally *t, const struct translation
     if (name.len == 0) {
         *ret_index = GROUP_LEFT_OUT;
     } else {
-        int e = tallies_group(&t->tallies, name, &labels, false, flags & 1, ret_index);
+        int e = tallies_group(&t->tallies, name, &labels, false, owner, ret_index);
         if (e < 0)
             return e;
     }
     struct group *g = t->tallies.groups[*ret_index];
-    g->had_members = g->had_members || flags >> 1 & 1;
+    g->had_members = g->had_members || had_members;
     g->emptied_ns = emptied_ns;
     for (size_t i = 0; i < names->counter_count; i++) {
         bool have = get_number(r);
@@ -319,7 +321,7 @@ static int get_groups(struct reader *r, struct tally *t, struct translation *nam
     for (uint64_t i = 0; !r->bad && i < count; i++) {
         uint32_t number = get_number32(r);
         /* each takes more than a byte of the file, so that this is bounded */
-        if (r->bad || number > (1u << 24))
+        if (r->bad || number > (1u << 20))
             return -EBADMSG;
         if (number >= names->group_count) {
             uint32_t *groups = realloc(names->groups, (number + 1) * sizeof(*groups));

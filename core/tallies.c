@@ -167,6 +167,7 @@ static void group_remove(struct tallies *t, uint32_t index) {
     if (index < t->first_free)
         t->first_free = index;
     t->order_stale = true;
+    t->order_count = 0; /* it may be listed */
 }
 
 int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins) {
@@ -221,11 +222,12 @@ void tallies_note_refused(struct tallies *t, uint64_t hash) {
     t->overflowed++;
 }
 
-void tallies_retire(struct tallies *t, uint32_t index) {
-    if (!t->groups[index]->per_process)
-        return;
+bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner) {
+    if (t->groups[index]->owner != owner)
+        return false;
     group_remove(t, index);
     t->count--;
+    return true;
 }
 
 static int other_group(struct tallies *t, uint32_t *ret_index) {
@@ -245,7 +247,7 @@ static int other_group(struct tallies *t, uint32_t *ret_index) {
 }
 
 int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
-                  bool literal, bool per_process, uint32_t *ret_index) {
+                  bool literal, uint32_t owner, uint32_t *ret_index) {
     static const struct text unnamed = {"unnamed", 7};
     char *clean = clean_copy(name.len ? name : unnamed);
     if (!clean)
@@ -253,9 +255,10 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
     struct group *g;
     int r = 0;
     HASH_FIND(hh, t->by_name, clean, strlen(clean), g);
-    if (g) {
+    if (g && (owner == 0 || owner == g->owner)) {
         *ret_index = g->index;
         g->literal = g->literal || literal;
+        g->owner = owner; /* a rule may give a group this name: then it is anybody's */
         free(clean);
         return 0;
     }
@@ -263,7 +266,7 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
         free(clean);
         return other_group(t, ret_index);
     }
-    if (t->count >= t->limit) {
+    if (g || t->count >= t->limit) {
         tallies_note_refused(t, hash_name(clean));
         free(clean);
         return other_group(t, ret_index);
@@ -275,7 +278,7 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
     }
     t->count++;
     t->groups[*ret_index]->literal = literal;
-    t->groups[*ret_index]->per_process = per_process;
+    t->groups[*ret_index]->owner = owner;
     return 0;
 }
 
@@ -412,35 +415,6 @@ static int by_use(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-/* Lists the groups to show; of those that are single processes the first few. */
-static int make_order(struct tallies *t, size_t top) {
-    if (t->order_size < t->end) {
-        struct group **order = realloc(t->order, t->size * sizeof(*order));
-        if (!order) {
-            t->order_count = 0; /* what it lists may be gone */
-            return -ENOMEM;
-        }
-        t->order = order;
-        t->order_size = t->size;
-    }
-    size_t singles = 0, count = 0;
-    for (size_t i = 1; i < t->end; i++)
-        if (t->groups[i] && t->groups[i]->per_process)
-            t->order[singles++] = t->groups[i];
-    if (singles > top) {
-        qsort(t->order, singles, sizeof(*t->order), by_use);
-        singles = top;
-    }
-    count = singles;
-    for (size_t i = 1; i < t->end; i++)
-        if (t->groups[i] && !t->groups[i]->per_process)
-            t->order[count++] = t->groups[i];
-    qsort(t->order, count, sizeof(*t->order), by_name);
-    t->order_count = count;
-    t->order_stale = singles > 0; /* use changes each time */
-    return 0;
-}
-
 static void derive(struct tallies *t, struct group *g, const struct tallies_moment *moment) {
     static const struct {
         enum metric sum, parts[2];
@@ -454,8 +428,9 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
     if (empty) /* the sum over nobody is 0, if it can be known at all */
         g->known |= t->available & ~EXTREMES & (g->had_members ? ~counter_bits() : ~UINT64_C(0));
     if (moment->interval_ns) {
-        g->value[METRIC_CPU_USAGE] =
-            (uint64_t)((double)g->cpu_ns * 1e9 / (double)moment->interval_ns / moment->cpus + 0.5);
+        double usage =
+            (double)g->cpu_ns * 1e9 / (double)moment->interval_ns / moment->cpus + 0.5;
+        g->value[METRIC_CPU_USAGE] = usage < 0x1p64 ? (uint64_t)usage : UINT64_MAX;
         g->known |= BIT(METRIC_CPU_USAGE);
     }
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
@@ -471,25 +446,57 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
         g->emptied_ns = moment->now_ns ? moment->now_ns : 1;
 }
 
-int tallies_end(struct tallies *t, const struct tallies_moment *moment) {
+void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
     for (size_t i = 1; i < t->end; i++)
         if (t->groups[i])
             derive(t, t->groups[i], moment);
-    return t->order_stale ? make_order(t, moment->top) : 0;
+}
+
+static bool is_over(const struct group *g, const struct tallies_moment *moment) {
+    if (g->literal || g->emptied_ns == 0)
+        return false;
+    /* a clock of another boot may be behind */
+    uint64_t empty_ns = moment->now_ns > g->emptied_ns ? moment->now_ns - g->emptied_ns : 0;
+    /* the last values of a single process are shown once */
+    return g->owner ? empty_ns > 0 : empty_ns >= moment->expire_after_ns;
 }
 
 uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
     for (uint32_t i = 1; i < t->end; i++) {
-        const struct group *g = t->groups[i];
-        if (!g || g->literal || g->emptied_ns == 0)
-            continue;
-        /* a clock of another boot may be behind */
-        uint64_t empty_ns = moment->now_ns > g->emptied_ns ? moment->now_ns - g->emptied_ns : 0;
-        if (!g->per_process && empty_ns < moment->expire_after_ns)
+        if (!t->groups[i] || !is_over(t->groups[i], moment))
             continue;
         group_remove(t, i);
         t->count--;
         return i;
     }
+    return 0;
+}
+
+int tallies_order(struct tallies *t, size_t top) {
+    if (!t->order_stale)
+        return 0;
+    if (t->order_size < t->end) {
+        struct group **order = realloc(t->order, t->size * sizeof(*order));
+        if (!order)
+            return -ENOMEM;
+        t->order = order;
+        t->order_size = t->size;
+    }
+    size_t singles = 0;
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i] && t->groups[i]->owner)
+            t->order[singles++] = t->groups[i];
+    if (singles > top) {
+        qsort(t->order, singles, sizeof(*t->order), by_use);
+        singles = top;
+    }
+    size_t count = singles;
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i] && !t->groups[i]->owner)
+            t->order[count++] = t->groups[i];
+    if (count)
+        qsort(t->order, count, sizeof(*t->order), by_name);
+    t->order_count = count;
+    t->order_stale = singles > 0; /* use changes each time */
     return 0;
 }

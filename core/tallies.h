@@ -32,7 +32,9 @@ struct group {
     size_t encoded_len;
     bool hashed;
     bool literal;     /* named in the configuration: never expires */
-    bool per_process; /* of group-by pid: shown if among the top, gone when it ends */
+    /* With group-by pid: the only process in it. Such a group is shown if it is
+     * among the top, and gone when its process is. 0: any number of processes. */
+    uint32_t owner;
     bool had_members;
     uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
     uint64_t cpu_ns; /* credited in the current collection */
@@ -84,16 +86,21 @@ struct group_labels {
 };
 
 /* The index of the group with this name (cleaned first), created if there is
- * none; `other` if there is no room. Labels are those of the first call. */
+ * none. `other` if there is no room, or if it is to be a process's own (owner is
+ * its pid) but belongs to another already: names are cut, and values of several
+ * keys can be such that they join to the same text. Labels are those of the first
+ * call. */
 int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
-                  bool literal, bool per_process, uint32_t *ret_index);
+                  bool literal, uint32_t owner, uint32_t *ret_index);
 
 /* A name, by its hash (not 0), did not fit: counted if it is a new one. */
 void tallies_note_refused(struct tallies *t, uint64_t hash);
-/* A group of a single process is to make place: its pid belongs to another. */
-void tallies_retire(struct tallies *t, uint32_t index);
+/* A process's own group is to make place: the pid belongs to another now. Returns
+ * whether it is gone; it is not if it is no process's own. */
+bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner);
 
-/* One collection: begin, then for each member … , then end. */
+/* One collection: begin, then for each member … , then end, expire until there is
+ * nothing more, order. */
 void tallies_begin(struct tallies *t);
 /* Gauges of a member; its counters are known from now on, be they 0. */
 void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
@@ -108,13 +115,14 @@ struct tallies_moment {
     uint64_t interval_ns; /* since the previous collection; 0: there is none */
     uint32_t cpus;        /* that CPU usage of 1 stands for */
     uint64_t expire_after_ns;
-    size_t top;
 };
-/* Works out what is derived. Returns 0 or -ENOMEM (the order of groups is then
- * that of before). */
-int tallies_end(struct tallies *t, const struct tallies_moment *moment);
+/* Works out what is derived. */
+void tallies_end(struct tallies *t, const struct tallies_moment *moment);
 /* Removes the next group that has been empty for too long, and returns its
  * index; 0 if there is none. Its index is free to be given out again. */
 uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
+/* Lists the groups to show; of those that are a process's own the first few.
+ * -ENOMEM: none are shown. */
+int tallies_order(struct tallies *t, size_t top);
 
 #endif

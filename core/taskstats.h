@@ -14,6 +14,7 @@ struct taskstats_socket;
 struct taskstats_totals {
     uint64_t voluntary_switches, involuntary_switches;
     uint64_t run_queue_wait_ns, blkio_delay_ns;
+    uint64_t run_ns; /* on a CPU; brought up to date at each tick */
 };
 
 /* -EPERM without the right, -ENOTSUP in a build without libmnl, … */

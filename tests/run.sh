@@ -145,6 +145,7 @@ for test in "$SRC"/tests/integration/test_*.sh "$SRC"/tests/integration/test_*.p
     fi
     limit=$(sed -n '1,20s/^# timeout: *\([0-9][0-9]*\).*/\1/p' "$test" | head -n 1)
     TMP=$(mktemp -d "${TMPDIR:-/tmp}/proctally-test.XXXXXX")
+    chmod 0755 "$TMP" # tests become other users
     export TMP
     started=$(date +%s)
     (cd "$TMP" && timeout -k 15 "${limit:-300}" "$test") >"$log" 2>&1 </dev/null

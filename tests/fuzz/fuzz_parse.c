@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Every parser of parse.h on the same bytes: a seed is a file of /proc as it is. */
+#include "fuzz.h"
+
+#include "parse.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* Outputs are written only on success. */
+#define UNTOUCHED 0xa5
+static bool untouched(const void *object, size_t size) {
+    const unsigned char *at = object;
+    for (size_t i = 0; i < size; i++)
+        if (at[i] != UNTOUCHED)
+            return false;
+    return true;
+}
+
+#define PARSE(parser, object)                                                              \
+    do {                                                                                   \
+        memset(&(object), UNTOUCHED, sizeof(object));                                      \
+        r = parser(buf, len, &(object));                                                   \
+        CHECK(r == 0 || r == -EBADMSG, #parser "(): %d", r);                               \
+        CHECK(r == 0 || untouched(&(object), sizeof(object)), #parser "() wrote, and failed"); \
+    } while (0)
+
+static void check_span(const char *buf, size_t len, const char *at, size_t at_len) {
+    if (at_len)
+        CHECK(at >= buf && at_len <= len && at <= buf + len - at_len, "a text outside the file");
+}
+
+static void check_number(const char *buf, size_t len) {
+    const char *cursor = buf, *digits = buf;
+    uint64_t n = 1;
+    unsigned __int128 value = 0;
+    bool too_large = false;
+    int r = parse_u64(&cursor, buf + len, &n);
+    for (; digits < buf + len && *digits >= '0' && *digits <= '9'; digits++) {
+        value = value * 10 + (unsigned)(*digits - '0');
+        too_large = too_large || value >> 64;
+        value &= UINT64_MAX;
+    }
+    CHECK(cursor == digits, "parse_u64() stands elsewhere than behind the digits");
+    CHECK(r == (digits == buf ? -EBADMSG : too_large ? -ERANGE : 0), "parse_u64(): %d", r);
+    CHECK(n == (r == 0 ? (uint64_t)value : 1), "parse_u64() gives %llu", (unsigned long long)n);
+}
+
+static void check_stat(const char *buf, size_t len) {
+    struct stat_line s;
+    int r;
+    PARSE(parse_stat, s);
+    if (r < 0)
+        return;
+    check_span(buf, len, s.comm, s.comm_len);
+    const char *behind = s.comm + s.comm_len;
+    CHECK(s.comm[-1] == '(' && *behind == ')', "the name does not stand in brackets");
+    CHECK(!memchr(behind + 1, ')', (size_t)(buf + len - behind - 1)), "not the last bracket");
+}
+
+static void check_cgroup(const char *buf, size_t len) {
+    struct cgroup_file c;
+    const char *unit, *id;
+    int r;
+    PARSE(parse_cgroup, c);
+    if (r == 0) {
+        check_span(buf, len, c.path, c.path_len);
+        check_span(buf, len, c.systemd, c.systemd_len);
+        CHECK(!memchr(c.path, '\n', c.path_len), "a path over several lines");
+        size_t unit_len = parse_unit(c.systemd, c.systemd_len, &unit);
+        if (unit_len) {
+            check_span(c.systemd, c.systemd_len, unit, unit_len);
+            CHECK(!memchr(unit, '/', unit_len), "a unit with a slash");
+        }
+    }
+    size_t n = parse_unit(buf, len, &unit);
+    if (n)
+        check_span(buf, len, unit, n);
+    n = parse_container(buf, len, &id);
+    if (n) {
+        check_span(buf, len, id, n);
+        CHECK(!memchr(id, '/', n) && !memchr(id, '\n', n), "an id with a slash or newline");
+    }
+}
+
+FUZZ_TARGET(parse) {
+    const char *buf = (const char *)data;
+    struct status_file status;
+    struct io_file io;
+    struct schedstat_file schedstat;
+    struct host_stat host;
+    uint64_t number;
+    int r;
+    check_number(buf, len);
+    check_stat(buf, len);
+    PARSE(parse_status, status);
+    PARSE(parse_io, io);
+    PARSE(parse_schedstat, schedstat);
+    PARSE(parse_fd_limit, number);
+    PARSE(parse_pss, number);
+    PARSE(parse_host_stat, host);
+    CHECK(r < 0 || host.cpus > 0, "a host without CPUs");
+    check_cgroup(buf, len);
+    return 0;
+}
