@@ -114,7 +114,7 @@ static int credit(struct tally *t, process_id id, const struct sample *s) {
     struct process *p = proctable_at(&t->table, id);
     bool lifetimes = t->count_lifetimes && !t->progress.started;
     uint64_t folded[FIELD_FOLDED] = {0};
-    uint64_t known = 0, any = 0;
+    uint64_t known = 0, waited_for = 0;
     for (enum field f = 0; f < FIELD_COUNTERS; f++) {
         if (!(s->have & BIT(f)))
             continue;
@@ -122,14 +122,21 @@ static int credit(struct tally *t, process_id id, const struct sample *s) {
         if (f >= FIELD_FOLDED_FIRST) {
             folded[f - FIELD_FOLDED_FIRST] = increase;
             known |= BIT(f - FIELD_FOLDED_FIRST);
-            any |= increase;
+            if (f <= FIELD_CMAJFLT)
+                waited_for |= increase;
         } else if (increase) {
             tallies_credit(&t->tallies, p->group, f, increase);
         }
     }
     p->restored = false;
-    if (any || p->owed)
+    if (waited_for || p->owed)
         return fold_increase(&t->fold, &t->table, id, folded, known);
+    /* It has reaped nobody: every child has page faults, which would have become
+     * its own. So what it read and wrote was all its own. (Should a child have had
+     * none, what was credited to it is owed, and taken off the next time.) */
+    for (size_t k = 0; k < FIELD_FOLDED; k++)
+        if (folded[k])
+            tallies_credit(&t->tallies, p->group, FIELD_FOLDED_FIRST + (enum field)k, folded[k]);
     return 0;
 }
 

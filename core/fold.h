@@ -14,8 +14,7 @@
 #include "source.h"
 #include "tallies.h"
 
-/* An increase of a living process's folded counters. There is one of nearly every
- * process that ran, so it is kept small. */
+/* An increase of the folded counters of a living process that reaped children. */
 struct fold_entry {
     process_id parent;
     uint32_t known;  /* BIT(folded index) that could be read */

@@ -224,12 +224,14 @@ START_TEST(childrens_io_is_not_counted_twice) {
     worker.start_ticks = TICKS(1001);
     worker.rchar = 40000000;
     worker.syscr = 10;
+    worker.minflt = 3;
     tree_put(&worker);
     collect_at(t, 1010);
     /* 10 MB more, then reaped; the shell itself read 7 bytes */
     tree_remove(200);
     shell.rchar = 50000007;
     shell.syscr = 14;
+    shell.cminflt = 4;
     tree_put(&shell);
     collect_at(t, 1020);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 40000000);
