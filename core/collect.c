@@ -2,9 +2,10 @@
 /* One collection, from the list of processes to the snapshot. */
 #define _GNU_SOURCE
 #include "collector.h"
-#include "state.h"
 
+#include "hash.h"
 #include "replace_file.h"
+#include "state.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,13 +29,6 @@
 
 static uint64_t clock_ns(const struct tally *t, clockid_t clock) {
     return t->io.clock_ns(t->io.data, clock);
-}
-
-static uint64_t hash_bytes(const char *data, size_t len) {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)data[i]) * UINT64_C(0x100000001b3);
-    return h;
 }
 
 /* ---- One process ------------------------------------------------------------------ */

@@ -16,3 +16,7 @@ struct text text_base_name(struct text path) {
         return (struct text){slash + 1, (size_t)(path.at + path.len - slash - 1)};
     return path;
 }
+
+bool text_is(struct text text, const char *other) {
+    return strlen(other) == text.len && (text.len == 0 || memcmp(text.at, other, text.len) == 0);
+}

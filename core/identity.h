@@ -42,5 +42,6 @@ struct identity {
 /* argv[0]; the name if there is no command line (kernel threads, zombies). */
 struct text identity_argv0(const struct identity *id);
 struct text text_base_name(struct text path);
+bool text_is(struct text text, const char *other);
 
 #endif

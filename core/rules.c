@@ -9,10 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool text_is(struct text text, const char *other) {
-    return strlen(other) == text.len && (text.len == 0 || memcmp(text.at, other, text.len) == 0);
-}
-
 static bool text_globs(struct text text, const char *glob) {
     char copy[PATH_MAX];
     if (text.len == 0 || text.len >= sizeof(copy))

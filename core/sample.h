@@ -78,7 +78,6 @@ struct sample {
     uint64_t exec_marker; /* differs after execve(2), as far as can be seen */
     uint32_t uid, gid;    /* effective; known if has_credentials */
     bool has_credentials;
-    bool kernel_thread;
     bool ignores_children; /* SIGCHLD ignored: children are not folded into it */
     char state;            /* as in /proc/PID/stat */
     uint8_t comm_len;

@@ -212,7 +212,6 @@ static void sample_from_stat(const struct procfs *p, const struct stat_line *sta
         .ppid = stat->ppid,
         .start_ticks = stat->start_ticks,
         .exec_marker = exec_marker(stat),
-        .kernel_thread = stat->flags & PF_KTHREAD,
         .state = stat->state,
     };
     const uint64_t tick_ns = p->source.tick_ns;

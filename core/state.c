@@ -7,6 +7,8 @@
  */
 #include "state.h"
 
+#include "hash.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -14,13 +16,6 @@ static const char magic[] = "proctally state ";
 static const char version[] = "1\n";
 #define HEADER_LEN (sizeof(magic) - 1 + sizeof(version) - 1)
 #define CHECKSUM_LEN 8
-
-static uint64_t checksum(const char *data, size_t len) {
-    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a: against damage, not against malice */
-    for (size_t i = 0; i < len; i++)
-        h = (h ^ (unsigned char)data[i]) * UINT64_C(0x100000001b3);
-    return h;
-}
 
 /* ---- Writing --------------------------------------------------------------------- */
 
@@ -146,7 +141,7 @@ int state_encode(struct tally *t) {
 
     if (to->error)
         return to->error;
-    uint64_t sum = checksum(to->data, to->len);
+    uint64_t sum = hash_bytes(to->data, to->len);
     for (int i = 0; i < CHECKSUM_LEN; i++)
         buf_add_char(to, (char)(sum >> 8 * i));
     return to->error;
@@ -191,10 +186,6 @@ static struct text get_text(struct reader *r) {
     struct text text = {r->at, (size_t)len};
     r->at += len;
     return text;
-}
-
-static bool text_is(struct text text, const char *other) {
-    return strlen(other) == text.len && memcmp(text.at, other, text.len) == 0;
 }
 
 /* Label keys are constants of the program. */
@@ -391,7 +382,7 @@ int state_decode(struct tally *t, const char *data, size_t len) {
     uint64_t sum = 0;
     for (int i = 0; i < CHECKSUM_LEN; i++)
         sum |= (uint64_t)(unsigned char)data[len - CHECKSUM_LEN + (size_t)i] << 8 * i;
-    if (sum != checksum(data, len - CHECKSUM_LEN))
+    if (sum != hash_bytes(data, len - CHECKSUM_LEN))
         return -EBADMSG;
     struct reader r = {.at = data + HEADER_LEN, .end = data + len - CHECKSUM_LEN};
     struct translation names = {0};

@@ -2,6 +2,7 @@
 #include "tallies.h"
 
 #include "buf.h"
+#include "hash.h"
 #include "options.h"
 #include "utf8.h"
 
@@ -200,13 +201,6 @@ void tallies_clear(struct tallies *t) {
     *t = (struct tallies){0};
 }
 
-static uint64_t hash_name(const char *name) {
-    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a */
-    for (; *name; name++)
-        h = (h ^ (unsigned char)*name) * UINT64_C(0x100000001b3);
-    return h ? h : 1;
-}
-
 void tallies_note_refused(struct tallies *t, uint64_t hash) {
     if (!t->refused_names)
         t->refused_names = calloc(REFUSED_SLOTS, sizeof(*t->refused_names));
@@ -267,7 +261,8 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
         return other_group(t, ret_index);
     }
     if (g || t->count >= t->limit) {
-        tallies_note_refused(t, hash_name(clean));
+        uint64_t hash = hash_bytes(clean, strlen(clean));
+        tallies_note_refused(t, hash ? hash : 1);
         free(clean);
         return other_group(t, ret_index);
     }
