@@ -395,16 +395,11 @@ static int collect_pss(struct tally *t) {
 
 /* ---- About itself ------------------------------------------------------------------------ */
 
-static uint64_t ratio(double part, double whole) {
-    double billionths = whole > 0 && part >= 0 ? part / whole * 1e9 + 0.5 : 0;
-    return billionths < 0x1p64 ? (uint64_t)billionths : UINT64_MAX;
-}
-
 static void describe_coverage(struct tally *t) {
     if (t->has_host && t->progress.has_host_busy && t->progress.started &&
         t->host.busy_ticks > t->progress.host_busy_ticks) {
         uint64_t busy_ns = (t->host.busy_ticks - t->progress.host_busy_ticks) * t->source->tick_ns;
-        self_set(t, METRIC_SELF_COVERAGE, ratio((double)t->tallies.cpu_ns, (double)busy_ns));
+        self_set(t, METRIC_SELF_COVERAGE, ratio_of((double)t->tallies.cpu_ns, (double)busy_ns));
     } else {
         t->self_known[METRIC_SELF_COVERAGE - METRIC_SELF_FIRST] = false;
     }

@@ -240,6 +240,24 @@ static int copy_selectors(struct rule_text *to, const struct tally_rule *rule) {
     return 0;
 }
 
+int config_check_cmdline(const char *regex, struct tally_error *error) {
+    struct pattern *p;
+    int r = pattern_new(regex, &p, error);
+    if (r < 0)
+        error_about(error, selector_names[SELECTOR_CMDLINE]);
+    else
+        pattern_free(p);
+    return r;
+}
+
+int config_check_name(const char *template, struct tally_error *error) {
+    struct template *t;
+    int r = template_new(template, &t, error);
+    if (r == 0)
+        template_free(t);
+    return r;
+}
+
 static int check_rule(const struct rule_text *rule, struct tally_error *error) {
     size_t given = 0;
     for (size_t s = 0; s < SELECTORS; s++)
@@ -250,19 +268,11 @@ static int check_rule(const struct rule_text *rule, struct tally_error *error) {
         return -EINVAL;
     }
     for (size_t i = 0; i < rule->selectors[SELECTOR_CMDLINE].count; i++) {
-        struct pattern *p;
-        int r = pattern_new(rule->selectors[SELECTOR_CMDLINE].items[i], &p, error);
-        if (r < 0) {
-            error_about(error, selector_names[SELECTOR_CMDLINE]);
+        int r = config_check_cmdline(rule->selectors[SELECTOR_CMDLINE].items[i], error);
+        if (r < 0)
             return r;
-        }
-        pattern_free(p);
     }
-    struct template *t;
-    int r = template_new(rule->name, &t, error);
-    if (r == 0)
-        template_free(t);
-    return r;
+    return config_check_name(rule->name, error);
 }
 
 int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,

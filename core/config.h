@@ -47,6 +47,10 @@ int config_set(tally_config *c, enum layer layer, enum option option, const char
 int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
                     struct tally_error *error);
 
+/* The parts of a rule that can be wrong in themselves. */
+int config_check_cmdline(const char *regex, struct tally_error *error);
+int config_check_name(const char *template, struct tally_error *error);
+
 /* YAML text with options (config_yaml.c); `what` names it in messages. With
  * only_rules the text is the value of process_names. */
 int config_load_text(tally_config *c, enum layer layer, const char *what, const char *text,

@@ -5,8 +5,6 @@
 
 #include "buf.h"
 #include "build-config.h"
-#include "pattern.h"
-#include "template.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -121,29 +119,6 @@ static int set_mapping(struct loader *l, enum option option, const yaml_node_t *
     return r;
 }
 
-/* The parts of a rule that can be wrong in themselves: looked at here, so that the
- * message has the line of that part and not of the rule. */
-static int check_cmdline(struct loader *l, const yaml_node_t *node, const char *text) {
-    struct tally_error inner = {{0}};
-    struct pattern *p;
-    int r = pattern_new(text, &p, &inner);
-    if (r < 0) {
-        error_set(l->error, "%s: %.480s", selector_names[SELECTOR_CMDLINE], inner.text);
-        return fail_at(l, node, r);
-    }
-    pattern_free(p);
-    return 0;
-}
-
-static int check_name(struct loader *l, const yaml_node_t *node, const char *text) {
-    struct template *t;
-    int r = template_new(text, &t, l->error);
-    if (r < 0)
-        return fail_at(l, node, r);
-    template_free(t);
-    return 0;
-}
-
 /* One selector: a text or a list of texts. */
 static int read_selector(struct loader *l, const yaml_node_t *node, const char *key,
                          struct tally_strings *ret, const char **items, size_t room) {
@@ -165,11 +140,12 @@ static int read_selector(struct loader *l, const yaml_node_t *node, const char *
             error_set(l->error, "%s is wrong, expected a text or a list of texts", key);
             return fail_at(l, item, -EINVAL);
         }
-        if (strcmp(key, selector_names[SELECTOR_CMDLINE]) == 0) {
-            int r = check_cmdline(l, item, items[i]);
-            if (r < 0)
-                return r;
-        }
+        /* here, so that the message has the line of this part and not of the rule */
+        int r = strcmp(key, selector_names[SELECTOR_CMDLINE]) == 0
+                    ? config_check_cmdline(items[i], l->error)
+                    : 0;
+        if (r < 0)
+            return fail_at(l, item, r);
     }
     *ret = (struct tally_strings){items, count};
     return 0;
@@ -200,7 +176,9 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
             s++;
         if (key && strcmp(key, "name") == 0 && scalar(value)) {
             rule.name = scalar(value);
-            r = check_name(l, value, rule.name);
+            r = config_check_name(rule.name, l->error);
+            if (r < 0)
+                r = fail_at(l, value, r);
         } else if (key && s < SELECTORS) {
             if (!is_null(value)) /* as process-exporter: not given */
                 r = read_selector(l, value, key, to[s], items + s * SELECTOR_ROOM, SELECTOR_ROOM);

@@ -61,24 +61,6 @@ static int encode_labels(const tally *t, struct group *g) {
     return 0;
 }
 
-struct family {
-    const char *prefix;
-    const struct tally_metric *metric; /* its first row */
-    const struct tally_prometheus_name *name;
-};
-
-static void add_head(struct buf *to, const struct family *f) {
-    buf_add_str(to, "# HELP ");
-    buf_add_str(to, f->prefix);
-    buf_add_str(to, f->name->name);
-    buf_add_char(to, ' ');
-    add_escaped(to, f->name->help ? f->name->help : f->metric->help, false);
-    buf_add_str(to, "\n# TYPE ");
-    buf_add_str(to, f->prefix);
-    buf_add_str(to, f->name->name);
-    buf_add_str(to, f->metric->kind == TALLY_COUNTER ? " counter\n" : " gauge\n");
-}
-
 /* What differs from row to row of the catalogue: the name, and its own label. */
 struct row {
     const struct tally_metric *metric;
@@ -98,6 +80,16 @@ static void describe_row(struct row *row, const struct tally_metric *metric,
         len = snprintf(row->label, sizeof(row->label), ",%s=\"%s\"", name->label, name->value);
         row->label_len = (size_t)len;
     }
+}
+
+static void add_head(struct buf *to, const struct row *first, const char *help) {
+    buf_add_str(to, "# HELP ");
+    buf_add(to, first->name, first->name_len);
+    buf_add_char(to, ' ');
+    add_escaped(to, help ? help : first->metric->help, false);
+    buf_add_str(to, "\n# TYPE ");
+    buf_add(to, first->name, first->name_len);
+    buf_add_str(to, first->metric->kind == TALLY_COUNTER ? " counter\n" : " gauge\n");
 }
 
 static void add_series(struct buf *to, const tally *t, const struct row *row, const char *labels,
@@ -136,22 +128,22 @@ static const char *schema_prefix(const tally *t) {
     return t->prefix;
 }
 
-/* Most rows of one family: the states. */
+/* Most rows of one family: what could not be read. */
 #define FAMILY_ROWS 8
+_Static_assert(ORIGINS <= FAMILY_ROWS, "a row for each origin");
 
 /* Rows from..end of the catalogue are of one family: all its series, behind its
  * head, which is left out if there is no series. */
 static void add_family(struct buf *to, const tally *t, size_t from, size_t end, bool self) {
     enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : t->settings.schema;
-    const struct family f = {self ? t->prefix : schema_prefix(t), &metric_table[from],
-                             &metric_table[from].prometheus[schema]};
+    const char *prefix = self ? t->prefix : schema_prefix(t);
     struct row rows[FAMILY_ROWS];
     size_t index[FAMILY_ROWS], count = 0;
     for (size_t m = from; m < end && count < FAMILY_ROWS; m++)
         if (metric_table[m].prometheus[schema].name) {
             index[count] = m;
             describe_row(&rows[count++], &metric_table[m], &metric_table[m].prometheus[schema],
-                         f.prefix);
+                         prefix);
         }
     size_t groups = self ? 1 : t->tallies.order_count;
     bool headed = false;
@@ -162,7 +154,7 @@ static void add_family(struct buf *to, const tally *t, size_t from, size_t end, 
             if (!tally_snapshot_value(&t->snapshot, i, index[k], &value))
                 continue;
             if (!headed)
-                add_head(to, &f);
+                add_head(to, &rows[0], metric_table[from].prometheus[schema].help);
             headed = true;
             if (g)
                 add_series(to, t, &rows[k], g->encoded, g->encoded_len, value);

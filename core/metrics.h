@@ -5,6 +5,12 @@
 
 #include "proctally.h"
 
+/* A ratio in the unit of TALLY_RATIO: billionths, as far as 64 bits go. */
+static inline uint64_t ratio_of(double part, double whole) {
+    double billionths = whole > 0 && part >= 0 ? part / whole * 1e9 + 0.5 : 0;
+    return billionths < 0x1p64 ? (uint64_t)billionths : UINT64_MAX;
+}
+
 enum metric {
     METRIC_PROCESSES,
     METRIC_THREADS,

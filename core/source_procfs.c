@@ -52,7 +52,6 @@ struct procfs {
     const struct io *io;
     unsigned collect; /* bits of enum collect */
     int root_fd;
-    bool is_kernels;       /* a mounted procfs, not a recorded tree */
     bool counts_fds;       /* st_size of fd/ is the number of descriptors (Linux 6.2) */
     bool delayacct;        /* kernel.task_delayacct is on */
     bool partial, lacks_rights;
@@ -437,6 +436,12 @@ static bool take_from_budget(struct procfs *p, const struct sample *s) {
     return false;
 }
 
+static void sample_set_totals(struct sample *s, const struct thread_values *totals) {
+    sample_set(s, FIELD_VOLUNTARY_SWITCHES, totals->voluntary_switches);
+    sample_set(s, FIELD_INVOLUNTARY_SWITCHES, totals->involuntary_switches);
+    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals->run_queue_wait_ns);
+}
+
 /* Reads task/. */
 static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
     struct thread_walk walk = {.p = p, .totals = totals};
@@ -455,9 +460,7 @@ static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
         return refused(s, ORIGIN_SCHED, r);
     if (totals) {
         thread_totals_end(p->threads, &values);
-        sample_set(s, FIELD_VOLUNTARY_SWITCHES, values.voluntary_switches);
-        sample_set(s, FIELD_INVOLUNTARY_SWITCHES, values.involuntary_switches);
-        sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
+        sample_set_totals(s, &values);
     }
     if (p->collect & 1u << COLLECT_THREADS)
         sample_set(s, FIELD_THREADS_RUNNING, walk.running);
@@ -512,9 +515,7 @@ static int measure_threads(struct procfs *p, struct sample *s, bool idle) {
         return 0;
     if (want_totals && idle &&
         thread_totals_keep(p->threads, s->pid, s->start_ticks, &values)) {
-        sample_set(s, FIELD_VOLUNTARY_SWITCHES, values.voluntary_switches);
-        sample_set(s, FIELD_INVOLUNTARY_SWITCHES, values.involuntary_switches);
-        sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, values.run_queue_wait_ns);
+        sample_set_totals(s, &values);
         return 0;
     }
     if (!take_from_budget(p, s)) {
@@ -571,11 +572,15 @@ static int procfs_measure(struct source *source, struct sample *s, struct measur
 static int procfs_activity(struct source *source, uint32_t pid, uint64_t *ret) {
     struct procfs *p = procfs_of(source);
     struct sample s = {.pid = pid};
-    char name[40];
-    size_t len = format_u64(name, pid);
-    memcpy(name + len, "/schedstat", sizeof("/schedstat"));
-    int r = p->taskstats ? measure_taskstats(p, &s)
-                         : measure_schedstat(p, &s, p->root_fd, name);
+    int r;
+    if (p->taskstats) {
+        r = measure_taskstats(p, &s);
+    } else {
+        char name[40];
+        size_t len = format_u64(name, pid);
+        memcpy(name + len, "/schedstat", sizeof("/schedstat"));
+        r = measure_schedstat(p, &s, p->root_fd, name);
+    }
     if (r == 0)
         *ret = s.activity;
     return r;
@@ -769,8 +774,8 @@ static void find_abilities(struct procfs *p) {
     struct stat st;
     struct statfs fs;
     p->lacks_rights = true; /* those of whoever recorded a tree are not known */
-    p->is_kernels = fstatfs(p->root_fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
-    if (p->is_kernels) {
+    bool is_kernels = fstatfs(p->root_fd, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+    if (is_kernels) { /* a mounted procfs, not a recorded tree */
         p->counts_fds =
             p->io->fstatat(p->io->data, p->root_fd, "self/fd", &st, 0) == 0 && st.st_size > 0;
         p->partial = hides_processes(p);

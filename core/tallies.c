@@ -167,12 +167,14 @@ static void group_remove(struct tallies *t, uint32_t index) {
     t->groups[index] = NULL;
     if (index < t->first_free)
         t->first_free = index;
+    t->count--;
     t->order_stale = true;
     t->order_count = 0; /* it may be listed */
 }
 
 int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins) {
-    *t = (struct tallies){.limit = limit, .always = ALWAYS_METRICS};
+    *t = (struct tallies){
+        .limit = limit, .always = ALWAYS_METRICS, .counters = counter_bits()};
     for (size_t o = 0; o < ORIGINS; o++)
         if (origins & 1u << o)
             t->always |= BIT(METRIC_UNREADABLE_STATUS + o);
@@ -220,7 +222,6 @@ bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner) {
     if (t->groups[index]->owner != owner)
         return false;
     group_remove(t, index);
-    t->count--;
     return true;
 }
 
@@ -280,15 +281,14 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
 /* ---- One collection ------------------------------------------------------------ */
 
 void tallies_begin(struct tallies *t) {
-    uint64_t counters = counter_bits();
     for (size_t i = 0; i < t->end; i++) {
         struct group *g = t->groups[i];
         if (!g)
             continue;
         for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-            if (!(counters & BIT(m)))
+            if (!(t->counters & BIT(m)))
                 g->value[m] = 0;
-        g->have &= counters;
+        g->have &= t->counters;
         g->cpu_ns = 0;
     }
     t->cpu_ns = 0;
@@ -355,7 +355,7 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
         uint64_t limit = s->value[FIELD_FD_LIMIT], fds = s->value[FIELD_OPEN_FDS];
         uint64_t billionths = limit == UINT64_MAX || fds == 0 ? 0
                               : limit == 0 ? 1000000000
-                                           : (uint64_t)((double)fds / (double)limit * 1e9 + 0.5);
+                                           : ratio_of((double)fds, (double)limit);
         if (billionths > g->value[METRIC_WORST_FD_RATIO])
             g->value[METRIC_WORST_FD_RATIO] = billionths;
         have |= BIT(METRIC_WORST_FD_RATIO);
@@ -421,11 +421,10 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
     bool empty = g->value[METRIC_PROCESSES] == 0;
     g->known = g->have | t->always;
     if (empty) /* the sum over nobody is 0, if it can be known at all */
-        g->known |= t->available & ~EXTREMES & (g->had_members ? ~counter_bits() : ~UINT64_C(0));
+        g->known |= t->available & ~EXTREMES & (g->had_members ? ~t->counters : ~UINT64_C(0));
     if (moment->interval_ns) {
-        double usage =
-            (double)g->cpu_ns * 1e9 / (double)moment->interval_ns / moment->cpus + 0.5;
-        g->value[METRIC_CPU_USAGE] = usage < 0x1p64 ? (uint64_t)usage : UINT64_MAX;
+        g->value[METRIC_CPU_USAGE] =
+            ratio_of((double)g->cpu_ns, (double)moment->interval_ns * moment->cpus);
         g->known |= BIT(METRIC_CPU_USAGE);
     }
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
@@ -461,7 +460,6 @@ uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) 
         if (!t->groups[i] || !is_over(t->groups[i], moment))
             continue;
         group_remove(t, i);
-        t->count--;
         return i;
     }
     return 0;

@@ -64,6 +64,7 @@ struct tallies {
     uint64_t *refused_names; /* hashes of them: REFUSED_SLOTS, 0: free; or NULL */
     size_t refused_count;
     uint64_t available; /* BIT(metric): some process of the host has it */
+    uint64_t counters;  /* BIT(metric) of those that are counters */
     uint64_t always;    /* BIT(metric): known of every group, members or not */
     uint64_t switched_off; /* BIT(metric): not asked for */
     uint64_t cpu_ns;    /* credited in the current collection, to all groups */
