@@ -213,6 +213,12 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
     return 0;
 }
 
+/* A sleeper is not read again when its parent ends: it has been init's since. */
+static process_id parent_or_init(const struct proctable *table, const struct process *p) {
+    process_id id = proctable_find_parent(table, p->ppid, p->start_ticks);
+    return id == NO_PROCESS && p->ppid > 1 ? proctable_find(table, 1) : id;
+}
+
 /* An orphan whose parent died first was not reaped by its grandparent, as was
  * assumed, but by init or a subreaper above it: what the grandparent can't have
  * taken in is looked for in its ancestors. */
@@ -230,7 +236,7 @@ static void pass_upward(struct fold *f, const struct proctable *table) {
                 left = credit->indirect[k];
             const struct process *q = proctable_at(table, e->parent);
             for (int depth = 0; left && depth < DEPTH_MAX; depth++) {
-                process_id id = proctable_find_parent(table, q->ppid, q->start_ticks);
+                process_id id = parent_or_init(table, q);
                 if (id == NO_PROCESS)
                     break;
                 q = proctable_at(table, id);

@@ -345,6 +345,45 @@ START_TEST(an_orphan_is_reaped_by_init) {
 }
 END_TEST
 
+START_TEST(an_orphan_is_found_past_a_sleeper_whose_parent_is_gone) {
+    struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init"};
+    struct recorded gone = {.pid = 80, .ppid = 1, .start_ticks = 1000, .comm = "gone"};
+    struct recorded sleeper = {.pid = 90, .ppid = 80, .start_ticks = 2000, .comm = "sleeper",
+                               .run_ns = 1};
+    struct recorded orphan = {.pid = 300, .ppid = 200, .comm = "orphan"};
+    shell.ppid = 90;
+    tree_put(&init);
+    tree_put(&gone);
+    tree_put(&sleeper);
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    collect_at(t, 1010); /* the sleeper has not run: it is not read again */
+    tree_remove(80);
+    sleeper.ppid = 1;
+    tree_put(&sleeper);
+    worker.start_ticks = TICKS(1011);
+    worker.utime = 100;
+    orphan.start_ticks = TICKS(1012);
+    orphan.utime = 300;
+    tree_put(&worker);
+    tree_put(&orphan);
+    collect_at(t, 1020);
+    /* the worker ends first, after 1 s more, then the orphan */
+    tree_remove(200);
+    tree_remove(300);
+    shell.cutime = 200;
+    init.cutime = 300;
+    tree_put(&shell);
+    tree_put(&init);
+    collect_at(t, 1030);
+    uint64_t total = cpu_of(t, "init") + cpu_of(t, "sh") + cpu_of(t, "worker") +
+                     cpu_of(t, "orphan") + cpu_of(t, "sleeper");
+    ck_assert_uint_eq(total, 5 * S);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(a_parent_that_ignores_its_children_takes_in_nothing) {
     shell.ignores_children = true;
     tree_put(&shell);
@@ -1170,6 +1209,7 @@ int main(void) {
         T(a_child_that_ends_after_its_parent_was_read_is_counted_once),
         T(a_child_read_before_its_parent_is_looked_at_again),
         T(an_orphan_is_reaped_by_init),
+        T(an_orphan_is_found_past_a_sleeper_whose_parent_is_gone),
         T(a_parent_that_ignores_its_children_takes_in_nothing),
         T(a_zombie_is_a_member_until_it_is_reaped),
         T(a_reused_pid_is_another_process),
