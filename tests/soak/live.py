@@ -1,0 +1,237 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""live.py SECONDS: the two programs on this machine, under processes that come and go.
+
+After every collection: no counter of any series has fallen. At the end: resident
+memory and descriptors are what they were after warming up, and the groups explain
+the CPU time of the host. The figures are printed.
+"""
+import os
+import signal
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
+from common import *
+
+MAX_GROUPS = 100
+# What may be added after warming up: the heap is not given back, its holes are not
+# the same each time, and the set of names that did not fit fills page by page.
+RSS_ROOM_KIB = 512
+# ... and what more processes need than there were before: tables double when full.
+KIB_PER_PROCESS = 1
+# Nothing is counted twice, and the scheduler's clock tells what is used; the host's
+# time is found at clock ticks, which see some loads too seldom or too often, by a
+# few percent. What is missing is children that nobody waits for, and orphans' use
+# between the last look and their end where init does not wait like a parent.
+COVERAGE = (0.8, 1.15)
+# Below this the ticks of the host are too few to divide by.
+BUSY_SECONDS = 5
+
+# Names: more than max-groups, all seen at once in the beginning. Births by fork, exec and as orphans; renames; reading
+# and writing; threads; some live through many collections, most through none.
+CHURN = """
+import random, signal
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+random.seed(int(sys.argv[1]))
+names = [("so-%d-%d" % (random.randrange(10 ** 6), i)).encode()[:15] for i in range(100)]
+def use():
+    burn(random.choice((0, 0, 0.002, 0.01, 0.03)))
+    if random.random() < 0.3:
+        with open("/dev/null", "wb") as out, open(__import__("sys").executable, "rb") as f:
+            out.write(f.read(1 << 20))
+def live():
+    set_name(random.choice(names))
+    use()
+    what = random.random()
+    if what < 0.3:
+        os.execv("/bin/sleep", [random.choice(names).decode(), str(random.choice((0, 0.1, 3, 20)))])
+    if what < 0.4:
+        if os.fork():
+            os._exit(0) # its child is an orphan
+    elif what < 0.5:
+        for _ in range(20):
+            set_name(random.choice(names))
+            time.sleep(0.05)
+    elif what < 0.6:
+        ts = [threading.Thread(target=use) for _ in range(4)]
+        for t in ts: t.start()
+        for t in ts: t.join()
+    elif what < 0.7: # a parent that waits for its own
+        for _ in range(3):
+            if os.fork() == 0:
+                use()
+                os._exit(0)
+        for _ in range(3): os.wait()
+    use()
+    time.sleep(random.choice((0, 0, 0.2, 1, 5)))
+for name in names:
+    if os.fork() == 0:
+        set_name(name)
+        time.sleep(3)
+        os._exit(0)
+count = len(names)
+say(pid=os.getpid())
+while True:
+    if count < 150:
+        if os.fork() == 0:
+            try:
+                random.seed()
+                live()
+            finally:
+                os._exit(0)
+        count += 1
+    try:
+        while count and os.waitpid(-1, os.WNOHANG)[0]:
+            count -= 1
+    except ChildProcessError:
+        count = 0
+    time.sleep(0.03)
+"""
+
+
+def busy_seconds():
+    user, nice, system = read_text("/proc/stat").split("\n", 1)[0].split()[1:4]
+    return (int(user) + int(nice) + int(system)) * TICK
+
+
+class Watched:
+    """Resident memory and descriptors of a process, a reading after each cycle."""
+
+    def __init__(self, name, pid):
+        self.name, self.pid, self.rss, self.fds, self.processes = name, pid, [], [], []
+
+    def look(self, processes):
+        text = read_text("/proc/%d/status" % self.pid)
+        self.rss.append(int(re.search(r"VmRSS:\s*([0-9]+) kB", text).group(1)))
+        self.fds.append(len(os.listdir("/proc/%d/fd" % self.pid)))
+        self.processes.append(processes)
+
+    def verdict(self):
+        """Prints the figures, and checks that they are flat after the first quarter."""
+        n = len(self.rss)
+        check(n >= 8, "too few readings: %d" % n)
+        warm = n // 4
+        quarters = [slice(i * n // 4, (i + 1) * n // 4) for i in range(4)]
+        print("%s, in four quarters: resident KiB at most %s; descriptors at rest %s; processes "
+              "at most %s" % (self.name, *(" ".join(str(which(values[q])) for q in quarters)
+                                           for which, values in ((max, self.rss), (min, self.fds),
+                                                                 (max, self.processes)))))
+        peak = max(self.processes)
+        room = RSS_ROOM_KIB + (KIB_PER_PROCESS * peak if peak > max(self.processes[:warm]) else 0)
+        check(max(self.rss) <= max(self.rss[:warm]) + room,
+              "%s: resident memory grew by more than %d KiB" % (self.name, room), self.rss)
+        # a reading may fall into a collection, which has some more open
+        check_equal(min(self.fds[-warm:]), min(self.fds[:warm]), "descriptors of " + self.name)
+        check(max(self.fds) <= min(self.fds) + 8, "descriptors of " + self.name, self.fds)
+
+
+class Service:
+    """proctally-textfile as a service, whose file is looked at when it has changed."""
+
+    def __init__(self, directory, interval):
+        self.output = os.path.join(directory, "out.prom")
+        self.config = os.path.join(directory, "config.yaml")
+        self.flips, self.seen, self.before = 0, None, None
+        self.reconfigure()
+        self.log = open(os.path.join(directory, "log"), "w+b")
+        # a group that ended and began anew between two readings would look like a fall
+        self.process = start([TEXTFILE, "--config", self.config, "--output", self.output,
+                              "--state-file", os.path.join(directory, "state"), "--max-groups",
+                              str(MAX_GROUPS), "--interval", interval, "--expire-after", "30d"],
+                             stderr=self.log)
+
+    def reconfigure(self):
+        """Another rule that decides nothing: groups, and with them series, stay."""
+        self.flips += 1
+        new = self.config + ".new"
+        write_text(new, "process_names: [{name: nobody, comm: [nobody-%d]}]\n" % (self.flips % 2))
+        os.rename(new, self.config)
+
+    def look(self):
+        """True if there was something new."""
+        status = os.stat(self.output)
+        if (status.st_ino, status.st_mtime_ns) == self.seen:
+            return False
+        self.seen = (status.st_ino, status.st_mtime_ns)
+        m = Metrics(read_text(self.output))
+        if self.before:
+            check_never_falls(self.before.counters(), m.counters(), "proctally-textfile")
+        check(len(m.labels_of()) <= MAX_GROUPS + 1, "%d groups" % len(m.labels_of()))
+        self.before = m
+        return True
+
+    def end(self):
+        check_equal(stop(self.process), 0, "status of proctally-textfile")
+        self.log.seek(0)
+        said = self.log.read().decode("utf-8", "surrogateescape")
+        for line in said.splitlines():
+            check(re.search(r"max-groups|read again|can't be read fully", line),
+                  "proctally-textfile said", line)
+
+
+def soak(seconds):
+    pace = 1.0 if seconds > 120 else 0.25
+    directory = temp_dir()
+    for i in range(2):
+        Workload(CHURN, args=[str(i)]).hear()
+    driver = Driver("--max-groups", str(MAX_GROUPS), "--expire-after", "20s",
+                    "--state-file", os.path.join(directory, "telegraf.state"))
+    service = Service(directory, "%dms" % (pace * 1000))
+    wait_for(lambda: os.path.exists(service.output), "the first file")
+    watched = [Watched("proctally-telegraf", driver.process.pid),
+               Watched("proctally-textfile", service.process.pid)]
+    print("%d seconds, a collection each %g s" % (seconds, pace))
+
+    begun = time.monotonic()
+    at = begun
+    # what was explained of how much, in all and in each minute
+    busy, minute, minutes, collections, files = busy_seconds(), [0, 0], [], 0, 0
+    while at < begun + seconds:
+        points = driver.collect() # checks that no counter fell
+        now_busy = busy_seconds()
+        own = points.self_point.fields
+        collections += 1
+        if "cpu_coverage_ratio" in own:
+            minute[0] += own["cpu_coverage_ratio"] * (now_busy - busy)
+            minute[1] += now_busy - busy
+        busy = now_busy
+        if minute[1] >= BUSY_SECONDS and at - begun >= 60 * (len(minutes) + 1):
+            minutes.append(minute)
+            minute = [0, 0]
+        check(len(points) <= MAX_GROUPS + 1, "%d groups" % len(points))
+        files += service.look()
+        for one in watched:
+            one.look(own["processes_seen"])
+        if collections % 40 == 5: # the first one while warming up
+            service.reconfigure()
+        at += pace
+        time.sleep(max(0, at - time.monotonic()))
+        at = max(at, time.monotonic() - pace)
+
+    if minute[1] >= BUSY_SECONDS:
+        minutes.append(minute)
+    check(minutes, "the machine was not busy, nothing can be said about coverage")
+    ratios = [part / whole for part, whole in minutes]
+    whole = sum(p for p, _ in minutes) / sum(w for _, w in minutes)
+    print("%d collections, %d files read, %d processes at most, %d groups overflowed" % (
+        collections, files, max(watched[0].processes), own["groups_overflowed"]))
+    print("coverage %.3f in all, %.3f to %.3f in %d stretches of a minute" % (
+        whole, min(ratios), max(ratios), len(ratios)))
+    check(own["groups_overflowed"] > 0, "the load is too small: all groups fitted")
+    for one in watched:
+        one.verdict()
+    check(COVERAGE[0] <= min(ratios) and max(ratios) <= COVERAGE[1], "coverage is out of bounds",
+          ratios)
+    check(files >= collections / 4, "only %d files in %d collections" % (files, collections))
+    driver.end()
+    service.end()
+
+
+def case_live():
+    soak(float(SECONDS))
+
+
+if __name__ == "__main__":
+    SECONDS = sys.argv.pop(1)
+    run_cases(sys.modules[__name__])
