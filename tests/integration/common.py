@@ -302,20 +302,9 @@ INFLUX_COUNTERS = {
 
 
 def _split(text, separator):
-    """At separators that no backslash stands before; what InfluxDB's own parser does."""
-    parts, part, i = [], "", 0
-    while i < len(text):
-        if text[i] == "\\" and i + 1 < len(text):
-            part += text[i:i + 2]
-            i += 2
-        elif text[i] == separator:
-            parts.append(part)
-            part = ""
-            i += 1
-        else:
-            part += text[i]
-            i += 1
-    return parts + [part]
+    """At separators that no backslash stands right before, be it escaped or not; what
+    the parsers of InfluxDB and Telegraf do."""
+    return re.split(r"(?<!\\)" + separator, text)
 
 
 def _unescape(text):
