@@ -73,7 +73,7 @@ for name in names:
 count = len(names)
 say(pid=os.getpid())
 while True:
-    if count < 150:
+    if count < 100:
         if os.fork() == 0:
             try:
                 random.seed()
@@ -86,13 +86,19 @@ while True:
             count -= 1
     except ChildProcessError:
         count = 0
-    time.sleep(0.03)
+    time.sleep(0.1)
 """
 
 
 def busy_seconds():
     user, nice, system = read_text("/proc/stat").split("\n", 1)[0].split()[1:4]
     return (int(user) + int(nice) + int(system)) * TICK
+
+
+def sees_all_processes():
+    """In a pid namespace of its own a container has the whole host's times, but not its
+    processes. The first namespace always has this number."""
+    return os.readlink("/proc/self/ns/pid") == "pid:[4026531836]"
 
 
 class Watched:
@@ -221,8 +227,9 @@ def soak(seconds):
     check(own["groups_overflowed"] > 0, "the load is too small: all groups fitted")
     for one in watched:
         one.verdict()
-    check(COVERAGE[0] <= min(ratios) and max(ratios) <= COVERAGE[1], "coverage is out of bounds",
-          ratios)
+    check(max(ratios) <= COVERAGE[1], "more is explained than was used", ratios)
+    if sees_all_processes():
+        check(min(ratios) >= COVERAGE[0], "coverage is too low", ratios)
     check(files >= collections / 4, "only %d files in %d collections" % (files, collections))
     driver.end()
     service.end()
