@@ -15,11 +15,14 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from common import *
 
 MAX_GROUPS = 100
-# What may be added after warming up: the heap is not given back, its holes are not
-# the same each time, and the set of names that did not fit fills page by page.
-RSS_ROOM_KIB = 512
+# What may be added after warming up: the set of names that did not fit, 1 MiB, fills
+# page by page; and malloc's holes are not the same each time.
+RSS_ROOM_KIB = 1024 + 256
 # ... and what more processes need than there were before: tables double when full.
 KIB_PER_PROCESS = 1
+# glibc: what is freed goes back at once, so that what stays is what is held. (Else a
+# reload can leave some MiB behind, once.)
+ENVIRONMENT = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "65536"}
 # Nothing is counted twice, and the scheduler's clock tells what is used; the host's
 # time is found at clock ticks, which see some loads too seldom or too often, by a
 # few percent. What is missing is children that nobody waits for, and orphans' use
@@ -116,7 +119,6 @@ class Watched:
     def verdict(self):
         """Prints the figures, and checks that they are flat after the first quarter."""
         n = len(self.rss)
-        check(n >= 8, "too few readings: %d" % n)
         warm = n // 4
         quarters = [slice(i * n // 4, (i + 1) * n // 4) for i in range(4)]
         print("%s, in four quarters: resident KiB at most %s; descriptors at rest %s; processes "
@@ -145,7 +147,7 @@ class Service:
         self.process = start([TEXTFILE, "--config", self.config, "--output", self.output,
                               "--state-file", os.path.join(directory, "state"), "--max-groups",
                               str(MAX_GROUPS), "--interval", interval, "--expire-after", "30d"],
-                             stderr=self.log)
+                             stderr=self.log, env=ENVIRONMENT)
 
     def reconfigure(self):
         """Another rule that decides nothing: groups, and with them series, stay."""
@@ -182,7 +184,7 @@ def soak(seconds):
     for i in range(2):
         Workload(CHURN, args=[str(i)]).hear()
     driver = Driver("--max-groups", str(MAX_GROUPS), "--expire-after", "20s",
-                    "--state-file", os.path.join(directory, "telegraf.state"))
+                    "--state-file", os.path.join(directory, "telegraf.state"), env=ENVIRONMENT)
     service = Service(directory, "%dms" % (pace * 1000))
     wait_for(lambda: os.path.exists(service.output), "the first file")
     watched = [Watched("proctally-telegraf", driver.process.pid),
@@ -193,7 +195,8 @@ def soak(seconds):
     at = begun
     # what was explained of how much, in all and in each minute
     busy, minute, minutes, collections, files = busy_seconds(), [0, 0], [], 0, 0
-    while at < begun + seconds:
+    # a machine that is busy with other things needs longer
+    while at < begun + seconds or collections < 16 or files < 8:
         points = driver.collect() # checks that no counter fell
         now_busy = busy_seconds()
         own = points.self_point.fields
@@ -209,7 +212,7 @@ def soak(seconds):
         files += service.look()
         for one in watched:
             one.look(own["processes_seen"])
-        if collections % 40 == 5: # the first one while warming up
+        if collections % 20 == 5: # the first one while warming up
             service.reconfigure()
         at += pace
         time.sleep(max(0, at - time.monotonic()))
@@ -230,7 +233,6 @@ def soak(seconds):
     check(max(ratios) <= COVERAGE[1], "more is explained than was used", ratios)
     if sees_all_processes():
         check(min(ratios) >= COVERAGE[0], "coverage is too low", ratios)
-    check(files >= collections / 4, "only %d files in %d collections" % (files, collections))
     driver.end()
     service.end()
 
