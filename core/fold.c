@@ -213,12 +213,6 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
     return 0;
 }
 
-/* A sleeper is not read again when its parent ends: it has been init's since. */
-static process_id parent_or_init(const struct proctable *table, const struct process *p) {
-    process_id id = proctable_find_parent(table, p->ppid, p->start_ticks);
-    return id == NO_PROCESS && p->ppid > 1 ? proctable_find(table, 1) : id;
-}
-
 /* An orphan whose parent died first was not reaped by its grandparent, as was
  * assumed, but by init or a subreaper above it: what the grandparent can't have
  * taken in is looked for in its ancestors. */
@@ -236,7 +230,7 @@ static void pass_upward(struct fold *f, const struct proctable *table) {
                 left = credit->indirect[k];
             const struct process *q = proctable_at(table, e->parent);
             for (int depth = 0; left && depth < DEPTH_MAX; depth++) {
-                process_id id = parent_or_init(table, q);
+                process_id id = proctable_find_parent(table, q->ppid, q->start_ticks);
                 if (id == NO_PROCESS)
                     break;
                 q = proctable_at(table, id);
@@ -343,6 +337,22 @@ static void credit_entry(struct fold *f, size_t i, struct proctable *table, stru
     keep_owed(f, p, e); /* without memory for it a little may be counted twice */
 }
 
+/* Somebody else waits for the children of the dead from now on, init or a subreaper,
+ * which must be known when they end: they are read again though they sleep. */
+static void wake_orphans(const struct fold *f, const struct proctable *table, uint32_t now) {
+    if (f->dead_count == 0)
+        return;
+    for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
+         id = proctable_next(table, id + 1)) {
+        struct process *p = proctable_at(table, id);
+        if (!p->asleep)
+            continue;
+        process_id parent = proctable_find_parent(table, p->ppid, p->start_ticks);
+        if (parent != NO_PROCESS && proctable_at(table, parent)->seen != now)
+            p->asleep = false;
+    }
+}
+
 int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies,
                 struct source *source, uint32_t now, uint64_t interval_ns) {
     recheck_early_children(f, table, source, now);
@@ -362,6 +372,7 @@ int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies
         credit_entry(f, i, table, tallies, at > first ? f->dead + first : NULL, at - first,
                      interval_ns);
     }
+    wake_orphans(f, table, now);
     for (size_t i = 0; i < f->dead_count; i++) {
         tallies_count(tallies, proctable_at(table, f->dead[i].id)->group, METRIC_EXITS);
         proctable_remove(table, f->dead[i].id);

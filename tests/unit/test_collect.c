@@ -384,6 +384,33 @@ START_TEST(an_orphan_is_found_past_a_sleeper_whose_parent_is_gone) {
 }
 END_TEST
 
+START_TEST(a_sleeping_orphan_that_a_subreaper_took_in) {
+    struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init"};
+    struct recorded reaper = {.pid = 50, .ppid = 1, .start_ticks = 1000, .comm = "reaper"};
+    tree_put(&init);
+    tree_put(&reaper);
+    tree_put(&shell);
+    worker.cutime = 2000; /* of children long gone */
+    worker.run_ns = 1;
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    collect_at(t, 1010); /* the worker sleeps */
+    tree_remove(100);
+    worker.ppid = 50;
+    tree_put(&worker);
+    collect_at(t, 1020);
+    collect_at(t, 1030);
+    /* it ends, and has used 1 s more */
+    tree_remove(200);
+    reaper.cutime = 2100;
+    tree_put(&reaper);
+    collect_at(t, 1040);
+    ck_assert_uint_eq(cpu_of(t, "reaper") + cpu_of(t, "worker") + cpu_of(t, "init"), S);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(a_parent_that_ignores_its_children_takes_in_nothing) {
     shell.ignores_children = true;
     tree_put(&shell);
@@ -1210,6 +1237,7 @@ int main(void) {
         T(a_child_read_before_its_parent_is_looked_at_again),
         T(an_orphan_is_reaped_by_init),
         T(an_orphan_is_found_past_a_sleeper_whose_parent_is_gone),
+        T(a_sleeping_orphan_that_a_subreaper_took_in),
         T(a_parent_that_ignores_its_children_takes_in_nothing),
         T(a_zombie_is_a_member_until_it_is_reaped),
         T(a_reused_pid_is_another_process),
