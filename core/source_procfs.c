@@ -74,7 +74,7 @@ struct procfs {
     char file[FILE_SIZE];
     char cmdline[CMDLINE_SIZE], command[CMDLINE_SIZE];
     char exe[EXE_SIZE];
-    char cgroup[CGROUP_SIZE], cgroups[CGROUP_SIZE + 2];
+    char cgroup[CGROUP_SIZE], cgroups[CGROUP_SIZE + 2]; /* with brackets around */
     char host[HOST_SIZE];
 };
 
@@ -144,7 +144,7 @@ static int add_listed(void *data, uint32_t pid, uint64_t inode) {
         p->listed = listed;
         p->listed_size = size;
     }
-    p->listed[p->listed_count++] = (struct listed){pid, inode > 1 ? inode : 0};
+    p->listed[p->listed_count++] = (struct listed){.pid = pid, .marker = inode > 1 ? inode : 0};
     return 0;
 }
 
@@ -618,43 +618,9 @@ static int identify_exe(struct procfs *p, struct identity *id) {
     return 0;
 }
 
-/* The paths as process-exporter prints them: "[/a /b]". */
-static struct text join_cgroups(struct procfs *p, size_t len) {
-    size_t to = 0;
-    p->cgroups[to++] = '[';
-    for (size_t at = 0; at < len;) {
-        const char *line = p->cgroup + at;
-        const char *end = memchr(line, '\n', len - at);
-        size_t line_len = end ? (size_t)(end - line) : len - at;
-        const char *first = memchr(line, ':', line_len);
-        const char *second =
-            first ? memchr(first + 1, ':', (size_t)(line + line_len - first - 1)) : NULL;
-        if (second) {
-            size_t path_len = (size_t)(line + line_len - second - 1);
-            if (to > 1)
-                p->cgroups[to++] = ' ';
-            memcpy(p->cgroups + to, second + 1, path_len);
-            to += path_len;
-        }
-        at += line_len + 1;
-    }
-    p->cgroups[to++] = ']';
-    return (struct text){p->cgroups, to};
-}
-
 static int identify_cgroup(struct procfs *p, struct identity *id) {
-    struct cgroup_file cgroup;
     ssize_t n = io_read_file(p->io, p->process_fd, "cgroup", p->cgroup, sizeof(p->cgroup), NULL);
-    if (n < 0)
-        return (int)n;
-    int r = parse_cgroup(p->cgroup, (size_t)n, &cgroup);
-    if (r < 0)
-        return r;
-    id->cgroups = join_cgroups(p, (size_t)n);
-    id->cgroup = (struct text){cgroup.path, cgroup.path_len};
-    id->unit.len = parse_unit(cgroup.systemd, cgroup.systemd_len, &id->unit.at);
-    id->container.len = parse_container(p->cgroup, (size_t)n, &id->container.at);
-    return 0;
+    return n < 0 ? (int)n : identity_set_cgroups(id, p->cgroup, (size_t)n, p->cgroups);
 }
 
 static int procfs_identify(struct source *source, const struct sample *s, unsigned parts,
