@@ -83,7 +83,7 @@ static int classify(struct tally *t, struct process *p, struct sample *s) {
 
 /* What a counter went up by since the last sample, or since birth. */
 static uint64_t take_increase(struct process *p, const struct sample *s, enum field f,
-                              bool lifetimes) {
+                              bool lifetimes, bool begins_anew) {
     uint64_t now = s->value[f], increase = 0;
     if (!(p->have & BIT(f))) {
         bool waited_for = f >= FIELD_CUTIME_NS && f <= FIELD_CMAJFLT;
@@ -95,8 +95,8 @@ static uint64_t take_increase(struct process *p, const struct sample *s, enum fi
     } else if (now > p->last[f]) {
         increase = now - p->last[f];
         p->last[f] = now;
-    } else if (p->restored && (f == FIELD_VOLUNTARY_SWITCHES || f == FIELD_INVOLUNTARY_SWITCHES ||
-                              f == FIELD_RUN_QUEUE_WAIT_NS)) {
+    } else if (p->restored && (begins_anew || f == FIELD_VOLUNTARY_SWITCHES ||
+                              f == FIELD_INVOLUNTARY_SWITCHES || f == FIELD_RUN_QUEUE_WAIT_NS)) {
         /* what is added up thread by thread begins anew with the program */
         p->last[f] = now;
     }
@@ -104,15 +104,46 @@ static uint64_t take_increase(struct process *p, const struct sample *s, enum fi
     return increase;
 }
 
-static int credit(struct tally *t, process_id id, const struct sample *s) {
+static uint64_t part_of(uint64_t whole, uint64_t share, uint64_t of) {
+    return (uint64_t)((unsigned __int128)whole * share / of);
+}
+
+/* Where CPU time is known exactly it is divided as the kernel does it for
+ * /proc/PID/stat: like the ticks, but so that neither part ever falls. */
+static void divide_cpu_time(const struct process *p, struct sample *s) {
+    const uint64_t exact = s->exact_cpu_ns;
+    if (exact == 0)
+        return;
+    uint64_t user = s->value[FIELD_UTIME_NS], system = s->value[FIELD_STIME_NS];
+    uint64_t user_before = p && p->have & BIT(FIELD_UTIME_NS) ? p->last[FIELD_UTIME_NS] : 0;
+    uint64_t system_before = p && p->have & BIT(FIELD_STIME_NS) ? p->last[FIELD_STIME_NS] : 0;
+    system = user + system ? part_of(exact, system, user + system) : 0;
+    if (exact < user_before + system_before) {
+        user = user_before;
+        system = system_before;
+    } else {
+        if (system < system_before)
+            system = system_before;
+        user = exact - system;
+        if (system > exact || user < user_before) {
+            user = user_before;
+            system = exact - user;
+        }
+    }
+    s->value[FIELD_UTIME_NS] = user;
+    s->value[FIELD_STIME_NS] = system;
+}
+
+static int credit(struct tally *t, process_id id, struct sample *s) {
     struct process *p = proctable_at(&t->table, id);
+    divide_cpu_time(p, s);
     bool lifetimes = t->count_lifetimes && !t->progress.started;
     uint64_t folded[FIELD_FOLDED] = {0};
     uint64_t known = 0, waited_for = 0;
     for (enum field f = 0; f < FIELD_COUNTERS; f++) {
         if (!(s->have & BIT(f)))
             continue;
-        uint64_t increase = take_increase(p, s, f, lifetimes);
+        uint64_t increase = take_increase(p, s, f, lifetimes, t->source->ops->next_ended);
         if (f >= FIELD_FOLDED_FIRST) {
             folded[f - FIELD_FOLDED_FIRST] = increase;
             known |= BIT(f - FIELD_FOLDED_FIRST);
@@ -153,6 +184,8 @@ static struct measure_hints hints_for(const struct tally *t, const struct proces
 static bool is_newborn(const struct tally *t, const struct sample *s) {
     if (!t->progress.started)
         return t->count_lifetimes;
+    if (s->seen_from_birth)
+        return true;
     /* the start time is cut to a whole tick */
     return (s->start_ticks + 1) * t->source->tick_ns >= t->progress.scan_boot_ns;
 }
@@ -235,6 +268,37 @@ static int account(struct tally *t, process_id id, struct sample *s) {
     return credit(t, id, s);
 }
 
+/* It executed a program since the last time. Until then it was who it was. */
+static int settle_exec(struct tally *t, process_id id, const struct sample *s, bool born) {
+    struct process *p = proctable_at(&t->table, id);
+    struct sample since = *s->since_exec;
+    if (s->until_exec && !born) {
+        struct sample until = *s->until_exec;
+        int r = credit(t, id, &until);
+        if (r < 0)
+            return r;
+    }
+    divide_cpu_time(p, &since);
+    for (enum field f = 0; f < FIELD_COUNTERS; f++)
+        if (since.have & BIT(f) && (!(p->have & BIT(f)) || since.value[f] > p->last[f])) {
+            p->last[f] = since.value[f];
+            p->have |= (uint32_t)BIT(f);
+        }
+    return 0;
+}
+
+/* Has it not run since it was measured? `age_s` is how long that may be ago. */
+static bool is_asleep(const struct tally *t, const struct process *p, const struct listed *listed,
+                      uint32_t age_s) {
+    uint64_t activity;
+    if (listed->marker == 0 || listed->marker != p->marker)
+        return false;
+    if (!t->source->ops->activity)
+        return listed->asleep;
+    return p->asleep && t->now_boot_s - p->measured_s < age_s && !has_stale_cgroup(t, p) &&
+           t->source->ops->activity(t->source, p->pid, &activity) == 0 && activity == p->activity;
+}
+
 /* A process that slept when it was measured last, and has not run since, is as
  * it was then: no file is opened. 1: it was so, and the process is done with. */
 static int visit_asleep(struct tally *t, const struct listed *listed) {
@@ -243,12 +307,7 @@ static int visit_asleep(struct tally *t, const struct listed *listed) {
         return 0;
     const struct process *p = proctable_at(&t->table, id);
     /* not all of them are measured again in the same collection */
-    uint32_t age_s = REMEMBER_S - p->pid % 32;
-    uint64_t activity;
-    if (!p->asleep || listed->marker == 0 || listed->marker != p->marker ||
-        p->seen == t->number || t->now_boot_s - p->measured_s >= age_s ||
-        has_stale_cgroup(t, p) ||
-        t->source->ops->activity(t->source, p->pid, &activity) < 0 || activity != p->activity)
+    if (p->seen == t->number || !is_asleep(t, p, listed, REMEMBER_S - p->pid % 32))
         return 0;
     struct sample s;
     recall(t, p, &s);
@@ -317,6 +376,8 @@ static int visit(struct tally *t, const struct listed *listed, int depth) {
         id = admit(t, &s);
         r = id == NO_PROCESS ? -ENOMEM : 0;
     }
+    if (r == 0 && s.since_exec)
+        r = settle_exec(t, id, &s, born);
     if (r == 0 && needs_identity(t, proctable_at(&t->table, id), &s)) {
         r = classify(t, proctable_at(&t->table, id), &s);
         if (r < 0 && born)
@@ -326,7 +387,7 @@ static int visit(struct tally *t, const struct listed *listed, int depth) {
         struct process *p = proctable_at(&t->table, id);
         remember(t, p, &s, listed->marker);
         if (born && p->from_birth && t->progress.started)
-            tallies_count(&t->tallies, p->group, METRIC_STARTS);
+            tallies_add(&t->tallies, p->group, METRIC_STARTS, 1);
         r = account(t, id, &s);
     }
     ops->close(t->source);
@@ -338,6 +399,100 @@ static int visit(struct tally *t, const struct listed *listed, int depth) {
     else if (r < 0)
         skip_hidden(t, pid);
     return 0;
+}
+
+/* ---- Processes that have ended ------------------------------------------------------- */
+
+/* For a source that sees every end. (Else fold.c works out what the ended used.) */
+static int credit_ended(struct tally *t) {
+    struct sample s;
+    int r = 0;
+    while (r == 0 && t->source->ops->next_ended(t->source, &s)) {
+        process_id id = find_incarnation(t, &s);
+        if (id == NO_PROCESS)
+            continue; /* listed, but not admitted: there was no memory for it */
+        r = credit(t, id, &s);
+        tallies_add(&t->tallies, proctable_at(&t->table, id)->group, METRIC_EXITS, 1);
+        proctable_remove(&t->table, id);
+    }
+    return r;
+}
+
+/* The rule group that children of such an ancestor inherit; 0: none. -ENOMEM. */
+static int find_lineage(struct tally *t, const struct unlisted_use *of, int depth,
+                        uint32_t *ret_lineage) {
+    *ret_lineage = 0;
+    process_id id = of->known_pid ? proctable_find(&t->table, of->known_pid) : NO_PROCESS;
+    if (id != NO_PROCESS)
+        *ret_lineage = proctable_at(&t->table, id)->lineage;
+    struct unlisted_use above = *of;
+    if (!t->grouping.children || depth >= DEPTH_MAX ||
+        !t->source->ops->ancestor(t->source, t->grouping.needs, &above))
+        return 0;
+    uint32_t inherited, unused;
+    int r = find_lineage(t, &above, depth + 1, &inherited);
+    /* looking further up has taken the texts away */
+    above = *of;
+    if (r == 0 && t->source->ops->ancestor(t->source, t->grouping.needs, &above))
+        r = grouping_classify(&t->grouping, &above.identity, inherited, &t->tallies, &unused,
+                              ret_lineage, NULL);
+    return r;
+}
+
+/* A process that was only forked is what the process was that it was forked from,
+ * as far as it shows. */
+static bool is_like(const struct process *p, const struct unlisted_use *use, unsigned needs) {
+    return p->classified &&
+           p->comm_hash == hash_bytes(use->identity.comm.at, use->identity.comm.len) &&
+           (!(needs & IDENTITY_USER) || p->uid == use->identity.uid);
+}
+
+static int group_of_unlisted(struct tally *t, struct unlisted_use *use, uint32_t *ret_group) {
+    process_id id = use->known_pid ? proctable_find(&t->table, use->known_pid) : NO_PROCESS;
+    const struct process *from = id == NO_PROCESS ? NULL : proctable_at(&t->table, id);
+    uint32_t inherited, unused;
+    if (use->forked_only && from && is_like(from, use, t->grouping.needs)) {
+        *ret_group = from->group;
+        return 0;
+    }
+    int r = find_lineage(t, use, 0, &inherited);
+    if (r == 0)
+        r = grouping_classify(&t->grouping, &use->identity, inherited, &t->tallies, ret_group,
+                              &unused, NULL);
+    return r;
+}
+
+static int credit_unlisted(struct tally *t) {
+    struct unlisted_use use;
+    while (t->source->ops->next_unlisted(t->source, t->grouping.needs, &use)) {
+        uint32_t group;
+        int r = group_of_unlisted(t, &use, &group);
+        if (r < 0)
+            return r;
+        divide_cpu_time(NULL, &use.counters);
+        for (enum field f = 0; f < FIELD_COUNTERS; f++)
+            if (use.counters.have & BIT(f))
+                tallies_credit(&t->tallies, group, f, use.counters.value[f]);
+        tallies_add(&t->tallies, group, METRIC_STARTS, use.ended);
+        tallies_add(&t->tallies, group, METRIC_EXITS, use.ended);
+        tallies_passed_by(&t->tallies, group);
+    }
+    return 0;
+}
+
+/* The final figures of a process come a little after it has left the listing, on a
+ * busy host some seconds. */
+#define WAIT_FOR_END 8 /* collections */
+
+static void forget_missing(struct tally *t) {
+    for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
+         id = proctable_next(&t->table, id + 1)) {
+        const struct process *p = proctable_at(&t->table, id);
+        if (t->number - p->seen <= WAIT_FOR_END)
+            continue;
+        tallies_add(&t->tallies, p->group, METRIC_EXITS, 1);
+        proctable_remove(&t->table, id);
+    }
 }
 
 /* ---- Proportional set size ------------------------------------------------------------ */
@@ -432,6 +587,8 @@ static void describe_self(struct tally *t, uint64_t start_ns, uint64_t start_cpu
     self_set(t, METRIC_SELF_GROUPS, t->tallies.order_count);
     self_set(t, METRIC_SELF_OVERFLOWED, t->tallies.overflowed);
     self_set(t, METRIC_SELF_THREADS_SKIPPED, t->source->ops->threads_skipped(t->source));
+    if (t->source->ops->lost_events)
+        self_set(t, METRIC_SELF_LOST_EVENTS, t->source->ops->lost_events(t->source));
     self_set(t, METRIC_SELF_PATTERN_LIMITS, t->grouping.pattern_limits);
     self_set(t, METRIC_SELF_SOURCE_PROCFS, strcmp(t->source->ops->name, "procfs") == 0);
     self_set(t, METRIC_SELF_SOURCE_BPF, strcmp(t->source->ops->name, "bpf") == 0);
@@ -470,9 +627,9 @@ static void expire_groups(struct tally *t, const struct tallies_moment *moment) 
     }
 }
 
-static void begin(struct tally *t, uint64_t start_ns) {
+static void begin(struct tally *t, uint64_t start_ns, uint64_t start_boot_ns) {
     t->number++;
-    t->now_boot_ns = clock_ns(t, CLOCK_BOOTTIME);
+    t->now_boot_ns = start_boot_ns;
     t->now_boot_s = (uint32_t)(t->now_boot_ns / NS_PER_S);
     t->snapshot = (struct tally_snapshot){t, clock_ns(t, CLOCK_REALTIME)};
     t->interval_ns =
@@ -507,12 +664,17 @@ static void save_state(struct tally *t) {
 }
 
 static int scan(struct tally *t, const struct listed *listed, size_t count) {
-    int r = 0;
+    const bool sees_ends = t->source->ops->next_ended;
+    int r = sees_ends ? credit_ended(t) : 0;
     for (size_t i = 0; r == 0 && i < count; i++)
         r = visit(t, &listed[i], 0);
     if (r == 0 && t->settings.collect & 1u << COLLECT_PSS)
         r = collect_pss(t);
-    if (r == 0)
+    if (r == 0 && sees_ends)
+        r = credit_unlisted(t);
+    if (r == 0 && sees_ends)
+        forget_missing(t);
+    else if (r == 0)
         r = fold_settle(&t->fold, &t->table, &t->tallies, t->source, t->number,
                         t->interval_ns ? t->interval_ns : NS_PER_S);
     if (r < 0)
@@ -521,6 +683,9 @@ static int scan(struct tally *t, const struct listed *listed, size_t count) {
 }
 
 int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
+    /* before the list: what starts while that is made may not be in it, and is then
+     * new in the next one */
+    const uint64_t start_boot_ns = clock_ns(t, CLOCK_BOOTTIME);
     const uint64_t start_ns = clock_ns(t, CLOCK_MONOTONIC);
     const uint64_t start_cpu_ns = clock_ns(t, CLOCK_THREAD_CPUTIME_ID);
     const struct listed *listed;
@@ -529,7 +694,7 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
     if (r < 0)
         return r;
 
-    begin(t, start_ns);
+    begin(t, start_ns, start_boot_ns);
     r = scan(t, listed, count);
     if (r < 0)
         return r;

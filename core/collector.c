@@ -49,6 +49,35 @@ static int copy_texts(tally *t, const tally_config *config) {
     return 0;
 }
 
+/* Another tree than /proc is recorded, or another host's as seen from a container:
+ * it goes with no kernel that we could ask. */
+static int open_bpf(tally *t, const char *root, struct tally_error *error) {
+    const bool is_must = t->settings.source == SOURCE_BPF;
+    struct tally_error why = {{0}};
+    int r;
+    if (t->settings.source == SOURCE_PROCFS)
+        return -ENOTSUP;
+    if (strcmp(root, "/proc") != 0) {
+        if (is_must)
+            error_set(error, "source is bpf and procfs is %.200s; expected only one of them", root);
+        return -EINVAL;
+    }
+#ifdef HAVE_BPF
+    r = source_bpf_new(&t->io, t->settings.collect, t->grouping.needs, t->grouping.children,
+                       &t->source, &why);
+#else
+    error_set(&why, "this proctally was built without libbpf");
+    r = -ENOTSUP;
+#endif
+    if (r < 0 && is_must)
+        error_set(error, "source bpf can't be used: %s", why.text[0] ? why.text : strerror(-r));
+    else if (r < 0)
+        notice_raise(&t->notices, NOTICE_SOURCE,
+                     "reading /proc, which misses what is over too soon; not source bpf: %s",
+                     why.text[0] ? why.text : strerror(-r));
+    return r;
+}
+
 static int open_source(tally *t, const tally_config *config, struct tally_error *error) {
     const char *root = tally_config_get(config, "procfs");
     char path[4096];
@@ -57,7 +86,11 @@ static int open_source(tally *t, const tally_config *config, struct tally_error 
         error_set(error, "procfs is too long a path");
         return -ENAMETOOLONG;
     }
-    int r = source_procfs_new(root, &t->io, t->settings.collect, &t->source);
+    int r = open_bpf(t, root, error);
+    if (r < 0 && t->settings.source == SOURCE_BPF)
+        return r;
+    if (r < 0)
+        r = source_procfs_new(root, &t->io, t->settings.collect, &t->source);
     if (r < 0) {
         error_set(error, "can't open %.200s: %s, expected a mounted proc file system", root,
                   strerror(-r));

@@ -337,6 +337,9 @@ void config_settings(const tally_config *c, struct settings *ret) {
     option_parse_choice(OPTION_CPU_MODE, value_of(c, OPTION_CPU_MODE),
                         strlen(value_of(c, OPTION_CPU_MODE)), &choice);
     ret->cpu_mode_core = choice == 1;
+    option_parse_choice(OPTION_SOURCE, value_of(c, OPTION_SOURCE),
+                        strlen(value_of(c, OPTION_SOURCE)), &choice);
+    ret->source = (enum source_choice)choice;
     option_parse_count(value_of(c, OPTION_MAX_GROUPS), &ret->max_groups);
     option_parse_count(value_of(c, OPTION_TOP), &ret->top);
     option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &ret->expire_after_ns);

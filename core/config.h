@@ -70,6 +70,7 @@ struct settings {
     uint64_t expire_after_ns;
     uint64_t top;
     enum tally_schema schema;
+    enum source_choice source;
 };
 void config_settings(const tally_config *c, struct settings *ret);
 

@@ -374,7 +374,7 @@ int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies
     }
     wake_orphans(f, table, now);
     for (size_t i = 0; i < f->dead_count; i++) {
-        tallies_count(tallies, proctable_at(table, f->dead[i].id)->group, METRIC_EXITS);
+        tallies_add(tallies, proctable_at(table, f->dead[i].id)->group, METRIC_EXITS, 1);
         proctable_remove(table, f->dead[i].id);
     }
     return 0;

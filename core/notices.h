@@ -6,6 +6,7 @@
 #include "proctally.h"
 
 enum notice {
+    NOTICE_SOURCE,
     NOTICE_STATE_REJECTED,
     NOTICE_STATE_UNSAVED,
     NOTICE_PARTIAL,

@@ -13,7 +13,7 @@ static const char *const collect_names[COLLECTS + 1] = {
     "context-switches", "delays", "fds", "io", "pss", "states", "threads", NULL};
 static const char *const cpu_modes[] = {"machine", "core", NULL};
 static const char *const schemas[] = {"native", "process-exporter", "process", NULL};
-static const char *const sources[] = {"auto", "procfs", NULL};
+static const char *const sources[] = {"auto", "procfs", "bpf", NULL};
 
 static const struct tally_option option_table[OPTIONS] = {
     [OPTION_INTERVAL] = {"interval", "DURATION", "10s", "Time between two collections.",
@@ -75,7 +75,9 @@ static const struct tally_option option_table[OPTIONS] = {
                            TALLY_OPTION_TEXT, false, NULL},
     [OPTION_PROCFS] = {"procfs", "DIR", "/proc", "Where the proc file system is mounted.",
                        TALLY_OPTION_TEXT, false, NULL},
-    [OPTION_SOURCE] = {"source", "auto|procfs", "auto", "Where to read from.",
+    [OPTION_SOURCE] = {"source", "auto|procfs|bpf", "auto",
+                       "Where to read from: /proc, or programs in the kernel, which also see what "
+                       "is over too soon. auto: bpf where that works, else procfs.",
                        TALLY_OPTION_CHOICE, false, sources},
 };
 
@@ -135,7 +137,7 @@ const char *option_expected(enum option option) {
     case OPTION_PROCFS:
         return "a path";
     case OPTION_SOURCE:
-        return "auto or procfs";
+        return "auto, procfs or bpf";
     case OPTIONS:
         break;
     }

@@ -53,6 +53,9 @@ enum collect {
 };
 #define COLLECT_STANDARD (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS))
 
+/* What `source` may be. In the order of the choices. */
+enum source_choice { SOURCE_AUTO, SOURCE_PROCFS, SOURCE_BPF };
+
 /* The index of a name ('-' and '_' are the same), or -1. */
 int option_find(const char *name, size_t len);
 

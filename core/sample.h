@@ -78,6 +78,7 @@ struct sample {
     uint64_t exec_marker; /* differs after execve(2), as far as can be seen */
     uint32_t uid, gid;    /* effective; known if has_credentials */
     bool has_credentials;
+    bool seen_from_birth;  /* the source saw it begin, or was told */
     bool ignores_children; /* SIGCHLD ignored: children are not folded into it */
     char state;            /* as in /proc/PID/stat */
     uint8_t comm_len;
@@ -85,6 +86,14 @@ struct sample {
 
     /* A number that differs when the process has run in between; 0: not known. */
     uint64_t activity;
+    /* The CPU time, where it is known better than by the clock tick: FIELD_UTIME_NS
+     * and FIELD_STIME_NS are then only its shares. 0: they are all there is. */
+    uint64_t exact_cpu_ns;
+    /* It executed a program since the last sample. Its counters when it did so
+     * first: what it used until then is that of who it was. And when it did so
+     * last: what it used before was as another, and is counted elsewhere. NULL: not
+     * so, or the source can't tell. */
+    const struct sample *until_exec, *since_exec;
 
     uint64_t have;       /* BIT(field) for each value below that is known */
     uint64_t value[FIELDS];

@@ -13,6 +13,7 @@
 #include "identity.h"
 #include "io.h"
 #include "parse.h"
+#include "proctally.h"
 #include "sample.h"
 
 struct source {
@@ -27,12 +28,30 @@ struct listed {
     /* Stays the same as long as this is the same process; it may change without
      * need, but is never the same for another process of this pid. 0: not known. */
     uint64_t marker;
+    /* It has not run since it was sampled last, and is not to be opened. Only of a
+     * source that knows without being asked for the activity of each. */
+    bool asleep;
 };
 
 /* What the caller knows, so that needless work is left out. */
 struct measure_hints {
     bool idle;     /* used no CPU time since it was last measured */
     bool fd_limit; /* read it: it is not known, or long ago */
+};
+
+/* Network traffic, in the order of metrics.h. */
+enum { TRAFFIC_COUNTERS = 8 };
+
+/* What was used by processes that no list has shown: they started and ended
+ * between two of them, or were another program until one executed this one. */
+struct unlisted_use {
+    struct identity identity; /* texts are valid until the next call */
+    uint32_t known_pid;       /* what the identity lacks it has from this listed process; 0: none */
+    bool forked_only;         /* its program is that of known_pid */
+    uint64_t ancestor;        /* for ancestor(); 0: none */
+    struct sample counters;
+    uint64_t ended; /* processes */
+    uint64_t traffic[TRAFFIC_COUNTERS];
 };
 
 struct source_ops {
@@ -44,7 +63,7 @@ struct source_ops {
     int (*list)(struct source *s, const struct listed **ret_listed, size_t *ret_count);
 
     /* The number that measure() puts into a sample's activity, and nothing else,
-     * in the cheapest way. */
+     * in the cheapest way. NULL: the list has said who is asleep. */
     int (*activity)(struct source *s, uint32_t pid, uint64_t *ret);
     /* Turns to a process and fills what identifies it, and what came with
      * that. -ESRCH: it is gone; -EACCES, -EPERM: it is hidden. */
@@ -56,6 +75,19 @@ struct source_ops {
     int (*identify)(struct source *s, const struct sample *sample, unsigned parts,
                     struct identity *ret);
     void (*close)(struct source *s);
+
+    /* A source that sees every end has these; they are NULL in others, where
+     * fold.c has to work out what the ended used.
+     *
+     * The next process that was listed once and has ended, with its final counters
+     * (or those until it executed another program); to be called until it says
+     * false, after list() and before anything is opened. */
+    bool (*next_ended)(struct source *s, struct sample *ret);
+    /* The next of what was used unlisted; the same way. Parts as in identify(). */
+    bool (*next_unlisted)(struct source *s, unsigned parts, struct unlisted_use *ret);
+    /* Who an ancestor was that has not been listed either, and its own ancestor. */
+    bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_use *ret);
+    uint64_t (*lost_events)(struct source *s);
 
     /* Proportional set size; may take long. -ESRCH, -EACCES … */
     int (*pss)(struct source *s, uint32_t pid, uint64_t *ret_bytes);
@@ -75,5 +107,11 @@ struct source_ops {
  * collect. -ENOENT, -ENOTDIR, -EACCES, -ENOMEM. */
 int source_procfs_new(const char *root, const struct io *io, unsigned collect,
                       struct source **ret);
+
+/* source_bpf.c: asks programs in the kernel, and the tree at /proc for what only
+ * that knows. `needs` has bits of enum identity_part. Without the rights or the
+ * kernel for it -errno, and why in one sentence. */
+int source_bpf_new(const struct io *io, unsigned collect, unsigned needs, bool children,
+                   struct source **ret, struct tally_error *why);
 
 #endif

@@ -391,8 +391,12 @@ void tallies_credit(struct tallies *t, uint32_t index, enum field counter, uint6
     }
 }
 
-void tallies_count(struct tallies *t, uint32_t index, enum metric counter) {
-    t->groups[index]->value[counter]++;
+void tallies_add(struct tallies *t, uint32_t index, enum metric counter, uint64_t amount) {
+    t->groups[index]->value[counter] += amount;
+}
+
+void tallies_passed_by(struct tallies *t, uint32_t index) {
+    t->groups[index]->emptied_ns = 0;
 }
 
 /* ---- The end of it ---------------------------------------------------------------- */

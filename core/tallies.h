@@ -109,7 +109,9 @@ void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
 void tallies_pss(struct tallies *t, uint32_t group, bool known, uint64_t bytes, uint64_t age_ns);
 /* An increase of a counter. */
 void tallies_credit(struct tallies *t, uint32_t group, enum field counter, uint64_t amount);
-void tallies_count(struct tallies *t, uint32_t group, enum metric counter);
+void tallies_add(struct tallies *t, uint32_t group, enum metric counter, uint64_t amount);
+/* It had members since the previous collection, though it may have none now. */
+void tallies_passed_by(struct tallies *t, uint32_t group);
 
 struct tallies_moment {
     uint64_t now_ns;      /* of the clock that expiry is measured with */

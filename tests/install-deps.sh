@@ -19,7 +19,7 @@ esac
 if command -v apt-get >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkg-config libc6-dev libyaml-dev libpcre2-dev libmnl-dev uthash-dev
-        ?collectd-dev"
+        ?collectd-dev ?libbpf-dev clang=?clang bpftool=?bpftool"
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
@@ -28,7 +28,7 @@ if command -v apt-get >/dev/null 2>&1; then
 elif command -v dnf >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkgconf-pkg-config libyaml-devel pcre2-devel libmnl-devel uthash-devel
-        diffutils findutils"
+        diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool"
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind curl=curl
@@ -55,10 +55,10 @@ for item in $needed; do
     package=${package#\?}
     case $item in
         *=*) command -v "${item%%=*}" >/dev/null 2>&1 && continue ;;
-        *) installed "$package" && continue ;;
     esac
+    installed "$package" && continue
     case $item in
-        \?*) optional="$optional $package" ;;
+        \?* | *=\?*) optional="$optional $package" ;;
         *) required="$required $package" ;;
     esac
 done

@@ -169,6 +169,12 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
     return 0;
 }
 
+void cli_prefer_procfs(tally_config *config) {
+    struct tally_error error;
+    if (strcmp(tally_config_get(config, "source"), "auto") == 0)
+        tally_config_set(config, "source", "procfs", &error);
+}
+
 /* ---- Help -------------------------------------------------------------------- */
 
 /* Columns on the screen: bytes that begin a UTF-8 character. */
@@ -307,6 +313,7 @@ static int explain(const struct cli *cli, const char *text) {
     }
     /* looking must not count: the state belongs to the program that runs */
     tally *t = NULL;
+    cli_prefer_procfs(config);
     int r = tally_config_set(config, "state-file", "", &error);
     if (r >= 0)
         r = tally_new(config, &t, &error);

@@ -18,6 +18,7 @@ struct cli_program {
     const char *name;
     const char *summary;
     bool telegraf_messages; /* "E! sentence" instead of "NAME: sentence" */
+    bool once_without_interval; /* stays only if the option interval is given */
     const struct cli_flag *flags; /* its own, shown before the shared ones */
     size_t flag_count;
 };
@@ -52,6 +53,9 @@ const char *cli_flag(const struct cli *cli, const char *name);
 
 /* A new configuration from the command line and the file that it names. */
 int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally_error *error);
+
+/* For a run that looks only once: what source bpf sees, it sees while it runs. */
+void cli_prefer_procfs(tally_config *config);
 
 /* One line on stderr; level is 'E', 'W' or 'I'. */
 void cli_say(const struct cli_program *program, char level, const char *format, ...)

@@ -118,6 +118,12 @@ static void say_failure(struct service *s, const char *text) {
     s->failing = true;
 }
 
+bool service_stays(const struct service *s) {
+    uint64_t interval_ns;
+    return !cli_flag(&s->cli, "once") && (!s->cli.program->once_without_interval ||
+                                          tally_config_interval(s->config, &interval_ns) == 1);
+}
+
 /* 0, or the status to exit with. */
 static int open_collector(struct service *s) {
     const struct cli_program *program = s->cli.program;
@@ -129,6 +135,8 @@ static int open_collector(struct service *s) {
         cli_say(program, 'E', "%s", error.text);
         return CLI_MISUSED;
     }
+    if (!service_stays(s))
+        cli_prefer_procfs(s->config);
     int r = tally_new(s->config, &s->t, &error);
     if (r == -EINVAL) {
         cli_say(program, 'E', "%s", error.text);

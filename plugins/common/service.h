@@ -61,6 +61,9 @@ struct service {
 int service_main(const struct cli_program *program, const int *pokes,
                  int (*run)(struct service *s), int argc, char **argv);
 
+/* Does this run stay, or collect only once? */
+bool service_stays(const struct service *s);
+
 /* For a run that collects only once: without a state file counters are lifetime
  * values. Returns whether they are. */
 bool service_counts_lifetimes(struct service *s);

@@ -104,7 +104,7 @@ static int run_until_end(struct service *service) {
 }
 
 static int run(struct service *service) {
-    return cli_flag(&service->cli, "once") ? run_once(service) : run_until_end(service);
+    return service_stays(service) ? run_until_end(service) : run_once(service);
 }
 
 int main(int argc, char **argv) {

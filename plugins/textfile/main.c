@@ -19,6 +19,7 @@ static const struct cli_program program = {
     .name = "proctally-textfile",
     .summary = "Writes what each group of processes uses in Prometheus text format: once, or "
                "again and again if the option interval is given.",
+    .once_without_interval = true,
     .flags = own_flags,
     .flag_count = sizeof(own_flags) / sizeof(own_flags[0]),
 };
@@ -117,11 +118,9 @@ static int run_service(struct service *service, const char *path) {
 }
 
 static int run(struct service *service) {
-    uint64_t interval_ns;
     const char *path = cli_flag(&service->cli, "output");
-    bool stay = tally_config_interval(service->config, &interval_ns) == 1 &&
-                !cli_flag(&service->cli, "once");
-    return stay ? run_service(service, path ? path : "-") : run_once(service, path ? path : "-");
+    return service_stays(service) ? run_service(service, path ? path : "-")
+                                  : run_once(service, path ? path : "-");
 }
 
 int main(int argc, char **argv) {

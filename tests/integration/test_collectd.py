@@ -382,7 +382,7 @@ def case_state():
     ws = workloads(1)
     name = ws[0].name
     directory = temp_dir()
-    block = "<Plugin proctally>\n StateFile \"%s/state\"\n</Plugin>" % directory
+    block = "<Plugin proctally>\n Source procfs\n StateFile \"%s/state\"\n</Plugin>" % directory
     identifier = "here/proctally-%s/ps_cputime" % name
 
     def cpu(row):

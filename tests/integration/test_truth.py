@@ -162,7 +162,7 @@ def case_service_short_lived():
     directory = temp_dir()
     child = linked(directory, unique("c"), "/bin/sh")
     prom = os.path.join(directory, "out.prom")
-    start([TEXTFILE, "--interval", "1s", "--output", prom])
+    start([TEXTFILE, "--interval", "1s", "--source", "procfs", "--output", prom])
     wait_for(lambda: os.path.exists(prom), "the first file")
     w = Workload(CHILDREN, args=[child, "300", SHORT.replace("4000", "20000")])
     w.hear()

@@ -1,0 +1,690 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * The part of source_bpf.c that runs in the kernel.
+ *
+ *     list_tasks       reads every live thread, when source_bpf.c asks for it
+ *     on_fork          a process begins: an entry for it
+ *     on_exec          it becomes another: what it used so far is set apart
+ *     on_exit          a thread ends
+ *     on_free          a thread is gone for good, with its final figures; with
+ *                      the last one so is the process
+ *     on_send …        traffic, by the identity of the process that uses the socket
+ *
+ * A process that has been listed gets its final figures into `ended`, by its own
+ * key, since whoever listed it goes on from what the listing said. One that never
+ * was is added to others of its kind in `unlisted`: there may be a million of them.
+ *
+ * A thread's figures are final only when its task is freed: it runs for a while
+ * after sched_process_exit, and the clock is brought up to date when it is
+ * switched away for the last time. Only what the thread has of its own is used:
+ * signal_struct mixes in what reaped children did.
+ */
+#include "kernel.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "shared.h"
+
+#define BARRIER_MS 100
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* What rules and group-by ask for. Set before loading, and when they change. */
+__u32 want_program = 0;  /* exe, arguments */
+__u32 want_user = 0;
+__u32 want_cgroup = 0;
+__u32 want_ancestor = 0;
+/* The next listing shows every process in full. */
+__u32 want_all = 1;
+/* Events that were lost for want of room. */
+__u64 lost = 0;
+/* When the programs were attached, since boot; 0: not yet. */
+__u64 attached_ns = 0;
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, __u32); /* pid */
+    __type(value, struct entry);
+} processes SEC(".maps");
+
+/* So that it shows if the event never comes that a task was freed: the kernel drops
+ * events where it could recurse, and not only there. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, __u32); /* tid */
+    __type(value, struct dying);
+} dying SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, struct ended_key);
+    __type(value, struct ended);
+} ended SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 16384);
+    __type(key, __u64); /* hash of who */
+    __type(value, struct unlisted);
+} unlisted SEC(".maps");
+
+/* For what does not fit there. */
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 4096);
+    __type(key, __u64);
+    __type(value, struct unlisted);
+} unlisted_rest SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u64); /* hash of the program */
+    __type(value, struct program);
+} programs SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 16384);
+    __type(key, __u64); /* hash of who */
+    __type(value, struct who);
+} ancestors SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 4096);
+    __type(key, __u64); /* its id */
+    __type(value, struct cgroup_path);
+} cgroups SEC(".maps");
+
+/* Room for what does not fit on a stack of 512 bytes, and for values that the
+ * verifier would else follow one by one through every branch. One item for each program
+ * that can interrupt another on the same CPU. */
+enum scratch_user { SCRATCH_FORK, SCRATCH_EXEC, SCRATCH_FREE, SCRATCH_LIST, SCRATCH_MKDIR, SCRATCHES };
+struct scratch {
+    struct usages now, share;
+    struct entry entry;
+    struct unlisted unlisted;
+    struct record_exec exec;
+    struct record_process process;
+    struct program program;
+    __u64 program_key;
+    struct cgroup_path cgroup;
+};
+struct {
+    __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+    __uint(max_entries, SCRATCHES);
+    __type(key, __u32);
+    __type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline struct scratch *scratch_of(__u32 user) {
+    return bpf_map_lookup_elem(&scratches, &user);
+}
+
+/* A loop: the compiler would unroll memset(), or call it, and there is none. */
+static __always_inline void zero(void *data, __u32 size) {
+    __u64 *words = data;
+    for (__u32 i = 0; i < size / 8; i++) {
+        words[i] = 0;
+        barrier();
+    }
+}
+
+static __always_inline void count_lost(void) {
+    __sync_fetch_and_add(&lost, 1);
+}
+
+/* ---- Usage ---------------------------------------------------------------------- */
+
+static __always_inline void usage_of_thread(struct task_struct *task, struct usages *ret) {
+    struct task_delay_info *delays = task->delays;
+    ret->of[USAGE_RUN_NS] = task->se.sum_exec_runtime;
+    ret->of[USAGE_USER_NS] = task->utime;
+    ret->of[USAGE_SYSTEM_NS] = task->stime;
+    ret->of[USAGE_MINFLT] = task->min_flt;
+    ret->of[USAGE_MAJFLT] = task->maj_flt;
+    ret->of[USAGE_VOLUNTARY_SWITCHES] = task->nvcsw;
+    ret->of[USAGE_INVOLUNTARY_SWITCHES] = task->nivcsw;
+    ret->of[USAGE_RUN_QUEUE_WAIT_NS] = task->sched_info.run_delay;
+    ret->of[USAGE_BLKIO_DELAY_NS] = delays ? delays->blkio_delay : 0;
+    ret->of[USAGE_IO_READ_BYTES] = task->ioac.rchar;
+    ret->of[USAGE_IO_WRITTEN_BYTES] = task->ioac.wchar;
+    ret->of[USAGE_IO_READS] = task->ioac.syscr;
+    ret->of[USAGE_IO_WRITES] = task->ioac.syscw;
+    ret->of[USAGE_DISK_READ_BYTES] = task->ioac.read_bytes;
+    ret->of[USAGE_DISK_WRITTEN_BYTES] = task->ioac.write_bytes;
+}
+
+static __always_inline void usage_add(struct usages *to, const struct usages *more) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        to->of[i] += more->of[i];
+}
+
+static __always_inline void usage_add_atomic(struct usages *to, const struct usages *more) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        if (more->of[i])
+            __sync_fetch_and_add(&to->of[i], more->of[i]);
+}
+
+static __always_inline void usage_subtract(struct usages *from, const struct usages *less) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        from->of[i] = from->of[i] > less->of[i] ? from->of[i] - less->of[i] : 0;
+}
+
+/* ---- Who ------------------------------------------------------------------------- */
+
+/* FNV's step, by words. Never 0. */
+static __always_inline __u64 hash_words(const void *data, __u32 size) {
+    const __u64 *words = data;
+    __u64 h = 0xcbf29ce484222325;
+    for (__u32 i = 0; i < size / 8; i++) {
+        h ^= words[i];
+        h *= 0x9e3779b97f4a7c15;
+        h ^= h >> 29;
+    }
+    return h & ~KNOWN_ANCESTOR ? h & ~KNOWN_ANCESTOR : 1;
+}
+
+/* What a task shows now; its program and its ancestor are not seen in it. */
+static __always_inline void look_at(struct task_struct *task, struct who *who) {
+    bpf_probe_read_kernel(who->comm, sizeof(who->comm), task->comm);
+    if (want_user) {
+        who->uid = task->real_cred->euid.val;
+        who->gid = task->real_cred->egid.val;
+    }
+    if (want_cgroup)
+        who->cgroup = task->cgroups->dfl_cgrp->kn->id;
+}
+
+/* What children take for their ancestor. */
+static __always_inline __u64 as_ancestor(struct task_struct *task, const struct entry *e) {
+    if (!e || e->listed)
+        return KNOWN_ANCESTOR | (__u32)task->tgid;
+    if (!want_ancestor && !(want_program && e->who.program == 0))
+        return 0;
+    struct who who = e->who;
+    look_at(task, &who);
+    __u64 key = hash_words(&who, sizeof(who));
+    if (!bpf_map_lookup_elem(&ancestors, &key))
+        bpf_map_update_elem(&ancestors, &key, &who, BPF_ANY);
+    return key;
+}
+
+/* The item of this identity, made if there is room. */
+static __always_inline struct unlisted *unlisted_of(void *map, struct scratch *scratch,
+                                                    const struct who *who) {
+    __u64 key = hash_words(who, sizeof(*who));
+    struct unlisted *u = bpf_map_lookup_elem(map, &key);
+    if (u)
+        return u;
+    zero(&scratch->unlisted, sizeof(scratch->unlisted));
+    scratch->unlisted.who = *who;
+    bpf_map_update_elem(map, &key, &scratch->unlisted, BPF_NOEXIST);
+    return bpf_map_lookup_elem(map, &key);
+}
+
+/* Adds usage to what processes like this one left. */
+static __always_inline void leave(struct scratch *scratch, const struct who *who,
+                                  const struct usages *usage, __u64 ended_count) {
+    struct unlisted *u = unlisted_of(&unlisted, scratch, who);
+    if (!u) {
+        /* without what makes most identities differ there are few */
+        struct who less = *who;
+        less.program = 0;
+        less.ancestor = 0;
+        u = unlisted_of(&unlisted_rest, scratch, &less);
+        count_lost();
+    }
+    if (!u)
+        return;
+    usage_add_atomic(&u->usage, usage);
+    if (ended_count)
+        __sync_fetch_and_add(&u->ended, ended_count);
+}
+
+/* ---- Processes begin, change and end ----------------------------------------------- */
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
+    __u32 pid = child->tgid;
+    if (child->pid != child->tgid) {
+        struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+        if (e)
+            __sync_fetch_and_add(&e->threads, 1);
+        return 0;
+    }
+    struct scratch *scratch = scratch_of(SCRATCH_FORK);
+    if (!scratch)
+        return 0;
+    __u32 parent_pid = parent->tgid;
+    const struct entry *from = bpf_map_lookup_elem(&processes, &parent_pid);
+    struct entry *e = &scratch->entry;
+    zero(e, sizeof(*e));
+    e->start_ns = child->start_boottime;
+    e->threads = 1;
+    e->who.program = from ? from->who.program : 0;
+    e->who.ancestor = as_ancestor(parent, from);
+    look_at(child, &e->who);
+    if (bpf_map_update_elem(&processes, &pid, e, BPF_ANY) < 0)
+        count_lost();
+    return 0;
+}
+
+/* What follows is in functions of their own, which are not static: the verifier
+ * looks at each of them once, not at each way through them and those before. They
+ * can be handed nothing but numbers (until Linux 5.12), so they find their room and
+ * the task themselves. */
+
+__noinline int clear_program(void) {
+    struct scratch *scratch = scratch_of(SCRATCH_EXEC);
+    if (scratch)
+        zero(&scratch->program, sizeof(scratch->program));
+    return 0;
+}
+
+/* The path of the task's file, from its name up; the reader turns it around. */
+__noinline int read_exe(void) {
+    struct task_struct *task = (void *)bpf_get_current_task();
+    struct scratch *scratch = scratch_of(SCRATCH_EXEC);
+    struct file *file = BPF_CORE_READ(task, mm, exe_file);
+    if (!scratch || !file)
+        return 0;
+    struct program *program = &scratch->program;
+    struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+    struct vfsmount *vfsmount = BPF_CORE_READ(file, f_path.mnt);
+    struct mount *mount = (void *)((char *)vfsmount - bpf_core_field_offset(struct mount, mnt));
+    for (int i = 0; i < 32; i++) {
+        /* kept in memory, of which the verifier knows nothing: it need not follow
+         * every length that can have come about so far */
+        __u32 len = program->exe_len;
+        struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+        struct dentry *root = BPF_CORE_READ(mount, mnt.mnt_root);
+        if (dentry == root || dentry == parent) {
+            struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+            if (above == mount)
+                break;
+            dentry = BPF_CORE_READ(mount, mnt_mountpoint);
+            mount = above;
+            continue;
+        }
+        const unsigned char *name = BPF_CORE_READ(dentry, d_name.name);
+        if (len >= EXE_SIZE_MAX)
+            break; /* longer than we keep */
+        long n = bpf_probe_read_kernel_str(program->exe + (len & (EXE_SIZE_MAX - 1)), NAME_SIZE_MAX,
+                                           name);
+        if (n <= 0)
+            break;
+        program->exe_len = len + n;
+        dentry = parent;
+    }
+    return 0;
+}
+
+__noinline int read_args(void) {
+    struct task_struct *task = (void *)bpf_get_current_task();
+    struct scratch *scratch = scratch_of(SCRATCH_EXEC);
+    unsigned long start = BPF_CORE_READ(task, mm, arg_start), end = BPF_CORE_READ(task, mm, arg_end);
+    if (!scratch || end <= start)
+        return 0;
+    struct program *program = &scratch->program;
+    program->args_total = end - start;
+    __u64 len = end - start;
+    barrier_var(len); /* or the verifier does not see what the comparison says of it */
+    if (len > ARGS_SIZE_MAX)
+        len = ARGS_SIZE_MAX;
+    if (bpf_probe_read_user(program->args, len, (const void *)start) == 0)
+        program->args_len = len;
+    return 0;
+}
+
+__noinline int hash_program(void) {
+    struct scratch *scratch = scratch_of(SCRATCH_EXEC);
+    if (scratch)
+        scratch->program_key = hash_words(&scratch->program, sizeof(scratch->program));
+    return 0;
+}
+
+static __always_inline __u64 note_program(struct scratch *scratch) {
+    clear_program();
+    read_exe();
+    read_args();
+    hash_program();
+    __u64 key = scratch->program_key;
+    if (!bpf_map_lookup_elem(&programs, &key) &&
+        bpf_map_update_elem(&programs, &key, &scratch->program, BPF_ANY) < 0)
+        count_lost();
+    return key;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm) {
+    __u32 pid = task->tgid;
+    struct scratch *scratch = scratch_of(SCRATCH_EXEC);
+    struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+    if (!scratch || !e)
+        return 0; /* not listed yet, and from before us: nothing to keep apart */
+    struct usages *now = &scratch->now;
+    usage_of_thread(task, now);
+    usage_add(now, &e->gone);
+    if (e->listed) {
+        e->until_exec = *now;
+        e->execed = 1;
+        e->listed = 0;
+        if (want_ancestor)
+            e->who.ancestor = KNOWN_ANCESTOR | pid;
+    } else {
+        scratch->share = *now;
+        if (e->rebased)
+            usage_subtract(&scratch->share, &e->since_exec);
+        leave(scratch, &e->who, &scratch->share, 0);
+    }
+    e->since_exec = *now;
+    e->rebased = 1;
+    look_at(task, &e->who);
+    e->who.program = want_program ? note_program(scratch) : 0;
+    return 0;
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_exit, struct task_struct *task) {
+    __u32 tid = task->pid;
+    struct dying d = {.pid = task->tgid,
+                      .start_ns = task->start_boottime,
+                      .end_ns = bpf_ktime_get_boot_ns()};
+    usage_of_thread(task, &d.usage);
+    bpf_map_update_elem(&dying, &tid, &d, BPF_ANY);
+    return 0;
+}
+
+/* The last thread is gone. (bpf_programs.c does the same for those whose end was
+ * missed.) */
+static __always_inline void finish(struct scratch *scratch, struct entry *e, __u32 pid) {
+    scratch->entry = *e;
+    e = &scratch->entry;
+    if (bpf_map_delete_elem(&processes, &pid) < 0)
+        return; /* another CPU freed another thread of it, and was first */
+    if (e->listed || e->execed) {
+        struct ended_key key = {.start_ns = e->start_ns, .pid = pid};
+        const struct usages *total = e->execed ? &e->until_exec : &e->gone;
+        if (bpf_map_update_elem(&ended, &key, total, BPF_ANY) < 0)
+            count_lost();
+    }
+    if (e->listed)
+        return;
+    if (e->rebased)
+        usage_subtract(&e->gone, &e->since_exec);
+    leave(scratch, &e->who, &e->gone, !e->execed);
+}
+
+SEC("tp_btf/sched_process_free")
+int BPF_PROG(on_free, struct task_struct *task) {
+    __u32 pid = task->tgid, tid = task->pid;
+    bool is_leader = tid == pid;
+    struct scratch *scratch = scratch_of(SCRATCH_FREE);
+    bpf_map_delete_elem(&dying, &tid);
+    struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+    if (!scratch)
+        return 0;
+    struct usages *usage = &scratch->now;
+    usage_of_thread(task, usage);
+    if (e && e->start_ns > task->start_boottime)
+        e = NULL; /* the pid is another's already */
+    if (!e) {
+        /* there was no room for it, or it is from before us and was never listed */
+        if (attached_ns && task->start_boottime > attached_ns) {
+            struct who who = {0};
+            look_at(task, &who);
+            leave(scratch, &who, usage, is_leader);
+            count_lost();
+        }
+        return 0;
+    }
+    /* What was found was found with the figures of threads that had been taken off
+     * already, though their tasks may not have been freed: not a second time. */
+    if (!e->found || is_leader ||
+        bpf_ktime_get_boot_ns() - e->found_ns > BARRIER_MS * 1000000ULL)
+        usage_add_atomic(&e->gone, usage);
+    __sync_fetch_and_add(&e->threads, -1);
+    if (is_leader) {
+        look_at(task, &e->who);
+        e->leader_gone = 1;
+    }
+    if (e->leader_gone && (e->threads <= 0 || e->found))
+        finish(scratch, e, pid);
+    return 0;
+}
+
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(on_cgroup_mkdir, struct cgroup *cgroup, const char *path) {
+    struct scratch *scratch = scratch_of(SCRATCH_MKDIR);
+    if (!want_cgroup || !scratch || cgroup->root->hierarchy_id != 0)
+        return 0;
+    __u64 id = cgroup->kn->id;
+    zero(&scratch->cgroup, sizeof(scratch->cgroup));
+    long n = bpf_probe_read_kernel_str(scratch->cgroup.text, CGROUP_PATH_SIZE, path);
+    if (n > 0 && n < CGROUP_PATH_SIZE)
+        bpf_map_update_elem(&cgroups, &id, &scratch->cgroup, BPF_ANY);
+    return 0;
+}
+
+/* ---- The listing -------------------------------------------------------------------- */
+
+static __always_inline __u32 count_bits(__u64 word) {
+    word -= word >> 1 & 0x5555555555555555;
+    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+    return (word + (word >> 4) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56;
+}
+
+/* A table has room for 64 descriptors, or for a multiple of 128. */
+#define FD_STEP 128
+#define FD_STEPS_MAX 64
+
+static __always_inline void count_fds(struct task_struct *task, struct record_process *r) {
+    struct files_struct *files = task->files;
+    if (!files)
+        return;
+    struct fdtable *table = files->fdt;
+    __u32 size = table->max_fds;
+    const unsigned long *bits = table->open_fds;
+    __u64 words[2];
+    __u32 count = 0;
+    if (size <= 64) {
+        bpf_probe_read_kernel(words, sizeof(words[0]), bits);
+        count = count_bits(words[0]);
+    } else if (size > FD_STEP * FD_STEPS_MAX) {
+        r->flags |= PROCESS_MANY_FDS;
+        return;
+    } else {
+        for (__u32 i = 0; i < FD_STEPS_MAX; i++) {
+            if (i * FD_STEP >= size)
+                break;
+            if (bpf_probe_read_kernel(words, sizeof(words), (const char *)bits + i * (FD_STEP / 8)) < 0)
+                return;
+            count += count_bits(words[0]) + count_bits(words[1]);
+        }
+    }
+    r->fds = count;
+    r->flags |= PROCESS_HAS_FDS;
+}
+
+static __always_inline __u64 not_negative(__s64 value) {
+    return value < 0 ? 0 : value;
+}
+
+static __always_inline void look_at_memory(struct task_struct *task, struct record_process *r) {
+    struct mm_struct *mm = task->mm;
+    if (!mm)
+        return;
+    r->flags |= PROCESS_HAS_MEMORY;
+    r->total_pages = mm->total_vm;
+    r->data_pages = mm->data_vm;
+    r->stack_pages = mm->stack_vm;
+    r->code_pages = mm->exec_vm;
+    struct mm_struct___atomic *old = (void *)mm;
+    if (bpf_core_field_exists(old->rss_stat.count)) {
+        r->file_pages = not_negative(old->rss_stat.count[MM_FILEPAGES].counter);
+        r->anon_pages = not_negative(old->rss_stat.count[MM_ANONPAGES].counter);
+        r->swap_pages = not_negative(old->rss_stat.count[MM_SWAPENTS].counter);
+        r->shmem_pages = not_negative(old->rss_stat.count[MM_SHMEMPAGES].counter);
+    } else {
+        r->file_pages = not_negative(mm->rss_stat[MM_FILEPAGES].count);
+        r->anon_pages = not_negative(mm->rss_stat[MM_ANONPAGES].count);
+        r->swap_pages = not_negative(mm->rss_stat[MM_SWAPENTS].count);
+        r->shmem_pages = not_negative(mm->rss_stat[MM_SHMEMPAGES].count);
+    }
+}
+
+static __always_inline __u32 state_of(struct task_struct *task) {
+    struct task_struct___state *old = (void *)task;
+    if (bpf_core_field_exists(old->state))
+        return old->state;
+    return task->__state;
+}
+
+/* An entry for a process that was there before us, or that there was no room for
+ * when it began. */
+static __always_inline struct entry *find_late(struct task_struct *task, struct scratch *scratch,
+                                               __u32 pid) {
+    struct signal_struct *signal = task->signal;
+    struct entry *e = &scratch->entry;
+    zero(e, sizeof(*e));
+    e->start_ns = task->start_boottime;
+    e->found_ns = bpf_ktime_get_boot_ns();
+    e->found = 1;
+    e->threads = signal->nr_threads;
+    /* what its threads that have ended did of their own, as far as it is kept */
+    e->gone.of[USAGE_RUN_NS] = signal->sum_sched_runtime;
+    e->gone.of[USAGE_USER_NS] = signal->utime;
+    e->gone.of[USAGE_SYSTEM_NS] = signal->stime;
+    e->gone.of[USAGE_MINFLT] = signal->min_flt;
+    e->gone.of[USAGE_MAJFLT] = signal->maj_flt;
+    e->gone.of[USAGE_VOLUNTARY_SWITCHES] = signal->nvcsw;
+    e->gone.of[USAGE_INVOLUNTARY_SWITCHES] = signal->nivcsw;
+    look_at(task, &e->who);
+    e->who.ancestor = KNOWN_ANCESTOR | pid;
+    if (bpf_map_update_elem(&processes, &pid, e, BPF_ANY) < 0)
+        return NULL;
+    return bpf_map_lookup_elem(&processes, &pid);
+}
+
+static __always_inline int list_thread(struct seq_file *seq, struct task_struct *task) {
+    struct record_thread r = {.kind = RECORD_THREAD,
+                              .pid = task->tgid,
+                              .state = state_of(task),
+                              .exit_state = task->exit_state};
+    usage_of_thread(task, &r.usage);
+    bpf_seq_write(seq, &r, sizeof(r));
+    return 0;
+}
+
+/* Every run of a thread ends in a switch, and one that has not ended yet shows in
+ * the time: as long as these stand still, it has not run. Never 0. */
+static __always_inline __u64 activity_of(struct task_struct *task) {
+    return task->se.sum_exec_runtime + task->nvcsw + task->nivcsw + 1;
+}
+
+/* A process whose only thread has not run since it was listed in full is as it
+ * was then, but for what others do to it: swap its memory out, renice it … So it
+ * is looked at all the same after a while, not all of them in the same listing. */
+static __always_inline bool has_slept(struct task_struct *task, const struct entry *e, __u32 pid,
+                                      __u64 now_ns) {
+    return e->listed && !e->execed && !e->rebased && e->threads == 1 && e->activity == activity_of(task) && state_of(task) != TASK_RUNNING &&
+           !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
+}
+
+SEC("iter/task")
+int list_tasks(struct bpf_iter__task *ctx) {
+    struct task_struct *task = ctx->task;
+    struct seq_file *seq = ctx->meta->seq;
+    /* One that has been reaped is gone: its figures come when it is freed. */
+    if (!task || task->exit_state & EXIT_DEAD)
+        return 0;
+    if (task->pid != task->tgid)
+        return list_thread(seq, task);
+    struct scratch *scratch = scratch_of(SCRATCH_LIST);
+    if (!scratch)
+        return 0;
+    __u32 pid = task->tgid;
+    struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+    if (e && e->start_ns != task->start_boottime) {
+        count_lost(); /* its predecessor's end was missed */
+        e = NULL;
+    }
+    __u64 now_ns = bpf_ktime_get_boot_ns();
+    if (e && !want_all && has_slept(task, e, pid, now_ns)) {
+        struct record_same same = {RECORD_SAME, pid, e->start_ns};
+        bpf_seq_write(seq, &same, sizeof(same));
+        return 0;
+    }
+    if (!e)
+        e = find_late(task, scratch, pid);
+
+    __u64 activity = activity_of(task); /* before the figures that it stands for */
+    struct record_process *r = &scratch->process;
+    zero(r, sizeof(*r));
+    r->kind = RECORD_PROCESS;
+    r->pid = pid;
+    r->ppid = task->real_parent->tgid;
+    r->start_ns = task->start_boottime;
+    r->exec_id = task->self_exec_id;
+    r->flags = (task->flags & PF_KTHREAD ? PROCESS_KTHREAD : 0) |
+               (task->flags & PF_FORKNOEXEC ? PROCESS_FORKED_ONLY : 0);
+    r->threads = task->signal->nr_threads;
+    r->fd_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_cur;
+    r->uid = task->real_cred->euid.val;
+    r->gid = task->real_cred->egid.val;
+    r->priority = task->prio;
+    r->static_priority = task->static_prio;
+    r->state = state_of(task);
+    r->exit_state = task->exit_state;
+    r->running = r->state == TASK_RUNNING && !r->exit_state;
+    bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
+    usage_of_thread(task, &r->usage);
+    look_at_memory(task, r);
+    count_fds(task, r);
+    if (!e) {
+        r->flags |= PROCESS_UNTRACKED;
+        bpf_seq_write(seq, r, sizeof(*r));
+        return 0;
+    }
+    usage_add(&r->usage, &e->gone);
+    if (!e->found)
+        r->flags |= PROCESS_FROM_BIRTH;
+    r->program = e->who.program;
+    r->cgroup = e->who.cgroup;
+    if (e->rebased) {
+        struct record_exec *exec = &scratch->exec;
+        exec->kind = RECORD_EXEC;
+        exec->was_listed = e->execed;
+        exec->until_exec = e->until_exec;
+        exec->since_exec = e->since_exec;
+        if (bpf_seq_write(seq, exec, sizeof(*exec)) < 0)
+            return 0;
+    }
+    /* When the buffer is full all that was written for this task is dropped, and
+     * it is shown to us again: nothing may have changed by then. Between here and
+     * there an exec on another CPU may get lost; that moves a few microseconds of
+     * use to another group. */
+    if (bpf_seq_write(seq, r, sizeof(*r)) < 0)
+        return 0;
+    e->execed = 0;
+    e->rebased = 0;
+    e->listed = 1;
+    e->activity = activity;
+    e->shown_ns = now_ns;
+    return 0;
+}

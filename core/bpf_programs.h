@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The programs in the kernel that source_bpf.c reads from: loading them, asking
+ * them, taking what they gathered. bpf/proctally.bpf.c is what they do.
+ */
+#ifndef BPF_PROGRAMS_H
+#define BPF_PROGRAMS_H
+
+#include "proctally.h"
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "bpf/shared.h"
+
+struct bpf_programs;
+
+/* What rules and group-by ask about processes that nobody will have seen. */
+struct bpf_wants {
+    bool program; /* file and arguments */
+    bool user, cgroup, ancestor;
+};
+
+/* Loads and attaches. -errno, and why in one sentence. Everything is taken away
+ * again with the process that loaded it, however that ends. */
+int bpf_programs_load(const struct bpf_wants *wants, struct bpf_programs **ret,
+                      struct tally_error *why);
+struct bpf_programs *bpf_programs_free(struct bpf_programs *p);
+
+/* A descriptor to read the listing from: a sequence of records. -errno. */
+int bpf_programs_list(struct bpf_programs *p, bool all_in_full);
+
+struct bpf_ended {
+    struct ended_key key;
+    struct ended value;
+};
+/* Takes what has come together since the last time; the arrays are valid until the
+ * next call. -errno. */
+struct bpf_taken {
+    const struct bpf_ended *ended;
+    size_t ended_count;
+    const struct unlisted *unlisted;
+    size_t unlisted_count;
+};
+int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret);
+
+/* After a listing: ends of threads that the kernel never told us of, although they
+ * are gone, are made up for, as far as their figures are known. They are in what is
+ * taken the next time. */
+void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
+                          void *data);
+
+/* -ENOENT: forgotten. */
+int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);
+int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct who *ret);
+int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path *ret);
+uint64_t bpf_programs_lost(struct bpf_programs *p);
+
+#endif
