@@ -2,6 +2,9 @@
 #define _GNU_SOURCE
 #include "bpf_programs.h"
 
+#include "cgroups.h"
+#include "config.h"
+
 /* made by bpftool, whose code has warnings of its own */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wcast-qual"
@@ -13,6 +16,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -39,6 +43,8 @@ struct dying_item {
 
 struct bpf_programs {
     struct proctally_bpf *skeleton;
+    bool sees_traffic;
+    struct tally_error no_traffic; /* why not */
     struct items ended, unlisted;
     size_t ended_taken, unlisted_taken; /* of these: the rest is for the next time */
     struct items dying;
@@ -62,24 +68,78 @@ static uint64_t boot_ns(void) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-static int load(struct proctally_bpf *s, const struct bpf_wants *wants) {
+/* ---- Loading ------------------------------------------------------------------------ */
+
+static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic) {
+    struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
+    struct bpf_program *of_users[] = {s->progs.on_send, s->progs.on_receive};
+    bool sees_users = libbpf_find_vmlinux_btf_id("sock_recv_length", BPF_TRACE_RAW_TP) > 0;
     s->data->want_all = 1;
     s->bss->want_program = wants->program;
     s->bss->want_user = wants->user;
     s->bss->want_cgroup = wants->cgroup;
     s->bss->want_ancestor = wants->ancestor;
+    s->bss->sees_users = sees_users;
     if (!wants->program)
         bpf_map__set_max_entries(s->maps.programs, 1);
     if (!wants->cgroup)
         bpf_map__set_max_entries(s->maps.cgroups, 1);
     if (!wants->ancestor && !wants->program)
         bpf_map__set_max_entries(s->maps.ancestors, 1);
-    int r = proctally_bpf__load(s);
+    for (size_t i = 0; i < 2; i++) {
+        bpf_program__set_autoload(of_packets[i], traffic);
+        bpf_program__set_autoload(of_users[i], traffic && sees_users);
+    }
+    bpf_program__set_autoload(s->progs.on_socket, traffic);
+    bpf_program__set_autoload(s->progs.on_state, traffic);
+    bpf_map__set_autocreate(s->maps.sockets, traffic);
+    return 0;
+}
+
+/* To the root of the hierarchy, beside what others have there. */
+static int attach_traffic(struct proctally_bpf *s) {
+    struct cgroups *cgroups;
+    int r = cgroups_new(&cgroups);
+    if (r < 0)
+        return r;
+    int fd = open(cgroups_root(cgroups), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r = fd < 0 ? -errno : 0;
+    cgroups_free(cgroups);
+    if (r < 0)
+        return r;
+    s->links.on_socket = bpf_program__attach_cgroup(s->progs.on_socket, fd);
+    s->links.count_received = bpf_program__attach_cgroup(s->progs.count_received, fd);
+    s->links.count_transmitted = bpf_program__attach_cgroup(s->progs.count_transmitted, fd);
+    if (!s->links.on_socket || !s->links.count_received || !s->links.count_transmitted)
+        r = -errno;
+    close(fd);
+    return r;
+}
+
+/* All or nothing: what failed half-way is taken away. */
+static int load(const struct bpf_wants *wants, bool traffic, struct proctally_bpf **ret) {
+    struct proctally_bpf *s = proctally_bpf__open();
+    int r = s ? set_up(s, wants, traffic) : -errno;
+    if (r == 0)
+        r = proctally_bpf__load(s);
+    if (r == 0 && traffic)
+        r = attach_traffic(s);
     if (r == 0)
         r = proctally_bpf__attach(s);
-    if (r == 0)
-        s->bss->attached_ns = boot_ns();
-    return r;
+    if (r < 0) {
+        proctally_bpf__destroy(s);
+        return r;
+    }
+    s->bss->attached_ns = boot_ns();
+    *ret = s;
+    return 0;
+}
+
+static void explain(int error, struct tally_error *why) {
+    if (error == -EPERM)
+        error_set(why, "it needs root, or CAP_BPF and CAP_PERFMON");
+    else if (why->text[0] == '\0')
+        error_set(why, "%s", strerror(-error));
 }
 
 int bpf_programs_load(const struct bpf_wants *wants, struct bpf_programs **ret,
@@ -90,19 +150,37 @@ int bpf_programs_load(const struct bpf_wants *wants, struct bpf_programs **ret,
     p->ended.item_size = sizeof(struct bpf_ended);
     p->unlisted.item_size = sizeof(struct unlisted);
     p->dying.item_size = sizeof(struct dying_item);
+    libbpf_print_fn_t before = libbpf_set_print(hear);
+    int r = -ENOTSUP;
+    if (wants->traffic) {
+        listener = &p->no_traffic;
+        r = load(wants, true, &p->skeleton);
+        p->sees_traffic = r == 0;
+        if (r == -EPERM)
+            error_set(&p->no_traffic, "it needs CAP_NET_ADMIN");
+        else if (r == -ENOENT)
+            error_set(&p->no_traffic, "there is no unified cgroup hierarchy");
+        else if (r < 0 && p->no_traffic.text[0] == '\0')
+            error_set(&p->no_traffic, "%s", strerror(-r));
+    }
     why->text[0] = '\0';
     listener = why;
-    libbpf_print_fn_t before = libbpf_set_print(hear);
-    p->skeleton = proctally_bpf__open();
-    int r = p->skeleton ? load(p->skeleton, wants) : -errno;
+    if (!p->skeleton)
+        r = load(wants, false, &p->skeleton);
     libbpf_set_print(before);
     listener = NULL;
     if (r < 0) {
+        explain(r, why);
         bpf_programs_free(p);
         return r;
     }
     *ret = p;
     return 0;
+}
+
+bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not) {
+    *why_not = p->no_traffic;
+    return p->sees_traffic;
 }
 
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {

@@ -22,12 +22,15 @@ struct bpf_programs;
 struct bpf_wants {
     bool program; /* file and arguments */
     bool user, cgroup, ancestor;
+    bool traffic;
 };
 
 /* Loads and attaches. -errno, and why in one sentence. Everything is taken away
  * again with the process that loaded it, however that ends. */
 int bpf_programs_load(const struct bpf_wants *wants, struct bpf_programs **ret,
                       struct tally_error *why);
+/* Is traffic counted? If not although it is wanted, why_not says why. */
+bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not);
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p);
 
 /* A descriptor to read the listing from: a sequence of records. -errno. */

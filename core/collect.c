@@ -451,6 +451,10 @@ static int group_of_unlisted(struct tally *t, struct unlisted_use *use, uint32_t
     process_id id = use->known_pid ? proctable_find(&t->table, use->known_pid) : NO_PROCESS;
     const struct process *from = id == NO_PROCESS ? NULL : proctable_at(&t->table, id);
     uint32_t inherited, unused;
+    if (use->is_known && from) {
+        *ret_group = from->group;
+        return 0;
+    }
     if (use->forked_only && from && is_like(from, use, t->grouping.needs)) {
         *ret_group = from->group;
         return 0;
@@ -473,6 +477,10 @@ static int credit_unlisted(struct tally *t) {
         for (enum field f = 0; f < FIELD_COUNTERS; f++)
             if (use.counters.have & BIT(f))
                 tallies_credit(&t->tallies, group, f, use.counters.value[f]);
+        for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
+            if (use.traffic[i])
+                tallies_add(&t->tallies, group, METRIC_RECEIVED_BYTES_TCP + (enum metric)i,
+                            use.traffic[i]);
         tallies_add(&t->tallies, group, METRIC_STARTS, use.ended);
         tallies_add(&t->tallies, group, METRIC_EXITS, use.ended);
         tallies_passed_by(&t->tallies, group);
@@ -642,7 +650,13 @@ static void begin(struct tally *t, uint64_t start_ns, uint64_t start_boot_ns) {
     t->not_fully_read = 0;
     self_set(t, METRIC_SELF_PROCESSES, 0);
     self_set(t, METRIC_SELF_HIDDEN, 0);
-    tallies_begin(&t->tallies);
+    struct tally_error no_traffic = {{0}};
+    bool sees_traffic = t->source->ops->sees_traffic &&
+                        t->source->ops->sees_traffic(t->source, &no_traffic);
+    if (no_traffic.text[0])
+        notice_raise(&t->notices, NOTICE_TRAFFIC, "network traffic is not counted: %s",
+                     no_traffic.text);
+    tallies_begin(&t->tallies, sees_traffic);
     fold_begin(&t->fold);
 }
 

@@ -75,7 +75,7 @@ static bool is_own_label(const char *text, size_t len) {
     static const char *const own[] = {"groupname", "name",  "user", "cmdline", "exe",
                                       "cgroup",    "unit",  "container", "pid", "ppid",
                                       "uid",       "gid",   "path", "mode", "state",
-                                      "type",      "op",    "file", "source", "memtype",
+                                      "type",      "op",    "file", "source", "memtype", "protocol",
                                       "ctxswitchtype", "protocol", "time"};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (strlen(own[i]) == len && memcmp(own[i], text, len) == 0)

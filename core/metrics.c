@@ -31,6 +31,13 @@
                 NATIVE("unreadable_processes", "file", file), \
                 COLLECTD("gauge", "unreadable_" instance)}
 
+#define TRAFFIC_OF(metric, name, unit, text, field, type, index, protocol)             \
+    [metric] = {COUNTER("network_" name "_" protocol, unit, text),                     \
+                NATIVE("network_" name "_total", "protocol", protocol),                \
+                INFLUX("net_" field "_" protocol), COLLECTD(type, protocol, index)}
+#define TRAFFIC(metric, ...) \
+    TRAFFIC_OF(metric##_TCP, __VA_ARGS__, "tcp"), TRAFFIC_OF(metric##_UDP, __VA_ARGS__, "udp")
+
 #define ABOUT_SELF(name, collectd_type) \
     SELF, NATIVE(name), INFLUX(name), COLLECTD(collectd_type, name)
 #define ABOUT_SELF_TOTAL(name) \
@@ -167,6 +174,14 @@ const struct tally_metric metric_table[METRICS] = {
                                     "kernel.task_delayacct)"),
                             NATIVE("blkio_delay_seconds_total"), INFLUX("blkio_delay"),
                             COLLECTD("derive", "blkio_delay_us", 0, TALLY_MICROSECONDS)},
+    TRAFFIC(METRIC_RECEIVED_BYTES, "receive_bytes", TALLY_BYTES,
+            "Bytes received, from the IP header on", "recv_bytes", "if_octets", 0),
+    TRAFFIC(METRIC_RECEIVED_PACKETS, "receive_packets", TALLY_COUNT, "Packets received",
+            "recv_packets", "if_packets", 0),
+    TRAFFIC(METRIC_TRANSMITTED_BYTES, "transmit_bytes", TALLY_BYTES,
+            "Bytes sent, from the IP header on", "sent_bytes", "if_octets", 1),
+    TRAFFIC(METRIC_TRANSMITTED_PACKETS, "transmit_packets", TALLY_COUNT, "Packets sent",
+            "sent_packets", "if_packets", 1),
     [METRIC_START_TIME] = {GAUGE("start_time", TALLY_UNIX_NS,
                                  "When the oldest process of the group started, since 1970"),
                            NATIVE("start_time_seconds"), PE("oldest_start_time_seconds"),

@@ -10,7 +10,7 @@ const char *const group_key_names[GROUP_KEYS + 1] = {
     "name", "user", "cmdline", "exe", "cgroup", "unit", "container", "pid", NULL};
 
 static const char *const collect_names[COLLECTS + 1] = {
-    "context-switches", "delays", "fds", "io", "pss", "states", "threads", NULL};
+    "context-switches", "delays", "fds", "io", "network", "pss", "states", "threads", NULL};
 static const char *const cpu_modes[] = {"machine", "core", NULL};
 static const char *const schemas[] = {"native", "process-exporter", "process", NULL};
 static const char *const sources[] = {"auto", "procfs", "bpf", NULL};
@@ -41,9 +41,10 @@ static const struct tally_option option_table[OPTIONS] = {
                          "that a rule took. With schema process-exporter the default is true.",
                          TALLY_OPTION_SWITCH, false, NULL},
     [OPTION_COLLECT] =
-        {"collect", "WORD,…", "context-switches,delays,fds,io,states,threads",
+        {"collect", "WORD,…", "context-switches,delays,fds,io,network,states,threads",
          "Switches parts of the work on (WORD) or off (no-WORD), against the default: "
-         "context-switches, delays, fds, io, pss (costly), states, threads (running ones).",
+         "context-switches, delays, fds, io, network (with source bpf), pss (costly), states, threads "
+         "(running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
     [OPTION_CPU_MODE] = {"cpu-mode", "machine|core", "machine",
                          "CPU usage of 1 (100 %) is the whole machine, or one logical CPU.",
@@ -118,7 +119,7 @@ const char *option_expected(enum option option) {
     case OPTION_CHILDREN:
         return "true or false";
     case OPTION_COLLECT:
-        return "context-switches, delays, fds, io, pss, states or threads, or one of them "
+        return "context-switches, delays, fds, io, network, pss, states or threads, or one of them "
                "after no-";
     case OPTION_CPU_MODE:
         return "machine or core";

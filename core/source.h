@@ -39,7 +39,7 @@ struct measure_hints {
     bool fd_limit; /* read it: it is not known, or long ago */
 };
 
-/* Network traffic, in the order of metrics.h. */
+/* Network traffic: METRIC_RECEIVED_BYTES_TCP and what follows. */
 enum { TRAFFIC_COUNTERS = 8 };
 
 /* What was used by processes that no list has shown: they started and ended
@@ -47,6 +47,7 @@ enum { TRAFFIC_COUNTERS = 8 };
 struct unlisted_use {
     struct identity identity; /* texts are valid until the next call */
     uint32_t known_pid;       /* what the identity lacks it has from this listed process; 0: none */
+    bool is_known;            /* it is known_pid */
     bool forked_only;         /* its program is that of known_pid */
     uint64_t ancestor;        /* for ancestor(); 0: none */
     struct sample counters;
@@ -88,6 +89,8 @@ struct source_ops {
     /* Who an ancestor was that has not been listed either, and its own ancestor. */
     bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_use *ret);
     uint64_t (*lost_events)(struct source *s);
+    /* If not although it is to be collected, why_not says why. */
+    bool (*sees_traffic)(struct source *s, struct tally_error *why_not);
 
     /* Proportional set size; may take long. -ESRCH, -EACCES … */
     int (*pss)(struct source *s, uint32_t pid, uint64_t *ret_bytes);

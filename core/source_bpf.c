@@ -467,6 +467,8 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
     return 0;
 }
 
+_Static_assert(TRAFFIC_COUNTERS == PROTOCOLS * TRAFFICS, "one counter for each");
+
 static void identify_unlisted(struct bpf *b, const struct who *who, unsigned parts,
                               struct unlisted_use *ret) {
     *ret = (struct unlisted_use){.identity = {
@@ -479,6 +481,7 @@ static void identify_unlisted(struct bpf *b, const struct who *who, unsigned par
         ret->known_pid = (uint32_t)who->ancestor;
     else
         ret->ancestor = who->ancestor;
+    ret->is_known = ret->known_pid && who->ancestor & ITSELF;
     ret->forked_only = ret->known_pid && who->program == 0;
     if (parts & IDENTITY_USER)
         ret->identity.user = users_name(b->users, who->uid);
@@ -497,8 +500,8 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
     identify_unlisted(b, &u->who, parts, ret);
     set_counters(b, &u->usage, &ret->counters);
     ret->ended = u->ended;
-    for (size_t p = 0; p < PROTOCOLS; p++)
-        memcpy(ret->traffic + p * TRAFFICS, u->traffic.of[p], sizeof(u->traffic.of[p]));
+    for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
+        ret->traffic[i] = u->traffic.of[i % PROTOCOLS][i / PROTOCOLS];
     return true;
 }
 
@@ -563,6 +566,10 @@ static uint64_t bpf_lost_events(struct source *s) {
     return bpf_programs_lost(bpf_of(s)->programs);
 }
 
+static bool bpf_sees_traffic(struct source *s, struct tally_error *why_not) {
+    return bpf_programs_see_traffic(bpf_of(s)->programs, why_not);
+}
+
 static struct source *bpf_free(struct source *s) {
     struct bpf *b = bpf_of(s);
     if (b->procfs)
@@ -590,6 +597,7 @@ static const struct source_ops bpf_ops = {
     .next_unlisted = bpf_next_unlisted,
     .ancestor = bpf_ancestor,
     .lost_events = bpf_lost_events,
+    .sees_traffic = bpf_sees_traffic,
     .pss = bpf_pss,
     .is_alive = bpf_is_alive,
     .host = bpf_host,
@@ -631,6 +639,7 @@ int source_bpf_new(const struct io *io, unsigned collect, unsigned needs, bool c
         .user = needs & IDENTITY_USER,
         .cgroup = needs & IDENTITY_CGROUP,
         .ancestor = children,
+        .traffic = collect & 1u << COLLECT_NETWORK,
     };
     if (!is_hosts_pid_namespace(io)) {
         error_set(why, "this is not the host's pid namespace");

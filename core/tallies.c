@@ -66,6 +66,9 @@ static const struct {
 /* Known of every group, with or without members. */
 #define ALWAYS_METRICS (BIT(METRIC_PROCESSES) | BIT(METRIC_STARTS) | BIT(METRIC_EXITS) | \
                         BIT(METRIC_UNREADABLE))
+/* Known of every group where the source sees it. */
+#define TRAFFIC_METRICS \
+    (BIT(METRIC_TRANSMITTED_PACKETS_UDP + 1) - BIT(METRIC_RECEIVED_BYTES_TCP))
 /* What a group without members can't have: nothing to take the extreme of. */
 #define EXTREMES                                                                     \
     (BIT(METRIC_START_TIME) | BIT(METRIC_PRIORITY) | BIT(METRIC_NICE) |              \
@@ -280,7 +283,9 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
 
 /* ---- One collection ------------------------------------------------------------ */
 
-void tallies_begin(struct tallies *t) {
+void tallies_begin(struct tallies *t, bool sees_traffic) {
+    if (sees_traffic)
+        t->always |= TRAFFIC_METRICS;
     for (size_t i = 0; i < t->end; i++) {
         struct group *g = t->groups[i];
         if (!g)

@@ -102,7 +102,7 @@ bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner);
 
 /* One collection: begin, then for each member … , then end, expire until there is
  * nothing more, order. */
-void tallies_begin(struct tallies *t);
+void tallies_begin(struct tallies *t, bool sees_traffic);
 /* Gauges of a member; its counters are known from now on, be they 0. */
 void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
                     uint64_t start_unix_ns);

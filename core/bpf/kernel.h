@@ -42,6 +42,9 @@ enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 #define PF_KTHREAD 0x00200000u
 
 enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
+#define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
+#define TCP_CLOSE 7
 #define RLIMIT_NOFILE 7
 #define RLIM_NLIMITS 16
 
@@ -167,7 +170,7 @@ struct task_struct {
     struct mm_struct *mm;
     int exit_state;
     int pid, tgid;
-    struct task_struct *real_parent;
+    struct task_struct *real_parent, *group_leader;
     __u64 utime, stime;
     unsigned long nvcsw, nivcsw, min_flt, maj_flt;
     __u64 start_boottime;
@@ -192,7 +195,14 @@ struct bpf_iter__task {
     struct task_struct *task;
 };
 struct linux_binprm;
-struct sock;
+struct socket;
+struct sock_common {
+    unsigned char skc_state;
+};
+struct sock {
+    struct sock_common __sk_common;
+    __u16 sk_protocol;
+};
 
 #pragma clang attribute pop
 

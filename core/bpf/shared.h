@@ -58,8 +58,9 @@ struct who {
     __u32 uid, gid; /* effective */
     char comm[COMM_SIZE];
 };
-/* The ancestor is a process that was listed. */
+/* The ancestor is a process that was listed, or it is this process itself. */
 #define KNOWN_ANCESTOR ((__u64)1 << 63)
+#define ITSELF ((__u64)1 << 62)
 
 /* A program that was executed: its file and the beginning of its arguments. */
 #define EXE_SIZE_MAX 512

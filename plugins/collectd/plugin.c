@@ -22,7 +22,7 @@ enum { MOST_SOURCES = 8 };
 
 /* One value list per group: rows of the catalogue with one type and instance. */
 struct series {
-    size_t first, count; /* metrics */
+    size_t rows[MOST_SOURCES], count;
     const char *type;
     const data_set_t *data_set;
 };
@@ -438,6 +438,14 @@ static bool same_series(const struct instance *in, const struct tally_metric *a,
            strcmp(a->collectd.instance, b->collectd.instance) == 0;
 }
 
+/* Has an earlier row of the catalogue begun the value list that this one is part of? */
+static bool is_in_series(const struct instance *in, const struct tally_metric *metrics, size_t row) {
+    for (size_t i = 0; i < row; i++)
+        if (metrics[i].collectd.type && same_series(in, &metrics[i], &metrics[row]))
+            return true;
+    return false;
+}
+
 /* Finds the value lists of the catalogue and their types. */
 static int find_series(struct instance *in) {
     size_t count;
@@ -447,17 +455,20 @@ static int find_series(struct instance *in) {
         ERROR(SAY "out of memory");
         return -ENOMEM;
     }
-    for (size_t i = 0, end; i < count; i = end) {
-        end = i + 1;
-        if (!metrics[i].collectd.type)
+    for (size_t i = 0; i < count; i++) {
+        if (!metrics[i].collectd.type || is_in_series(in, metrics, i))
             continue;
-        while (end < count && same_series(in, &metrics[i], &metrics[end]))
-            end++;
-        struct series series = {.first = i, .count = end - i, .type = type_of(in, &metrics[i])};
+        struct series series = {.type = type_of(in, &metrics[i])};
         series.data_set = plugin_get_ds(series.type);
         bool fits = series.data_set && series.data_set->ds_num <= MOST_SOURCES;
-        for (size_t m = i; fits && m < end; m++)
-            fits = metrics[m].collectd.index < series.data_set->ds_num;
+        for (size_t m = i; fits && m < count; m++) {
+            if (!same_series(in, &metrics[i], &metrics[m]))
+                continue;
+            fits = metrics[m].collectd.index < series.data_set->ds_num &&
+                   series.count < MOST_SOURCES;
+            if (fits)
+                series.rows[series.count++] = m;
+        }
         if (fits)
             in->series[in->series_count++] = series;
         else
@@ -504,7 +515,8 @@ static void dispatch_series(const struct instance *in, const tally_snapshot *s,
     bool known[MOST_SOURCES] = {false};
     bool any = false;
     value_t values[MOST_SOURCES];
-    for (size_t m = series->first; m < series->first + series->count; m++) {
+    for (size_t i = 0; i < series->count; i++) {
+        const size_t m = series->rows[i];
         uint64_t raw;
         if (!tally_snapshot_value(s, group, m, &raw))
             continue;
@@ -530,7 +542,7 @@ static void dispatch_series(const struct instance *in, const tally_snapshot *s,
     snprintf(list.plugin_instance, sizeof(list.plugin_instance), "%s", plugin_instance);
     snprintf(list.type, sizeof(list.type), "%s", series->type);
     snprintf(list.type_instance, sizeof(list.type_instance), "%s",
-             metrics[series->first].collectd.instance);
+             metrics[series->rows[0]].collectd.instance);
     plugin_dispatch_values(&list);
 }
 
@@ -539,7 +551,7 @@ static void dispatch(const struct instance *in, const tally_snapshot *s) {
     const struct tally_metric *metrics = tally_metrics(&count);
     for (size_t i = 0; i < in->series_count; i++) {
         const struct series *series = &in->series[i];
-        if (metrics[series->first].about_self)
+        if (metrics[series->rows[0]].about_self)
             dispatch_series(in, s, series, 0, "");
         else
             for (size_t group = 0; group < groups; group++)

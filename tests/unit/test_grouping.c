@@ -1229,7 +1229,7 @@ START_TEST(ten_thousand_names) {
     ck_assert_str_eq(group_name(&(struct person){.comm = "nobody"}), "always");
 
     struct tallies_moment moment = {.now_ns = 1000, .cpus = 1};
-    tallies_begin(&tallies);
+    tallies_begin(&tallies, false);
     tallies_end(&tallies, &moment);
     ck_assert_int_eq(tallies_order(&tallies, 50), 0);
     ck_assert_uint_eq(tallies.order_count, 101);
@@ -1249,7 +1249,7 @@ static void collect(uint64_t now_s_since_boot, const struct group *const *member
                                     .cpus = 1,
                                     .expire_after_ns = 60 * SECOND};
 
-    tallies_begin(&tallies);
+    tallies_begin(&tallies, false);
     for (size_t i = 0; i < count; i++) {
         struct sample s = {.pid = 1, .state = 'S'};
         sample_set(&s, FIELD_THREADS, 1);
