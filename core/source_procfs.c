@@ -60,7 +60,10 @@ struct procfs {
     struct listed *listed;
     size_t listed_count, listed_size;
 
-    int process_fd; /* of the open process; -1: none */
+    /* Of the open process. */
+    char path[40];    /* "PID/", then the name of a file */
+    size_t path_len;  /* without that name */
+    int status_fd;    /* -errno: can't be opened, or is none */
 
     struct taskstats_socket *taskstats; /* NULL: not allowed */
     struct thread_totals *threads;
@@ -83,11 +86,8 @@ static struct procfs *procfs_of(struct source *s) {
 }
 
 /* A file of one record: whole after the first read(2) that leaves room. */
-static ssize_t read_record(struct procfs *p, int dir_fd, const char *name) {
+static ssize_t read_opened(struct procfs *p, int fd) {
     const struct io *io = p->io;
-    int fd = io->openat(io->data, dir_fd, name, O_RDONLY | O_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
     size_t len = 0;
     ssize_t n;
     do {
@@ -97,9 +97,17 @@ static ssize_t read_record(struct procfs *p, int dir_fd, const char *name) {
         /* a record ends with a newline: if it does not, more is to come */
     } while ((n < 0 && errno == EINTR) ||
              (n > 0 && p->file[len - 1] != '\n' && len < sizeof(p->file)));
-    int r = n < 0 ? -errno : 0;
+    return n < 0 ? -errno : (ssize_t)len;
+}
+
+static ssize_t read_record(struct procfs *p, int dir_fd, const char *name) {
+    const struct io *io = p->io;
+    int fd = io->openat(io->data, dir_fd, name, O_RDONLY | O_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    ssize_t n = read_opened(p, fd);
     io->close(io->data, fd);
-    return r < 0 ? r : (ssize_t)len;
+    return n;
 }
 
 /* ---- Listing ------------------------------------------------------------- */
@@ -234,17 +242,32 @@ static void sample_from_stat(const struct procfs *p, const struct stat_line *sta
         sample_set(ret, FIELD_BLKIO_DELAY_NS, stat->blkio_delay_ticks * tick_ns);
 }
 
-static void procfs_close(struct source *s) {
-    struct procfs *p = procfs_of(s);
-    if (p->process_fd >= 0)
-        p->io->close(p->io->data, p->process_fd);
-    p->process_fd = -1;
+/* Whole paths cost less than a descriptor of the directory: the kernel has its
+ * name at hand. The result is valid until the next call. */
+static const char *path_to(struct procfs *p, const char *file) {
+    memcpy(p->path + p->path_len, file, strlen(file) + 1);
+    return p->path;
 }
 
-static int read_stat(struct procfs *p, int dir_fd, const char *name, uint32_t pid,
-                     struct sample *ret) {
+static void turn_to(struct procfs *p, uint32_t pid) {
+    p->path_len = format_u64(p->path, pid);
+    p->path[p->path_len++] = '/';
+}
+
+static ssize_t read_of_process(struct procfs *p, const char *file) {
+    return read_record(p, p->root_fd, path_to(p, file));
+}
+
+static void procfs_close(struct source *s) {
+    struct procfs *p = procfs_of(s);
+    if (p->status_fd >= 0)
+        p->io->close(p->io->data, p->status_fd);
+    p->status_fd = -ESRCH;
+}
+
+static int read_stat(struct procfs *p, uint32_t pid, struct sample *ret) {
     struct stat_line stat;
-    ssize_t n = read_record(p, dir_fd, name);
+    ssize_t n = read_of_process(p, "stat");
     int r = n < 0 ? (int)n : parse_stat(p->file, (size_t)n, &stat);
     if (r == -ENOENT)
         return -ESRCH;
@@ -255,21 +278,35 @@ static int read_stat(struct procfs *p, int dir_fd, const char *name, uint32_t pi
     return r;
 }
 
+/* The pid can be given to another process at any time, so that two paths may
+ * lead to two processes. But what is open stays with the one that it was opened
+ * of, and says ESRCH once that has ended: status is opened first and read last,
+ * and if it can be read, all that was read in between is of the same process. */
 static int procfs_open(struct source *s, uint32_t pid, struct sample *ret) {
     struct procfs *p = procfs_of(s);
-    char name[24];
-    name[format_u64(name, pid)] = '\0';
     procfs_close(s);
-    /* A descriptor of the directory pins this incarnation: once it has ended,
-     * everything below says ESRCH, even if the pid is in use again. */
-    p->process_fd = p->io->openat(p->io->data, p->root_fd, name,
-                                  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (p->process_fd < 0)
-        return errno == ENOENT ? -ESRCH : -errno;
-    int r = read_stat(p, p->process_fd, "stat", pid, ret);
+    turn_to(p, pid);
+    p->status_fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "status"),
+                                 O_RDONLY | O_CLOEXEC, 0);
+    if (p->status_fd < 0)
+        p->status_fd = -errno;
+    int r = read_stat(p, pid, ret);
     if (r < 0)
         procfs_close(s);
     return r;
+}
+
+/* Is the open process there still? Its file then is the one that its path leads
+ * to. Without that file the start time tells. */
+static bool is_still_there(struct procfs *p, const struct sample *s) {
+    const struct io *io = p->io;
+    struct sample now;
+    struct stat ours, found;
+    if (p->status_fd < 0)
+        return read_stat(p, s->pid, &now) == 0 && now.start_ticks == s->start_ticks;
+    return io->fstatat(io->data, p->status_fd, "", &ours, AT_EMPTY_PATH) == 0 &&
+           io->fstatat(io->data, p->root_fd, path_to(p, "status"), &found, 0) == 0 &&
+           ours.st_ino == found.st_ino;
 }
 
 /* A read of the open process failed. ESRCH ends the measurement; a file that
@@ -283,11 +320,12 @@ static int refused(struct sample *sample, enum origin origin, int error) {
 }
 
 static int measure_status(struct procfs *p, struct sample *s, struct status_file *status) {
-    ssize_t n = read_record(p, p->process_fd, "status");
+    ssize_t n = p->status_fd < 0 ? p->status_fd : read_opened(p, p->status_fd);
     int r = n < 0 ? (int)n : parse_status(p->file, (size_t)n, status);
     if (r < 0) {
         *status = (struct status_file){0};
-        return refused(s, ORIGIN_STATUS, r);
+        r = refused(s, ORIGIN_STATUS, r);
+        return r < 0 || is_still_there(p, s) ? r : -ESRCH;
     }
     if (status->has_ids) {
         s->uid = status->uid;
@@ -309,7 +347,7 @@ static int measure_status(struct procfs *p, struct sample *s, struct status_file
 
 static int measure_io(struct procfs *p, struct sample *s) {
     struct io_file io;
-    ssize_t n = read_record(p, p->process_fd, "io");
+    ssize_t n = read_of_process(p, "io");
     int r = n < 0 ? (int)n : parse_io(p->file, (size_t)n, &io);
     if (r < 0)
         return refused(s, ORIGIN_IO, r);
@@ -330,7 +368,7 @@ static int count_one(void *data, uint32_t number, uint64_t inode) {
 
 /* list_numbers() passes over 0, which is a descriptor but no pid */
 static int count_fds_by_listing(struct procfs *p, uint64_t *ret_count) {
-    int fd = p->io->openat(p->io->data, p->process_fd, "fd",
+    int fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "fd"),
                            O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
@@ -340,11 +378,13 @@ static int count_fds_by_listing(struct procfs *p, uint64_t *ret_count) {
     if (r < 0)
         return r;
     struct stat unused;
-    if (p->io->fstatat(p->io->data, p->process_fd, "fd/0", &unused, AT_SYMLINK_NOFOLLOW) == 0)
+    if (p->io->fstatat(p->io->data, p->root_fd, path_to(p, "fd/0"), &unused,
+                       AT_SYMLINK_NOFOLLOW) == 0)
         count++;
     /* The listing of a process that has ended is empty without an error. */
     if (count == 0 &&
-        p->io->fstatat(p->io->data, p->process_fd, "stat", &unused, AT_SYMLINK_NOFOLLOW) < 0)
+        p->io->fstatat(p->io->data, p->root_fd, path_to(p, "stat"), &unused,
+                       AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? -ESRCH : -errno;
     *ret_count = count;
     return 0;
@@ -355,7 +395,7 @@ static int measure_fds(struct procfs *p, struct sample *s, bool with_limit) {
     int r = 0;
     if (p->counts_fds) {
         struct stat st;
-        if (p->io->fstatat(p->io->data, p->process_fd, "fd", &st, 0) < 0)
+        if (p->io->fstatat(p->io->data, p->root_fd, path_to(p, "fd"), &st, 0) < 0)
             r = -errno;
         else
             count = (uint64_t)st.st_size;
@@ -369,7 +409,7 @@ static int measure_fds(struct procfs *p, struct sample *s, bool with_limit) {
         return 0;
 
     uint64_t limit;
-    ssize_t n = read_record(p, p->process_fd, "limits");
+    ssize_t n = read_of_process(p, "limits");
     r = n < 0 ? (int)n : parse_fd_limit(p->file, (size_t)n, &limit);
     if (r < 0)
         return refused(s, ORIGIN_LIMITS, r);
@@ -447,7 +487,7 @@ static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
     struct thread_walk walk = {.p = p, .totals = totals};
     struct thread_values values;
     int r = 0;
-    walk.task_fd = p->io->openat(p->io->data, p->process_fd, "task",
+    walk.task_fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "task"),
                                  O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
     if (walk.task_fd < 0)
         return refused(s, ORIGIN_SCHED, -errno);
@@ -485,9 +525,9 @@ static int measure_taskstats(struct procfs *p, struct sample *s) {
 }
 
 /* A process whose only thread ever was the main one: its own file says all. */
-static int measure_schedstat(struct procfs *p, struct sample *s, int dir_fd, const char *name) {
+static int measure_schedstat(struct procfs *p, struct sample *s) {
     struct schedstat_file sched;
-    ssize_t n = read_record(p, dir_fd, name);
+    ssize_t n = read_of_process(p, "schedstat");
     int r = n < 0 ? (int)n : parse_schedstat(p->file, (size_t)n, &sched);
     if (r < 0)
         return refused(s, ORIGIN_SCHED, r);
@@ -527,15 +567,14 @@ static int measure_threads(struct procfs *p, struct sample *s, bool idle) {
     return walk_threads(p, s, want_totals);
 }
 
-static int measure_single_thread(struct procfs *p, struct sample *s,
-                                 const struct status_file *status) {
+static void measure_single_thread(struct procfs *p, struct sample *s,
+                                  const struct status_file *status) {
     if (!p->taskstats && status->has_switches) {
         sample_set(s, FIELD_VOLUNTARY_SWITCHES, status->voluntary_switches);
         sample_set(s, FIELD_INVOLUNTARY_SWITCHES, status->involuntary_switches);
     }
     if (p->collect & 1u << COLLECT_THREADS)
         sample_set(s, FIELD_THREADS_RUNNING, s->state == 'R');
-    return 0;
 }
 
 static int measure(struct procfs *p, struct sample *s, struct measure_hints hints) {
@@ -547,15 +586,17 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
     if (p->taskstats)
         r = measure_taskstats(p, s);
     else if (single)
-        r = measure_schedstat(p, s, p->process_fd, "schedstat");
-    if (r == 0)
-        r = measure_status(p, s, &status);
+        r = measure_schedstat(p, s);
     if (r == 0 && p->collect & 1u << COLLECT_IO)
         r = measure_io(p, s);
     if (r == 0 && p->collect & 1u << COLLECT_FDS)
         r = measure_fds(p, s, hints.fd_limit);
+    if (r == 0 && !single)
+        r = measure_threads(p, s, hints.idle);
     if (r == 0)
-        r = single ? measure_single_thread(p, s, &status) : measure_threads(p, s, hints.idle);
+        r = measure_status(p, s, &status); /* last: see procfs_open() */
+    if (r == 0 && single)
+        measure_single_thread(p, s, &status);
     return r;
 }
 
@@ -572,15 +613,8 @@ static int procfs_measure(struct source *source, struct sample *s, struct measur
 static int procfs_activity(struct source *source, uint32_t pid, uint64_t *ret) {
     struct procfs *p = procfs_of(source);
     struct sample s = {.pid = pid};
-    int r;
-    if (p->taskstats) {
-        r = measure_taskstats(p, &s);
-    } else {
-        char name[40];
-        size_t len = format_u64(name, pid);
-        memcpy(name + len, "/schedstat", sizeof("/schedstat"));
-        r = measure_schedstat(p, &s, p->root_fd, name);
-    }
+    turn_to(p, pid);
+    int r = p->taskstats ? measure_taskstats(p, &s) : measure_schedstat(p, &s);
     if (r == 0)
         *ret = s.activity;
     return r;
@@ -590,7 +624,8 @@ static int procfs_activity(struct source *source, uint32_t pid, uint64_t *ret) {
 
 static int identify_cmdline(struct procfs *p, struct identity *id) {
     int cut = 0;
-    ssize_t n = io_read_file(p->io, p->process_fd, "cmdline", p->cmdline, sizeof(p->cmdline), &cut);
+    ssize_t n = io_read_file(p->io, p->root_fd, path_to(p, "cmdline"), p->cmdline,
+                             sizeof(p->cmdline), &cut);
     if (n < 0)
         return (int)n;
     size_t len = (size_t)n;
@@ -606,7 +641,8 @@ static int identify_cmdline(struct procfs *p, struct identity *id) {
 
 static int identify_exe(struct procfs *p, struct identity *id) {
     static const char deleted[] = " (deleted)";
-    ssize_t n = p->io->readlinkat(p->io->data, p->process_fd, "exe", p->exe, sizeof(p->exe));
+    ssize_t n =
+        p->io->readlinkat(p->io->data, p->root_fd, path_to(p, "exe"), p->exe, sizeof(p->exe));
     if (n < 0)
         /* kernel threads and zombies have none; so has every process, to
          * readlink(2), the moment it ends */
@@ -619,7 +655,8 @@ static int identify_exe(struct procfs *p, struct identity *id) {
 }
 
 static int identify_cgroup(struct procfs *p, struct identity *id) {
-    ssize_t n = io_read_file(p->io, p->process_fd, "cgroup", p->cgroup, sizeof(p->cgroup), NULL);
+    ssize_t n = io_read_file(p->io, p->root_fd, path_to(p, "cgroup"), p->cgroup,
+                             sizeof(p->cgroup), NULL);
     return n < 0 ? (int)n : identity_set_cgroups(id, p->cgroup, (size_t)n, p->cgroups);
 }
 
@@ -650,6 +687,8 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
         if (r < 0 && r != -ENOENT)
             ret->refused = true;
     }
+    if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE | IDENTITY_CGROUP) && !is_still_there(p, s))
+        return -ESRCH;
     if (parts & IDENTITY_USER && s->has_credentials)
         ret->user = users_name(p->users, s->uid);
     return 0;
@@ -659,10 +698,8 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
 
 static int procfs_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
     struct procfs *p = procfs_of(s);
-    char name[40];
-    size_t len = format_u64(name, pid);
-    memcpy(name + len, "/smaps_rollup", sizeof("/smaps_rollup"));
-    ssize_t n = read_record(p, p->root_fd, name);
+    turn_to(p, pid);
+    ssize_t n = read_of_process(p, "smaps_rollup");
     if (n == 0) { /* a kernel thread */
         *ret_bytes = 0;
         return 0;
@@ -671,10 +708,10 @@ static int procfs_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
 }
 
 static bool procfs_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
+    struct procfs *p = procfs_of(s);
     struct sample sample;
-    bool alive = procfs_open(s, pid, &sample) == 0 && sample.start_ticks == start_ticks;
-    procfs_close(s);
-    return alive;
+    turn_to(p, pid);
+    return read_stat(p, pid, &sample) == 0 && sample.start_ticks == start_ticks;
 }
 
 static int procfs_host(struct source *s, struct host_stat *ret) {
@@ -778,7 +815,7 @@ int source_procfs_new(const char *root, const struct io *io, unsigned collect,
     p->source.ops = &procfs_ops;
     p->io = io;
     p->collect = collect;
-    p->process_fd = -1;
+    p->status_fd = -ESRCH;
     p->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
     p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     p->root_fd = io->openat(io->data, AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);

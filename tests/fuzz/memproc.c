@@ -391,7 +391,10 @@ static int mem_fstatat(void *data, int dir_fd, const char *path, struct stat *re
     struct process_of_tree *p;
     char whole[PATH_SIZE];
     uint64_t pinned;
-    (void)flags;
+    if (flags & AT_EMPTY_PATH && !path[0]) {
+        *ret = (struct stat){.st_mode = S_IFREG, .st_ino = open_of(m, dir_fd)->incarnation};
+        return 0;
+    }
     int error = resolve(m, dir_fd, path, whole, &pinned);
     if (!error)
         error = look_up(m, whole, pinned, &p);
@@ -404,7 +407,7 @@ static int mem_fstatat(void *data, int dir_fd, const char *path, struct stat *re
         return fail(f->error);
     if (!f && !is_fd)
         return fail(ENOENT);
-    *ret = (struct stat){.st_mode = S_IFREG};
+    *ret = (struct stat){.st_mode = S_IFREG, .st_ino = p ? p->incarnation : 0};
     return 0;
 }
 

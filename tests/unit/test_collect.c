@@ -865,6 +865,33 @@ START_TEST(a_process_that_vanishes_half_way_is_no_error) {
 }
 END_TEST
 
+/* The worker ends while it is read, and its number is given to another at once. */
+static void replace_worker(void) {
+    tree_remove(200);
+    tree_put(&(struct recorded){.pid = 200, .ppid = 100, .start_ticks = TICKS(999),
+                                .comm = "other", .cmdline = "other", .rchar = 1000000});
+}
+
+START_TEST(who_got_the_pid_meanwhile_is_not_mixed_in) {
+    /* one that is not the last to be read; with status to hold on to, and without */
+    static const char *const opened[] = {"cmdline", "io"};
+    for (size_t i = 0; i < 2; i++) {
+        worker.cmdline = "worker";
+        tree_put(&worker);
+        tree_refuse(200, "status", i ? EACCES : 0);
+        tree_when_opened(200, opened[i], replace_worker);
+        tally *t = tree_collector("group-by", "cmdline", NULL);
+        collect_at(t, 1000);
+        ck_assert_uint_eq(self_of(t, METRIC_SELF_VANISHED), 1);
+        ck_assert_uint_eq(self_of(t, METRIC_SELF_PROCESSES), 0);
+        tree_refuse(200, "status", 0);
+        collect_at(t, 1010);
+        ck_assert_uint_eq(value_of(t, "other", METRIC_PROCESSES), 1);
+        tally_free(t);
+    }
+}
+END_TEST
+
 /* ---- Gauges ------------------------------------------------------------------------------ */
 
 START_TEST(gauges_of_a_group) {
@@ -1258,6 +1285,7 @@ int main(void) {
         T(hidden_processes_are_counted),
         T(a_process_that_does_not_run_is_remembered),
         T(a_process_that_vanishes_half_way_is_no_error),
+        T(who_got_the_pid_meanwhile_is_not_mixed_in),
         T(gauges_of_a_group),
         T(cpu_mode_core),
         T(coverage_is_of_all_processes),
