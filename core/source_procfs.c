@@ -66,6 +66,13 @@ struct procfs {
     int status_fd;    /* -errno: can't be opened, or is none */
 
     struct taskstats_socket *taskstats; /* NULL: not allowed */
+    struct { /* asked for before its turn, for a piece of the list */
+        uint64_t asked_boot_ns;
+        bool opened_since; /* a process was opened */
+        const struct listed *listed;
+        size_t count;
+        struct taskstats_answer answers[TASKSTATS_BATCH];
+    } ahead;
     struct thread_totals *threads;
     uint64_t thread_budget; /* what is left of it in this collection */
     uint32_t thread_turn;   /* first pid whose threads are read this time */
@@ -174,6 +181,7 @@ static int procfs_list(struct source *s, const struct listed **ret_listed, size_
             qsort(p->listed, p->listed_count, sizeof(*p->listed), by_pid);
             break;
         }
+    p->ahead.count = 0;
     p->thread_budget = THREAD_BUDGET;
     p->thread_turn = p->next_thread_turn;
     p->next_thread_turn = 0;
@@ -285,6 +293,7 @@ static int read_stat(struct procfs *p, uint32_t pid, struct sample *ret) {
 static int procfs_open(struct source *s, uint32_t pid, struct sample *ret) {
     struct procfs *p = procfs_of(s);
     procfs_close(s);
+    p->ahead.opened_since = true;
     turn_to(p, pid);
     p->status_fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "status"),
                                  O_RDONLY | O_CLOEXEC, 0);
@@ -507,21 +516,85 @@ static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
     return r < 0 ? refused(s, ORIGIN_SCHED, r) : 0;
 }
 
+/* Finds the answer about a process; if need be asks for it, and in the same batch
+ * for those of the processes whose turn comes next. false: it is not in the list. */
+static bool look_ahead(struct procfs *p, uint32_t pid, size_t *ret) {
+    const struct listed key = {.pid = pid}, *found = NULL;
+    if (p->ahead.count)
+        found = bsearch(&key, p->ahead.listed, p->ahead.count, sizeof(key), by_pid);
+    if (!found && p->listed_count)
+        found = bsearch(&key, p->listed, p->listed_count, sizeof(key), by_pid);
+    if (!found)
+        return false;
+    if (p->ahead.count == 0 || found < p->ahead.listed ||
+        found >= p->ahead.listed + p->ahead.count) {
+        uint32_t pids[TASKSTATS_BATCH];
+        size_t count = (size_t)(p->listed + p->listed_count - found);
+        if (count > TASKSTATS_BATCH)
+            count = TASKSTATS_BATCH;
+        for (size_t i = 0; i < count; i++)
+            pids[i] = found[i].pid;
+        p->ahead.listed = found;
+        p->ahead.count = count;
+        p->ahead.opened_since = false;
+        p->ahead.asked_boot_ns = p->io->clock_ns(p->io->data, CLOCK_BOOTTIME);
+        taskstats_query(p->taskstats, pids, count, p->ahead.answers);
+    }
+    *ret = (size_t)(found - p->ahead.listed);
+    return true;
+}
+
 /* Switches and waits of all threads from netlink. Every run of a thread ends in
  * a switch, and one that has not ended yet shows in the time: as long as both
  * stand still, nothing has run. */
-static int measure_taskstats(struct procfs *p, struct sample *s) {
-    struct taskstats_totals totals;
-    int r = taskstats_query(p->taskstats, s->pid, &totals);
-    if (r < 0)
-        return refused(s, ORIGIN_SCHED, r);
-    sample_set(s, FIELD_VOLUNTARY_SWITCHES, totals.voluntary_switches);
-    sample_set(s, FIELD_INVOLUNTARY_SWITCHES, totals.involuntary_switches);
-    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals.run_queue_wait_ns);
+static int sample_set_taskstats(struct procfs *p, struct sample *s,
+                                const struct taskstats_answer *answer) {
+    if (answer->error)
+        return refused(s, ORIGIN_SCHED, answer->error);
+    sample_set(s, FIELD_VOLUNTARY_SWITCHES, answer->voluntary_switches);
+    sample_set(s, FIELD_INVOLUNTARY_SWITCHES, answer->involuntary_switches);
+    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, answer->run_queue_wait_ns);
     if (p->delayacct)
-        sample_set(s, FIELD_BLKIO_DELAY_NS, totals.blkio_delay_ns);
-    s->activity = totals.run_ns + totals.voluntary_switches + totals.involuntary_switches + 1;
+        sample_set(s, FIELD_BLKIO_DELAY_NS, answer->blkio_delay_ns);
+    s->activity = answer->run_ns + answer->voluntary_switches + answer->involuntary_switches + 1;
     return 0;
+}
+
+/* Of the open process. What was asked ahead is of whoever had the pid then: it
+ * is taken if that was this process, which is so if it had started by then, as
+ * it had its pid before its start time was drawn (which is cut to a tick). What
+ * could not be found then may have been about to appear. The rest of the sample
+ * is younger than this, which does no harm: activity in between is found the
+ * next time. */
+static int measure_taskstats(struct procfs *p, struct sample *s) {
+    struct taskstats_answer answer;
+    size_t at;
+    if (look_ahead(p, s->pid, &at) && p->ahead.answers[at].error == 0 &&
+        (s->start_ticks + 1) * p->source.tick_ns <= p->ahead.asked_boot_ns)
+        answer = p->ahead.answers[at];
+    else
+        taskstats_query(p->taskstats, &s->pid, 1, &answer);
+    return sample_set_taskstats(p, s, &answer);
+}
+
+/* Of a process that is not opened if it sleeps. It must be alive now: if it has
+ * ended since it was asked about, and its parent was read since, then the parent
+ * shows what it used already, as if nobody had seen it (see fold.c). As long as
+ * no process was opened in between, none was read. Else the inode of its
+ * directory tells: it goes with the process. */
+static int taskstats_activity(struct procfs *p, struct sample *s) {
+    struct taskstats_answer answer;
+    struct stat st;
+    size_t at;
+    if (!look_ahead(p, s->pid, &at))
+        taskstats_query(p->taskstats, &s->pid, 1, &answer);
+    else if (!p->ahead.opened_since ||
+             (p->io->fstatat(p->io->data, p->root_fd, path_to(p, ""), &st, 0) == 0 &&
+              st.st_ino == p->ahead.listed[at].marker))
+        answer = p->ahead.answers[at];
+    else
+        return -ESRCH;
+    return sample_set_taskstats(p, s, &answer);
 }
 
 /* A process whose only thread ever was the main one: its own file says all. */
@@ -614,7 +687,7 @@ static int procfs_activity(struct source *source, uint32_t pid, uint64_t *ret) {
     struct procfs *p = procfs_of(source);
     struct sample s = {.pid = pid};
     turn_to(p, pid);
-    int r = p->taskstats ? measure_taskstats(p, &s) : measure_schedstat(p, &s);
+    int r = p->taskstats ? taskstats_activity(p, &s) : measure_schedstat(p, &s);
     if (r == 0)
         *ret = s.activity;
     return r;

@@ -71,15 +71,26 @@ static void count_fds(char *name, size_t len) {
     close(fd);
 }
 
+/* In batches, as proctally does. */
+static void ask(const char *pid) {
+    static uint32_t pids[TASKSTATS_BATCH];
+    static size_t count;
+    struct taskstats_answer answers[TASKSTATS_BATCH];
+    pids[count++] = (uint32_t)strtoul(pid, NULL, 10);
+    if (count == TASKSTATS_BATCH) {
+        taskstats_query(taskstats, pids, count, answers);
+        count = 0;
+    }
+}
+
 static void take_all(const char *pid) {
     char name[64];
-    struct taskstats_totals totals;
     size_t len = strlen(pid);
     if (len > 16)
         return;
     memcpy(name, pid, len);
     if (taskstats)
-        (void)taskstats_query(taskstats, (uint32_t)strtoul(pid, NULL, 10), &totals);
+        ask(pid);
     take(name, len, "/stat");
     take(name, len, "/status");
     take(name, len, "/io");
