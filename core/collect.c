@@ -153,7 +153,9 @@ static int credit(struct tally *t, process_id id, struct sample *s) {
             tallies_credit(&t->tallies, p->group, f, increase);
         }
     }
-    p->restored = false;
+    /* what is added up thread by thread may take some collections to be known */
+    if (s->have & (BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_RUN_QUEUE_WAIT_NS)))
+        p->restored = false;
     if (waited_for || p->owed)
         return fold_increase(&t->fold, &t->table, id, folded, known);
     /* It has reaped nobody: every child has page faults, which would have become

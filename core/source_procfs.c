@@ -35,7 +35,8 @@
 #define HOST_SIZE (1u << 20)
 
 /* Threads to read in one collection. At some 20 µs each this is 40 ms. What is
- * left over is first in the next collection. */
+ * left over is first in the next collection. A process that has more than this is
+ * read in parts. */
 #define THREAD_BUDGET 2000u
 
 /* Where linux_dirent64 has what; glibc gives it no portable name. */
@@ -78,6 +79,12 @@ struct procfs {
     uint32_t thread_turn;   /* first pid whose threads are read this time */
     uint32_t next_thread_turn;
     uint64_t threads_skipped;
+    struct { /* a process whose threads are read in parts: one at a time */
+        int task_fd; /* knows how far we are; -1: none */
+        bool seen;   /* in this collection */
+        uint32_t pid;
+        uint64_t start_ticks;
+    } parts;
 
     struct users *users;
     char listing[LISTING_SIZE] __attribute__((aligned(8)));
@@ -119,19 +126,24 @@ static ssize_t read_record(struct procfs *p, int dir_fd, const char *name) {
 
 /* ---- Listing ------------------------------------------------------------- */
 
-/* Calls back with each name in the directory that is a number. */
-static int list_numbers(struct procfs *p, int fd,
+/* Calls back with each name in the directory that is a number. 1: stopped after
+ * some `most` names, and the next call goes on from there. */
+static int list_numbers(struct procfs *p, int fd, uint64_t most,
                         int (*each)(void *data, uint32_t number, uint64_t inode), void *data) {
     const struct io *io = p->io;
     for (;;) {
-        ssize_t n = io->getdents(io->data, fd, p->listing, sizeof(p->listing));
+        /* the shortest entry has 24 bytes, and there must be room for the longest */
+        size_t size = most < sizeof(p->listing) / 24 ? (size_t)most * 24 : sizeof(p->listing);
+        if (size < 280)
+            size = 280;
+        ssize_t n = io->getdents(io->data, fd, p->listing, size);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0)
             return -errno;
         if (n == 0)
             return 0;
-        for (ssize_t at = 0; at < n;) {
+        for (ssize_t at = 0; at < n; most -= most > 0) {
             const struct directory_entry *entry = (const void *)(p->listing + at);
             at += entry->length;
             const char *digits = entry->name, *end = digits + strlen(digits);
@@ -143,6 +155,8 @@ static int list_numbers(struct procfs *p, int fd,
             if (r < 0)
                 return r;
         }
+        if (most == 0)
+            return 1;
     }
 }
 
@@ -168,12 +182,18 @@ static int by_pid(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+static void close_parts(struct procfs *p) {
+    if (p->parts.task_fd >= 0)
+        p->io->close(p->io->data, p->parts.task_fd);
+    p->parts.task_fd = -1;
+}
+
 static int procfs_list(struct source *s, const struct listed **ret_listed, size_t *ret_count) {
     struct procfs *p = procfs_of(s);
     p->listed_count = 0;
     if (p->io->rewind(p->io->data, p->root_fd) < 0)
         return -errno;
-    int r = list_numbers(p, p->root_fd, add_listed, p);
+    int r = list_numbers(p, p->root_fd, UINT64_MAX, add_listed, p);
     if (r < 0)
         return r;
     for (size_t i = 1; i < p->listed_count; i++)
@@ -186,6 +206,9 @@ static int procfs_list(struct source *s, const struct listed **ret_listed, size_
     p->thread_turn = p->next_thread_turn;
     p->next_thread_turn = 0;
     thread_totals_sweep(p->threads);
+    if (!p->parts.seen)
+        close_parts(p);
+    p->parts.seen = false;
     *ret_listed = p->listed;
     *ret_count = p->listed_count;
     return 0;
@@ -382,7 +405,7 @@ static int count_fds_by_listing(struct procfs *p, uint64_t *ret_count) {
     if (fd < 0)
         return -errno;
     uint64_t count = 0;
-    int r = list_numbers(p, fd, count_one, &count);
+    int r = list_numbers(p, fd, UINT64_MAX, count_one, &count);
     p->io->close(p->io->data, fd);
     if (r < 0)
         return r;
@@ -432,7 +455,7 @@ struct thread_walk {
     struct procfs *p;
     int task_fd;
     bool totals; /* add up switches and waits, not only who runs */
-    uint64_t running;
+    uint64_t count, running;
 };
 
 /* The files of a thread, by names relative to task/. */
@@ -450,6 +473,7 @@ static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
     struct procfs *p = walk->p;
     struct thread_values values = {0};
     ssize_t n;
+    walk->count++;
     if (!walk->totals) {
         struct stat_line stat;
         n = read_of_thread(p, walk->task_fd, tid, "stat");
@@ -473,6 +497,8 @@ static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
     return thread_totals_add(p->threads, tid, &values);
 }
 
+/* May all threads of the process be read this time? If not, those of the first
+ * that is left out are read first next time. */
 static bool take_from_budget(struct procfs *p, const struct sample *s) {
     uint64_t threads = s->value[FIELD_THREADS];
     if (s->pid >= p->thread_turn && threads <= p->thread_budget) {
@@ -491,28 +517,80 @@ static void sample_set_totals(struct sample *s, const struct thread_values *tota
     sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals->run_queue_wait_ns);
 }
 
-/* Reads task/. */
-static int walk_threads(struct procfs *p, struct sample *s, bool totals) {
-    struct thread_walk walk = {.p = p, .totals = totals};
+static int open_task(struct procfs *p) {
+    int fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "task"),
+                           O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+static bool is_thread_alive(void *data, uint32_t tid) {
+    const struct thread_walk *walk = data;
+    const struct io *io = walk->p->io;
+    struct stat unused;
+    char name[24];
+    name[format_u64(name, tid)] = '\0';
+    return io->fstatat(io->data, walk->task_fd, name, &unused, AT_SYMLINK_NOFOLLOW) == 0 ||
+           errno != ENOENT;
+}
+
+/* Reads task/, or as much of it as `most`. 1: there is more. */
+static int walk_threads(struct procfs *p, struct sample *s, struct thread_walk *walk, bool anew,
+                        uint64_t most) {
     struct thread_values values;
     int r = 0;
-    walk.task_fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "task"),
-                                 O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-    if (walk.task_fd < 0)
-        return refused(s, ORIGIN_SCHED, -errno);
-    if (totals)
-        r = thread_totals_begin(p->threads, s->pid, s->start_ticks);
+    if (walk->totals)
+        r = thread_totals_begin(p->threads, s->pid, s->start_ticks, anew);
     if (r == 0)
-        r = list_numbers(p, walk.task_fd, walk_thread, &walk);
-    p->io->close(p->io->data, walk.task_fd);
-    if (r == -ENOMEM)
-        return refused(s, ORIGIN_SCHED, r);
-    if (totals) {
-        thread_totals_end(p->threads, &values);
+        r = list_numbers(p, walk->task_fd, most, walk_thread, walk);
+    if (!walk->totals || r == -ENOMEM)
+        return r;
+    if (thread_totals_end(p->threads, r == 0 ? is_thread_alive : NULL, walk, &values))
         sample_set_totals(s, &values);
-    }
-    if (p->collect & 1u << COLLECT_THREADS)
+    if (r < 0) /* all of it is to be read again */
+        thread_totals_keep(p->threads, s->pid, s->start_ticks, true, &values);
+    return r;
+}
+
+static int walk_all_threads(struct procfs *p, struct sample *s, bool totals) {
+    struct thread_walk walk = {.p = p, .totals = totals};
+    walk.task_fd = open_task(p);
+    if (walk.task_fd < 0)
+        return refused(s, ORIGIN_SCHED, walk.task_fd);
+    int r = walk_threads(p, s, &walk, true, UINT64_MAX);
+    p->io->close(p->io->data, walk.task_fd);
+    if (r != -ENOMEM && p->collect & 1u << COLLECT_THREADS)
         sample_set(s, FIELD_THREADS_RUNNING, walk.running);
+    return r < 0 ? refused(s, ORIGIN_SCHED, r) : 0;
+}
+
+static bool has_parts(const struct procfs *p, const struct sample *s) {
+    return p->parts.task_fd >= 0 && p->parts.pid == s->pid &&
+           p->parts.start_ticks == s->start_ticks;
+}
+
+/* As many threads as are left in the budget, from where the last part ended. The
+ * directory stays open: the kernel keeps the place, however many threads come
+ * and go, and nothing has to be passed over to get there. */
+static int walk_some_threads(struct procfs *p, struct sample *s) {
+    struct thread_walk walk = {.p = p, .totals = true};
+    bool anew = !has_parts(p, s);
+    if (anew) {
+        int fd = open_task(p);
+        if (fd < 0)
+            return refused(s, ORIGIN_SCHED, fd);
+        close_parts(p);
+        p->parts.task_fd = fd;
+        p->parts.pid = s->pid;
+        p->parts.start_ticks = s->start_ticks;
+    }
+    p->parts.seen = true;
+    walk.task_fd = p->parts.task_fd;
+    int r = walk_threads(p, s, &walk, anew, p->thread_budget);
+    if (r <= 0)
+        close_parts(p);
+    p->thread_budget -= walk.count < p->thread_budget ? walk.count : p->thread_budget;
+    uint64_t threads = s->value[FIELD_THREADS];
+    p->threads_skipped += walk.count < threads ? threads - walk.count : 0;
     return r < 0 ? refused(s, ORIGIN_SCHED, r) : 0;
 }
 
@@ -614,30 +692,46 @@ static bool is_single_threaded(struct procfs *p, const struct sample *s) {
            (p->taskstats || !thread_totals_has(p->threads, s->pid, s->start_ticks));
 }
 
+/* More threads than any budget has room for. One such process is read at a time;
+ * the others wait until it is through. */
+static int measure_many_threads(struct procfs *p, struct sample *s) {
+    bool is_ours = has_parts(p, s);
+    p->parts.seen |= is_ours;
+    if (s->pid >= p->thread_turn && p->thread_budget > 0 && (is_ours || p->parts.task_fd < 0))
+        return walk_some_threads(p, s);
+    if (s->pid >= p->thread_turn && p->next_thread_turn == 0 && p->thread_budget == 0)
+        p->next_thread_turn = s->pid;
+    p->threads_skipped += s->value[FIELD_THREADS];
+    return 0;
+}
+
 static int measure_threads(struct procfs *p, struct sample *s, bool idle) {
     bool want_totals = !p->taskstats && p->collect & (1u << COLLECT_CONTEXT_SWITCHES |
                                                       1u << COLLECT_DELAYS);
     bool want_running = p->collect & 1u << COLLECT_THREADS;
+    bool is_due = want_running && !idle;
     struct thread_values values;
+    int r = 0;
     if (want_running && idle)
         sample_set(s, FIELD_THREADS_RUNNING, 0);
     /* Nothing ran since the last time: nothing to read thread by thread. What a
      * thread did within less than a clock tick is read when the process has used
      * one; none of it is lost. */
-    if (!want_totals && (idle || !want_running))
-        return 0;
-    if (want_totals && idle &&
-        thread_totals_keep(p->threads, s->pid, s->start_ticks, &values)) {
-        sample_set_totals(s, &values);
-        return 0;
+    if (want_totals) {
+        if (thread_totals_keep(p->threads, s->pid, s->start_ticks, !idle, &values))
+            sample_set_totals(s, &values);
+        is_due = is_due || has_parts(p, s) ||
+                 thread_totals_is_due(p->threads, s->pid, s->start_ticks);
     }
-    if (!take_from_budget(p, s)) {
-        thread_totals_keep(p->threads, s->pid, s->start_ticks, &values);
-        if (want_totals)
-            s->unreadable |= 1u << ORIGIN_SCHED;
+    if (!is_due)
         return 0;
-    }
-    return walk_threads(p, s, want_totals);
+    if (want_totals && s->value[FIELD_THREADS] > THREAD_BUDGET)
+        r = measure_many_threads(p, s);
+    else if (take_from_budget(p, s))
+        r = walk_all_threads(p, s, want_totals);
+    if (r == 0 && want_totals && !(s->have & BIT(FIELD_VOLUNTARY_SWITCHES)))
+        s->unreadable |= 1u << ORIGIN_SCHED;
+    return r;
 }
 
 static void measure_single_thread(struct procfs *p, struct sample *s,
@@ -811,6 +905,7 @@ static uint64_t procfs_threads_skipped(struct source *s) {
 static struct source *procfs_free(struct source *s) {
     struct procfs *p = procfs_of(s);
     procfs_close(s);
+    close_parts(p);
     if (p->root_fd >= 0)
         p->io->close(p->io->data, p->root_fd);
     taskstats_free(p->taskstats);
@@ -889,6 +984,7 @@ int source_procfs_new(const char *root, const struct io *io, unsigned collect,
     p->io = io;
     p->collect = collect;
     p->status_fd = -ESRCH;
+    p->parts.task_fd = -1;
     p->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
     p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     p->root_fd = io->openat(io->data, AT_FDCWD, root, O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);

@@ -11,16 +11,19 @@
 
 struct thread {
     uint32_t tid;
+    bool seen; /* since begin() anew */
     struct thread_values last;
 };
 
 struct entry {
     uint32_t pid;
     bool hashed, used;
+    bool known;  /* all threads were read once */
+    bool behind; /* it ran since begin() anew */
     uint64_t start_ticks;
     struct thread_values total;
-    struct thread *threads, *before; /* sorted by tid; this time's and last time's */
-    size_t count, size, before_count, before_size;
+    struct thread *threads; /* sorted by tid, then new ones */
+    size_t count, sorted, size;
     UT_hash_handle hh;
 };
 
@@ -40,7 +43,6 @@ int thread_totals_new(struct thread_totals **ret) {
 static void forget(struct thread_totals *t, struct entry *e) {
     HASH_DEL(t->by_pid, e);
     free(e->threads);
-    free(e->before);
     free(e);
 }
 
@@ -68,7 +70,7 @@ bool thread_totals_has(struct thread_totals *t, uint32_t pid, uint64_t start_tic
     return find(t, pid, start_ticks) != NULL;
 }
 
-int thread_totals_begin(struct thread_totals *t, uint32_t pid, uint64_t start_ticks) {
+int thread_totals_begin(struct thread_totals *t, uint32_t pid, uint64_t start_ticks, bool anew) {
     struct entry *e = find(t, pid, start_ticks);
     if (!e) {
         e = calloc(1, sizeof(*e));
@@ -83,14 +85,11 @@ int thread_totals_begin(struct thread_totals *t, uint32_t pid, uint64_t start_ti
             return -ENOMEM;
         }
     }
-    struct thread *threads = e->before;
-    size_t size = e->before_size;
-    e->before = e->threads;
-    e->before_count = e->count;
-    e->before_size = e->size;
-    e->threads = threads;
-    e->size = size;
-    e->count = 0;
+    if (anew) {
+        for (size_t i = 0; i < e->count; i++)
+            e->threads[i].seen = false;
+        e->behind = false;
+    }
     e->used = true;
     t->current = e;
     return 0;
@@ -106,54 +105,83 @@ static void add_increase(uint64_t *total, uint64_t now, uint64_t before) {
     *total += now >= before ? now - before : now;
 }
 
-int thread_totals_add(struct thread_totals *t, uint32_t tid, const struct thread_values *values) {
-    struct entry *e = t->current;
+/* The thread's record, made if there is none. */
+static struct thread *thread_of(struct entry *e, uint32_t tid) {
+    const struct thread key = {.tid = tid};
+    struct thread *found = NULL;
+    if (e->sorted)
+        found = bsearch(&key, e->threads, e->sorted, sizeof(key), by_tid);
+    if (found)
+        return found;
     if (e->count == e->size) {
         size_t size = e->size ? e->size * 2 : 8;
         struct thread *threads = realloc(e->threads, size * sizeof(*threads));
-        if (!threads) {
-            /* with half a list the other half would be counted anew next time */
-            forget(t, e);
-            t->current = NULL;
-            return -ENOMEM;
-        }
+        if (!threads)
+            return NULL;
         e->threads = threads;
         e->size = size;
     }
-    e->threads[e->count++] = (struct thread){tid, *values};
-    const struct thread key = {.tid = tid};
-    const struct thread *before = NULL;
-    if (e->before_count)
-        before = bsearch(&key, e->before, e->before_count, sizeof(key), by_tid);
-    const struct thread_values none = {0}, *last = before ? &before->last : &none;
+    e->threads[e->count] = key;
+    return &e->threads[e->count++];
+}
+
+int thread_totals_add(struct thread_totals *t, uint32_t tid, const struct thread_values *values) {
+    struct entry *e = t->current;
+    struct thread *thread = thread_of(e, tid);
+    if (!thread) {
+        /* with half a list the other half would be counted anew next time */
+        forget(t, e);
+        t->current = NULL;
+        return -ENOMEM;
+    }
+    const struct thread_values *last = &thread->last;
     add_increase(&e->total.voluntary_switches, values->voluntary_switches,
                  last->voluntary_switches);
     add_increase(&e->total.involuntary_switches, values->involuntary_switches,
                  last->involuntary_switches);
     add_increase(&e->total.run_queue_wait_ns, values->run_queue_wait_ns, last->run_queue_wait_ns);
+    thread->last = *values;
+    thread->seen = true;
     return 0;
 }
 
-void thread_totals_end(struct thread_totals *t, struct thread_values *ret) {
+bool thread_totals_end(struct thread_totals *t, bool (*is_alive)(void *data, uint32_t tid),
+                       void *data, struct thread_values *ret) {
     struct entry *e = t->current;
+    if (is_alive) {
+        size_t count = 0;
+        for (size_t i = 0; i < e->count; i++)
+            if (e->threads[i].seen || is_alive(data, e->threads[i].tid))
+                e->threads[count++] = e->threads[i];
+        e->count = count;
+        e->known = true;
+    }
     /* the kernel lists them ascending; a recorded tree may not */
     for (size_t i = 1; i < e->count; i++)
         if (e->threads[i - 1].tid > e->threads[i].tid) {
             qsort(e->threads, e->count, sizeof(*e->threads), by_tid);
             break;
         }
+    e->sorted = e->count;
     *ret = e->total;
     t->current = NULL;
+    return e->known;
 }
 
-bool thread_totals_keep(struct thread_totals *t, uint32_t pid, uint64_t start_ticks,
+bool thread_totals_keep(struct thread_totals *t, uint32_t pid, uint64_t start_ticks, bool ran,
                         struct thread_values *ret) {
     struct entry *e = find(t, pid, start_ticks);
     if (!e)
         return false;
     e->used = true;
+    e->behind |= ran;
     *ret = e->total;
-    return true;
+    return e->known;
+}
+
+bool thread_totals_is_due(struct thread_totals *t, uint32_t pid, uint64_t start_ticks) {
+    const struct entry *e = find(t, pid, start_ticks);
+    return !e || !e->known || e->behind;
 }
 
 void thread_totals_sweep(struct thread_totals *t) {

@@ -3,7 +3,10 @@
  * restarts, on a recorded /proc with a clock of its own. */
 #include "tree.h"
 
+#include "core/threads.h"
+
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,6 +32,13 @@ static uint64_t cpu_of(tally *t, const char *group) {
 static const tally_snapshot *collect_at(tally *t, double seconds) {
     clock_set(seconds);
     return tree_collect(t);
+}
+
+static char state_path[300];
+
+static tally *with_state(void) {
+    snprintf(state_path, sizeof(state_path), "%s/state", tree_path());
+    return tree_collector("state-file", state_path, NULL);
 }
 
 /* ---- First sight -------------------------------------------------------------------- */
@@ -667,19 +677,132 @@ START_TEST(a_thread_number_that_is_given_again_counts_whole) {
 }
 END_TEST
 
-START_TEST(too_many_threads_are_skipped_and_counted) {
-    worker.threads = 300000;
+#define MANY 2500u /* more than are read in one collection */
+
+static void put_many_threads(uint32_t first, uint64_t voluntary) {
+    worker.utime++;
     tree_put(&worker);
+    for (uint32_t i = first; i < MANY; i++)
+        tree_put_thread(200, 200 + i, 'S', voluntary, 0, 0);
+}
+
+static size_t descriptors(void) {
+    size_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    while (readdir(dir))
+        count++;
+    closedir(dir);
+    return count;
+}
+
+START_TEST(too_many_threads_are_read_in_parts) {
+    size_t before = descriptors();
+    worker.threads = MANY;
+    put_many_threads(0, 10);
     tree_put(&shell);
-    tally *t = tree_collector(NULL, NULL);
+    tally *t = with_state();
     collect_at(t, 1000);
     ck_assert(!has_value(t, "worker", METRIC_SWITCHES_VOLUNTARY));
     ck_assert(!has_value(t, "worker", METRIC_THREADS_RUNNING));
-    ck_assert_uint_eq(value_of(t, "worker", METRIC_THREADS), 300000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_THREADS), MANY);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_SCHED), 1);
-    ck_assert_uint_eq(self_of(t, METRIC_SELF_THREADS_SKIPPED), 300000);
+    uint64_t skipped = self_of(t, METRIC_SELF_THREADS_SKIPPED);
+    ck_assert_uint_ge(skipped, MANY - 2000);
+    ck_assert_uint_lt(skipped, MANY - 1900);
     ck_assert(has_value(t, "sh", METRIC_SWITCHES_VOLUNTARY));
+
+    /* from when all are known the counter goes up part by part; idle or not */
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_SCHED), 0);
+    ck_assert_uint_gt(self_of(t, METRIC_SELF_THREADS_SKIPPED), skipped + 1900);
+    put_many_threads(0, 11);
+    collect_at(t, 1020);
+    uint64_t part = value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY);
+    ck_assert_uint_gt(part, 1900);
+    ck_assert_uint_le(part, 2000);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), MANY);
+
+    /* now nothing is left to be read */
+    skipped = self_of(t, METRIC_SELF_THREADS_SKIPPED);
+    collect_at(t, 1040);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_THREADS_SKIPPED), skipped);
+
+    /* those that end in the middle stay counted, and after a restart it goes on */
+    put_many_threads(0, 12);
+    collect_at(t, 1050);
+    for (uint32_t i = 0; i < 1000; i++)
+        tree_remove_thread(200, 200 + i);
+    collect_at(t, 1060);
+    part = value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY);
+    ck_assert_uint_ge(part, 2 * MANY - 1000);
+    ck_assert_uint_le(part, 2 * MANY);
     tally_free(t);
+    t = with_state();
+    for (int second = 1070; second < 1090; second += 10)
+        collect_at(t, second);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), part);
+    put_many_threads(1000, 15);
+    for (int second = 1090; second < 1110; second += 10)
+        collect_at(t, second);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), part + 3 * (MANY - 1000));
+
+    /* one that ends half way leaves nothing open */
+    put_many_threads(0, 20);
+    collect_at(t, 1110);
+    tree_remove(200);
+    collect_at(t, 1120);
+    collect_at(t, 1130);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY) > part, 1);
+    size_t open = descriptors();
+    tally_free(t);
+    ck_assert_uint_eq(open, descriptors() + 1);
+    ck_assert_uint_eq(descriptors(), before);
+}
+END_TEST
+
+/* Two such processes and one with fewer threads: each gets its turn. */
+START_TEST(large_processes_take_turns) {
+    for (uint32_t pid = 201; pid <= 203; pid++) {
+        char comm[16];
+        snprintf(comm, sizeof(comm), "many%u", pid);
+        tree_put(&(struct recorded){
+            .pid = pid, .ppid = 1, .comm = comm, .threads = pid < 203 ? MANY : 1500});
+        for (uint32_t i = 0; pid < 203 && i < MANY; i++)
+            tree_put_thread(pid, 10000 * pid + i, 'S', 1, 0, 0);
+    }
+    tree_put_thread(203, 203, 'S', 1, 0, 0);
+    tally *t = tree_collector(NULL, NULL);
+    for (int i = 0; i < 8; i++)
+        collect_at(t, 1000 + i);
+    for (uint32_t pid = 201; pid <= 203; pid++) {
+        char comm[16];
+        snprintf(comm, sizeof(comm), "many%u", pid);
+        ck_assert_msg(has_value(t, comm, METRIC_SWITCHES_VOLUNTARY), "%s was never read", comm);
+    }
+    tally_free(t);
+}
+END_TEST
+
+static bool only_three_is_alive(void *data, uint32_t tid) {
+    (void)data;
+    return tid == 3;
+}
+
+START_TEST(a_thread_that_a_listing_missed_is_not_counted_again) {
+    struct thread_totals *totals;
+    struct thread_values ten = {.voluntary_switches = 10}, values;
+    ck_assert_int_eq(thread_totals_new(&totals), 0);
+    for (int listing = 0; listing < 3; listing++) {
+        ck_assert_int_eq(thread_totals_begin(totals, 200, 6000, true), 0);
+        for (uint32_t tid = 1; tid <= (listing == 1 ? 1 : 3); tid++)
+            ck_assert_int_eq(thread_totals_add(totals, tid, &ten), 0);
+        ck_assert(thread_totals_end(totals, only_three_is_alive, NULL, &values));
+    }
+    /* the second one had ended: its number was given again */
+    ck_assert_uint_eq(values.voluntary_switches, 40);
+    thread_totals_free(totals);
 }
 END_TEST
 
@@ -1020,13 +1143,6 @@ END_TEST
 
 /* ---- Restarts ---------------------------------------------------------------------------- */
 
-static char state_path[300];
-
-static tally *with_state(void) {
-    snprintf(state_path, sizeof(state_path), "%s/state", tree_path());
-    return tree_collector("state-file", state_path, NULL);
-}
-
 START_TEST(counting_goes_on_after_a_restart) {
     tree_put(&shell);
     tree_put(&worker);
@@ -1277,7 +1393,9 @@ int main(void) {
         T(a_child_with_a_lower_pid_inherits_too),
         T(switches_of_ended_threads_stay),
         T(a_thread_number_that_is_given_again_counts_whole),
-        T(too_many_threads_are_skipped_and_counted),
+        T(too_many_threads_are_read_in_parts),
+        T(large_processes_take_turns),
+        T(a_thread_that_a_listing_missed_is_not_counted_again),
         T(the_budget_for_threads_goes_round),
         T(absent_is_not_zero),
         T(an_unreadable_group_stays_absent_when_it_is_empty),

@@ -169,6 +169,10 @@ static void put_world(unsigned second) {
                                 .exe = "/bin/worker", .cgroup = "0::/system.slice/b.service\n"});
     tree_put_thread(200, 200, 'S', 10 + second, 1, 5);
     tree_put_thread(200, 201, 'S', 20 + second, 2, 6);
+    /* so many that they are read in parts */
+    tree_put(&(struct recorded){.pid = 300, .ppid = 1, .start_ticks = 7000, .comm = "many",
+                                .threads = 5000, .exe = "/bin/many"});
+    tree_put_thread(300, 300, 'S', 10 + second, 1, 5);
 }
 
 static void setup(void) {
