@@ -62,14 +62,14 @@ struct procfs {
     size_t listed_count, listed_size;
 
     /* Of the open process. */
-    char path[40];    /* "PID/", then the name of a file */
-    size_t path_len;  /* without that name */
-    int status_fd;    /* -errno: can't be opened, or is none */
+    char path[40];   /* "PID/", then the name of a file */
+    size_t path_len; /* without that name */
+    int status_fd;   /* -errno: can't be opened; -ESRCH: no process is open */
 
     struct taskstats_socket *taskstats; /* NULL: not allowed */
     struct { /* asked for before its turn, for a piece of the list */
         uint64_t asked_boot_ns;
-        bool opened_since; /* a process was opened */
+        bool opened_since; /* a process was open, or has been since */
         const struct listed *listed;
         size_t count;
         struct taskstats_answer answers[TASKSTATS_BATCH];
@@ -614,7 +614,7 @@ static bool look_ahead(struct procfs *p, uint32_t pid, size_t *ret) {
             pids[i] = found[i].pid;
         p->ahead.listed = found;
         p->ahead.count = count;
-        p->ahead.opened_since = false;
+        p->ahead.opened_since = p->status_fd != -ESRCH; /* it is still being read */
         p->ahead.asked_boot_ns = p->io->clock_ns(p->io->data, CLOCK_BOOTTIME);
         taskstats_query(p->taskstats, pids, count, p->ahead.answers);
     }
@@ -658,8 +658,8 @@ static int measure_taskstats(struct procfs *p, struct sample *s) {
 /* Of a process that is not opened if it sleeps. It must be alive now: if it has
  * ended since it was asked about, and its parent was read since, then the parent
  * shows what it used already, as if nobody had seen it (see fold.c). As long as
- * no process was opened in between, none was read. Else the inode of its
- * directory tells: it goes with the process. */
+ * no process was open in between, none was read. Else the inode of its directory
+ * tells: it goes with the process. */
 static int taskstats_activity(struct procfs *p, struct sample *s) {
     struct taskstats_answer answer;
     struct stat st;

@@ -126,7 +126,8 @@ void taskstats_query(struct taskstats_socket *s, const uint32_t *pids, size_t co
 }
 
 static int read_family(const struct nlattr *attr, void *data) {
-    if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID && mnl_attr_validate(attr, MNL_TYPE_U16) >= 0)
+    if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID &&
+        mnl_attr_validate(attr, MNL_TYPE_U16) >= 0)
         *(uint16_t *)data = mnl_attr_get_u16(attr);
     return MNL_CB_OK;
 }
