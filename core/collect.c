@@ -382,7 +382,7 @@ static int collect_pss(struct tally *t) {
         if (!has_memory) { /* a kernel thread or a zombie */
             p->pss_bytes = 0;
             p->pss_s = t->now_boot_s;
-        } else if (!spent) {
+        } else if (!spent && p->group != GROUP_LEFT_OUT) {
             if (t->source->ops->pss(t->source, p->pid, &p->pss_bytes) == 0)
                 p->pss_s = t->now_boot_s;
             spent = clock_ns(t, CLOCK_MONOTONIC) - start_ns >= PSS_BUDGET_NS;
