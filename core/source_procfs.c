@@ -55,6 +55,7 @@ struct procfs {
     bool counts_fds;       /* st_size of fd/ is the number of descriptors (Linux 6.2) */
     bool delayacct;        /* kernel.task_delayacct is on */
     bool partial, lacks_rights;
+    bool lacks_net_admin; /* nothing else keeps us from taskstats */
     uint64_t page_bytes;
 
     struct listed *listed;
@@ -728,6 +729,12 @@ static bool procfs_lacks_rights(struct source *s) {
     return procfs_of(s)->lacks_rights;
 }
 
+static bool procfs_lacks_thread_totals(struct source *s) {
+    struct procfs *p = procfs_of(s);
+    return p->lacks_net_admin &&
+           p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS);
+}
+
 static uint64_t procfs_threads_skipped(struct source *s) {
     return procfs_of(s)->threads_skipped;
 }
@@ -780,8 +787,8 @@ static void find_abilities(struct procfs *p) {
             p->io->fstatat(p->io->data, p->root_fd, "self/fd", &st, 0) == 0 && st.st_size > 0;
         p->partial = hides_processes(p);
         p->lacks_rights = !has_rights();
-        if (has_our_pids(p))
-            taskstats_new(&p->taskstats); /* else thread by thread */
+        /* else thread by thread */
+        p->lacks_net_admin = has_our_pids(p) && taskstats_new(&p->taskstats) == -EPERM;
     }
     ssize_t n = read_record(p, p->root_fd, "sys/kernel/task_delayacct");
     p->delayacct = n > 0 && p->file[0] == '1';
@@ -801,6 +808,7 @@ static const struct source_ops procfs_ops = {
     .host = procfs_host,
     .is_partial = procfs_is_partial,
     .lacks_rights = procfs_lacks_rights,
+    .lacks_thread_totals = procfs_lacks_thread_totals,
     .threads_skipped = procfs_threads_skipped,
 };
 
