@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 
+#include "rights.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -300,6 +302,13 @@ static int explain(const struct cli *cli, const char *text) {
         return CLI_MISUSED;
     }
 
+    /* command lines hold secrets: show what whoever asks could read as well */
+    int r = rights_of_invoker();
+    if (r < 0) {
+        cli_say(program, 'E', "cannot give up the rights that the program's file brings: %s",
+                strerror(-r));
+        return CLI_FAILED;
+    }
     tally_config *config;
     if (cli_configure(cli, &config, &error) < 0) {
         cli_say(program, 'E', "%s", error.text);
@@ -307,7 +316,7 @@ static int explain(const struct cli *cli, const char *text) {
     }
     /* looking must not count: the state belongs to the program that runs */
     tally *t = NULL;
-    int r = tally_config_set(config, "state-file", "", &error);
+    r = tally_config_set(config, "state-file", "", &error);
     if (r >= 0)
         r = tally_new(config, &t, &error);
     tally_config_free(config);

@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -170,11 +171,23 @@ static int reduce_capabilities(const char *const *paths, size_t count) {
     return set_capabilities(permitted & keep, permitted & keep);
 }
 
+int rights_of_invoker(void) {
+    if (!getauxval(AT_SECURE))
+        return 0;
+    if (setresgid(getgid(), getgid(), getgid()) < 0 || setresuid(getuid(), getuid(), getuid()) < 0)
+        return -errno;
+    return getuid() == 0 ? 0 : set_capabilities(0, 0);
+}
+
 #else /* !HAVE_CAP */
 
 static int reduce_capabilities(const char *const *paths, size_t count) {
     (void)paths, (void)count;
     return 0;
+}
+
+int rights_of_invoker(void) {
+    return getauxval(AT_SECURE) ? -ENOTSUP : 0;
 }
 
 #endif

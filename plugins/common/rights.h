@@ -22,4 +22,8 @@ int rights_reduce(const char *const *paths, size_t count, struct tally_error *er
  * no sentence. */
 int rights_filter(struct tally_error *error);
 
+/* A file capability or a set-user-ID bit lets a program see what whoever started
+ * it may not. From here on it is only as strong as that person. -errno. */
+int rights_of_invoker(void);
+
 #endif
