@@ -193,7 +193,8 @@ def case_output_directory_removed():
     p = start_service("--interval", "100ms", "--output", prom)
     wait_for(lambda: os.path.exists(prom), "the first file")
     before = Metrics(read_text(prom)).counters()
-    shutil.rmtree(inner)
+    os.rename(inner, inner + ".gone")  # at once: it may be writing
+    shutil.rmtree(inner + ".gone")
     wait_for(lambda: "cannot write" in said(p), "a complaint")
     time.sleep(1)
     check_equal(said(p).count("cannot write"), 1, "complaints")
