@@ -287,13 +287,13 @@ int rights_filter(struct tally_error *error) {
     int r = filter ? fill(filter) : -ENOMEM;
     if (r == 0)
         r = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1); /* the kernel's errno */
-    /* a tree instead of a list: kernels before 5.11 go through it at each call */
-    if (r == 0)
-        r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    /* nothing foreign runs in this process: no need to slow its memory down, as
-     * kernels before 5.16 do for whoever has a filter */
-    if (r == 0)
-        r = seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
+    if (r == 0) {
+        /* a tree instead of a list: kernels before 5.11 go through it at each call */
+        (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+        /* Nothing foreign runs in this process: no need to slow its memory down, as
+         * kernels before 5.16 do for whoever has a filter. It takes seccomp(2). */
+        (void)seccomp_attr_set(filter, SCMP_FLTATR_CTL_SSB, 1);
+    }
     if (r == 0)
         r = seccomp_load(filter);
     seccomp_release(filter);

@@ -247,6 +247,11 @@ def case_filter_of_unit():
         check_equal((status, err), (0, ""), "once")
         s = Service(temp_dir(), **how)
         check_rights(s.process.pid)
+        filters = re.search(r"Seccomp_filters:\s+(\d+)", read_text(
+            "/proc/%d/status" % s.process.pid))  # Linux 5.9
+        mine = re.search(r"Seccomp_filters:\s+(\d+)", read_text("/proc/self/status"))
+        check(not filters or int(filters.group(1)) == int(mine.group(1)) + 2,
+              "the program's own filter is missing beside the unit's")
         s.check_reload()
         s.check_state()
         check_equal(stop(s.process), 0, "status")
