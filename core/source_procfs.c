@@ -706,7 +706,7 @@ static int procfs_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
 }
 
 static bool procfs_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
-    struct sample sample;
+    struct sample sample = {0};
     bool alive = procfs_open(s, pid, &sample) == 0 && sample.start_ticks == start_ticks;
     procfs_close(s);
     return alive;
