@@ -47,8 +47,8 @@ static const struct right {
     {CAP_NET_ADMIN, ALWAYS},
     /* an output in a directory of, say, node_exporter's user */
     {CAP_DAC_OVERRIDE, WRITES_IN_OTHERS_DIRECTORY},
-    /* an output that another user wrote last, in a directory with the sticky bit;
-     * fchmod(2) of a temporary file that another user left behind */
+    /* what another user wrote last or left behind, in a directory of a third one
+     * with the sticky bit */
     {CAP_FOWNER, REPLACES_OTHERS_FILE},
 };
 #define RIGHTS (sizeof(rights) / sizeof(rights[0]))
@@ -124,9 +124,8 @@ static bool path_needs(const char *path, enum need need) {
     case WRITES_IN_OTHERS_DIRECTORY:
         return !is_writable(directory) || is_others_file(left_behind);
     case REPLACES_OTHERS_FILE:
-        return is_others_file(left_behind) ||
-               (is_others_file(path) && stat(directory, &st) == 0 && st.st_mode & S_ISVTX &&
-                st.st_uid != geteuid());
+        return (is_others_file(left_behind) || is_others_file(path)) &&
+               stat(directory, &st) == 0 && st.st_mode & S_ISVTX && st.st_uid != geteuid();
     }
     return false;
 }

@@ -156,6 +156,8 @@ def case_others_directories():
     # what another user left there is replaced; the sticky bit takes one more
     for mode, more in ((0o755, ()), (0o1777, ("fowner",))):
         os.chmod(theirs, mode)
+        left_behind = write_text(os.path.join(theirs, ".out.prom.tmp"), "half of it")
+        os.chown(left_behind, NOBODY - 1, NOBODY)
         for name in ("out.prom", "state"):
             os.chown(os.path.join(theirs, name), NOBODY - 1, NOBODY)
         status, out, err = run([TEXTFILE, "--output", s.output, "--state-file", s.state])
