@@ -547,7 +547,7 @@ static int collect_pss(struct tally *t) {
         if (!has_memory) { /* a kernel thread or a zombie */
             p->pss_bytes = 0;
             p->pss_s = t->now_boot_s;
-        } else if (!spent) {
+        } else if (!spent && p->group != GROUP_LEFT_OUT) {
             if (t->source->ops->pss(t->source, p->pid, &p->pss_bytes) == 0)
                 p->pss_s = t->now_boot_s;
             spent = clock_ns(t, CLOCK_MONOTONIC) - start_ns >= PSS_BUDGET_NS;
@@ -571,17 +571,24 @@ static void describe_coverage(struct tally *t) {
 }
 
 static void raise_notices(struct tally *t) {
-    if (t->source->ops->is_partial(t->source))
+    const struct source_ops *ops = t->source->ops;
+    bool by_thread = ops->lacks_thread_totals && ops->lacks_thread_totals(t->source);
+    if (ops->is_partial(t->source))
         notice_raise(&t->notices, NOTICE_PARTIAL,
                      "the mount options of /proc (hidepid, subset) hide processes from this user, "
                      "so the groups are not complete");
     uint64_t seen = t->self_value[METRIC_SELF_PROCESSES - METRIC_SELF_FIRST];
     /* where every right is there, the kernel closes a few all the same: no news */
-    if (t->not_fully_read && t->source->ops->lacks_rights(t->source))
+    if (t->not_fully_read && ops->lacks_rights(t->source))
         notice_raise(&t->notices, NOTICE_NOT_READABLE,
                      "%llu of %llu processes can't be read fully (I/O, file descriptors …): that "
-                     "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
-                     (unsigned long long)t->not_fully_read, (unsigned long long)seen);
+                     "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH%s",
+                     (unsigned long long)t->not_fully_read, (unsigned long long)seen,
+                     by_thread ? ", and context switches of ended threads CAP_NET_ADMIN" : "");
+    else if (by_thread && !ops->lacks_rights(t->source)) /* one line is enough for both */
+        notice_raise(&t->notices, NOTICE_NOT_READABLE,
+                     "context switches and delays are read thread by thread, and those of ended "
+                     "threads are lost: CAP_NET_ADMIN is missing");
     if (t->tallies.overflowed)
         notice_raise(&t->notices, NOTICE_OVERFLOW,
                      "there are more groups than max-groups (%llu), the rest is counted in the "

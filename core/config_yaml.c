@@ -162,7 +162,7 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
                             "(comm, exe, cmdline, user, cgroup, unit)");
         return fail_at(l, map, -EINVAL);
     }
-    const char **items = calloc(SELECTORS * SELECTOR_ROOM, sizeof(*items));
+    const char **items = calloc((size_t)SELECTORS * SELECTOR_ROOM, sizeof(*items));
     if (!items)
         return -ENOMEM;
     int r = check_keys(l, map, "a rule");

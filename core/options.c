@@ -124,7 +124,6 @@ const char *option_expected(enum option option) {
     case OPTION_CPU_MODE:
         return "machine or core";
     case OPTION_MAX_GROUPS:
-        return "a whole number from 1 to 1000000";
     case OPTION_TOP:
         return "a whole number from 1 to 1000000";
     case OPTION_SCHEMA:

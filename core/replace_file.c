@@ -25,12 +25,20 @@ static int temporary_name(const char *path, char *ret, size_t size) {
 
 /* Opens and locks the temporary file. The writer before us may have renamed it
  * between our open(2) and flock(2): then what we hold is the published file,
- * not to be touched, and we try again. */
+ * not to be touched, and we try again. One that another user left, or laid out to
+ * read what we write into it, is removed and made anew. */
 static int open_temporary(const struct io *io, const char *name, mode_t mode) {
+    const int flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     for (int attempt = 0; attempt < 100; attempt++) {
         struct stat held, named;
-        int fd = io->openat(io->data, AT_FDCWD, name,
-                            O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, mode);
+        int fd = io->openat(io->data, AT_FDCWD, name, flags | O_CREAT | O_EXCL, mode);
+        /* whoever the file system says that it belongs to: NFS may not call it ours */
+        bool is_ours = fd >= 0;
+        if (fd < 0 && errno == EEXIST) {
+            fd = io->openat(io->data, AT_FDCWD, name, flags, 0);
+            if (fd < 0 && errno == ENOENT)
+                continue;
+        }
         if (fd < 0)
             return -errno;
         if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
@@ -40,8 +48,16 @@ static int open_temporary(const struct io *io, const char *name, mode_t mode) {
         }
         if (fstat(fd, &held) == 0 && S_ISREG(held.st_mode) && held.st_nlink == 1 &&
             io->fstatat(io->data, AT_FDCWD, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
-            held.st_ino == named.st_ino && held.st_dev == named.st_dev)
-            return fd;
+            held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
+            if (is_ours || held.st_uid == geteuid())
+                return fd;
+            /* nobody is writing it: we have the lock */
+            int r = io->unlink(io->data, name) < 0 ? -errno : 0;
+            io->close(io->data, fd);
+            if (r < 0)
+                return r;
+            continue;
+        }
         io->close(io->data, fd);
         if (!S_ISREG(held.st_mode) || held.st_nlink > 1)
             return -EEXIST; /* somebody else's thing: a second name of another file, a pipe */

@@ -100,6 +100,8 @@ struct source_ops {
     bool (*is_partial)(struct source *s);
     /* We do not have every right that reading all of a process needs. */
     bool (*lacks_rights)(struct source *s);
+    /* Threads are read one by one, for want of a right. NULL: never. */
+    bool (*lacks_thread_totals)(struct source *s);
     /* Threads left out so far because the budget was used up. */
     uint64_t (*threads_skipped)(struct source *s);
 };

@@ -56,6 +56,7 @@ struct procfs {
     bool counts_fds;       /* st_size of fd/ is the number of descriptors (Linux 6.2) */
     bool delayacct;        /* kernel.task_delayacct is on */
     bool partial, lacks_rights;
+    bool lacks_net_admin; /* nothing else keeps us from taskstats */
     uint64_t page_bytes;
 
     struct listed *listed;
@@ -876,7 +877,7 @@ static int procfs_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
 
 static bool procfs_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
     struct procfs *p = procfs_of(s);
-    struct sample sample;
+    struct sample sample = {0};
     turn_to(p, pid);
     return read_stat(p, pid, &sample) == 0 && sample.start_ticks == start_ticks;
 }
@@ -896,6 +897,12 @@ static bool procfs_is_partial(struct source *s) {
 
 static bool procfs_lacks_rights(struct source *s) {
     return procfs_of(s)->lacks_rights;
+}
+
+static bool procfs_lacks_thread_totals(struct source *s) {
+    struct procfs *p = procfs_of(s);
+    return p->lacks_net_admin &&
+           p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS);
 }
 
 static uint64_t procfs_threads_skipped(struct source *s) {
@@ -951,8 +958,8 @@ static void find_abilities(struct procfs *p) {
             p->io->fstatat(p->io->data, p->root_fd, "self/fd", &st, 0) == 0 && st.st_size > 0;
         p->partial = hides_processes(p);
         p->lacks_rights = !has_rights();
-        if (has_our_pids(p))
-            taskstats_new(&p->taskstats); /* else thread by thread */
+        /* else thread by thread */
+        p->lacks_net_admin = has_our_pids(p) && taskstats_new(&p->taskstats) == -EPERM;
     }
     ssize_t n = read_record(p, p->root_fd, "sys/kernel/task_delayacct");
     p->delayacct = n > 0 && p->file[0] == '1';
@@ -972,6 +979,7 @@ static const struct source_ops procfs_ops = {
     .host = procfs_host,
     .is_partial = procfs_is_partial,
     .lacks_rights = procfs_lacks_rights,
+    .lacks_thread_totals = procfs_lacks_thread_totals,
     .threads_skipped = procfs_threads_skipped,
 };
 

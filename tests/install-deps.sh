@@ -19,20 +19,22 @@ esac
 if command -v apt-get >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkg-config libc6-dev libyaml-dev libpcre2-dev libmnl-dev uthash-dev
-        ?collectd-dev ?libbpf-dev clang=?clang bpftool=?bpftool"
+        libcap-dev libseccomp-dev ?collectd-dev ?libbpf-dev clang=?clang bpftool=?bpftool"
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
-            curl=curl python3=python3 ps=procps"
+            curl=curl python3=python3 ps=procps systemd-analyze=systemd
+            clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi
 elif command -v dnf >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkgconf-pkg-config libyaml-devel pcre2-devel libmnl-devel uthash-devel
-        diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool"
+        libcap-devel libseccomp-devel diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool"
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind curl=curl
-            python3=python3 ps=procps-ng libasan libubsan"
+            python3=python3 ps=procps-ng libasan libubsan clang=clang
+            clang-tidy=clang-tools-extra cppcheck=cppcheck"
     fi
 else
     echo "neither apt nor dnf here: a C compiler, make, autoconf, automake, libtool, pkg-config," \

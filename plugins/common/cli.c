@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "cli.h"
 
+#include "rights.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -111,13 +113,19 @@ static int parse_arguments(struct cli *cli, int argc, char **argv) {
             option = find_option(flag->option, strlen(flag->option));
         else if (!flag)
             option = find_option(name, len);
-        if (!flag && !option) {
+        const char *known, *expected;
+        if (flag) {
+            known = option ? option->name : flag->name;
+            expected = flag->argument;
+        } else if (option) {
+            known = option->name;
+            expected = option->argument;
+        } else {
             cli_say(program, 'E', "unknown flag %.*s; expected one that --help shows",
                     (int)(name - argument) + (int)len, argument);
             return -EINVAL;
         }
 
-        const char *expected = flag ? flag->argument : option->argument;
         if (!value && option && option->type == TALLY_OPTION_SWITCH)
             value = is_switch_value(argv[i + 1]) ? argv[++i] : "true";
         else if (!value && expected && i + 1 < argc)
@@ -128,19 +136,19 @@ static int parse_arguments(struct cli *cli, int argc, char **argv) {
             return -EINVAL;
         }
         if (value && !expected) {
-            cli_say(program, 'E', "--%s got the value \"%s\"; expected none", flag->name, value);
+            cli_say(program, 'E', "--%s got the value \"%s\"; expected none", known, value);
             return -EINVAL;
         }
-        if (flag && !option && value && !*value) {
-            cli_say(program, 'E', "--%s got an empty value; expected %s", flag->name, expected);
+        if (!option && value && !*value) {
+            cli_say(program, 'E', "--%s got an empty value; expected %s", known, expected);
             return -EINVAL;
         }
-        if (!option && value && cli_flag(cli, flag->name)) {
-            cli_say(program, 'E', "--%s is given twice; expected it once", flag->name);
+        if (!option && value && cli_flag(cli, known)) {
+            cli_say(program, 'E', "--%s is given twice; expected it once", known);
             return -EINVAL;
         }
         cli->given[cli->given_count++] = (struct cli_given){
-            .name = option ? option->name : flag->name,
+            .name = known,
             .value = value ? value : "",
             .is_option = option != NULL,
         };
@@ -306,6 +314,13 @@ static int explain(const struct cli *cli, const char *text) {
         return CLI_MISUSED;
     }
 
+    /* command lines hold secrets: show what whoever asks could read as well */
+    int r = rights_of_invoker();
+    if (r < 0) {
+        cli_say(program, 'E', "cannot give up the rights that the program's file brings: %s",
+                strerror(-r));
+        return CLI_FAILED;
+    }
     tally_config *config;
     if (cli_configure(cli, &config, &error) < 0) {
         cli_say(program, 'E', "%s", error.text);
@@ -314,7 +329,7 @@ static int explain(const struct cli *cli, const char *text) {
     /* looking must not count: the state belongs to the program that runs */
     tally *t = NULL;
     cli_prefer_procfs(config);
-    int r = tally_config_set(config, "state-file", "", &error);
+    r = tally_config_set(config, "state-file", "", &error);
     if (r >= 0)
         r = tally_new(config, &t, &error);
     tally_config_free(config);

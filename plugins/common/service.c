@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "service.h"
 
+#include "rights.h"
+
 #include <errno.h>
 #include <limits.h>
 #include <signal.h>
@@ -152,6 +154,20 @@ static void close_collector(struct service *s) {
     s->config = tally_config_free(s->config);
 }
 
+/* The one place where the program gives up what it needed to get this far. What
+ * comes later (collecting, writing, reading a changed configuration, another try
+ * to open the collector) must do with what rights.c keeps. */
+static void enter_sandbox(struct service *s) {
+    const char *paths[] = {cli_flag(&s->cli, "output"),
+                           tally_config_get(s->config, "state-file")};
+    struct tally_error error;
+    if (rights_reduce(paths, sizeof(paths) / sizeof(paths[0]), &error) < 0)
+        cli_say(s->cli.program, 'W', "%s; going on with them", error.text);
+    int r = rights_filter(&error);
+    if (r < 0 && r != -ENOTSUP)
+        cli_say(s->cli.program, 'W', "%s; going on without", error.text);
+}
+
 int service_main(const struct cli_program *program, const int *pokes,
                  int (*run)(struct service *s), int argc, char **argv) {
     struct service s = {0};
@@ -161,8 +177,10 @@ int service_main(const struct cli_program *program, const int *pokes,
         if (r < 0)
             cli_say(program, 'E', "cannot prepare for signals: %s", strerror(-r));
         status = r < 0 ? CLI_FAILED : open_collector(&s);
-        if (status == 0)
+        if (status == 0) {
+            enter_sandbox(&s);
             status = run(&s);
+        }
     }
     close_collector(&s);
     cli_end(&s.cli);

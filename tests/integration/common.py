@@ -139,7 +139,14 @@ def start(argv, **how):
     """Starts a program in a session of its own, and ends it (and what it
     started) when the case ends."""
     how.setdefault("stdin", subprocess.DEVNULL)
-    process = subprocess.Popen(argv, start_new_session=True, preexec_fn=_die_with_parent, **how)
+    prepare = how.pop("preexec_fn", None)
+
+    def before():
+        _die_with_parent()
+        if prepare:
+            prepare()
+
+    process = subprocess.Popen(argv, start_new_session=True, preexec_fn=before, **how)
     later(stop, process)
     return process
 
@@ -479,10 +486,10 @@ class Workload:
 
     heard = b""
 
-    def __init__(self, code, name=None, directory=None, args=(), **how):
+    def __init__(self, code, name=None, directory=None, args=(), prefix=(), **how):
         self.name = name or unique("w")
         directory = directory or temp_dir()
-        self.process = start([linked(directory, self.name, PYTHON), "-I", "-S", "-c",
+        self.process = start([*prefix, linked(directory, self.name, PYTHON), "-I", "-S", "-c",
                               _WORKLOAD_HEAD + code, *args],
                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, **how)
         self.pid = self.process.pid
