@@ -22,6 +22,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <linux/magic.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Items to ask for in one call. A call that meets a bucket with more fails. */
@@ -41,8 +45,31 @@ struct dying_item {
     uint32_t tid;
 };
 
+enum map { PROCESSES, DYING, ENDED, UNLISTED, UNLISTED_REST, PROGRAMS, ANCESTORS, CGROUPS, DATA, BSS, MAPS };
+
+/* By these names they are pinned. */
+static const struct {
+    const char *name;
+    size_t key_size, value_size;
+} map_table[MAPS] = {
+    [PROCESSES] = {"processes", sizeof(uint32_t), sizeof(struct entry)},
+    [DYING] = {"dying", sizeof(uint32_t), sizeof(struct dying)},
+    [ENDED] = {"ended", sizeof(struct ended_key), sizeof(struct ended)},
+    [UNLISTED] = {"unlisted", sizeof(uint64_t), sizeof(struct unlisted)},
+    [UNLISTED_REST] = {"unlisted_rest", sizeof(uint64_t), sizeof(struct unlisted)},
+    [PROGRAMS] = {"programs", sizeof(uint64_t), sizeof(struct program)},
+    [ANCESTORS] = {"ancestors", sizeof(uint64_t), sizeof(struct who)},
+    [CGROUPS] = {"cgroups", sizeof(uint64_t), sizeof(struct cgroup_path)},
+    [DATA] = {"data", sizeof(uint32_t), sizeof(struct proctally_bpf__data)},
+    [BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
+};
+
 struct bpf_programs {
-    struct proctally_bpf *skeleton;
+    struct proctally_bpf *skeleton; /* NULL: they were pinned, and others loaded them */
+    int map_fds[MAPS];
+    int list_fd; /* link of list_tasks */
+    struct proctally_bpf__data *data;
+    struct proctally_bpf__bss *bss;
     bool sees_traffic;
     struct tally_error no_traffic; /* why not */
     struct items ended, unlisted;
@@ -70,21 +97,28 @@ static uint64_t boot_ns(void) {
 
 /* ---- Loading ------------------------------------------------------------------------ */
 
-static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic) {
+static void set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants) {
+    bss->want_program = wants->program;
+    bss->want_user = wants->user;
+    bss->want_cgroup = wants->cgroup;
+    bss->want_ancestor = wants->ancestor;
+}
+
+static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic,
+                  bool is_to_stay) {
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
     struct bpf_program *of_users[] = {s->progs.on_send, s->progs.on_receive};
     bool sees_users = libbpf_find_vmlinux_btf_id("sock_recv_length", BPF_TRACE_RAW_TP) > 0;
     s->data->want_all = 1;
-    s->bss->want_program = wants->program;
-    s->bss->want_user = wants->user;
-    s->bss->want_cgroup = wants->cgroup;
-    s->bss->want_ancestor = wants->ancestor;
+    s->bss->format = BPF_FORMAT;
     s->bss->sees_users = sees_users;
-    if (!wants->program)
+    set_wants(s->bss, wants);
+    /* a later run can want more of what is pinned */
+    if (!is_to_stay && !wants->program)
         bpf_map__set_max_entries(s->maps.programs, 1);
-    if (!wants->cgroup)
+    if (!is_to_stay && !wants->cgroup)
         bpf_map__set_max_entries(s->maps.cgroups, 1);
-    if (!wants->ancestor && !wants->program)
+    if (!is_to_stay && !wants->ancestor && !wants->program)
         bpf_map__set_max_entries(s->maps.ancestors, 1);
     for (size_t i = 0; i < 2; i++) {
         bpf_program__set_autoload(of_packets[i], traffic);
@@ -117,9 +151,10 @@ static int attach_traffic(struct proctally_bpf *s) {
 }
 
 /* All or nothing: what failed half-way is taken away. */
-static int load(const struct bpf_wants *wants, bool traffic, struct proctally_bpf **ret) {
+static int load(const struct bpf_wants *wants, bool traffic, bool is_to_stay,
+                struct proctally_bpf **ret) {
     struct proctally_bpf *s = proctally_bpf__open();
-    int r = s ? set_up(s, wants, traffic) : -errno;
+    int r = s ? set_up(s, wants, traffic, is_to_stay) : -errno;
     if (r == 0)
         r = proctally_bpf__load(s);
     if (r == 0 && traffic)
@@ -135,26 +170,13 @@ static int load(const struct bpf_wants *wants, bool traffic, struct proctally_bp
     return 0;
 }
 
-static void explain(int error, struct tally_error *why) {
-    if (error == -EPERM)
-        error_set(why, "it needs root, or CAP_BPF and CAP_PERFMON");
-    else if (why->text[0] == '\0')
-        error_set(why, "%s", strerror(-error));
-}
-
-int bpf_programs_load(const struct bpf_wants *wants, struct bpf_programs **ret,
-                      struct tally_error *why) {
-    struct bpf_programs *p = calloc(1, sizeof(*p));
-    if (!p)
-        return -ENOMEM;
-    p->ended.item_size = sizeof(struct bpf_ended);
-    p->unlisted.item_size = sizeof(struct unlisted);
-    p->dying.item_size = sizeof(struct dying_item);
-    libbpf_print_fn_t before = libbpf_set_print(hear);
+/* First with traffic, if that is wanted, then without. */
+static int load_best(struct bpf_programs *p, const struct bpf_wants *wants, bool is_to_stay,
+                     struct tally_error *why) {
     int r = -ENOTSUP;
     if (wants->traffic) {
         listener = &p->no_traffic;
-        r = load(wants, true, &p->skeleton);
+        r = load(wants, true, is_to_stay, &p->skeleton);
         p->sees_traffic = r == 0;
         if (r == -EPERM)
             error_set(&p->no_traffic, "it needs CAP_NET_ADMIN");
@@ -163,12 +185,194 @@ int bpf_programs_load(const struct bpf_wants *wants, struct bpf_programs **ret,
         else if (r < 0 && p->no_traffic.text[0] == '\0')
             error_set(&p->no_traffic, "%s", strerror(-r));
     }
-    why->text[0] = '\0';
     listener = why;
-    if (!p->skeleton)
-        r = load(wants, false, &p->skeleton);
-    libbpf_set_print(before);
+    if (r < 0)
+        r = load(wants, false, is_to_stay, &p->skeleton);
     listener = NULL;
+    if (r < 0)
+        return r;
+    const struct bpf_map *maps[MAPS] = {
+        [PROCESSES] = p->skeleton->maps.processes,
+        [DYING] = p->skeleton->maps.dying,
+        [ENDED] = p->skeleton->maps.ended,
+        [UNLISTED] = p->skeleton->maps.unlisted,
+        [UNLISTED_REST] = p->skeleton->maps.unlisted_rest,
+        [PROGRAMS] = p->skeleton->maps.programs,
+        [ANCESTORS] = p->skeleton->maps.ancestors,
+        [CGROUPS] = p->skeleton->maps.cgroups,
+        [DATA] = p->skeleton->maps.data,
+        [BSS] = p->skeleton->maps.bss,
+    };
+    for (size_t i = 0; i < MAPS; i++)
+        p->map_fds[i] = bpf_map__fd(maps[i]);
+    p->list_fd = bpf_link__fd(p->skeleton->links.list_tasks);
+    p->data = p->skeleton->data;
+    p->bss = p->skeleton->bss;
+    return 0;
+}
+
+static void explain(int error, struct tally_error *why) {
+    if (error == -EPERM)
+        error_set(why, "it needs root, or CAP_BPF and CAP_PERFMON");
+    else if (why->text[0] == '\0')
+        error_set(why, "%s", strerror(-error));
+}
+
+/* ---- Pinning -------------------------------------------------------------------------- */
+
+#define LIST_LINK "list_tasks"
+/* If this link is there, so is all that counts traffic. */
+#define TRAFFIC_LINK "count_received"
+
+struct pin_path {
+    char text[4096 + 64];
+};
+
+static const char *path_of(struct pin_path *path, const char *dir, const char *name) {
+    snprintf(path->text, sizeof(path->text), "%.4096s/%s", dir, name);
+    return path->text;
+}
+
+static int pin(struct bpf_programs *p, const char *dir) {
+    struct pin_path path;
+    int r = 0;
+    for (size_t i = 0; i < MAPS && r == 0; i++)
+        if (bpf_obj_pin(p->map_fds[i], path_of(&path, dir, map_table[i].name)) < 0)
+            r = -errno;
+    for (int i = 0; i < p->skeleton->skeleton->prog_cnt && r == 0; i++) {
+        const struct bpf_prog_skeleton *program = &p->skeleton->skeleton->progs[i];
+        if (*program->link &&
+            bpf_obj_pin(bpf_link__fd(*program->link), path_of(&path, dir, program->name)) < 0)
+            r = -errno;
+    }
+    return r;
+}
+
+/* 0, -ENOENT: nothing is pinned there; -ESTALE: not the whole of what we know. */
+static int adopt(struct bpf_programs *p, const char *dir) {
+    struct pin_path path;
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    int found = 0;
+    for (size_t i = 0; i < MAPS; i++) {
+        struct bpf_map_info info = {0};
+        __u32 len = sizeof(info);
+        p->map_fds[i] = bpf_obj_get(path_of(&path, dir, map_table[i].name));
+        if (p->map_fds[i] < 0)
+            continue;
+        if (bpf_obj_get_info_by_fd(p->map_fds[i], &info, &len) < 0 ||
+            info.key_size != map_table[i].key_size || info.value_size != map_table[i].value_size)
+            return -ESTALE;
+        found++;
+    }
+    p->list_fd = bpf_obj_get(path_of(&path, dir, LIST_LINK));
+    if (found == 0 && p->list_fd < 0)
+        return -ENOENT;
+    if (found < MAPS || p->list_fd < 0)
+        return -ESTALE;
+    void *data = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, p->map_fds[DATA], 0);
+    void *bss = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, p->map_fds[BSS], 0);
+    p->data = data == MAP_FAILED ? NULL : data;
+    p->bss = bss == MAP_FAILED ? NULL : bss;
+    if (!p->data || !p->bss)
+        return -ENOMEM;
+    int fd = bpf_obj_get(path_of(&path, dir, TRAFFIC_LINK));
+    p->sees_traffic = fd >= 0;
+    if (fd >= 0)
+        close(fd);
+    return p->bss->format == BPF_FORMAT ? 0 : -ESTALE;
+}
+
+static void let_go(struct bpf_programs *p) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    if (p->data)
+        munmap(p->data, page);
+    if (p->bss)
+        munmap(p->bss, page);
+    for (size_t i = 0; i < MAPS; i++)
+        if (p->map_fds[i] >= 0)
+            close(p->map_fds[i]);
+    if (p->list_fd >= 0)
+        close(p->list_fd);
+}
+
+static void forget(struct bpf_programs *p) {
+    for (size_t i = 0; i < MAPS; i++)
+        p->map_fds[i] = -1;
+    p->list_fd = -1;
+    p->data = NULL;
+    p->bss = NULL;
+}
+
+int bpf_programs_unpin(const char *dir) {
+    struct pin_path path;
+    struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
+    int r = s ? 0 : -errno, removed = 0;
+    for (size_t i = 0; i < MAPS && r == 0; i++)
+        removed += unlink(path_of(&path, dir, map_table[i].name)) == 0;
+    for (int i = 0; r == 0 && i < s->skeleton->prog_cnt; i++)
+        removed += unlink(path_of(&path, dir, s->skeleton->progs[i].name)) == 0;
+    proctally_bpf__destroy(s);
+    if (r == 0 && rmdir(dir) < 0 && errno != ENOTEMPTY)
+        r = -errno;
+    return r < 0 ? r : removed > 0 ? 0 : -ENOENT;
+}
+
+/* The directory is made if there is none. */
+static int prepare_dir(const char *dir, struct tally_error *why) {
+    struct statfs fs;
+    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+        error_set(why, "the directory %.300s can't be made: %s", dir, strerror(errno));
+        return -errno;
+    }
+    if (statfs(dir, &fs) < 0 || fs.f_type != BPF_FS_MAGIC) {
+        rmdir(dir); /* if we made it, it is empty */
+        error_set(why, "%.300s is not on a bpf file system (mount -t bpf bpf /sys/fs/bpf)", dir);
+        return -ENOTSUP;
+    }
+    return 0;
+}
+
+static int open_pinned(struct bpf_programs *p, const struct bpf_wants *wants, const char *dir,
+                       struct tally_error *why) {
+    int r = prepare_dir(dir, why);
+    if (r < 0)
+        return r;
+    r = adopt(p, dir);
+    if (r == 0) {
+        set_wants(p->bss, wants);
+        if (wants->traffic && !p->sees_traffic)
+            error_set(&p->no_traffic, "the programs pinned at %.200s do not count it", dir);
+        return 0;
+    }
+    /* of another version, or left half-way when it was set up */
+    let_go(p);
+    forget(p);
+    bpf_programs_unpin(dir);
+    r = prepare_dir(dir, why);
+    if (r == 0)
+        r = load_best(p, wants, true, why);
+    if (r == 0)
+        r = pin(p, dir);
+    if (r < 0)
+        bpf_programs_unpin(dir);
+    return r;
+}
+
+/* ---- Opening --------------------------------------------------------------------------- */
+
+int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct bpf_programs **ret,
+                      struct tally_error *why) {
+    struct bpf_programs *p = calloc(1, sizeof(*p));
+    if (!p)
+        return -ENOMEM;
+    forget(p);
+    p->ended.item_size = sizeof(struct bpf_ended);
+    p->unlisted.item_size = sizeof(struct unlisted);
+    p->dying.item_size = sizeof(struct dying_item);
+    why->text[0] = '\0';
+    libbpf_print_fn_t before = libbpf_set_print(hear);
+    int r = pin_dir ? open_pinned(p, wants, pin_dir, why) : load_best(p, wants, false, why);
+    libbpf_set_print(before);
     if (r < 0) {
         explain(r, why);
         bpf_programs_free(p);
@@ -186,7 +390,10 @@ bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
     if (!p)
         return NULL;
-    proctally_bpf__destroy(p->skeleton);
+    if (p->skeleton)
+        proctally_bpf__destroy(p->skeleton);
+    else
+        let_go(p);
     free(p->ended.at);
     free(p->unlisted.at);
     free(p->dying.at);
@@ -195,8 +402,8 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
 }
 
 int bpf_programs_list(struct bpf_programs *p, bool all_in_full) {
-    p->skeleton->data->want_all = all_in_full;
-    int fd = bpf_iter_create(bpf_link__fd(p->skeleton->links.list_tasks));
+    p->data->want_all = all_in_full;
+    int fd = bpf_iter_create(p->list_fd);
     return fd < 0 ? -errno : fd;
 }
 
@@ -231,9 +438,9 @@ typedef int batch_call(int fd, void *in, void *out, void *keys, void *values, __
 
 /* Adds all items of a map: of each its key at key_at (SIZE_MAX: it is not kept),
  * and its value at value_at. */
-static int gather(const struct bpf_map *map, batch_call *call, struct items *t, size_t key_at,
-                  size_t value_at) {
-    const size_t key_size = bpf_map__key_size(map), value_size = bpf_map__value_size(map);
+static int gather(const struct bpf_programs *p, enum map map, batch_call *call, struct items *t,
+                  size_t key_at, size_t value_at) {
+    const size_t key_size = map_table[map].key_size, value_size = map_table[map].value_size;
     unsigned char keys[BATCH * sizeof(struct ended_key)];
     unsigned char *values = malloc(BATCH * value_size);
     uint64_t position;
@@ -244,7 +451,7 @@ static int gather(const struct bpf_map *map, batch_call *call, struct items *t, 
         r = make_room(t, BATCH);
         if (r < 0)
             break;
-        r = call(bpf_map__fd(map), first ? NULL : &position, &position, keys, values, &count, NULL);
+        r = call(p->map_fds[map], first ? NULL : &position, &position, keys, values, &count, NULL);
         if (r < 0 && r != -ENOENT)
             break;
         first = false;
@@ -261,16 +468,15 @@ static int gather(const struct bpf_map *map, batch_call *call, struct items *t, 
 }
 
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
-    const struct proctally_bpf *s = p->skeleton;
     drop_first(&p->ended, p->ended_taken);
     drop_first(&p->unlisted, p->unlisted_taken);
     p->ended_taken = p->unlisted_taken = 0;
-    int r = gather(s->maps.ended, bpf_map_lookup_and_delete_batch, &p->ended,
+    int r = gather(p, ENDED, bpf_map_lookup_and_delete_batch, &p->ended,
                    offsetof(struct bpf_ended, key), offsetof(struct bpf_ended, value));
     if (r == 0)
-        r = gather(s->maps.unlisted, bpf_map_lookup_and_delete_batch, &p->unlisted, SIZE_MAX, 0);
+        r = gather(p, UNLISTED, bpf_map_lookup_and_delete_batch, &p->unlisted, SIZE_MAX, 0);
     if (r == 0)
-        r = gather(s->maps.unlisted_rest, bpf_map_lookup_and_delete_batch, &p->unlisted, SIZE_MAX, 0);
+        r = gather(p, UNLISTED_REST, bpf_map_lookup_and_delete_batch, &p->unlisted, SIZE_MAX, 0);
     if (r < 0)
         return r;
     p->ended_taken = p->ended.count;
@@ -284,7 +490,7 @@ int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
 
 /* As finish() in bpf/proctally.bpf.c. */
 static void finish(struct bpf_programs *p, uint32_t pid, struct entry *e) {
-    if (bpf_map_delete_elem(bpf_map__fd(p->skeleton->maps.processes), &pid) < 0)
+    if (bpf_map_delete_elem(p->map_fds[PROCESSES], &pid) < 0)
         return;
     if (e->listed || e->execed) {
         struct bpf_ended ended = {.key = {.start_ns = e->start_ns, .pid = pid},
@@ -300,12 +506,12 @@ static void finish(struct bpf_programs *p, uint32_t pid, struct entry *e) {
 }
 
 static void make_up(struct bpf_programs *p, uint32_t tid, const struct dying *d) {
-    int processes = bpf_map__fd(p->skeleton->maps.processes);
+    int processes = p->map_fds[PROCESSES];
     struct entry e;
-    if (bpf_map_delete_elem(bpf_map__fd(p->skeleton->maps.dying), &tid) < 0 ||
+    if (bpf_map_delete_elem(p->map_fds[DYING], &tid) < 0 ||
         bpf_map_lookup_elem(processes, &d->pid, &e) < 0 || e.start_ns > d->start_ns)
         return;
-    __atomic_fetch_add(&p->skeleton->bss->lost, 1, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&p->bss->lost, 1, __ATOMIC_RELAXED);
     for (size_t i = 0; i < USAGES; i++)
         e.gone.of[i] += d->usage.of[i];
     e.threads--;
@@ -320,7 +526,7 @@ void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, 
                           void *data) {
     const uint64_t now_ns = boot_ns();
     p->dying.count = 0;
-    if (gather(p->skeleton->maps.dying, bpf_map_lookup_batch, &p->dying,
+    if (gather(p, DYING, bpf_map_lookup_batch, &p->dying,
                offsetof(struct dying_item, tid), offsetof(struct dying_item, value)) < 0)
         return; /* the next time, then */
     for (size_t i = 0; i < p->dying.count; i++) {
@@ -335,17 +541,17 @@ void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, 
 /* ---- Asking ----------------------------------------------------------------------- */
 
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret) {
-    return bpf_map_lookup_elem(bpf_map__fd(p->skeleton->maps.programs), &key, ret);
+    return bpf_map_lookup_elem(p->map_fds[PROGRAMS], &key, ret);
 }
 
 int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct who *ret) {
-    return bpf_map_lookup_elem(bpf_map__fd(p->skeleton->maps.ancestors), &key, ret);
+    return bpf_map_lookup_elem(p->map_fds[ANCESTORS], &key, ret);
 }
 
 int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path *ret) {
-    return bpf_map_lookup_elem(bpf_map__fd(p->skeleton->maps.cgroups), &id, ret);
+    return bpf_map_lookup_elem(p->map_fds[CGROUPS], &id, ret);
 }
 
 uint64_t bpf_programs_lost(struct bpf_programs *p) {
-    return __atomic_load_n(&p->skeleton->bss->lost, __ATOMIC_RELAXED);
+    return __atomic_load_n(&p->bss->lost, __ATOMIC_RELAXED);
 }

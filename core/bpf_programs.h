@@ -26,9 +26,12 @@ struct bpf_wants {
 };
 
 /* Loads and attaches. -errno, and why in one sentence. Everything is taken away
- * again with the process that loaded it, however that ends. */
-int bpf_programs_load(const struct bpf_wants *wants, struct bpf_programs **ret,
+ * again with the process that loaded it, however that ends, unless it is pinned at
+ * pin_dir (NULL: nowhere). What is pinned there already is used. */
+int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct bpf_programs **ret,
                       struct tally_error *why);
+/* -ENOENT: nothing is pinned there. */
+int bpf_programs_unpin(const char *dir);
 /* Is traffic counted? If not although it is wanted, why_not says why. */
 bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not);
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p);

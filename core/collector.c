@@ -6,6 +6,10 @@
 
 #include "build-config.h"
 
+#ifdef HAVE_BPF
+#include "bpf_programs.h"
+#endif
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -51,7 +55,9 @@ static int copy_texts(tally *t, const tally_config *config) {
 
 /* Another tree than /proc is recorded, or another host's as seen from a container:
  * it goes with no kernel that we could ask. */
-static int open_bpf(tally *t, const char *root, struct tally_error *error) {
+static int open_bpf(tally *t, const tally_config *config, struct tally_error *error) {
+    const char *root = tally_config_get(config, "procfs");
+    const char *pin_dir = tally_config_get(config, "pin");
     const bool is_must = t->settings.source == SOURCE_BPF;
     struct tally_error why = {{0}};
     int r;
@@ -64,9 +70,10 @@ static int open_bpf(tally *t, const char *root, struct tally_error *error) {
     }
 #ifdef HAVE_BPF
     r = source_bpf_new(&t->io, t->settings.collect, t->grouping.needs, t->grouping.children,
-                       &t->source, &why);
+                       pin_dir[0] ? pin_dir : NULL, &t->source, &why);
 #else
     error_set(&why, "this proctally was built without libbpf");
+    (void)pin_dir;
     r = -ENOTSUP;
 #endif
     if (r < 0 && is_must)
@@ -86,7 +93,7 @@ static int open_source(tally *t, const tally_config *config, struct tally_error 
         error_set(error, "procfs is too long a path");
         return -ENAMETOOLONG;
     }
-    int r = open_bpf(t, root, error);
+    int r = open_bpf(t, config, error);
     if (r < 0 && t->settings.source == SOURCE_BPF)
         return r;
     if (r < 0)
@@ -215,6 +222,11 @@ int collector_new(const tally_config *config, const struct io *io, tally **ret_t
     self_set(t, METRIC_SELF_VANISHED, 0);
     self_set(t, METRIC_SELF_CMDLINES_CUT, 0);
     int r = copy_texts(t, config);
+    if (r == 0 && tally_config_get(config, "pin")[0] && !t->state_file) {
+        error_set(error, "pin is given without state-file; expected both, or what was counted "
+                         "between two runs would have nothing to be added to");
+        r = -EINVAL;
+    }
     if (r == 0)
         r = grouping_new(config, &t->settings, &t->grouping, error);
     if (r == 0)
@@ -260,6 +272,20 @@ tally *tally_free(tally *t) {
 
 bool tally_state_is_saved(const tally *t) {
     return t->state_saved;
+}
+
+int tally_unpin(const char *dir, struct tally_error *error) {
+#ifdef HAVE_BPF
+    int r = bpf_programs_unpin(dir);
+    if (r == -ENOENT)
+        error_set(error, "nothing of proctally is pinned at %.300s", dir);
+    else if (r < 0)
+        error_set(error, "what is pinned at %.300s can't be removed: %s", dir, strerror(-r));
+    return r;
+#else
+    error_set(error, "this proctally was built without libbpf: it can't have pinned %.300s", dir);
+    return -ENOTSUP;
+#endif
 }
 
 void tally_count_lifetimes(tally *t) {

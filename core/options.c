@@ -80,6 +80,11 @@ static const struct tally_option option_table[OPTIONS] = {
                        "Where to read from: /proc, or programs in the kernel, which also see what "
                        "is over too soon. auto: bpf where that works, else procfs.",
                        TALLY_OPTION_CHOICE, false, sources},
+    [OPTION_PIN] = {"pin", "DIR", "",
+                    "Keeps the programs of source bpf in the kernel between runs, pinned in this "
+                    "directory of a bpf file system, so that runs by cron miss nothing. Needs a "
+                    "state file.",
+                    TALLY_OPTION_TEXT, false, NULL},
 };
 
 const struct tally_option *tally_options(size_t *ret_count) {
@@ -135,6 +140,7 @@ const char *option_expected(enum option option) {
                "only once and not by proctally itself";
     case OPTION_STATE_FILE:
     case OPTION_PROCFS:
+    case OPTION_PIN:
         return "a path";
     case OPTION_SOURCE:
         return "auto, procfs or bpf";

@@ -23,6 +23,7 @@ enum option {
     OPTION_STATE_FILE,
     OPTION_PROCFS,
     OPTION_SOURCE,
+    OPTION_PIN,
     OPTIONS
 };
 

@@ -198,6 +198,11 @@ const struct tally_metric *tally_metrics(size_t *ret_count);
 int tally_new(const tally_config *config, tally **ret_tally, struct tally_error *error);
 tally *tally_free(tally *t);
 
+/* Takes away what the option `pin` has left in the kernel, and the directory if it
+ * is empty then. -ENOENT if nothing of proctally is pinned there, else -errno;
+ * error is filled on failure. */
+int tally_unpin(const char *dir, struct tally_error *error);
+
 /* In a one-shot run without a state file there is no earlier collection to
  * count from. After this call the first collection shows, for each process
  * that is alive, what it used in its whole life. Call it before the first

@@ -633,7 +633,7 @@ static bool is_hosts_pid_namespace(const struct io *io) {
 }
 
 int source_bpf_new(const struct io *io, unsigned collect, unsigned needs, bool children,
-                   struct source **ret, struct tally_error *why) {
+                   const char *pin_dir, struct source **ret, struct tally_error *why) {
     const struct bpf_wants wants = {
         .program = needs & (IDENTITY_CMDLINE | IDENTITY_EXE),
         .user = needs & IDENTITY_USER,
@@ -662,7 +662,7 @@ int source_bpf_new(const struct io *io, unsigned collect, unsigned needs, bool c
     if (r == 0)
         r = source_procfs_new("/proc", io, collect, &b->procfs);
     if (r == 0)
-        r = bpf_programs_load(&wants, &b->programs, why);
+        r = bpf_programs_open(&wants, pin_dir, &b->programs, why);
     if (r < 0) {
         bpf_free(&b->source);
         return r;

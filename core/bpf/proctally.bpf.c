@@ -38,6 +38,8 @@ __u32 want_cgroup = 0;
 __u32 want_ancestor = 0;
 /* The next listing shows every process in full. */
 __u32 want_all = 1;
+/* BPF_FORMAT of whoever loaded us. */
+__u32 format = 0;
 /* Events that were lost for want of room. */
 __u64 lost = 0;
 /* The kernel tells who sends and receives on a socket (Linux 6.3), so that it is

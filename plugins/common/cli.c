@@ -24,6 +24,8 @@ static const struct cli_flag shared_flags[] = {
      "Say whether the configuration is valid (status 0) or what is wrong with it (status 2)."},
     {"explain", "PID", NULL,
      "Tell which filter, rule or ancestor decides about a process, and why the others do not."},
+    {"unpin", "DIR", NULL,
+     "Take away what the option pin has left in the kernel at this directory."},
     {"list-metrics", NULL, NULL, "Show all metrics with their kind, unit and meaning."},
     {"version", NULL, NULL, "Show the version."},
     {"help", NULL, NULL, "Show this text."},
@@ -179,7 +181,8 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
 
 void cli_prefer_procfs(tally_config *config) {
     struct tally_error error;
-    if (strcmp(tally_config_get(config, "source"), "auto") == 0)
+    if (strcmp(tally_config_get(config, "source"), "auto") == 0 &&
+        tally_config_get(config, "pin")[0] == '\0')
         tally_config_set(config, "source", "procfs", &error);
 }
 
@@ -328,8 +331,10 @@ static int explain(const struct cli *cli, const char *text) {
     }
     /* looking must not count: the state belongs to the program that runs */
     tally *t = NULL;
+    r = tally_config_set(config, "pin", "", &error);
     cli_prefer_procfs(config);
-    r = tally_config_set(config, "state-file", "", &error);
+    if (r >= 0)
+        r = tally_config_set(config, "state-file", "", &error);
     if (r >= 0)
         r = tally_new(config, &t, &error);
     tally_config_free(config);
@@ -400,6 +405,14 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
         tally_config_free(config);
         puts("configuration ok");
         return end_of_output(program);
+    }
+    const char *pinned = cli_flag(cli, "unpin");
+    if (pinned) {
+        struct tally_error error;
+        int r = tally_unpin(pinned, &error);
+        if (r < 0)
+            cli_say(program, 'E', "%s", error.text);
+        return r < 0 ? CLI_FAILED : CLI_DONE;
     }
     const char *pid = cli_flag(cli, "explain");
     return pid ? explain(cli, pid) : -1;

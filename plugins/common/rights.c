@@ -237,7 +237,8 @@ static const char *const allowed[] = {
     "riscv_flush_icache", "futex", "futex_time64", "membarrier",
     /* netlink and local sockets; socket(2) itself is below */
     "bind", "connect", "getpeername", "getsockname", "getsockopt", "setsockopt", "send", "sendto",
-    "sendmsg", "recv", "recvfrom", "recvmsg", "shutdown",
+    "sendmsg", "recv", "recvfrom", "recvmsg", "recvmmsg", "recvmmsg_time64",
+    "shutdown",
     /* source bpf */
     "bpf", "perf_event_open",
     /* about ourselves */

@@ -398,7 +398,7 @@ START_TEST(wrong_value_message) {
     tally_config *c = new_config();
     struct tally_error error = {{0}};
     const char *wrong = o->type == TALLY_OPTION_TEXTS ? NULL
-                        : o->type == TALLY_OPTION_TEXT ? (_i == OPTION_STATE_FILE ? NULL
+                        : o->type == TALLY_OPTION_TEXT ? (_i == OPTION_STATE_FILE || _i == OPTION_PIN ? NULL
                                                           : _i == OPTION_PROCFS   ? ""
                                                                                   : "?")
                                                        : "wrong\nvalue";
