@@ -39,6 +39,13 @@ struct place {
 };
 #define NO_EXEC UINT32_MAX
 
+/* What the texts of an identity are in. */
+struct texts {
+    struct program program;
+    char exe[EXE_SIZE_MAX], command[ARGS_SIZE_MAX];
+    char cgroup[CGROUP_SIZE], joined_cgroups[CGROUP_SIZE + 2];
+};
+
 struct bpf {
     struct source source;
     struct source *procfs;
@@ -65,10 +72,8 @@ struct bpf {
     const struct record_process *open;
     /* Of the open process; the last is what identity's texts are in. */
     struct sample until_exec, since_exec, in_procfs;
-    struct who who; /* of what next_unlisted() and ancestor() returned, and its program */
-    struct program program;
-    char exe[EXE_SIZE_MAX], command[ARGS_SIZE_MAX];
-    char cgroup[CGROUP_SIZE], joined_cgroups[CGROUP_SIZE + 2];
+    struct who above; /* what ancestor() returned */
+    struct texts texts, texts_above; /* of the rest, and of that one: both are in use at a time */
 };
 
 static struct bpf *bpf_of(struct source *s) {
@@ -390,44 +395,46 @@ static int identify_in_procfs(struct bpf *b, const struct sample *sample, unsign
 }
 
 /* Arguments as in memory: a NUL after each. */
-static void set_args(struct bpf *b, struct identity *id) {
-    const struct program *p = &b->program;
+static void set_args(struct texts *texts, struct identity *id) {
+    const struct program *p = &texts->program;
     size_t len = p->args_len < sizeof(p->args) ? p->args_len : sizeof(p->args);
     while (len && p->args[len - 1] == '\0')
         len--;
     for (size_t i = 0; i < len; i++)
-        b->command[i] = p->args[i] ? p->args[i] : ' ';
+        texts->command[i] = p->args[i] ? p->args[i] : ' ';
     id->cmdline = (struct text){p->args, len};
-    id->command = (struct text){b->command, len};
+    id->command = (struct text){texts->command, len};
     id->cmdline_cut = p->args_total > p->args_len;
 }
 
 /* The path's names come from the file up: turns them around. */
-static void set_exe(struct bpf *b, struct identity *id) {
-    const struct program *p = &b->program;
+static void set_exe(struct texts *texts, struct identity *id) {
+    const struct program *p = &texts->program;
     /* one that is longer was cut: better none than a wrong one */
-    size_t len = p->exe_len < sizeof(b->exe) ? p->exe_len : 0, at = sizeof(b->exe);
+    size_t len = p->exe_len < sizeof(texts->exe) ? p->exe_len : 0, at = sizeof(texts->exe);
     for (size_t from = 0; from < len;) {
         size_t name_len = strnlen(p->exe + from, len - from);
         if (name_len + 1 > at)
             return;
         at -= name_len;
-        memcpy(b->exe + at, p->exe + from, name_len);
-        b->exe[--at] = '/';
+        memcpy(texts->exe + at, p->exe + from, name_len);
+        texts->exe[--at] = '/';
         from += name_len + 1;
     }
-    id->exe = (struct text){b->exe + at, sizeof(b->exe) - at};
+    id->exe = (struct text){texts->exe + at, sizeof(texts->exe) - at};
 }
 
-static void identify_program(struct bpf *b, uint64_t key, struct identity *id) {
-    if (key == 0 || bpf_programs_program(b->programs, key, &b->program) < 0)
+static void identify_program(struct bpf *b, uint64_t key, struct texts *texts,
+                             struct identity *id) {
+    if (key == 0 || bpf_programs_program(b->programs, key, &texts->program) < 0)
         return;
-    set_args(b, id);
-    set_exe(b, id);
+    set_args(texts, id);
+    set_exe(texts, id);
 }
 
 /* As /proc/PID/cgroup would have it on a host with only this hierarchy. */
-static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct identity *id) {
+static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
+                            struct identity *id) {
     struct cgroup_path made;
     struct text path;
     if (!b->cgroups || cgroup == 0)
@@ -435,9 +442,9 @@ static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct identity *id)
     if (bpf_programs_cgroup(b->programs, cgroup, &made) == 0)
         cgroups_add(b->cgroups, cgroup, made.text);
     path = cgroups_path(b->cgroups, cgroup);
-    int len = snprintf(b->cgroup, sizeof(b->cgroup), "0::%.*s\n", (int)path.len, path.at);
-    if (path.len && len > 0 && (size_t)len < sizeof(b->cgroup))
-        identity_set_cgroups(id, b->cgroup, (size_t)len, b->joined_cgroups);
+    int len = snprintf(texts->cgroup, sizeof(texts->cgroup), "0::%.*s\n", (int)path.len, path.at);
+    if (path.len && len > 0 && (size_t)len < sizeof(texts->cgroup))
+        identity_set_cgroups(id, texts->cgroup, (size_t)len, texts->joined_cgroups);
 }
 
 static int bpf_identify(struct source *s, const struct sample *sample, unsigned parts,
@@ -461,16 +468,16 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
     if (parts & IDENTITY_USER)
         ret->user = users_name(b->users, sample->uid);
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
-        identify_program(b, b->open->program, ret);
+        identify_program(b, b->open->program, &b->texts, ret);
     if (parts & IDENTITY_CGROUP)
-        identify_cgroup(b, b->open->cgroup, ret);
+        identify_cgroup(b, b->open->cgroup, &b->texts, ret);
     return 0;
 }
 
 _Static_assert(TRAFFIC_COUNTERS == PROTOCOLS * TRAFFICS, "one counter for each");
 
 static void identify_unlisted(struct bpf *b, const struct who *who, unsigned parts,
-                              struct unlisted_use *ret) {
+                              struct texts *texts, struct unlisted_use *ret) {
     *ret = (struct unlisted_use){.identity = {
                                      .uid = who->uid,
                                      .gid = who->gid,
@@ -486,9 +493,9 @@ static void identify_unlisted(struct bpf *b, const struct who *who, unsigned par
     if (parts & IDENTITY_USER)
         ret->identity.user = users_name(b->users, who->uid);
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
-        identify_program(b, who->program, &ret->identity);
+        identify_program(b, who->program, texts, &ret->identity);
     if (parts & IDENTITY_CGROUP)
-        identify_cgroup(b, who->cgroup, &ret->identity);
+        identify_cgroup(b, who->cgroup, texts, &ret->identity);
 }
 
 static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_use *ret) {
@@ -497,7 +504,7 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
         return false;
     const struct unlisted *u = b->taken.unlisted++;
     b->taken.unlisted_count--;
-    identify_unlisted(b, &u->who, parts, ret);
+    identify_unlisted(b, &u->who, parts, &b->texts, ret);
     set_counters(b, &u->usage, &ret->counters);
     ret->ended = u->ended;
     for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
@@ -507,9 +514,9 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
 
 static bool bpf_ancestor(struct source *s, unsigned parts, struct unlisted_use *ret) {
     struct bpf *b = bpf_of(s);
-    if (ret->ancestor == 0 || bpf_programs_ancestor(b->programs, ret->ancestor, &b->who) < 0)
+    if (ret->ancestor == 0 || bpf_programs_ancestor(b->programs, ret->ancestor, &b->above) < 0)
         return false;
-    identify_unlisted(b, &b->who, parts, ret);
+    identify_unlisted(b, &b->above, parts, &b->texts_above, ret);
     return true;
 }
 
