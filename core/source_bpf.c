@@ -450,8 +450,9 @@ static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
 static int bpf_identify(struct source *s, const struct sample *sample, unsigned parts,
                         struct identity *ret) {
     struct bpf *b = bpf_of(s);
-    /* kernel threads have longer names there */
+    /* kernel threads have longer names there; zombies have nothing left but that */
     if ((parts & ~(unsigned)IDENTITY_USER || b->open->flags & PROCESS_KTHREAD) &&
+        !(b->open->exit_state && b->open->flags & PROCESS_FROM_BIRTH) &&
         identify_in_procfs(b, sample, parts, ret) == 0)
         return 0;
     /* It may have ended since it was listed. But it was listed, so its end will be
