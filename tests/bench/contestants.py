@@ -113,7 +113,7 @@ class Telegraf(Contestant):
         super().__init__(name, [program, "--interval", "1h", *arguments])
         os.set_blocking(self.process.stdout.fileno(), False)
         self.text = b""
-        time.sleep(0.2)
+        time.sleep(1) # source bpf takes a while to be set up
 
     def ask(self):
         self.process.stdin.write(b"\n")

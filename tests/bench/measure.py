@@ -73,9 +73,12 @@ def start_all():
     if os.geteuid() == 0:
         keep["floor and taskstats"] = start(Floor, "floor and taskstats",
                                             [f"{BIN}/floor", "-i", "-t"])
-    keep["telegraf"] = start(Telegraf, "proctally-telegraf", TELEGRAF)
+    keep["telegraf"] = start(Telegraf, "proctally-telegraf", TELEGRAF, "--source", "procfs")
+    if os.geteuid() == 0:
+        keep["bpf"] = start(Telegraf, "proctally-telegraf, bpf", TELEGRAF, "--source", "bpf")
     keep["textfile"] = start(FreeRunner, "proctally-textfile",
-                             [TEXTFILE, "--interval", f"{PACE_S}s", "--output", f"{WORK}/out.prom"],
+                             [TEXTFILE, "--interval", f"{PACE_S}s", "--source", "procfs",
+                              "--output", f"{WORK}/out.prom"],
                              interval_s=PACE_S)
     module = f"{BUILD}/plugins/collectd/.libs"
     keep["collectd"] = collectd("collectd, no plugin", "")
@@ -83,6 +86,9 @@ def start_all():
         keep["collectd-proctally"] = collectd("collectd, proctally", f"""
 PluginDir "{module}"
 LoadPlugin proctally
+<Plugin proctally>
+Source procfs
+</Plugin>
 """)
     names = "".join(f'Process "load-{i:02}"\n' for i in range(50))
     keep["collectd-processes"] = collectd("collectd, processes", f"""
@@ -169,7 +175,7 @@ def describe(contestants, calls, sizes):
     ours = {"awake": ms["proctally-telegraf", "awake"], "idle": ms["proctally-telegraf", "idle"]}
 
     print(f"\n{count} processes, {BUSY} of them wake up each second; {ROUNDS} rounds\n")
-    print("proctally's whole cycle (scan, group, tally, encode) : the floor")
+    print("proctally's whole cycle (scan, group, tally, encode), source procfs : the floor")
     for mode, words in (("awake", "all have run since the last collection"),
                         ("idle", f"{BUSY} of {count} wake up each second")):
         print(f"  {ours[mode] / ms['floor', mode]:5.2f}   {words}")

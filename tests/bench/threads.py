@@ -46,7 +46,8 @@ def room():
 
 
 def report(what, source, wake):
-    telegraf = Telegraf("telegraf", f"{BUILD}/plugins/telegraf/proctally-telegraf", *source)
+    telegraf = Telegraf("telegraf", f"{BUILD}/plugins/telegraf/proctally-telegraf", "--source",
+                        "procfs", *source)
     try:
         first = telegraf.collect()
         samples, skipped = [], []
