@@ -72,6 +72,7 @@ struct bpf_programs {
     struct proctally_bpf__bss *bss;
     bool sees_traffic;
     struct tally_error no_traffic; /* why not */
+    uint64_t lost; /* told to this reader */
     struct items ended, unlisted;
     size_t ended_taken, unlisted_taken; /* of these: the rest is for the next time */
     struct items dying;
@@ -553,5 +554,8 @@ int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path 
 }
 
 uint64_t bpf_programs_lost(struct bpf_programs *p) {
-    return __atomic_load_n(&p->bss->lost, __ATOMIC_RELAXED);
+    uint64_t lost = __atomic_load_n(&p->bss->lost, __ATOMIC_RELAXED);
+    p->lost += lost - p->bss->lost_told;
+    p->bss->lost_told = lost;
+    return p->lost;
 }

@@ -63,6 +63,7 @@ void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, 
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);
 int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct who *ret);
 int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path *ret);
+/* Events lost since these were opened, and before that since the last reader. */
 uint64_t bpf_programs_lost(struct bpf_programs *p);
 
 #endif

@@ -326,7 +326,10 @@ static int visit_parent_first(struct tally *t, const struct sample *s, int depth
     if (!t->grouping.children || depth >= DEPTH_MAX || s->ppid <= s->pid)
         return 0;
     process_id id = proctable_find_parent(&t->table, s->ppid, s->start_ticks);
-    if (id != NO_PROCESS && proctable_at(&t->table, id)->seen == t->number)
+    /* One that is known has a lineage already. It can have changed; but a parent that
+     * sleeps is not to be opened, and only its own turn will tell if it does. */
+    if (id != NO_PROCESS && (proctable_at(&t->table, id)->seen == t->number ||
+                             !t->source->ops->activity))
         return 0;
     int r = visit(t, &(struct listed){.pid = s->ppid}, depth + 1);
     return r < 0 ? r : 1;

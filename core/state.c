@@ -103,6 +103,7 @@ int state_encode(struct tally *t) {
     buf_add_str(to, magic);
     buf_add_str(to, version);
     put_text(to, t->boot_id);
+    put_text(to, t->source ? t->source->ops->name : "");
     put_number(to, t->progress.scan_boot_ns);
     put_number(to, t->progress.scan_mono_ns);
     put_number(to, t->progress.has_host_busy);
@@ -206,7 +207,14 @@ struct translation {
     size_t group_count;
     enum metric counters[METRICS_OF_GROUP];
     size_t counter_count;
+    bool same_source;
 };
+
+/* The counters of a process that all sources count alike. I/O is one's own here,
+ * and one's own with that of reaped children there. */
+#define SAME_EVERYWHERE                                                            \
+    ((uint32_t)(BIT(FIELD_UTIME_NS) | BIT(FIELD_STIME_NS) | BIT(FIELD_MINFLT) | \
+                BIT(FIELD_MAJFLT)))
 
 static int get_group(struct reader *r, struct tally *t, const struct translation *names,
                      uint32_t *ret_index) {
@@ -287,12 +295,20 @@ static int get_process(struct reader *r, struct tally *t, const struct translati
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
         if (p->have & BIT(f))
             p->last[f] = get_number(r);
+    if (!names->same_source) {
+        p->have &= SAME_EVERYWHERE;
+        p->from_birth = false; /* what else it did was counted then, the other way */
+    }
     if (flags & HAS_OWED) {
         p->owed = calloc(FIELD_FOLDED, sizeof(*p->owed));
         if (!p->owed)
             return -ENOMEM;
         for (size_t k = 0; k < FIELD_FOLDED; k++)
             p->owed[k] = get_number(r);
+        if (!names->same_source) {
+            free(p->owed);
+            p->owed = NULL;
+        }
     }
     return r->bad ? -EBADMSG : 0;
 }
@@ -343,6 +359,7 @@ static void get_self(struct reader *r, struct tally *t) {
 static int get_all(struct reader *r, struct tally *t, struct translation *names) {
     if (!text_is(get_text(r), t->boot_id))
         return r->bad ? -EBADMSG : -ESTALE;
+    names->same_source = text_is(get_text(r), t->source ? t->source->ops->name : "");
     t->progress.scan_boot_ns = get_number(r);
     t->progress.scan_mono_ns = get_number(r);
     t->progress.has_host_busy = get_number(r);

@@ -42,6 +42,7 @@ __u32 want_all = 1;
 __u32 format = 0;
 /* Events that were lost for want of room. */
 __u64 lost = 0;
+__u64 lost_told = 0; /* of these, what a reader has taken notice of */
 /* The kernel tells who sends and receives on a socket (Linux 6.3), so that it is
  * known who took a connection over. */
 __u32 sees_users = 0;
