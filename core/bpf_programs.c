@@ -105,6 +105,23 @@ static void set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wa
     bss->want_ancestor = wants->ancestor;
 }
 
+/* Items are allocated when they are needed, but for those of the maps that forget the
+ * oldest: these are made in full. */
+static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bool is_to_stay) {
+    const uint32_t most = wants->max_processes > 256 ? wants->max_processes : 256;
+    bpf_map__set_max_entries(s->maps.processes, most);
+    bpf_map__set_max_entries(s->maps.dying, most);
+    bpf_map__set_max_entries(s->maps.ended, most);
+    bpf_map__set_max_entries(s->maps.unlisted, most / 4);
+    bpf_map__set_max_entries(s->maps.unlisted_rest, most / 16);
+    /* a later run can want more of what is pinned */
+    bool programs = wants->program || is_to_stay;
+    bool ancestors = wants->ancestor || programs;
+    bpf_map__set_max_entries(s->maps.programs, programs ? most / 16 : 1);
+    bpf_map__set_max_entries(s->maps.ancestors, ancestors ? most / 4 : 1);
+    bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || is_to_stay ? most / 16 : 1);
+}
+
 static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic,
                   bool is_to_stay) {
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
@@ -114,19 +131,13 @@ static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool t
     s->bss->format = BPF_FORMAT;
     s->bss->sees_users = sees_users;
     set_wants(s->bss, wants);
-    /* a later run can want more of what is pinned */
-    if (!is_to_stay && !wants->program)
-        bpf_map__set_max_entries(s->maps.programs, 1);
-    if (!is_to_stay && !wants->cgroup)
-        bpf_map__set_max_entries(s->maps.cgroups, 1);
-    if (!is_to_stay && !wants->ancestor && !wants->program)
-        bpf_map__set_max_entries(s->maps.ancestors, 1);
+    size_maps(s, wants, is_to_stay);
     for (size_t i = 0; i < 2; i++) {
         bpf_program__set_autoload(of_packets[i], traffic);
         bpf_program__set_autoload(of_users[i], traffic && sees_users);
     }
     bpf_program__set_autoload(s->progs.on_socket, traffic);
-    bpf_program__set_autoload(s->progs.on_state, traffic);
+    bpf_program__set_autoload(s->progs.on_state, traffic && sees_users);
     bpf_map__set_autocreate(s->maps.sockets, traffic);
     return 0;
 }

@@ -23,6 +23,7 @@ struct bpf_wants {
     bool program; /* file and arguments */
     bool user, cgroup, ancestor;
     bool traffic;
+    uint32_t max_processes;
 };
 
 /* Loads and attaches. -errno, and why in one sentence. Everything is taken away

@@ -69,8 +69,14 @@ static int open_bpf(tally *t, const tally_config *config, struct tally_error *er
         return -EINVAL;
     }
 #ifdef HAVE_BPF
-    r = source_bpf_new(&t->io, t->settings.collect, t->grouping.needs, t->grouping.children,
-                       pin_dir[0] ? pin_dir : NULL, &t->source, &why);
+    const struct bpf_options options = {
+        .collect = t->settings.collect,
+        .needs = t->grouping.needs,
+        .children = t->grouping.children,
+        .max_processes = (uint32_t)t->settings.max_processes,
+        .pin_dir = pin_dir[0] ? pin_dir : NULL,
+    };
+    r = source_bpf_new(&t->io, &options, &t->source, &why);
 #else
     error_set(&why, "this proctally was built without libbpf");
     (void)pin_dir;

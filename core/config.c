@@ -342,6 +342,7 @@ void config_settings(const tally_config *c, struct settings *ret) {
     ret->source = (enum source_choice)choice;
     option_parse_count(value_of(c, OPTION_MAX_GROUPS), &ret->max_groups);
     option_parse_count(value_of(c, OPTION_TOP), &ret->top);
+    option_parse_count(value_of(c, OPTION_MAX_PROCESSES), &ret->max_processes);
     option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &ret->expire_after_ns);
     option_parse_switch(value_of(c, OPTION_CHILDREN), &ret->children);
 

@@ -67,6 +67,7 @@ struct settings {
     unsigned collect; /* bits of 1 << enum collect */
     bool cpu_mode_core;
     uint64_t max_groups;
+    uint64_t max_processes;
     uint64_t expire_after_ns;
     uint64_t top;
     enum tally_schema schema;

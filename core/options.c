@@ -85,6 +85,11 @@ static const struct tally_option option_table[OPTIONS] = {
                     "directory of a bpf file system, so that runs by cron miss nothing. Needs a "
                     "state file.",
                     TALLY_OPTION_TEXT, false, NULL},
+    [OPTION_MAX_PROCESSES] = {"max-processes", "COUNT", "65536",
+                              "Most processes that source bpf keeps track of at a time, and "
+                              "with that most of the kernel's memory that it takes: 500 bytes "
+                              "for each.",
+                              TALLY_OPTION_COUNT, false, NULL},
 };
 
 const struct tally_option *tally_options(size_t *ret_count) {
@@ -129,6 +134,7 @@ const char *option_expected(enum option option) {
     case OPTION_CPU_MODE:
         return "machine or core";
     case OPTION_MAX_GROUPS:
+    case OPTION_MAX_PROCESSES:
     case OPTION_TOP:
         return "a whole number from 1 to 1000000";
     case OPTION_SCHEMA:

@@ -24,6 +24,7 @@ enum option {
     OPTION_PROCFS,
     OPTION_SOURCE,
     OPTION_PIN,
+    OPTION_MAX_PROCESSES,
     OPTIONS
 };
 

@@ -113,10 +113,16 @@ struct source_ops {
 int source_procfs_new(const char *root, const struct io *io, unsigned collect,
                       struct source **ret);
 
-/* source_bpf.c: asks programs in the kernel (pinned at pin_dir if it is not NULL), and the tree at /proc for what only
+/* source_bpf.c: asks programs in the kernel and the tree at /proc for what only
  * that knows. `needs` has bits of enum identity_part. Without the rights or the
  * kernel for it -errno, and why in one sentence. */
-int source_bpf_new(const struct io *io, unsigned collect, unsigned needs, bool children,
-                   const char *pin_dir, struct source **ret, struct tally_error *why);
+struct bpf_options {
+    unsigned collect, needs;
+    bool children;
+    uint32_t max_processes;
+    const char *pin_dir; /* NULL: the programs go away with us */
+};
+int source_bpf_new(const struct io *io, const struct bpf_options *options, struct source **ret,
+                   struct tally_error *why);
 
 #endif

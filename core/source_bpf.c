@@ -640,13 +640,15 @@ static bool is_hosts_pid_namespace(const struct io *io) {
     return n == (ssize_t)sizeof(initial) - 1 && memcmp(target, initial, (size_t)n) == 0;
 }
 
-int source_bpf_new(const struct io *io, unsigned collect, unsigned needs, bool children,
-                   const char *pin_dir, struct source **ret, struct tally_error *why) {
+int source_bpf_new(const struct io *io, const struct bpf_options *options, struct source **ret,
+                   struct tally_error *why) {
+    const unsigned collect = options->collect, needs = options->needs;
     const struct bpf_wants wants = {
         .program = needs & (IDENTITY_CMDLINE | IDENTITY_EXE),
         .user = needs & IDENTITY_USER,
         .cgroup = needs & IDENTITY_CGROUP,
-        .ancestor = children,
+        .ancestor = options->children,
+        .max_processes = options->max_processes,
         .traffic = collect & 1u << COLLECT_NETWORK,
     };
     if (!is_hosts_pid_namespace(io)) {
@@ -670,7 +672,7 @@ int source_bpf_new(const struct io *io, unsigned collect, unsigned needs, bool c
     if (r == 0)
         r = source_procfs_new("/proc", io, collect, &b->procfs);
     if (r == 0)
-        r = bpf_programs_open(&wants, pin_dir, &b->programs, why);
+        r = bpf_programs_open(&wants, options->pin_dir, &b->programs, why);
     if (r < 0) {
         bpf_free(&b->source);
         return r;
