@@ -208,6 +208,10 @@ void service_reload(struct service *s, bool now) {
     tally_config *config = NULL;
     tally *t = NULL;
     int r = cli_configure(&s->cli, &config, &error);
+    /* what came and went since the last time is known to the old one alone */
+    const tally_snapshot *unused;
+    if (r >= 0 && s->t)
+        (void)tally_collect(s->t, &unused);
     if (r >= 0)
         r = tally_new(config, &t, &error);
     if (r >= 0 && s->t) {
