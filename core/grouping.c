@@ -349,6 +349,9 @@ int grouping_classify(struct grouping *g, const struct identity *id, uint32_t in
             }
             explain(why, "group-by: takes what no rule took");
             by_rule = false;
+            /* what came and went without being listed has no number to be known by */
+            if (g->by_pid && id->pid == 0)
+                return tallies_group(tallies, (struct text){"other", 5}, NULL, true, 0, ret_group);
             owner = g->by_pid ? id->pid : 0;
             join_keys(g, id, &room);
         }

@@ -24,7 +24,8 @@ struct text {
 };
 
 struct identity {
-    uint32_t pid, ppid, uid, gid;
+    uint32_t pid; /* 0: of processes that were not listed */
+    uint32_t ppid, uid, gid;
     bool has_credentials;
     uint64_t start_time_s; /* since 1970 */
     struct text comm;

@@ -218,9 +218,11 @@ static __always_inline void look_at(struct task_struct *task, struct who *who) {
 
 /* What children take for their ancestor. */
 static __always_inline __u64 as_ancestor(struct task_struct *task, const struct entry *e) {
+    if (!want_ancestor && !want_program)
+        return 0;
     if (!e || e->listed)
         return KNOWN_ANCESTOR | (__u32)task->tgid;
-    if (!want_ancestor && !(want_program && e->who.program == 0))
+    if (!want_ancestor && e->who.program != 0)
         return 0;
     struct who who = e->who;
     look_at(task, &who);
