@@ -82,7 +82,8 @@ struct bpf_programs {
  * no other way to hand us a context than this. */
 static _Thread_local struct tally_error *listener;
 
-static int hear(enum libbpf_print_level level, const char *format, va_list args) {
+__attribute__((format(printf, 2, 0))) static int hear(enum libbpf_print_level level,
+                                                       const char *format, va_list args) {
     if (level != LIBBPF_WARN || !listener || listener->text[0])
         return 0;
     vsnprintf(listener->text, sizeof(listener->text), format, args);

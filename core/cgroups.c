@@ -39,12 +39,13 @@ struct cgroups {
  * is below that. */
 static int find_root(struct cgroups *c) {
     FILE *mounts = setmntent("/proc/self/mounts", "re");
-    struct mntent *mount;
+    struct mntent mount;
+    char line[2 * PATH_SIZE];
     if (!mounts)
         return -errno;
-    while ((mount = getmntent(mounts)) && c->root[0] == '\0')
-        if (strcmp(mount->mnt_type, "cgroup2") == 0 && strlen(mount->mnt_dir) < sizeof(c->root))
-            memcpy(c->root, mount->mnt_dir, strlen(mount->mnt_dir) + 1);
+    while (c->root[0] == '\0' && getmntent_r(mounts, &mount, line, sizeof(line)))
+        if (strcmp(mount.mnt_type, "cgroup2") == 0 && strlen(mount.mnt_dir) < sizeof(c->root))
+            memcpy(c->root, mount.mnt_dir, strlen(mount.mnt_dir) + 1);
     endmntent(mounts);
     return c->root[0] ? 0 : -ENOENT;
 }

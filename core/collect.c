@@ -474,7 +474,7 @@ static int group_of_unlisted(struct tally *t, struct unlisted_use *use, uint32_t
 static int credit_unlisted(struct tally *t) {
     struct unlisted_use use;
     while (t->source->ops->next_unlisted(t->source, t->grouping.needs, &use)) {
-        uint32_t group;
+        uint32_t group = GROUP_LEFT_OUT;
         int r = group_of_unlisted(t, &use, &group);
         if (r < 0)
             return r;

@@ -182,7 +182,7 @@ int taskstats_new(struct taskstats_socket **ret) {
     if (r == 0)
         r = find_family(s);
     if (r == 0) { /* the right is asked for at each query: see now */
-        struct taskstats_answer answer;
+        struct taskstats_answer answer = {0};
         prepare(s);
         taskstats_query(s, &(uint32_t){(uint32_t)getpid()}, 1, &answer);
         r = answer.error;
