@@ -172,6 +172,18 @@ static __always_inline void usage_of_thread(struct task_struct *task, struct usa
     ret->of[USAGE_DISK_WRITTEN_BYTES] = task->ioac.write_bytes;
 }
 
+/* What threads that have ended did of their own, as far as the kernel keeps it: the
+ * rest is mixed with that of children. Their tasks may not have been freed yet. */
+static __always_inline void usage_of_ended(struct signal_struct *signal, struct usages *ret) {
+    ret->of[USAGE_RUN_NS] = signal->sum_sched_runtime;
+    ret->of[USAGE_USER_NS] = signal->utime;
+    ret->of[USAGE_SYSTEM_NS] = signal->stime;
+    ret->of[USAGE_MINFLT] = signal->min_flt;
+    ret->of[USAGE_MAJFLT] = signal->maj_flt;
+    ret->of[USAGE_VOLUNTARY_SWITCHES] = signal->nvcsw;
+    ret->of[USAGE_INVOLUNTARY_SWITCHES] = signal->nivcsw;
+}
+
 static __always_inline void usage_add(struct usages *to, const struct usages *more) {
 #pragma unroll
     for (int i = 0; i < USAGES; i++)
@@ -189,6 +201,13 @@ static __always_inline void usage_subtract(struct usages *from, const struct usa
 #pragma unroll
     for (int i = 0; i < USAGES; i++)
         from->of[i] = from->of[i] > less->of[i] ? from->of[i] - less->of[i] : 0;
+}
+
+static __always_inline void usage_raise(struct usages *to, const struct usages *least) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        if (to->of[i] < least->of[i])
+            to->of[i] = least->of[i];
 }
 
 /* ---- Who ------------------------------------------------------------------------- */
@@ -387,7 +406,12 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
         return 0; /* not listed yet, and from before us: nothing to keep apart */
     struct usages *now = &scratch->now;
     usage_of_thread(task, now);
-    usage_add(now, &e->gone);
+    /* an exec ends all other threads, which belong to what the process was */
+    struct usages *ended_threads = &scratch->share;
+    *ended_threads = e->gone;
+    usage_of_ended(task->signal, ended_threads);
+    usage_raise(ended_threads, &e->gone);
+    usage_add(now, ended_threads);
     if (e->listed) {
         e->until_exec = *now;
         e->execed = 1;
@@ -574,14 +598,7 @@ static __always_inline struct entry *find_late(struct task_struct *task, struct 
     e->found_ns = bpf_ktime_get_boot_ns();
     e->found = 1;
     e->threads = signal->nr_threads;
-    /* what its threads that have ended did of their own, as far as it is kept */
-    e->gone.of[USAGE_RUN_NS] = signal->sum_sched_runtime;
-    e->gone.of[USAGE_USER_NS] = signal->utime;
-    e->gone.of[USAGE_SYSTEM_NS] = signal->stime;
-    e->gone.of[USAGE_MINFLT] = signal->min_flt;
-    e->gone.of[USAGE_MAJFLT] = signal->maj_flt;
-    e->gone.of[USAGE_VOLUNTARY_SWITCHES] = signal->nvcsw;
-    e->gone.of[USAGE_INVOLUNTARY_SWITCHES] = signal->nivcsw;
+    usage_of_ended(signal, &e->gone);
     look_at(task, &e->who);
     e->who.ancestor = KNOWN_ANCESTOR | pid;
     if (bpf_map_update_elem(&processes, &pid, e, BPF_ANY) < 0)
