@@ -336,9 +336,11 @@ static int visit_parent_first(struct tally *t, const struct sample *s, int depth
 }
 
 static process_id find_incarnation(const struct tally *t, const struct sample *s) {
-    process_id id = proctable_find(&t->table, s->pid);
-    if (id != NO_PROCESS && proctable_at(&t->table, id)->start_ticks != s->start_ticks)
-        return NO_PROCESS; /* another one had that number */
+    /* another one may have had that number, or may have it now */
+    process_id id = proctable_find_parent(&t->table, s->pid, s->start_ticks);
+    if (id != NO_PROCESS && (proctable_at(&t->table, id)->start_ticks != s->start_ticks ||
+                             proctable_at(&t->table, id)->ended))
+        return NO_PROCESS;
     return id;
 }
 
@@ -417,8 +419,11 @@ static int credit_ended(struct tally *t) {
         if (id == NO_PROCESS)
             continue; /* listed, but not admitted: there was no memory for it */
         r = credit(t, id, &s);
-        tallies_add(&t->tallies, proctable_at(&t->table, id)->group, METRIC_EXITS, 1);
-        proctable_remove(&t->table, id);
+        struct process *p = proctable_at(&t->table, id);
+        tallies_add(&t->tallies, p->group, METRIC_EXITS, 1);
+        /* what its children did unlisted may be told later */
+        p->ended = true;
+        p->gone_s = t->now_boot_s;
     }
     return r;
 }
@@ -494,16 +499,23 @@ static int credit_unlisted(struct tally *t) {
 }
 
 /* The final figures of a process come a little after it has left the listing, on a
- * busy host some seconds. */
-#define WAIT_FOR_END 8 /* collections */
+ * busy host some seconds, as do those of its children. */
+#define WAIT_FOR_END_S 15u
 
 static void forget_missing(struct tally *t) {
     for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
          id = proctable_next(&t->table, id + 1)) {
-        const struct process *p = proctable_at(&t->table, id);
-        if (t->number - p->seen <= WAIT_FOR_END)
+        struct process *p = proctable_at(&t->table, id);
+        if (p->seen == t->number && !p->ended) {
+            p->gone_s = 0;
             continue;
-        tallies_add(&t->tallies, p->group, METRIC_EXITS, 1);
+        }
+        if (p->gone_s == 0)
+            p->gone_s = t->now_boot_s;
+        if (t->now_boot_s - p->gone_s < WAIT_FOR_END_S)
+            continue;
+        if (!p->ended)
+            tallies_add(&t->tallies, p->group, METRIC_EXITS, 1);
         proctable_remove(&t->table, id);
     }
 }

@@ -32,6 +32,7 @@ struct process {
     bool asleep : 1; /* had not run for a while when it was measured last */
     bool cgroup_settled : 1; /* its cgroup was looked at again after the start */
     bool restored : 1;       /* from a state, and not seen since */
+    bool ended : 1;          /* all it used is counted; kept for what its children inherit */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */
     char state;
     int8_t nice;
@@ -50,6 +51,7 @@ struct process {
 
     /* When each was read, in seconds since boot; 0: never. */
     uint32_t measured_s, identified_s, fd_limit_s, pss_s;
+    uint32_t gone_s; /* since when it is not listed any more; 0: it is */
     uint32_t threads;
 };
 

@@ -135,10 +135,15 @@ int state_encode(struct tally *t) {
         }
 
     put_number(to, FIELD_COUNTERS);
-    put_number(to, t->table.count);
+    size_t processes = 0;
     for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
          id = proctable_next(&t->table, id + 1))
-        put_process(to, proctable_at(&t->table, id));
+        processes += !proctable_at(&t->table, id)->ended;
+    put_number(to, processes);
+    for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
+         id = proctable_next(&t->table, id + 1))
+        if (!proctable_at(&t->table, id)->ended)
+            put_process(to, proctable_at(&t->table, id));
 
     if (to->error)
         return to->error;
