@@ -54,6 +54,45 @@ static bool needs_identity(const struct tally *t, const struct process *p,
     return has_stale_cgroup(t, p);
 }
 
+/* The rule group that children of such an ancestor inherit; 0: none. -ENOMEM. */
+static int find_lineage(struct tally *t, const struct unlisted_use *of, int depth,
+                        uint32_t *ret_lineage) {
+    *ret_lineage = 0;
+    process_id id = of->known_pid ? proctable_find(&t->table, of->known_pid) : NO_PROCESS;
+    if (id != NO_PROCESS)
+        *ret_lineage = proctable_at(&t->table, id)->lineage;
+    struct unlisted_use above = *of;
+    if (!t->grouping.children || depth >= DEPTH_MAX ||
+        !t->source->ops->ancestor(t->source, t->grouping.needs, &above))
+        return 0;
+    uint32_t inherited, unused;
+    int r = find_lineage(t, &above, depth + 1, &inherited);
+    /* looking further up has taken the texts away */
+    above = *of;
+    if (r == 0 && t->source->ops->ancestor(t->source, t->grouping.needs, &above))
+        r = grouping_classify(&t->grouping, &above.identity, inherited, &t->tallies, &unused,
+                              ret_lineage, NULL);
+    return r;
+}
+
+/* What it has from whoever started it, be that gone. -ENOMEM. */
+static int inherit(struct tally *t, struct process *p, const struct sample *s) {
+    uint32_t lineage = 0;
+    if (!p->classified && (s->ancestor_pid || s->ancestor)) {
+        const struct unlisted_use of = {.known_pid = s->ancestor_pid, .ancestor = s->ancestor};
+        int r = find_lineage(t, &of, 0, &lineage);
+        if (r < 0)
+            return r;
+    }
+    /* an orphan keeps what it had: init, which took it in, has nothing to give */
+    const struct process *parent = parent_of(t, p);
+    if (lineage == 0 && parent && parent != p)
+        lineage = parent->lineage;
+    if (lineage)
+        p->inherited = lineage;
+    return 0;
+}
+
 /* -ESRCH: it has ended. */
 static int classify(struct tally *t, struct process *p, struct sample *s) {
     struct identity id;
@@ -64,11 +103,9 @@ static int classify(struct tally *t, struct process *p, struct sample *s) {
         s->unreadable |= 1u << ORIGIN_IDENTITY;
     if (id.cmdline_cut)
         self_add(t, METRIC_SELF_CMDLINES_CUT, 1);
-    const struct process *parent = parent_of(t, p);
-    /* an orphan keeps what it had: init, which took it in, has nothing to give */
-    if (parent && parent != p && parent->lineage)
-        p->inherited = parent->lineage;
-    r = grouping_classify(&t->grouping, &id, p->inherited, &t->tallies, &p->group, &p->lineage,
+    r = inherit(t, p, s);
+    if (r == 0)
+        r = grouping_classify(&t->grouping, &id, p->inherited, &t->tallies, &p->group, &p->lineage,
                           NULL);
     if (r < 0)
         return r;
@@ -425,27 +462,6 @@ static int credit_ended(struct tally *t) {
         p->ended = true;
         p->gone_s = t->now_boot_s;
     }
-    return r;
-}
-
-/* The rule group that children of such an ancestor inherit; 0: none. -ENOMEM. */
-static int find_lineage(struct tally *t, const struct unlisted_use *of, int depth,
-                        uint32_t *ret_lineage) {
-    *ret_lineage = 0;
-    process_id id = of->known_pid ? proctable_find(&t->table, of->known_pid) : NO_PROCESS;
-    if (id != NO_PROCESS)
-        *ret_lineage = proctable_at(&t->table, id)->lineage;
-    struct unlisted_use above = *of;
-    if (!t->grouping.children || depth >= DEPTH_MAX ||
-        !t->source->ops->ancestor(t->source, t->grouping.needs, &above))
-        return 0;
-    uint32_t inherited, unused;
-    int r = find_lineage(t, &above, depth + 1, &inherited);
-    /* looking further up has taken the texts away */
-    above = *of;
-    if (r == 0 && t->source->ops->ancestor(t->source, t->grouping.needs, &above))
-        r = grouping_classify(&t->grouping, &above.identity, inherited, &t->tallies, &unused,
-                              ret_lineage, NULL);
     return r;
 }
 

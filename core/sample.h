@@ -84,6 +84,11 @@ struct sample {
     uint8_t comm_len;
     char comm[64]; /* raw bytes; kernel workers have up to 63 */
 
+    /* Who it was started by, who may be gone by now: a process that was listed, or else
+     * what the source's ancestor() is to be asked for. 0: not known. */
+    uint32_t ancestor_pid;
+    uint64_t ancestor;
+
     /* A number that differs when the process has run in between; 0: not known. */
     uint64_t activity;
     /* The CPU time, where it is known better than by the clock tick: FIELD_UTIME_NS

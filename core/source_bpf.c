@@ -307,6 +307,14 @@ static uint64_t ticks_of(const struct bpf *b, uint64_t ns) {
     return ns / b->source.tick_ns;
 }
 
+/* What it was started by. */
+static void set_ancestor(uint64_t ancestor, uint32_t *ret_pid, uint64_t *ret_ancestor) {
+    if (ancestor & KNOWN_ANCESTOR)
+        *ret_pid = (uint32_t)ancestor;
+    else
+        *ret_ancestor = ancestor;
+}
+
 static int bpf_open(struct source *s, uint32_t pid, struct sample *ret) {
     struct bpf *b = bpf_of(s);
     const struct place *place = find(b, pid);
@@ -333,6 +341,8 @@ static int bpf_open(struct source *s, uint32_t pid, struct sample *ret) {
         .comm_len = (uint8_t)comm_len,
     };
     memcpy(ret->comm, r->comm, comm_len);
+    if (r->ancestor != (KNOWN_ANCESTOR | pid)) /* else it is from before us */
+        set_ancestor(r->ancestor, &ret->ancestor_pid, &ret->ancestor);
     set_counters(b, &r->usage, ret);
     set_gauges(b, r, ret);
     if (place->exec == NO_EXEC)
@@ -485,10 +495,7 @@ static void identify_unlisted(struct bpf *b, const struct who *who, unsigned par
                                      .has_credentials = parts & IDENTITY_USER,
                                      .comm = {who->comm, strnlen(who->comm, sizeof(who->comm))},
                                  }};
-    if (who->ancestor & KNOWN_ANCESTOR)
-        ret->known_pid = (uint32_t)who->ancestor;
-    else
-        ret->ancestor = who->ancestor;
+    set_ancestor(who->ancestor, &ret->known_pid, &ret->ancestor);
     ret->is_known = ret->known_pid && who->ancestor & ITSELF;
     ret->forked_only = ret->known_pid && who->program == 0;
     if (parts & IDENTITY_USER)

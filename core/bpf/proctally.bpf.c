@@ -690,6 +690,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
     if (!e->found)
         r->flags |= PROCESS_FROM_BIRTH;
     r->program = e->who.program;
+    r->ancestor = e->who.ancestor;
     r->cgroup = e->who.cgroup;
     if (e->rebased) {
         struct record_exec *exec = &scratch->exec;

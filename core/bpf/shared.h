@@ -7,7 +7,7 @@
 #ifndef SHARED_H
 #define SHARED_H
 
-#define BPF_FORMAT 1
+#define BPF_FORMAT 2
 
 /* What a thread used, or several. CPU times are in nanoseconds; RUN is exact, USER
  * and SYSTEM are sampled by the clock tick. */
@@ -172,7 +172,7 @@ struct record_process {
     __u32 flags;
     __u64 start_ns; /* since boot */
     __u64 exec_id;
-    __u64 program, cgroup; /* as in struct who */
+    __u64 program, cgroup, ancestor; /* as in struct who */
     struct usages usage; /* of its main thread and of those that ended */
     __u64 file_pages, anon_pages, swap_pages, shmem_pages;
     __u64 total_pages, data_pages, stack_pages, code_pages;
