@@ -676,6 +676,10 @@ int source_bpf_new(const struct io *io, const struct bpf_options *options, struc
     int r = users_new(&b->users);
     if (r == 0 && wants.cgroup && cgroups_new(&b->cgroups) == -ENOMEM)
         r = -ENOMEM;
+    /* those that are there now may be gone when they are asked for: there is none
+     * with this number, so it looks at all */
+    if (r == 0 && b->cgroups)
+        (void)cgroups_path(b->cgroups, 0);
     if (r == 0)
         r = source_procfs_new("/proc", io, collect, &b->procfs);
     if (r == 0)
