@@ -492,6 +492,7 @@ int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
         r = gather(p, UNLISTED_REST, bpf_map_lookup_and_delete_batch, &p->unlisted, SIZE_MAX, 0);
     if (r < 0)
         return r;
+    p->bss->new_programs = 0;
     p->ended_taken = p->ended.count;
     p->unlisted_taken = p->unlisted.count;
     *ret = (struct bpf_taken){(const void *)p->ended.at, p->ended.count,

@@ -42,6 +42,7 @@ __u32 want_all = 1;
 __u32 format = 0;
 /* Events that were lost for want of room. */
 __u64 lost = 0;
+__u32 new_programs = 0; /* since the last listing */
 __u64 lost_told = 0; /* of these, what a reader has taken notice of */
 /* The kernel tells who sends and receives on a socket (Linux 6.3), so that it is
  * known who took a connection over. */
@@ -92,9 +93,13 @@ struct {
     __type(value, struct unlisted);
 } unlisted_rest SEC(".maps");
 
+/* The oldest make place for new ones. But between two listings no more are added than
+ * leave room for those that the listing is to be told of. */
+#define PROGRAMS 4096
+#define NEW_PROGRAMS (PROGRAMS / 4 * 3)
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, 4096);
+    __uint(max_entries, PROGRAMS);
     __type(key, __u64); /* hash of the program */
     __type(value, struct program);
 } programs SEC(".maps");
@@ -391,9 +396,14 @@ static __always_inline __u64 note_program(struct scratch *scratch) {
     read_args();
     hash_program();
     __u64 key = scratch->program_key;
-    if (!bpf_map_lookup_elem(&programs, &key) &&
-        bpf_map_update_elem(&programs, &key, &scratch->program, BPF_ANY) < 0)
+    if (bpf_map_lookup_elem(&programs, &key))
+        return key;
+    if (new_programs >= NEW_PROGRAMS ||
+        bpf_map_update_elem(&programs, &key, &scratch->program, BPF_ANY) < 0) {
         count_lost();
+        return PROGRAM_UNKNOWN;
+    }
+    __sync_fetch_and_add(&new_programs, 1);
     return key;
 }
 

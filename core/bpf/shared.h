@@ -7,7 +7,7 @@
 #ifndef SHARED_H
 #define SHARED_H
 
-#define BPF_FORMAT 2
+#define BPF_FORMAT 3
 
 /* What a thread used, or several. CPU times are in nanoseconds; RUN is exact, USER
  * and SYSTEM are sampled by the clock tick. */
@@ -52,12 +52,14 @@ struct traffics {
 /* Who a process is, as far as rules ask for it: what they do not ask for is 0,
  * so that fewer of these differ. */
 struct who {
-    __u64 program;  /* key in the map of programs; 0: that of the ancestor */
+    __u64 program;  /* key in the map of programs, or PROGRAM_UNKNOWN; 0: that of the ancestor */
     __u64 ancestor; /* KNOWN_ANCESTOR | pid, or key in the map of ancestors; 0: none */
     __u64 cgroup;   /* its id in the unified hierarchy */
     __u32 uid, gid; /* effective */
     char comm[COMM_SIZE];
 };
+/* There was no room for it. */
+#define PROGRAM_UNKNOWN 1
 /* The ancestor is a process that was listed, or it is this process itself. */
 #define KNOWN_ANCESTOR ((__u64)1 << 63)
 #define ITSELF ((__u64)1 << 62)
