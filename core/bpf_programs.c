@@ -126,17 +126,19 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
 static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic,
                   bool is_to_stay) {
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
-    struct bpf_program *of_users[] = {s->progs.on_send, s->progs.on_receive};
+    struct bpf_program *of_users[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
     bool sees_users = libbpf_find_vmlinux_btf_id("sock_recv_length", BPF_TRACE_RAW_TP) > 0;
     s->data->want_all = 1;
     s->bss->format = BPF_FORMAT;
     s->bss->sees_users = sees_users;
     set_wants(s->bss, wants);
     size_maps(s, wants, is_to_stay);
-    for (size_t i = 0; i < 2; i++) {
+    bool sees_begin = libbpf_find_vmlinux_btf_id("tcp_sendmsg_locked", BPF_TRACE_RAW_TP) > 0;
+    for (size_t i = 0; i < 2; i++)
         bpf_program__set_autoload(of_packets[i], traffic);
+    for (size_t i = 0; i < 3; i++)
         bpf_program__set_autoload(of_users[i], traffic && sees_users);
-    }
+    bpf_program__set_autoload(s->progs.on_send_begin, traffic && sees_users && sees_begin);
     bpf_program__set_autoload(s->progs.on_socket, traffic);
     bpf_program__set_autoload(s->progs.on_state, traffic && sees_users);
     bpf_map__set_autocreate(s->maps.sockets, traffic);

@@ -898,6 +898,21 @@ int BPF_PROG(on_receive, struct sock *sk, int length, int flags) {
     return used_by_current(sk);
 }
 
+/* Those two come when a call is over, and one that sends may take minutes. This comes
+ * before anything is sent (since Linux 6.16). */
+SEC("tp_btf/tcp_sendmsg_locked")
+int BPF_PROG(on_send_begin, struct sock *sk) {
+    return used_by_current(sk);
+}
+
+/* splice(2) from a socket shows in nothing but this. The kernel calls it for itself too,
+ * in whatever task it is: it tells who uses a connection only if nobody else does. */
+SEC("tp_btf/tcp_rcv_space_adjust")
+int BPF_PROG(on_read, struct sock *sk) {
+    struct user *user = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+    return user && user->is_new ? used_by_current(sk) : 0;
+}
+
 /* Nobody has used it, and nobody will. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int from, int to) {
