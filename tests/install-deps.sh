@@ -23,7 +23,7 @@ if command -v apt-get >/dev/null 2>&1; then
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
-            curl=curl python3=python3 ps=procps systemd-analyze=systemd
+            curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi
 elif command -v dnf >/dev/null 2>&1; then
@@ -33,7 +33,7 @@ elif command -v dnf >/dev/null 2>&1; then
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind curl=curl
-            python3=python3 ps=procps-ng libasan libubsan clang=clang
+            python3=python3 ps=procps-ng ip=iproute libasan libubsan clang=clang
             clang-tidy=clang-tools-extra cppcheck=cppcheck"
     fi
 else
