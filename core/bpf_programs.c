@@ -119,6 +119,7 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bool programs = wants->program || is_to_stay;
     bool ancestors = wants->ancestor || programs;
     bpf_map__set_max_entries(s->maps.programs, programs ? most / 16 : 1);
+    s->bss->most_new_programs = most / 16 / 4 * 3;
     bpf_map__set_max_entries(s->maps.ancestors, ancestors ? most / 4 : 1);
     bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || is_to_stay ? most / 16 : 1);
 }

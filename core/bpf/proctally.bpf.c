@@ -42,7 +42,8 @@ __u32 want_all = 1;
 __u32 format = 0;
 /* Events that were lost for want of room. */
 __u64 lost = 0;
-__u32 new_programs = 0; /* since the last listing */
+/* Programs since the last listing, and the most that there may be. */
+__u32 new_programs = 0, most_new_programs = 0;
 __u64 lost_told = 0; /* of these, what a reader has taken notice of */
 /* The kernel tells who sends and receives on a socket (Linux 6.3), so that it is
  * known who took a connection over. */
@@ -95,11 +96,9 @@ struct {
 
 /* The oldest make place for new ones. But between two listings no more are added than
  * leave room for those that the listing is to be told of. */
-#define PROGRAMS 4096
-#define NEW_PROGRAMS (PROGRAMS / 4 * 3)
 struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
-    __uint(max_entries, PROGRAMS);
+    __uint(max_entries, 4096);
     __type(key, __u64); /* hash of the program */
     __type(value, struct program);
 } programs SEC(".maps");
@@ -398,7 +397,7 @@ static __always_inline __u64 note_program(struct scratch *scratch) {
     __u64 key = scratch->program_key;
     if (bpf_map_lookup_elem(&programs, &key))
         return key;
-    if (new_programs >= NEW_PROGRAMS ||
+    if (new_programs >= most_new_programs ||
         bpf_map_update_elem(&programs, &key, &scratch->program, BPF_ANY) < 0) {
         count_lost();
         return PROGRAM_UNKNOWN;

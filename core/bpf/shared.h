@@ -7,7 +7,7 @@
 #ifndef SHARED_H
 #define SHARED_H
 
-#define BPF_FORMAT 3
+#define BPF_FORMAT 1
 
 /* What a thread used, or several. CPU times are in nanoseconds; RUN is exact, USER
  * and SYSTEM are sampled by the clock tick. */
