@@ -449,6 +449,13 @@ static void drop_first(struct items *t, size_t count) {
         memmove(t->at, t->at + count * t->item_size, t->count * t->item_size);
 }
 
+static void hand_out(struct bpf_programs *p, struct bpf_taken *ret) {
+    p->ended_taken = p->ended.count;
+    p->unlisted_taken = p->unlisted.count;
+    *ret = (struct bpf_taken){(const void *)p->ended.at, p->ended.count,
+                              (const void *)p->unlisted.at, p->unlisted.count};
+}
+
 typedef int batch_call(int fd, void *in, void *out, void *keys, void *values, __u32 *count,
                        const struct bpf_map_batch_opts *opts);
 
@@ -496,10 +503,7 @@ int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
     if (r < 0)
         return r;
     p->bss->new_programs = 0;
-    p->ended_taken = p->ended.count;
-    p->unlisted_taken = p->unlisted.count;
-    *ret = (struct bpf_taken){(const void *)p->ended.at, p->ended.count,
-                              (const void *)p->unlisted.at, p->unlisted.count};
+    hand_out(p, ret);
     return 0;
 }
 
@@ -540,7 +544,7 @@ static void make_up(struct bpf_programs *p, uint32_t tid, const struct dying *d)
 }
 
 void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
-                          void *data) {
+                          void *data, struct bpf_taken *taken) {
     const uint64_t now_ns = boot_ns();
     p->dying.count = 0;
     if (gather(p, DYING, bpf_map_lookup_batch, &p->dying,
@@ -553,6 +557,7 @@ void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, 
         if (now_ns > d->end_ns + MISSED_AFTER_NS && !is_zombie)
             make_up(p, item->tid, d);
     }
+    hand_out(p, taken);
 }
 
 /* ---- Asking ----------------------------------------------------------------------- */

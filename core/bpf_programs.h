@@ -55,10 +55,10 @@ struct bpf_taken {
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret);
 
 /* After a listing: ends of threads that the kernel never told us of, although they
- * are gone, are made up for, as far as their figures are known. They are in what is
- * taken the next time. */
+ * are gone, are made up for, as far as their figures are known. They are added to what
+ * was taken, of which nothing may have been used yet. */
 void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
-                          void *data);
+                          void *data, struct bpf_taken *taken);
 
 /* -ENOENT: forgotten. */
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);

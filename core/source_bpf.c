@@ -235,7 +235,7 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
     if (r < 0)
         return r;
     add_threads_up(b);
-    bpf_programs_make_up(b->programs, is_listed, b);
+    bpf_programs_make_up(b->programs, is_listed, b, &b->taken);
     *ret_listed = b->listed;
     *ret_count = b->count;
     return 0;
