@@ -251,17 +251,38 @@ static const char *path_of(struct pin_path *path, const char *dir, const char *n
 
 static int pin(struct bpf_programs *p, const char *dir) {
     struct pin_path path;
+    uint32_t links = 0;
     int r = 0;
     for (size_t i = 0; i < MAPS && r == 0; i++)
         if (bpf_obj_pin(p->map_fds[i], path_of(&path, dir, map_table[i].name)) < 0)
             r = -errno;
     for (int i = 0; i < p->skeleton->skeleton->prog_cnt && r == 0; i++) {
         const struct bpf_prog_skeleton *program = &p->skeleton->skeleton->progs[i];
-        if (*program->link &&
-            bpf_obj_pin(bpf_link__fd(*program->link), path_of(&path, dir, program->name)) < 0)
+        if (!*program->link)
+            continue;
+        if (bpf_obj_pin(bpf_link__fd(*program->link), path_of(&path, dir, program->name)) < 0)
             r = -errno;
+        links++;
     }
+    if (r == 0)
+        p->bss->pinned_links = links;
     return r;
+}
+
+/* A program whose link is gone does not run any more. */
+static uint32_t count_links(const char *dir) {
+    struct pin_path path;
+    struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
+    uint32_t links = 0;
+    for (int i = 0; s && i < s->skeleton->prog_cnt; i++) {
+        int fd = bpf_obj_get(path_of(&path, dir, s->skeleton->progs[i].name));
+        if (fd < 0)
+            continue;
+        close(fd);
+        links++;
+    }
+    proctally_bpf__destroy(s);
+    return links;
 }
 
 /* 0, -ENOENT: nothing is pinned there; -ESTALE: not the whole of what we know. */
@@ -295,7 +316,10 @@ static int adopt(struct bpf_programs *p, const char *dir) {
     p->sees_traffic = fd >= 0;
     if (fd >= 0)
         close(fd);
-    return p->bss->format == BPF_FORMAT ? 0 : -ESTALE;
+    if (p->bss->format != BPF_FORMAT || p->bss->pinned_links == 0 ||
+        p->bss->pinned_links != count_links(dir))
+        return -ESTALE;
+    return 0;
 }
 
 static void let_go(struct bpf_programs *p) {

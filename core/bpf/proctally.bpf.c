@@ -48,6 +48,8 @@ __u64 lost_told = 0; /* of these, what a reader has taken notice of */
 /* The kernel tells who sends and receives on a socket (Linux 6.3), so that it is
  * known who took a connection over. */
 __u32 sees_users = 0;
+/* How many links are pinned; 0: not all of them yet. */
+__u32 pinned_links = 0;
 /* When the programs were attached, since boot; 0: not yet. */
 __u64 attached_ns = 0;
 
