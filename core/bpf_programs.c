@@ -515,8 +515,9 @@ static int gather(const struct bpf_programs *p, enum map map, batch_call *call, 
 }
 
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
-    drop_first(&p->ended, p->ended_taken);
-    drop_first(&p->unlisted, p->unlisted_taken);
+    /* what was not used, because a collection failed, is handed out again */
+    drop_first(&p->ended, p->ended_taken - ret->ended_count);
+    drop_first(&p->unlisted, p->unlisted_taken - ret->unlisted_count);
     p->ended_taken = p->unlisted_taken = 0;
     int r = gather(p, ENDED, bpf_map_lookup_and_delete_batch, &p->ended,
                    offsetof(struct bpf_ended, key), offsetof(struct bpf_ended, value));

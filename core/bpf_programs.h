@@ -45,7 +45,7 @@ struct bpf_ended {
     struct ended value;
 };
 /* Takes what has come together since the last time; the arrays are valid until the
- * next call. -errno. */
+ * next call. *ret is what is left of the last time (nothing at first). -errno. */
 struct bpf_taken {
     const struct bpf_ended *ended;
     size_t ended_count;

@@ -41,7 +41,7 @@ def times():
 class Scene:
     """An output and a state in a directory of their own, and what was seen of them."""
 
-    def __init__(self):
+    def __init__(self, source="procfs"):
         self.directory = temp_dir()
         self.output = os.path.join(self.directory, "out.prom")
         self.state = os.path.join(self.directory, "state")
@@ -50,7 +50,7 @@ class Scene:
         self.burner.hear()
         self.before, self.last_family, self.left_behind, self.errors = {}, None, 0, temp_dir()
         # the same groups in all runs, however long they have been empty
-        self.flags = ["--group-by", "name,user", "--expire-after", "30d"]
+        self.flags = ["--group-by", "name,user", "--expire-after", "30d", "--source", source]
 
     def command(self, *more):
         return [TEXTFILE, *self.flags, "--state-file", self.state, "--output", self.output, *more]
@@ -156,8 +156,8 @@ def case_cron():
           % (runs, hits, scene.left_behind))
 
 
-def case_service():
-    scene = Scene()
+def kill_services(source):
+    scene = Scene(source)
     scene.begin()
     kills = 0
     for _ in times():
@@ -174,6 +174,17 @@ def case_service():
         scene.look()
     scene.end()
     print("      killed %d times; %d times a temporary file was left" % (kills, scene.left_behind))
+
+
+def case_service():
+    kill_services("procfs")
+
+
+def case_service_bpf():
+    status, out, err = run([TEXTFILE, "--once", "--source", "bpf"])
+    if status != 0:
+        raise Skipped(err.strip())
+    kill_services("bpf")
 
 
 if __name__ == "__main__":

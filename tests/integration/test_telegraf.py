@@ -282,7 +282,9 @@ def case_config_changes_groups():
     check_equal(points["named"].fields["num_procs"], 1, "processes in the new group")
     total = points.cpu("named", w.name) - base
     check_near(total, end, "CPU seconds over both groups", absolute=0.1)
-    check(points.cpu("named") > 0.15 and first > 0.2, "CPU seconds of the new group")
+    w.go_on()
+    w.hear()
+    check(p.collect().cpu("named") > 0.15 and first > 0.2, "CPU seconds of the new group")
     p.end()
     w.end()
 
