@@ -64,6 +64,12 @@ static const struct {
     [BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
 };
 
+/* Where the kernel puts what it hands out. */
+struct batch {
+    unsigned char keys[BATCH * sizeof(struct ended_key)];
+    unsigned char values[BATCH * sizeof(struct unlisted)]; /* the largest that is gathered */
+};
+
 struct bpf_programs {
     struct proctally_bpf *skeleton; /* NULL: they were pinned, and others loaded them */
     int map_fds[MAPS];
@@ -76,6 +82,7 @@ struct bpf_programs {
     struct items ended, unlisted;
     size_t ended_taken, unlisted_taken; /* of these: the rest is for the next time */
     struct items dying;
+    struct batch *batch;
 };
 
 /* libbpf speaks to standard error; the last warning is what a user needs. It has
@@ -406,6 +413,11 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     if (!p)
         return -ENOMEM;
     forget(p);
+    p->batch = calloc(1, sizeof(*p->batch));
+    if (!p->batch) {
+        bpf_programs_free(p);
+        return -ENOMEM;
+    }
     p->ended.item_size = sizeof(struct bpf_ended);
     p->unlisted.item_size = sizeof(struct unlisted);
     p->dying.item_size = sizeof(struct dying_item);
@@ -437,6 +449,7 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
     free(p->ended.at);
     free(p->unlisted.at);
     free(p->dying.at);
+    free(p->batch);
     free(p);
     return NULL;
 }
@@ -485,14 +498,13 @@ typedef int batch_call(int fd, void *in, void *out, void *keys, void *values, __
 
 /* Adds all items of a map: of each its key at key_at (SIZE_MAX: it is not kept),
  * and its value at value_at. */
-static int gather(const struct bpf_programs *p, enum map map, batch_call *call, struct items *t,
+static int gather(struct bpf_programs *p, enum map map, batch_call *call, struct items *t,
                   size_t key_at, size_t value_at) {
     const size_t key_size = map_table[map].key_size, value_size = map_table[map].value_size;
-    unsigned char keys[BATCH * sizeof(struct ended_key)];
-    unsigned char *values = malloc(BATCH * value_size);
-    uint64_t position;
+    unsigned char *keys = p->batch->keys, *values = p->batch->values;
+    uint64_t position = 0;
     bool first = true;
-    int r = values ? 0 : -ENOMEM;
+    int r = 0;
     while (r == 0) {
         __u32 count = BATCH;
         r = make_room(t, BATCH);
@@ -510,7 +522,6 @@ static int gather(const struct bpf_programs *p, enum map map, batch_call *call, 
         }
         t->count += count;
     }
-    free(values);
     return r == -ENOENT ? 0 : r;
 }
 
@@ -553,7 +564,7 @@ static void finish(struct bpf_programs *p, uint32_t pid, struct entry *e) {
 
 static void make_up(struct bpf_programs *p, uint32_t tid, const struct dying *d) {
     int processes = p->map_fds[PROCESSES];
-    struct entry e;
+    struct entry e = {0};
     if (bpf_map_delete_elem(p->map_fds[DYING], &tid) < 0 ||
         bpf_map_lookup_elem(processes, &d->pid, &e) < 0 || e.start_ns > d->start_ns)
         return;

@@ -445,7 +445,7 @@ static void identify_program(struct bpf *b, uint64_t key, struct texts *texts,
 /* As /proc/PID/cgroup would have it on a host with only this hierarchy. */
 static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
                             struct identity *id) {
-    struct cgroup_path made;
+    struct cgroup_path made = {{0}};
     struct text path;
     if (!b->cgroups || cgroup == 0)
         return;

@@ -137,7 +137,7 @@ static int on_family(const struct nlmsghdr *header, void *data) {
 }
 
 static int find_family(struct taskstats_socket *s) {
-    char buffer[4096] __attribute__((aligned(8)));
+    char buffer[4096] __attribute__((aligned(8))) = {0}; /* padding goes to the kernel, too */
     struct nlmsghdr *header = mnl_nlmsg_put_header(buffer);
     header->nlmsg_type = GENL_ID_CTRL;
     header->nlmsg_flags = NLM_F_REQUEST;

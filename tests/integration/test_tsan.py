@@ -37,10 +37,12 @@ def build(directory):
     core = os.path.join(SRC, "core")
     status, out, err = run(
         ["gcc", "-g", "-O1", "-fsanitize=thread", "-fPIC", "-shared", "-std=gnu11",
-         "-D_GNU_SOURCE=", "-D_FILE_OFFSET_BITS=64", "-I" + BUILD, "-iquote", core,
+         "-D_GNU_SOURCE=", "-D_FILE_OFFSET_BITS=64", "-I" + BUILD, "-iquote",
+         BUILD + "/core", "-iquote", core,
          "-idirafter", core, *headers, *sorted(glob.glob(glob.escape(core) + "/*.c")),
          os.path.join(SRC, "plugins/collectd/plugin.c"), "-o", path,
-         *(w for name in ("YAML_LIBS", "PCRE2_LIBS", "MNL_LIBS") for w in make_variable(name))],
+         *(w for name in ("YAML_LIBS", "PCRE2_LIBS", "MNL_LIBS", "BPF_LIBS")
+           for w in make_variable(name))],
         seconds=200)
     check_equal(status, 0, "building with -fsanitize=thread (%s)" % err[-2000:])
     with open(path, "rb") as f:
