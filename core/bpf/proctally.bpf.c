@@ -450,6 +450,10 @@ int BPF_PROG(on_exit, struct task_struct *task) {
                       .end_ns = bpf_ktime_get_boot_ns()};
     usage_of_thread(task, &d.usage);
     bpf_map_update_elem(&dying, &tid, &d, BPF_ANY);
+    /* on_free looks again, but may be dropped */
+    struct entry *e = tid == d.pid ? bpf_map_lookup_elem(&processes, &tid) : NULL;
+    if (e && e->start_ns <= d.start_ns)
+        look_at(task, &e->who);
     return 0;
 }
 
