@@ -367,7 +367,9 @@ int bpf_programs_unpin(const char *dir) {
 /* The directory is made if there is none. */
 static int prepare_dir(const char *dir, struct tally_error *why) {
     struct statfs fs;
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST) {
+    /* made only if need be: later on, when the configuration has changed, a sandbox may
+     * not let us */
+    if (statfs(dir, &fs) < 0 && errno == ENOENT && mkdir(dir, 0700) < 0 && errno != EEXIST) {
         error_set(why, "the directory %.300s can't be made: %s", dir, strerror(errno));
         return -errno;
     }
