@@ -316,8 +316,8 @@ def case_service_restarts():
 
     # a changed configuration is taken up behind the sandbox
     group = unique("rule")
-    write_text(config, "process_names:\n  - name: %s\n    comm: [%s]\n    cmdline: ['.']\n"
-               "group-by: [name]\n" % (group, w.name))
+    write_text(config, "process_names:\n  - name: %s\n    comm: [%s]\n"
+               "group-by: [user]\n" % (group, w.name))
     os.kill(p.pid, signal.SIGHUP)
     before, used_before = seen_in(group), used
     used = children()
