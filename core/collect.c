@@ -424,13 +424,16 @@ static int visit(struct tally *t, const struct listed *listed, int depth) {
         r = settle_exec(t, id, &s, born);
     if (r == 0 && needs_identity(t, proctable_at(&t->table, id), &s)) {
         r = classify(t, proctable_at(&t->table, id), &s);
-        if (r < 0 && born)
+        /* for want of memory it is the next time's; but where it began to count is
+         * not told again */
+        if (r < 0 && born && !(r == -ENOMEM && s.since_exec))
             proctable_remove(&t->table, id);
     }
     if (r == 0) {
         struct process *p = proctable_at(&t->table, id);
+        const bool is_first = p->known == 0 && !p->restored;
         remember(t, p, &s, listed->marker);
-        if (born && p->from_birth && t->progress.started)
+        if (is_first && p->from_birth && t->progress.started)
             tallies_add(&t->tallies, p->group, METRIC_STARTS, 1);
         r = account(t, id, &s);
     }
@@ -492,13 +495,17 @@ static int group_of_unlisted(struct tally *t, struct unlisted_use *use, uint32_t
     return r;
 }
 
+/* Where there is no memory for a group, the rest is counted all the same. -ENOMEM. */
 static int credit_unlisted(struct tally *t) {
     struct unlisted_use use;
+    int r = 0;
     while (t->source->ops->next_unlisted(t->source, t->grouping.needs, &use)) {
         uint32_t group = GROUP_LEFT_OUT;
-        int r = group_of_unlisted(t, &use, &group);
-        if (r < 0)
-            return r;
+        int e = group_of_unlisted(t, &use, &group);
+        if (e < 0) {
+            r = e;
+            continue;
+        }
         divide_cpu_time(NULL, &use.counters);
         for (enum field f = 0; f < FIELD_COUNTERS; f++)
             if (use.counters.have & BIT(f))
@@ -511,7 +518,7 @@ static int credit_unlisted(struct tally *t) {
         tallies_add(&t->tallies, group, METRIC_EXITS, use.ended);
         tallies_passed_by(&t->tallies, group);
     }
-    return 0;
+    return r;
 }
 
 /* The final figures of a process come a little after it has left the listing, on a
@@ -720,12 +727,18 @@ static void save_state(struct tally *t) {
 static int scan(struct tally *t, const struct listed *listed, size_t count) {
     const bool sees_ends = t->source->ops->next_ended;
     int r = sees_ends ? credit_ended(t) : 0;
-    for (size_t i = 0; r == 0 && i < count; i++)
-        r = visit(t, &listed[i], 0);
+    /* what ended, was executed or never listed is told once: all of it is heard, be
+     * there no memory for some */
+    for (size_t i = 0; (r == 0 || sees_ends) && i < count; i++) {
+        int e = visit(t, &listed[i], 0);
+        r = r < 0 ? r : e;
+    }
+    if (sees_ends) {
+        int e = credit_unlisted(t);
+        r = r < 0 ? r : e;
+    }
     if (r == 0 && t->settings.collect & 1u << COLLECT_PSS)
         r = collect_pss(t);
-    if (r == 0 && sees_ends)
-        r = credit_unlisted(t);
     if (r == 0 && sees_ends)
         forget_missing(t);
     else if (r == 0)
