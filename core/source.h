@@ -84,7 +84,8 @@ struct source_ops {
      * (or those until it executed another program); to be called until it says
      * false, after list() and before anything is opened. */
     bool (*next_ended)(struct source *s, struct sample *ret);
-    /* The next of what was used unlisted; the same way. Parts as in identify(). */
+    /* The next of what was used unlisted; the same way, but when all that are listed
+     * have had their turn: it may be theirs. Parts as in identify(). */
     bool (*next_unlisted)(struct source *s, unsigned parts, struct unlisted_use *ret);
     /* Who an ancestor was that has not been listed either, and its own ancestor. */
     bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_use *ret);
