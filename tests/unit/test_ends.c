@@ -1434,6 +1434,148 @@ START_TEST(a_sleeper_after_a_restart_is_shown_anew) {
 }
 END_TEST
 
+/* ---- Memory runs out ------------------------------------------------------------------------------------ */
+
+/* How it was before, and all that can happen between two collections, once each. */
+static void put_world(void) {
+    struct actor late = worker;
+    script = (struct script){.sees_traffic = true};
+    late.pid = 201;
+    late.comm = "late";
+    add_actor(shell);
+    add_actor(worker);
+    add_actor(late);
+    add_actor(make)->rss_bytes = 4096;
+    add_above((struct above){.number = 1, .comm = "sh", .ancestor = 2});
+    add_above((struct above){.number = 2, .comm = "make"});
+}
+
+static void change_world(void) {
+    script.actors[0].use.user_ms += 50;
+    struct actor *w = &script.actors[1];
+    w->comm = "new";
+    w->exec_marker++;
+    w->executed = w->was_listed = true;
+    w->until.user_ms = 1300;
+    w->since.user_ms = 1700;
+    w->use.user_ms = 1800;
+    end(&script.actors[2], (struct use){.user_ms = 1070});
+    script.actors[3].asleep = true;
+    add_actor((struct actor){.pid = 400, .ppid = 100, .start_ticks = TICKS(1015), .comm = "born",
+                             .from_birth = true, .ancestor = 9, .use = {.user_ms = 40}});
+    add_actor((struct actor){.pid = 401, .ppid = 100, .start_ticks = TICKS(1015), .comm = "execed",
+                             .from_birth = true, .executed = true, .since = {.user_ms = 200},
+                             .use = {.user_ms = 250}});
+    tell_unlisted((struct unlisted){.comm = "between", .use = {.user_ms = 400}});
+    tell_unlisted((struct unlisted){.comm = "before", .use = {.user_ms = 200}});
+    tell_unlisted((struct unlisted){.comm = "cc", .ended = 3, .use = {.user_ms = 300}});
+    tell_unlisted((struct unlisted){
+        .comm = "as", .ancestor = 1, .ended = 1, .use = {.user_ms = 9}, .traffic = {5}});
+    tell_unlisted((struct unlisted){
+        .comm = "x", .known_pid = 100, .is_known = true, .use = {.user_ms = 3}});
+}
+
+/* By how much what is unlisted has to be there too: nobody has it but the source,
+ * so that one of them is lost if there is no memory for its group. */
+static const struct {
+    const char *group;
+    uint64_t cpu_ms, unlisted_ms, starts, exits, processes;
+} truth[] = {
+    {"sh", 50, 3, 0, 0, 1},      {"worker", 300, 0, 0, 0, 0}, {"new", 100, 0, 0, 0, 1},
+    {"late", 70, 0, 0, 1, 0},    {"born", 40, 0, 1, 0, 1},    {"execed", 50, 0, 1, 0, 1},
+    {"between", 0, 400, 0, 0, 0}, {"before", 0, 200, 0, 0, 0}, {"cc", 0, 300, 3, 3, 0},
+    {"build", 0, 9, 1, 1, 1},
+};
+
+static void check_truth(tally *t, long at, uint64_t of_sh_ms) {
+    size_t lost = 0, groups = 0;
+    for (size_t i = 0; i < sizeof(truth) / sizeof(truth[0]); i++) {
+        const char *group = truth[i].group;
+        const bool is_unlisted = truth[i].cpu_ms == 0;
+        const uint64_t all = truth[i].cpu_ms + truth[i].unlisted_ms + (i == 0 ? of_sh_ms : 0);
+        if (is_unlisted && truth[i].processes == 0 && !has_group(t, group)) {
+            lost++;
+            continue;
+        }
+        groups++;
+        uint64_t cpu = cpu_of(t, group);
+        bool is_lost = cpu != all;
+        lost += is_lost;
+        ck_assert_msg(cpu == all || cpu + truth[i].unlisted_ms == all,
+                      "allocation %ld: group %s has used %llu ms", at, group,
+                      (unsigned long long)cpu);
+        ck_assert_msg(starts_of(t, group) == (is_lost && is_unlisted ? 0 : truth[i].starts) &&
+                          exits_of(t, group) == (is_lost && is_unlisted ? 0 : truth[i].exits),
+                      "allocation %ld: group %s has %llu starts, %llu exits", at, group,
+                      (unsigned long long)starts_of(t, group),
+                      (unsigned long long)exits_of(t, group));
+        ck_assert_uint_eq(value_of(t, group, METRIC_PROCESSES), truth[i].processes);
+    }
+    ck_assert_msg(lost <= 1, "allocation %ld: %zu are lost", at, lost);
+    ck_assert_uint_eq(value_of(t, "build", METRIC_RSS), 4096);
+    ck_assert_uint_eq(tally_snapshot_groups(&t->snapshot), groups);
+}
+
+static tally *world_collector(void) {
+    tally *t = ends_collector("process_names", build_rule, "children", "true", NULL);
+    snprintf(state_path, sizeof(state_path), "%s/state", tree_path());
+    t->state_file = strdup(state_path);
+    return t;
+}
+
+/* The same story each time; false if it has fewer allocations. */
+static bool play(long at, bool in_first) {
+    const tally_snapshot *s;
+    put_world();
+    tally *t = world_collector();
+    fail_allocation_at = in_first ? at : 0;
+    allocations = 0;
+    clock_set(1000);
+    int r = tally_collect(t, &s);
+    bool fired = in_first && allocations >= at;
+    fail_allocation_at = 0;
+    ck_assert_msg(r == 0 || (fired && r == -ENOMEM), "allocation %ld: %d", at, r);
+    /* it may be the first one that counts */
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+
+    change_world();
+    fail_allocation_at = in_first ? 0 : at;
+    allocations = 0;
+    clock_set(1020);
+    r = tally_collect(t, &s);
+    fired = fired || (!in_first && allocations >= at);
+    fail_allocation_at = 0;
+    ck_assert_msg(r == 0 || (fired && r == -ENOMEM), "allocation %ld: %d", at, r);
+
+    collect_at(t, 1030);
+    check_truth(t, at, 0);
+    ck_assert(tally_state_is_saved(t));
+    tally_free(t);
+
+    /* and so it stays, also in the state */
+    t = world_collector();
+    FILE *f = fopen(state_path, "r");
+    ck_assert_ptr_nonnull(f);
+    size_t len = fread(state, 1, sizeof(state), f);
+    fclose(f);
+    ck_assert_int_eq(state_decode(t, state, len), 0);
+    script.actors[0].use.user_ms += 25;
+    script.actors[3].asleep = false;
+    collect_at(t, 1040);
+    check_truth(t, at, 25);
+    tally_free(t);
+    return fired;
+}
+
+START_TEST(each_allocation_of_a_collection_fails_once) {
+    long at = 1;
+    while (play(at, _i))
+        at++;
+    ck_assert_int_gt(at, 10);
+}
+END_TEST
+
 int main(void) {
     const struct {
         const char *name;
@@ -1476,6 +1618,7 @@ int main(void) {
         T(after_a_change_of_source_nothing_counts_twice, 3),
         T(exact_cpu_time_after_ticks_does_not_fall, 1),
         T(a_sleeper_after_a_restart_is_shown_anew, 1),
+        T(each_allocation_of_a_collection_fails_once, 2),
 #undef T
     };
     Suite *suite = suite_create("ends");
