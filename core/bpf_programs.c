@@ -30,9 +30,6 @@
 
 /* Items to ask for in one call. A call that meets a bucket with more fails. */
 #define BATCH 512u
-/* A task is freed some hundredths of a second after its end; on a busy host it has
- * taken seconds. */
-#define MISSED_AFTER_NS (5 * UINT64_C(1000000000))
 
 /* What was taken from maps of one kind. */
 struct items {
@@ -592,7 +589,7 @@ void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, 
         const struct dying_item *item = (const void *)(p->dying.at + i * p->dying.item_size);
         const struct dying *d = &item->value;
         bool is_zombie = item->tid == d->pid && is_listed(data, d->pid);
-        if (now_ns > d->end_ns + MISSED_AFTER_NS && !is_zombie)
+        if (now_ns > d->end_ns + MISSED_AFTER_MS * UINT64_C(1000000) && !is_zombie)
             make_up(p, item->tid, d);
     }
     hand_out(p, taken);

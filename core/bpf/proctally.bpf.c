@@ -291,18 +291,60 @@ static __always_inline void leave(struct scratch *scratch, const struct who *who
 
 /* ---- Processes begin, change and end ----------------------------------------------- */
 
+/* The last thread is gone. (bpf_programs.c does the same for those whose end was
+ * missed.) */
+static __always_inline void finish(struct scratch *scratch, struct entry *e, __u32 pid) {
+    scratch->entry = *e;
+    e = &scratch->entry;
+    if (bpf_map_delete_elem(&processes, &pid) < 0)
+        return; /* another CPU freed another thread of it, and was first */
+    if (e->listed || e->execed) {
+        struct ended_key key = {.start_ns = e->start_ns, .pid = pid};
+        const struct usages *total = e->execed ? &e->until_exec : &e->gone;
+        if (bpf_map_update_elem(&ended, &key, total, BPF_ANY) < 0)
+            count_lost();
+    }
+    if (e->listed)
+        return;
+    if (e->rebased)
+        usage_subtract(&e->gone, &e->since_exec);
+    leave(scratch, &e->who, &e->gone, !e->execed);
+}
+
+/* A task gets the number of one whose figures we have, but whose end we were not told
+ * of in all this time: it was missed. (bpf_programs.c looks for them as well, but a
+ * number can come back before it does.) */
+static __always_inline void make_up(struct scratch *scratch, __u32 tid) {
+    const struct dying *d = bpf_map_lookup_elem(&dying, &tid);
+    if (!d || bpf_ktime_get_boot_ns() - d->end_ns < MISSED_AFTER_MS * 1000000ULL)
+        return;
+    __u32 pid = d->pid;
+    struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+    if (e && e->start_ns <= d->start_ns) {
+        count_lost();
+        usage_add_atomic(&e->gone, &d->usage);
+        __sync_fetch_and_add(&e->threads, -1);
+        if (tid == pid)
+            e->leader_gone = 1;
+        if (e->leader_gone && (e->threads <= 0 || e->found))
+            finish(scratch, e, pid);
+    }
+    bpf_map_delete_elem(&dying, &tid);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     __u32 pid = child->tgid;
+    struct scratch *scratch = scratch_of(SCRATCH_FORK);
+    if (!scratch)
+        return 0;
+    make_up(scratch, child->pid);
     if (child->pid != child->tgid) {
         struct entry *e = bpf_map_lookup_elem(&processes, &pid);
         if (e)
             __sync_fetch_and_add(&e->threads, 1);
         return 0;
     }
-    struct scratch *scratch = scratch_of(SCRATCH_FORK);
-    if (!scratch)
-        return 0;
     __u32 parent_pid = parent->tgid;
     const struct entry *from = bpf_map_lookup_elem(&processes, &parent_pid);
     struct entry *e = &scratch->entry;
@@ -455,26 +497,6 @@ int BPF_PROG(on_exit, struct task_struct *task) {
     if (e && e->start_ns <= d.start_ns)
         look_at(task, &e->who);
     return 0;
-}
-
-/* The last thread is gone. (bpf_programs.c does the same for those whose end was
- * missed.) */
-static __always_inline void finish(struct scratch *scratch, struct entry *e, __u32 pid) {
-    scratch->entry = *e;
-    e = &scratch->entry;
-    if (bpf_map_delete_elem(&processes, &pid) < 0)
-        return; /* another CPU freed another thread of it, and was first */
-    if (e->listed || e->execed) {
-        struct ended_key key = {.start_ns = e->start_ns, .pid = pid};
-        const struct usages *total = e->execed ? &e->until_exec : &e->gone;
-        if (bpf_map_update_elem(&ended, &key, total, BPF_ANY) < 0)
-            count_lost();
-    }
-    if (e->listed)
-        return;
-    if (e->rebased)
-        usage_subtract(&e->gone, &e->since_exec);
-    leave(scratch, &e->who, &e->gone, !e->execed);
 }
 
 SEC("tp_btf/sched_process_free")

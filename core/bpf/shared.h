@@ -124,6 +124,10 @@ struct entry {
     struct usages since_exec; /* its total at the last exec */
 };
 
+/* A task is freed some hundredths of a second after its end; on a busy host it has
+ * taken seconds. */
+#define MISSED_AFTER_MS 5000
+
 /* A thread that has ended and was not freed yet: what it had used by then. */
 struct dying {
     __u32 pid; /* of its process */
