@@ -16,14 +16,14 @@ RULES = ('[{name: "{{.Comm}}:{{.Matches.x}}", cmdline: ["(?P<x>^[^ ]+)"]}, '
 
 # libbpf looks whether the kernel takes a map, with a structure that it did not fill
 # to its end.
-KNOWN = """{
+KNOWN = "".join("""{
    libbpf
    Memcheck:Param
-   bpf(*
+   bpf(%s)
    fun:syscall
    obj:*/libbpf.so*
 }
-"""
+""" % field for field in ("attr->expected_attach_type", "attr->prog_ifindex"))
 
 
 def memcheck(*leaks):
