@@ -82,7 +82,7 @@ struct sched_info {
     unsigned long long run_delay;
 };
 struct sched_entity {
-    __u64 sum_exec_runtime;
+    __u64 exec_start, sum_exec_runtime;
 };
 struct rlimit {
     unsigned long rlim_cur;

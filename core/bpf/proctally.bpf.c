@@ -28,6 +28,7 @@
 #include "shared.h"
 
 #define BARRIER_MS 100
+#define LONGEST_TICK_NS 10000000LL
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -484,13 +485,40 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
     return 0;
 }
 
+/* How far the scheduler's clock of each CPU is behind the time since boot; 0: not known. */
+#define CLOCKS 1024
+__u64 clock_lags[CLOCKS];
+
+/* The run time of a running task is brought up to date with the clock tick only; most
+ * short ones have nearly all of it still to come. */
+static __always_inline __u64 run_since_update(const struct dying *d) {
+    const __u64 lag = clock_lags[d->cpu % CLOCKS];
+    __s64 since = (__s64)(d->end_ns - lag - d->run_end_ns);
+    return lag == 0 || since < 0 || since > LONGEST_TICK_NS ? 0 : since;
+}
+
+/* When a task is freed it shows how long it ran after its figures were noted, so when it
+ * was switched away. That is a little after its end, so that the lag seems smaller. */
+static __always_inline void learn_clock_lag(const struct dying *d, __u64 run_ns) {
+    __u64 *lag = &clock_lags[d->cpu % CLOCKS];
+    __s64 more = (__s64)(d->end_ns - (d->run_end_ns + run_ns - d->run_ns) - *lag);
+    if (*lag == 0 || more > 0 || more < -LONGEST_TICK_NS)
+        *lag += more;
+    else
+        *lag += more / 16;
+}
+
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_exit, struct task_struct *task) {
     __u32 tid = task->pid;
     struct dying d = {.pid = task->tgid,
+                      .cpu = bpf_get_smp_processor_id(),
                       .start_ns = task->start_boottime,
-                      .end_ns = bpf_ktime_get_boot_ns()};
+                      .end_ns = bpf_ktime_get_boot_ns(),
+                      .run_end_ns = task->se.exec_start,
+                      .run_ns = task->se.sum_exec_runtime};
     usage_of_thread(task, &d.usage);
+    d.usage.of[USAGE_RUN_NS] = d.run_ns + run_since_update(&d);
     bpf_map_update_elem(&dying, &tid, &d, BPF_ANY);
     /* on_free looks again, but may be dropped */
     struct entry *e = tid == d.pid ? bpf_map_lookup_elem(&processes, &tid) : NULL;
@@ -504,7 +532,11 @@ int BPF_PROG(on_free, struct task_struct *task) {
     __u32 pid = task->tgid, tid = task->pid;
     bool is_leader = tid == pid;
     struct scratch *scratch = scratch_of(SCRATCH_FREE);
-    bpf_map_delete_elem(&dying, &tid);
+    const struct dying *d = bpf_map_lookup_elem(&dying, &tid);
+    if (d && d->start_ns == task->start_boottime) {
+        learn_clock_lag(d, task->se.sum_exec_runtime);
+        bpf_map_delete_elem(&dying, &tid);
+    }
     struct entry *e = bpf_map_lookup_elem(&processes, &pid);
     if (!scratch)
         return 0;

@@ -131,9 +131,11 @@ struct entry {
 /* A thread that has ended and was not freed yet: what it had used by then. */
 struct dying {
     __u32 pid; /* of its process */
-    __u32 pad;
+    __u32 cpu;
     __u64 start_ns, end_ns; /* since boot */
-    struct usages usage;
+    __u64 run_end_ns; /* by the scheduler's clock: up to when its run time is known */
+    __u64 run_ns;     /* that */
+    struct usages usage; /* run time up to end_ns */
 };
 
 /* The listing is a sequence of these. Each begins with its kind. */
