@@ -289,10 +289,19 @@ static uint32_t count_links(const char *dir) {
     return links;
 }
 
+/* Whole pages, as the kernel keeps it. */
+static size_t memory_size(enum map map) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (map_table[map].value_size + page - 1) / page * page;
+}
+
+static void *map_memory(const struct bpf_programs *p, enum map map) {
+    return mmap(NULL, memory_size(map), PROT_READ | PROT_WRITE, MAP_SHARED, p->map_fds[map], 0);
+}
+
 /* 0, -ENOENT: nothing is pinned there; -ESTALE: not the whole of what we know. */
 static int adopt(struct bpf_programs *p, const char *dir) {
     struct pin_path path;
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     int found = 0;
     for (size_t i = 0; i < MAPS; i++) {
         struct bpf_map_info info = {0};
@@ -310,8 +319,8 @@ static int adopt(struct bpf_programs *p, const char *dir) {
         return -ENOENT;
     if (found < MAPS || p->list_fd < 0)
         return -ESTALE;
-    void *data = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, p->map_fds[DATA], 0);
-    void *bss = mmap(NULL, page, PROT_READ | PROT_WRITE, MAP_SHARED, p->map_fds[BSS], 0);
+    void *data = map_memory(p, DATA);
+    void *bss = map_memory(p, BSS);
     p->data = data == MAP_FAILED ? NULL : data;
     p->bss = bss == MAP_FAILED ? NULL : bss;
     if (!p->data || !p->bss)
@@ -327,11 +336,10 @@ static int adopt(struct bpf_programs *p, const char *dir) {
 }
 
 static void let_go(struct bpf_programs *p) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     if (p->data)
-        munmap(p->data, page);
+        munmap(p->data, memory_size(DATA));
     if (p->bss)
-        munmap(p->bss, page);
+        munmap(p->bss, memory_size(BSS));
     for (size_t i = 0; i < MAPS; i++)
         if (p->map_fds[i] >= 0)
             close(p->map_fds[i]);
