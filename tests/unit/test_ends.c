@@ -685,6 +685,36 @@ START_TEST(by_pid_an_end_is_shown_once) {
 }
 END_TEST
 
+/* The group makes place for the new process at once; what is heard of the old one
+ * afterwards must not go there. */
+START_TEST(by_pid_a_pid_used_again_too_soon) {
+    struct actor *old = add_actor(worker);
+    tally *t = ends_collector("group-by", "pid", NULL);
+    collect_at(t, 1000);
+    double now = 1000;
+    for (int i = 1; i <= 4; i++) {
+        old->gone = true;
+        struct actor *new = add_actor(worker);
+        new->start_ticks = TICKS(now + 1);
+        new->from_birth = true;
+        new->use.user_ms = 70;
+        collect_at(t, now += 2);
+        ck_assert_uint_eq(cpu_of(t, "200"), 70);
+        ck_assert_uint_eq(starts_of(t, "200"), 1);
+        tell_end(old, (struct use){.user_ms = 5000});
+        collect_at(t, now += 2);
+        ck_assert_uint_eq(cpu_of(t, "200"), 70);
+        ck_assert_uint_eq(exits_of(t, "200"), 0);
+        old = new;
+    }
+    for (int i = 0; i < 4; i++)
+        collect_at(t, now += 10);
+    ck_assert_uint_eq(t->table.count, 1);
+    ck_assert_uint_eq(tally_snapshot_groups(&t->snapshot), 1);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(a_group_of_the_unlisted_stays_while_it_is_used) {
     add_actor(shell);
     tally *t = ends_collector("expire-after", "60s", NULL);
@@ -1389,6 +1419,28 @@ START_TEST(after_a_change_of_source_nothing_counts_twice) {
 }
 END_TEST
 
+/* A new configuration takes over what the old one knew, be an end still to come. */
+START_TEST(a_new_configuration_goes_on_exactly) {
+    struct actor *w = add_actor(worker);
+    tally *old = ends_collector(NULL, NULL);
+    collect_at(old, 1000);
+    w->use.user_ms = 1100;
+    collect_at(old, 1010);
+    w->gone = true;
+    collect_at(old, 1020);
+    tally *t = ends_collector("exclude", "nobody", NULL);
+    ck_assert_int_eq(tally_inherit(t, old), 0);
+    tally_free(old);
+    tell_end(w, (struct use){.user_ms = 1150, .faults = 11, .read_bytes = 501});
+    collect_at(t, 1030);
+    ck_assert_uint_eq(cpu_of(t, "worker"), 150);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_FAULTS_MINOR), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 1);
+    ck_assert_uint_eq(exits_of(t, "worker"), 1);
+    tally_free(t);
+}
+END_TEST
+
 /* CPU time was counted by the tick, and is a little less when it is known exactly. */
 START_TEST(exact_cpu_time_after_ticks_does_not_fall) {
     struct actor *w = add_actor(worker);
@@ -1595,6 +1647,7 @@ int main(void) {
         T(unlisted_use_that_does_not_fit_is_others, 1),
         T(by_pid_unlisted_use_is_others, 1),
         T(by_pid_an_end_is_shown_once, 1),
+        T(by_pid_a_pid_used_again_too_soon, 1),
         T(a_group_of_the_unlisted_stays_while_it_is_used, 1),
         T(what_a_known_process_did_unlisted_is_its_own, 1),
         T(what_was_only_forked_is_what_it_was_forked_from, 1),
@@ -1616,6 +1669,7 @@ int main(void) {
         T(after_a_restart_it_goes_on_exactly, 1),
         T(after_a_restart_what_begins_anew_does_not_stall, 1),
         T(after_a_change_of_source_nothing_counts_twice, 3),
+        T(a_new_configuration_goes_on_exactly, 1),
         T(exact_cpu_time_after_ticks_does_not_fall, 1),
         T(a_sleeper_after_a_restart_is_shown_anew, 1),
         T(each_allocation_of_a_collection_fails_once, 2),
