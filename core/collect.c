@@ -799,6 +799,11 @@ int tally_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len) {
     if (pid <= 0)
         return -ESRCH;
     r = t->source->ops->open(t->source, (uint32_t)pid, &s);
+    if (r == -EAGAIN) { /* it sleeps, and the next list shows it */
+        r = tally_collect(t, &unused);
+        if (r == 0)
+            r = t->source->ops->open(t->source, (uint32_t)pid, &s);
+    }
     if (r == 0)
         r = t->source->ops->measure(t->source, &s, (struct measure_hints){.idle = true});
     if (r == 0)

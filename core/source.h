@@ -67,7 +67,8 @@ struct source_ops {
      * in the cheapest way. NULL: the list has said who is asleep. */
     int (*activity)(struct source *s, uint32_t pid, uint64_t *ret);
     /* Turns to a process and fills what identifies it, and what came with
-     * that. -ESRCH: it is gone; -EACCES, -EPERM: it is hidden. */
+     * that. -ESRCH: it is gone; -EACCES, -EPERM: it is hidden; -EAGAIN: it is
+     * asleep, and the next list will show all that are. */
     int (*open)(struct source *s, uint32_t pid, struct sample *ret);
     /* The rest, of the process that is open. -ESRCH: it has ended meanwhile, and
      * the sample is not to be used. */
