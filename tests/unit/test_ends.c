@@ -78,7 +78,7 @@ struct actor {
     struct use until, since;
     uint64_t rss_bytes;
 
-    bool shows_exec;
+    bool shows_exec, is_same; /* as listed */
     unsigned opened; /* how many times */
 };
 
@@ -121,6 +121,7 @@ static struct script {
     const char *no_traffic; /* why */
     uint64_t lost;
     unsigned freed;
+    bool show_all; /* in the next list, as one was opened that slept */
     const struct actor *open;
     struct sample until, since;
     /* Texts that a call has handed out are gone at the next one of it. */
@@ -158,10 +159,12 @@ static int ends_list(struct source *s, const struct listed **ret_listed, size_t 
         size_t at = count++;
         for (; at > 0 && script.listed[at - 1].pid > a->pid; at--)
             script.listed[at] = script.listed[at - 1];
-        script.listed[at] = (struct listed){a->pid, a->start_ticks, a->asleep};
+        script.listed[at] = (struct listed){a->pid, a->start_ticks, a->asleep && !script.show_all};
+        a->is_same = script.listed[at].asleep;
         a->shows_exec = a->executed;
         a->executed = false;
     }
+    script.show_all = false;
     *ret_listed = script.listed;
     *ret_count = count;
     return 0;
@@ -181,6 +184,10 @@ static int ends_open(struct source *s, uint32_t pid, struct sample *ret) {
         return -ESRCH;
     if (a->error)
         return a->error;
+    if (a->is_same) {
+        script.show_all = true;
+        return -EAGAIN;
+    }
     a->opened++;
     script.open = a;
     *ret = (struct sample){
@@ -1180,6 +1187,21 @@ START_TEST(a_sleeper_that_nobody_remembers_is_hidden_until_it_is_shown) {
 }
 END_TEST
 
+START_TEST(a_sleeper_can_be_explained) {
+    const char *text;
+    size_t len;
+    struct actor *w = add_actor(worker);
+    tally *t = ends_collector(NULL, NULL);
+    collect_at(t, 1000);
+    w->asleep = true;
+    clock_set(1010);
+    ck_assert_int_eq(tally_explain(t, 200, &text, &len), 0);
+    ck_assert_ptr_nonnull(strstr(text, "group: worker\n"));
+    ck_assert_int_eq(tally_explain(t, 201, &text, &len), -ESRCH);
+    tally_free(t);
+}
+END_TEST
+
 /* ---- Traffic and what was lost ----------------------------------------------------------------------- */
 
 #define TRAFFIC_OF(i) ((enum metric)(METRIC_RECEIVED_BYTES_TCP + (i)))
@@ -1663,6 +1685,7 @@ int main(void) {
         T(a_sleeper_is_not_opened_and_is_as_it_was, 1),
         T(a_sleeping_parent_is_not_opened_for_its_child, 1),
         T(a_sleeper_that_nobody_remembers_is_hidden_until_it_is_shown, 1),
+        T(a_sleeper_can_be_explained, 1),
         T(traffic_goes_to_its_rows, 1),
         T(traffic_that_is_not_seen_is_absent, 1),
         T(lost_events_are_shown, 1),
