@@ -532,6 +532,32 @@ static int gather(struct bpf_programs *p, enum map map, batch_call *call, struct
     return r == -ENOENT ? 0 : r;
 }
 
+/* Takes the items of one side, to which nobody adds any more. */
+static int gather_side(struct bpf_programs *p, enum map map, uint64_t side) {
+    const size_t value_size = map_table[map].value_size;
+    struct items *t = &p->unlisted;
+    uint64_t position = 0, key;
+    bool first = true;
+    int r = 0;
+    while (r == 0) {
+        __u32 count = BATCH;
+        r = make_room(t, BATCH);
+        if (r < 0)
+            break;
+        r = bpf_map_lookup_batch(p->map_fds[map], first ? NULL : &position, &position,
+                                 p->batch->keys, p->batch->values, &count, NULL);
+        if (r < 0 && r != -ENOENT)
+            break;
+        first = false;
+        for (size_t i = 0; i < count; i++) {
+            memcpy(&key, p->batch->keys + i * sizeof(key), sizeof(key));
+            if ((key & OTHER_SIDE) == side && bpf_map_delete_elem(p->map_fds[map], &key) == 0)
+                append(t, p->batch->values + i * value_size);
+        }
+    }
+    return r == -ENOENT ? 0 : r;
+}
+
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
     /* what was not used, because a collection failed, is handed out again */
     drop_first(&p->ended, p->ended_taken - ret->ended_count);
@@ -539,15 +565,19 @@ int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
     p->ended_taken = p->unlisted_taken = 0;
     int r = gather(p, ENDED, bpf_map_lookup_and_delete_batch, &p->ended,
                    offsetof(struct bpf_ended, key), offsetof(struct bpf_ended, value));
-    if (r == 0)
-        r = gather(p, UNLISTED, bpf_map_lookup_and_delete_batch, &p->unlisted, SIZE_MAX, 0);
-    if (r == 0)
-        r = gather(p, UNLISTED_REST, bpf_map_lookup_and_delete_batch, &p->unlisted, SIZE_MAX, 0);
     if (r < 0)
         return r;
+    __atomic_store_n(&p->bss->side, p->bss->side ^ OTHER_SIDE, __ATOMIC_SEQ_CST);
     p->bss->new_programs = 0;
     hand_out(p, ret);
     return 0;
+}
+
+/* The listing has taken longer than a program runs that had begun before it. */
+static int take_unlisted(struct bpf_programs *p) {
+    const uint64_t side = p->bss->side ^ OTHER_SIDE;
+    int r = gather_side(p, UNLISTED, side);
+    return r < 0 ? r : gather_side(p, UNLISTED_REST, side);
 }
 
 /* ---- Ends that were missed ------------------------------------------------------------ */
@@ -586,8 +616,8 @@ static void make_up(struct bpf_programs *p, uint32_t tid, const struct dying *d)
         bpf_map_update_elem(processes, &d->pid, &e, BPF_EXIST);
 }
 
-void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
-                          void *data, struct bpf_taken *taken) {
+static void make_up_missed(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
+                           void *data) {
     const uint64_t now_ns = boot_ns();
     p->dying.count = 0;
     if (gather(p, DYING, bpf_map_lookup_batch, &p->dying,
@@ -600,7 +630,15 @@ void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, 
         if (now_ns > d->end_ns + MISSED_AFTER_MS * UINT64_C(1000000) && !is_zombie)
             make_up(p, item->tid, d);
     }
+}
+
+int bpf_programs_take_rest(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
+                           void *data, struct bpf_taken *taken) {
+    int r = take_unlisted(p);
+    if (r == 0)
+        make_up_missed(p, is_listed, data);
     hand_out(p, taken);
+    return r;
 }
 
 /* ---- Asking ----------------------------------------------------------------------- */

@@ -44,8 +44,9 @@ struct bpf_ended {
     struct ended_key key;
     struct ended value;
 };
-/* Takes what has come together since the last time; the arrays are valid until the
- * next call. *ret is what is left of the last time (nothing at first). -errno. */
+/* Takes what has come together since the last time: before a listing the ends of what was
+ * listed, after it the rest. The arrays are valid until the next call. *ret is what is
+ * left of the last time (nothing at first). -errno. */
 struct bpf_taken {
     const struct bpf_ended *ended;
     size_t ended_count;
@@ -54,11 +55,11 @@ struct bpf_taken {
 };
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret);
 
-/* After a listing: ends of threads that the kernel never told us of, although they
- * are gone, are made up for, as far as their figures are known. They are added to what
- * was taken, of which nothing may have been used yet. */
-void bpf_programs_make_up(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
-                          void *data, struct bpf_taken *taken);
+/* After a listing: adds what was used unlisted to what was taken, of which nothing may have
+ * been used yet. Ends of threads that the kernel never told us of, although they are gone,
+ * are made up for, as far as their figures are known. -errno. */
+int bpf_programs_take_rest(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
+                           void *data, struct bpf_taken *taken);
 
 /* -ENOENT: forgotten. */
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);

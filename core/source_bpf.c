@@ -231,11 +231,12 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
         r = read_listing(b);
     if (r == 0)
         r = index_listing(b);
+    if (r == 0)
+        r = bpf_programs_take_rest(b->programs, is_listed, b, &b->taken);
     b->listed_before = r == 0; /* else the next one has to show everything anew */
     if (r < 0)
         return r;
     add_threads_up(b);
-    bpf_programs_make_up(b->programs, is_listed, b, &b->taken);
     *ret_listed = b->listed;
     *ret_count = b->count;
     return 0;

@@ -45,6 +45,7 @@ __u32 format = 0;
 __u64 lost = 0;
 /* Programs since the last listing, and the most that there may be. */
 __u32 new_programs = 0, most_new_programs = 0;
+__u64 side = 0; /* of unlisted and unlisted_rest, to add to: OTHER_SIDE or 0 */
 __u64 lost_told = 0; /* of these, what a reader has taken notice of */
 /* The kernel tells who sends and receives on a socket (Linux 6.3), so that it is
  * known who took a connection over. */
@@ -261,7 +262,7 @@ static __always_inline __u64 as_ancestor(struct task_struct *task, const struct 
 /* The item of this identity, made if there is room. */
 static __always_inline struct unlisted *unlisted_of(void *map, struct scratch *scratch,
                                                     const struct who *who) {
-    __u64 key = hash_words(who, sizeof(*who));
+    __u64 key = hash_words(who, sizeof(*who)) | side;
     struct unlisted *u = bpf_map_lookup_elem(map, &key);
     if (u)
         return u;
@@ -811,14 +812,15 @@ struct {
 
 static __always_inline void count_for(const struct who *who, __u64 key, __u32 protocol,
                                       const __u64 *traffic) {
-    struct unlisted *u = bpf_map_lookup_elem(&unlisted, &key);
+    __u64 item = key | side;
+    struct unlisted *u = bpf_map_lookup_elem(&unlisted, &item);
     if (!u) {
         struct unlisted none = {0};
         none.who = *who;
         /* another CPU may be changing it right now: then not this time */
         if (hash_words(&none.who, sizeof(none.who)) == key)
-            bpf_map_update_elem(&unlisted, &key, &none, BPF_NOEXIST);
-        u = bpf_map_lookup_elem(&unlisted, &key);
+            bpf_map_update_elem(&unlisted, &item, &none, BPF_NOEXIST);
+        u = bpf_map_lookup_elem(&unlisted, &item);
     }
     if (!u) {
         count_lost();

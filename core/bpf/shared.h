@@ -84,6 +84,11 @@ struct cgroup_path {
     char text[CGROUP_PATH_SIZE];
 };
 
+/* The items of struct unlisted are taken while programs add to them. So there are two
+ * sides: their keys have this bit, or do not. The programs turn to the other side, and a
+ * while later nobody adds to this one any more. */
+#define OTHER_SIDE ((__u64)1 << 63)
+
 /* What was used by processes of one identity that no listing can show any more:
  * they have ended, or have become another by execve(2). And the traffic of all
  * processes, which is not kept apart by process. */

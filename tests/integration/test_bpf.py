@@ -117,7 +117,8 @@ class Kind:
         self.processes = count * each + 1
 
     def start(self, spawner, uid):
-        return Spawner(self.argv, self.count, self.at_once, program=spawner, before=["user:%d" % uid])
+        return Spawner(self.argv, self.count, self.at_once, program=spawner,
+                       before=["user:%d" % uid])
 
 
 def kinds_of(directory, count):
@@ -297,7 +298,8 @@ process_names:
   - {name: by-path, exe: [%s]}
   - {name: by-cmdline, cmdline: ['^%s burn:50 as:(some|thing) with "blanks"$']}
   - {name: "by-{{.Username}}", user: ["%d"]}
-  - {name: "{{.Comm}} {{.ExeBase}} {{.ExeFull}} {{.Matches.Word}}", cmdline: ['as:(?P<Word>[a-z]+)-template$']}
+  - name: "{{.Comm}} {{.ExeBase}} {{.ExeFull}} {{.Matches.Word}}"
+    cmdline: ['as:(?P<Word>[a-z]+)-template$']
 group-by: [exe]
 """ % (name_of(x), y, z, UID)), source="bpf")
     rest, named = steps(directory), steps(directory, "w")
@@ -506,7 +508,8 @@ def of_groups(metrics, groups):
     for (name, labels), value in metrics.series.items():
         labels = dict(labels)
         if labels.get("name") in groups and not name.startswith(OF_BPF):
-            check_equal(labels.pop("groupname"), "%s:%s" % (labels["name"], labels["user"]), "group")
+            check_equal(labels.pop("groupname"), "%s:%s" % (labels["name"], labels["user"]),
+                        "group")
             found[name, labels.pop("name"), tuple(sorted(labels.items()))] = value
     return found
 
@@ -796,7 +799,8 @@ process_names:
 
     def is_right(points):
         for field in "starts", "exits":
-            check_equal(get(points, "recognized", field) + get(points, name, field), UNIQUE + 1, field)
+            check_equal(get(points, "recognized", field) + get(points, name, field), UNIQUE + 1,
+                        field)
         check_near(points.cpu("recognized", name), truth["cpu"], "CPU seconds", relative=0.01)
         missed = get(points, name, "exits") - 1
         lost = points.self_point.fields["lost_events"]
