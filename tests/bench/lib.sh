@@ -78,7 +78,7 @@ compile() {
     if [ -s "$work/compile.log" ]; then cat "$work/compile.log" >&2; fi
 }
 needed_libs() {
-    sed -n 's/^\(YAML\|PCRE2\|MNL\)_LIBS = //p' "$build/Makefile" | tr '\n' ' '
+    sed -n 's/^\(YAML\|PCRE2\|MNL\|BPF\)_LIBS = //p' "$build/Makefile" | tr '\n' ' '
 }
 wrap='-Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc'
 
