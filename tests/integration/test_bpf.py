@@ -164,6 +164,7 @@ def check_kind(points, group, kind, truth):
                "voluntary context switches" + what, relative=0.02, absolute=20)
 
 
+@two_tries
 def case_truth():
     """Short processes of several kinds, sorted by rules and by their user: what each group
     used is what wait4(2) says."""
@@ -197,6 +198,7 @@ def case_truth():
     user_is_right(by_user.collect())
 
 
+@two_tries
 def case_coverage():
     """Of what the host was busy with the groups explain all."""
     program = steps(temp_dir())
@@ -215,6 +217,7 @@ def case_coverage():
 MIB = 1 << 20
 
 
+@two_tries
 def case_io():
     """Bytes read and written, to the byte."""
     directory = temp_dir()
@@ -288,6 +291,7 @@ def check_each(d, truths, count):
     soon(d, is_right)
 
 
+@two_tries
 def case_identity():
     """Who a process was that lived and died between two collections."""
     directory = temp_dir()
@@ -316,6 +320,7 @@ group-by: [exe]
     check(os.path.realpath(rest) in d.points, "no group by file", sorted(d.points))
 
 
+@two_tries
 def case_cgroup():
     """The same by control group and unit, though the group may be gone as well."""
     directory = temp_dir()
@@ -349,6 +354,7 @@ def child_of(*command):
     return ["sh", "-c", "%s; :" % " ".join(command)]
 
 
+@two_tries
 def case_children():
     """What a rule took passes on to children that no rule takes, though neither they nor
     who they have it from were ever listed, or are there when it is asked for."""
@@ -405,6 +411,7 @@ class Chain:
         self.process = start(argv)
 
 
+@two_tries
 def case_exec():
     """What was used before an exec belongs to the group of before, in all orders of
     executing, collecting and ending."""
@@ -643,6 +650,7 @@ while wait():
 """
 
 
+@two_tries
 def case_restart():
     """Killed, and started again with its state, by the same source or the other one:
     nothing falls, nothing is counted twice."""
@@ -785,6 +793,7 @@ def memory_of(pid):
     return 0
 
 
+@two_tries
 def case_bounded():
     """More command lines between two collections than there is room for: their use is
     counted all the same, and how many were not recognized is told."""

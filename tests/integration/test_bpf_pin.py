@@ -138,6 +138,7 @@ class Shorts:
 
 # ---- Runs ----------------------------------------------------------------------------------------
 
+@two_tries
 def case_between_runs():
     """What lived between two runs is counted exactly, from run to run."""
     cron = Cron()
@@ -169,6 +170,7 @@ def case_between_runs():
         " ".join("%.2f" % t for t in times)))
 
 
+@two_tries
 def case_long_lived():
     """A process that lives on is neither lost nor counted twice."""
     cron = Cron()
@@ -194,6 +196,7 @@ while wait():
     cron.settled(ended, "its end")
 
 
+@two_tries
 def case_configuration_changes():
     """Another configuration takes effect from the run on that brings it, on what ends
     before the next one."""
@@ -268,6 +271,7 @@ while wait():
 """
 
 
+@two_tries
 def case_service_restarts():
     """A service that keeps its programs misses nothing while it is restarted."""
     config = write_text(os.path.join(temp_dir(), "config.yaml"), "group-by: [name]\n")
@@ -346,6 +350,7 @@ def case_unpin():
     check(cron.files(), "nothing is pinned again")
 
 
+@two_tries
 def case_damaged():
     """Whatever is missing or something else: all is replaced, and counting goes on."""
     cron = Cron()
