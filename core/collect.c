@@ -85,7 +85,7 @@ static int inherit(struct tally *t, struct process *p, const struct sample *s) {
             return r;
     }
     /* an orphan keeps what it had: init, which took it in, has nothing to give */
-    const struct process *parent = parent_of(t, p);
+    const struct process *parent = p->orphan ? NULL : parent_of(t, p);
     if (lineage == 0 && parent && parent != p)
         lineage = parent->lineage;
     if (lineage)
@@ -258,6 +258,7 @@ static void remember(struct tally *t, struct process *p, const struct sample *s,
     p->known = (uint32_t)s->have & (uint32_t)(BIT(FIELD_CACHED_END) - 1);
     p->unreadable = (uint8_t)s->unreadable;
     p->ppid = s->ppid;
+    p->orphan = false;
     p->threads = (uint32_t)s->value[FIELD_THREADS];
     p->state = s->state;
     p->priority = (int16_t)s->value[FIELD_PRIORITY];

@@ -91,7 +91,8 @@ int fold_increase(struct fold *f, struct proctable *table, process_id parent,
         struct fold_credit *credit = credit_of(f, e);
         if (!credit)
             return -ENOMEM;
-        memcpy(credit->settled, p->owed, sizeof(credit->settled));
+        memcpy(credit->settled, p->owed->all, sizeof(credit->settled));
+        memcpy(credit->indirect, p->owed->indirect, sizeof(credit->indirect));
     }
     p->fold = (uint32_t)f->count++;
     return 0;
@@ -105,30 +106,36 @@ static struct fold_entry *entry_of(const struct fold *f, const struct proctable 
 
 /* ---- Who reaped whom ------------------------------------------------------------- */
 
-/* The living process that a dead one was folded into, through dead parents if
- * they are. NO_PROCESS: none that we know, or one that the kernel does not fold
- * into. */
-static process_id find_reaper(const struct proctable *table, const struct process *dead,
-                              uint32_t now, bool *ret_indirect) {
-    *ret_indirect = false;
+/* The nearest ancestor that lives. NO_PROCESS: none that we know. */
+static process_id find_living(const struct proctable *table, const struct process *p, uint32_t now,
+                              bool *ret_indirect) {
+    *ret_indirect = p->orphan;
     for (int depth = 0; depth < DEPTH_MAX; depth++) {
-        process_id id = proctable_find_parent(table, dead->ppid, dead->start_ticks);
-        if (id == NO_PROCESS) {
-            /* its parent was gone before it: init, or a subreaper below it */
-            if (dead->ppid <= 1)
-                return NO_PROCESS;
+        process_id id = proctable_find_parent(table, p->ppid, p->start_ticks);
+        if (id == NO_PROCESS) { /* its parent was gone before we came */
             *ret_indirect = true;
-            return proctable_find(table, 1);
+            return p->ppid <= 1 ? NO_PROCESS : proctable_find(table, 1);
         }
-        const struct process *p = proctable_at(table, id);
-        if (p == dead)
+        const struct process *parent = proctable_at(table, id);
+        if (parent == p)
             return NO_PROCESS;
-        if (p->seen == now)
-            return p->ignores_children ? NO_PROCESS : id;
+        if (parent->seen == now)
+            return id;
         *ret_indirect = true;
-        dead = p;
+        p = parent;
     }
     return NO_PROCESS;
+}
+
+/* The living process that a dead one was folded into, as far as we know. If that is
+ * indirect, it can be one above that too. NO_PROCESS: none. */
+static process_id find_reaper(const struct proctable *table, const struct process *dead,
+                              uint32_t now, bool *ret_indirect) {
+    process_id id = find_living(table, dead, now, ret_indirect);
+    if (id == NO_PROCESS)
+        return id;
+    const struct process *p = proctable_at(table, id);
+    return p->seen != now || p->ignores_children ? NO_PROCESS : id;
 }
 
 static int add_dead(struct fold *f, process_id id) {
@@ -178,7 +185,7 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
         const struct process *dead = proctable_at(table, f->dead[i].id);
         bool indirect;
         process_id reaper = find_reaper(table, dead, now, &indirect);
-        if (reaper == NO_PROCESS || proctable_at(table, reaper)->seen != now)
+        if (reaper == NO_PROCESS)
             continue;
         struct fold_entry *e = entry_of(f, table, reaper);
         if (!e) {
@@ -203,7 +210,7 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
                 credited[INDEX(own_to_folded[k].folded)] += dead->last[own_to_folded[k].own];
         for (size_t k = 0; k < FIELD_FOLDED; k++) {
             if (dead->owed)
-                credited[k] += dead->owed[k];
+                credited[k] += dead->owed->all[k];
             credit->settled[k] += credited[k];
             credit->fresh[k] += credited[k];
             if (indirect)
@@ -245,6 +252,7 @@ static void pass_upward(struct fold *f, const struct proctable *table) {
                 credit = &f->credits[e->credit]; /* the array may have moved */
                 to->settled[k] += moved;
                 credit->settled[k] -= moved;
+                credit->indirect[k] -= moved;
                 credit->fresh[k] -= moved < credit->fresh[k] ? moved : credit->fresh[k];
                 left -= moved;
             }
@@ -299,14 +307,18 @@ static void credit_waited(struct tallies *tallies, const struct proctable *table
  * child ended after the parent had been read. The next collection will show
  * it; if even that does not, the kernel never folded it, and it is forgotten. */
 static int keep_owed(const struct fold *f, struct process *p, const struct fold_entry *e) {
-    uint64_t owed[FIELD_FOLDED];
+    struct owed owed = {0};
     bool any = false;
     for (size_t k = 0; k < FIELD_FOLDED; k++) {
         uint64_t settled = settled_of(f, e, k);
-        uint64_t over = settled > e->increase[k] ? settled - e->increase[k] : 0;
-        if (over && e->known & BIT(k) && over > f->credits[e->credit].fresh[k])
-            over = f->credits[e->credit].fresh[k];
-        owed[k] = over;
+        if (settled <= e->increase[k])
+            continue;
+        const struct fold_credit *credit = &f->credits[e->credit];
+        uint64_t over = settled - e->increase[k];
+        if (e->known & BIT(k) && over > credit->fresh[k])
+            over = credit->fresh[k];
+        owed.all[k] = over;
+        owed.indirect[k] = over < credit->indirect[k] ? over : credit->indirect[k];
         any = any || over;
     }
     if (!any) {
@@ -318,7 +330,7 @@ static int keep_owed(const struct fold *f, struct process *p, const struct fold_
         p->owed = malloc(sizeof(owed));
     if (!p->owed)
         return -ENOMEM;
-    memcpy(p->owed, owed, sizeof(owed));
+    *p->owed = owed;
     return 0;
 }
 
@@ -337,19 +349,23 @@ static void credit_entry(struct fold *f, size_t i, struct proctable *table, stru
     keep_owed(f, p, e); /* without memory for it a little may be counted twice */
 }
 
-/* Somebody else waits for the children of the dead from now on, init or a subreaper,
- * which must be known when they end: they are read again though they sleep. */
-static void wake_orphans(const struct fold *f, const struct proctable *table, uint32_t now) {
+/* Somebody else waits for the children of the dead from now on: an ancestor that is
+ * a subreaper, or init. They are read again though they sleep, as that shows who it
+ * is. Should one end before, it is somebody from its nearest living ancestor up. */
+static void rehome_orphans(const struct fold *f, const struct proctable *table, uint32_t now) {
     if (f->dead_count == 0)
         return;
     for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
          id = proctable_next(table, id + 1)) {
         struct process *p = proctable_at(table, id);
-        if (!p->asleep)
-            continue;
         process_id parent = proctable_find_parent(table, p->ppid, p->start_ticks);
-        if (parent != NO_PROCESS && proctable_at(table, parent)->seen != now)
-            p->asleep = false;
+        if (p->seen != now || parent == NO_PROCESS || proctable_at(table, parent)->seen == now)
+            continue;
+        bool indirect;
+        process_id above = find_living(table, p, now, &indirect);
+        p->ppid = above == NO_PROCESS ? 1 : proctable_at(table, above)->pid;
+        p->orphan = true;
+        p->asleep = false;
     }
 }
 
@@ -372,7 +388,7 @@ int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies
         credit_entry(f, i, table, tallies, at > first ? f->dead + first : NULL, at - first,
                      interval_ns);
     }
-    wake_orphans(f, table, now);
+    rehome_orphans(f, table, now);
     for (size_t i = 0; i < f->dead_count; i++) {
         tallies_add(tallies, proctable_at(table, f->dead[i].id)->group, METRIC_EXITS, 1);
         proctable_remove(table, f->dead[i].id);

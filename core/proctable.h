@@ -11,6 +11,13 @@
 typedef uint32_t process_id;
 #define NO_PROCESS UINT32_MAX
 
+/* Of the use of a process's reaped children: what was credited to them already, but
+ * has not shown in its own numbers yet. */
+struct owed {
+    uint64_t all[FIELD_FOLDED];
+    uint64_t indirect[FIELD_FOLDED]; /* of it: what may show further up instead */
+};
+
 struct process {
     uint32_t pid, ppid;
     uint64_t start_ticks;
@@ -32,6 +39,7 @@ struct process {
     bool asleep : 1; /* had not run for a while when it was measured last */
     bool cgroup_settled : 1; /* its cgroup was looked at again after the start */
     bool restored : 1;       /* from a state, and not seen since */
+    bool orphan : 1;         /* its parent has ended; ppid is a living ancestor's for now */
     bool ended : 1;          /* all it used is counted; kept for what its children inherit */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */
     char state;
@@ -43,9 +51,7 @@ struct process {
     uint64_t last[FIELD_COUNTERS]; /* as of the last sample, each at its highest */
     uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
     uint64_t activity;             /* at that time; 0: not known */
-    /* Of its reaped children's use: credited to them already, but not yet seen
-     * in this process's own numbers. NULL or FIELD_FOLDED values. */
-    uint64_t *owed;
+    struct owed *owed;             /* NULL: nothing */
     uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
     uint64_t pss_bytes;
 

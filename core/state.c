@@ -71,7 +71,7 @@ static void put_self(struct buf *to, const struct tally *t) {
         }
 }
 
-enum { FROM_BIRTH = 1, IGNORES_CHILDREN = 2, HAS_OWED = 4 };
+enum { FROM_BIRTH = 1, IGNORES_CHILDREN = 2, HAS_OWED = 4, HAS_OWED_INDIRECT = 8, ORPHAN = 16 };
 
 static void put_process(struct buf *to, const struct process *p) {
     put_number(to, p->pid);
@@ -85,7 +85,8 @@ static void put_process(struct buf *to, const struct process *p) {
     put_number(to, p->lineage);
     put_number(to, p->threads);
     put_number(to, (p->from_birth ? FROM_BIRTH : 0) |
-                       (p->ignores_children ? IGNORES_CHILDREN : 0) | (p->owed ? HAS_OWED : 0));
+                       (p->ignores_children ? IGNORES_CHILDREN : 0) |
+                       (p->owed ? HAS_OWED | HAS_OWED_INDIRECT : 0) | (p->orphan ? ORPHAN : 0));
     put_number(to, p->pss_bytes);
     put_number(to, p->pss_s);
     put_number(to, p->have);
@@ -93,7 +94,9 @@ static void put_process(struct buf *to, const struct process *p) {
         if (p->have & BIT(f))
             put_number(to, p->last[f]);
     for (size_t k = 0; p->owed && k < FIELD_FOLDED; k++)
-        put_number(to, p->owed[k]);
+        put_number(to, p->owed->all[k]);
+    for (size_t k = 0; p->owed && k < FIELD_FOLDED; k++)
+        put_number(to, p->owed->indirect[k]);
 }
 
 int state_encode(struct tally *t) {
@@ -292,6 +295,7 @@ static int get_process(struct reader *r, struct tally *t, const struct translati
     uint64_t flags = get_number(r);
     p->from_birth = flags & FROM_BIRTH;
     p->ignores_children = flags & IGNORES_CHILDREN;
+    p->orphan = flags & ORPHAN;
     p->pss_bytes = get_number(r);
     p->pss_s = get_number32(r);
     p->have = get_number32(r);
@@ -305,11 +309,13 @@ static int get_process(struct reader *r, struct tally *t, const struct translati
         p->from_birth = false; /* what else it did was counted then, the other way */
     }
     if (flags & HAS_OWED) {
-        p->owed = calloc(FIELD_FOLDED, sizeof(*p->owed));
+        p->owed = calloc(1, sizeof(*p->owed));
         if (!p->owed)
             return -ENOMEM;
         for (size_t k = 0; k < FIELD_FOLDED; k++)
-            p->owed[k] = get_number(r);
+            p->owed->all[k] = get_number(r);
+        for (size_t k = 0; flags & HAS_OWED_INDIRECT && k < FIELD_FOLDED; k++)
+            p->owed->indirect[k] = get_number(r);
         if (!names->same_source) {
             free(p->owed);
             p->owed = NULL;

@@ -39,6 +39,7 @@
 struct life {
     struct recorded r; /* pid 0: nobody */
     char comm[16], cmdline[64], cgroup[64];
+    bool subreaper;
     unsigned refused; /* collections until its I/O can be read again */
 };
 
@@ -149,6 +150,7 @@ static struct life *begin(void) {
     l->r.comm = l->comm;
     l->r.cmdline = l->r.exe = l->cmdline;
     l->r.cgroup = l->cgroup;
+    l->subreaper = chance(2) == 0;
     alive++;
     counted.births++;
     return l;
@@ -158,6 +160,14 @@ static void allow(struct life *l) {
     if (l->refused)
         tree_refuse(l->r.pid, "io", 0);
     l->refused = 0;
+}
+
+/* Whoever waits for the children of this one when it has ended. */
+static const struct life *reaper_above(const struct life *l) {
+    do
+        l = &lives[l->r.ppid];
+    while (l->r.pid != 1 && !l->subreaper);
+    return l;
 }
 
 /* It ends, and its parent waits for it. */
@@ -179,9 +189,10 @@ static void end(struct life *l, bool is_in_tree) {
     p->minflt++;
     if (is_in_tree)
         tree_remove(c->pid);
+    const uint32_t reaper = reaper_above(l)->r.pid;
     for (size_t i = 1; i <= PIDS; i++)
         if (lives[i].r.pid && lives[i].r.ppid == c->pid) {
-            lives[i].r.ppid = 1;
+            lives[i].r.ppid = reaper;
             tree_put(&lives[i].r);
         }
     tree_put(p);

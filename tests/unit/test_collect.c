@@ -421,6 +421,80 @@ START_TEST(a_sleeping_orphan_that_a_subreaper_took_in) {
 }
 END_TEST
 
+/* Who waits for an orphan is only known when it is read again: it ends before that. */
+START_TEST(an_orphan_that_a_subreaper_took_in_ends_at_once) {
+    struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init"};
+    struct recorded reaper = {.pid = 50, .ppid = 1, .start_ticks = 1000, .comm = "reaper"};
+    struct recorded middle = {.pid = 60, .ppid = 50, .start_ticks = 1000, .comm = "middle"};
+    shell.ppid = 60;
+    tree_put(&init);
+    tree_put(&reaper);
+    tree_put(&middle);
+    tree_put(&shell);
+    worker.run_ns = 1;
+    tree_put(&worker);
+    tally *t = with_state();
+    collect_at(t, 1000);
+    worker.utime += 300;
+    worker.run_ns++;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    collect_at(t, 1020); /* the worker sleeps */
+    tree_remove(100);
+    worker.ppid = 50;
+    tree_put(&worker);
+    collect_at(t, 1030);
+    tally_free(t);
+    t = with_state();
+    /* it ends, and has used 1 s more; a child of `middle` that nobody saw as well */
+    tree_remove(200);
+    reaper.cutime = worker.utime + 100;
+    tree_put(&reaper);
+    middle.cutime = 50;
+    tree_put(&middle);
+    collect_at(t, 1040);
+    ck_assert_uint_eq(cpu_of(t, "worker") + cpu_of(t, "reaper") + cpu_of(t, "middle") +
+                          cpu_of(t, "init") + cpu_of(t, "sh"),
+                      9 * S / 2);
+    tally_free(t);
+}
+END_TEST
+
+static struct recorded ending;
+
+static void orphan_ends_unseen(void) {
+    tree_remove(ending.pid);
+}
+
+/* init was read before the orphan ended: it shows in init's numbers the next time. */
+START_TEST(an_orphan_that_ends_after_init_was_read_is_counted_once) {
+    struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init", .run_ns = 1};
+    tree_put(&init);
+    tree_put(&shell);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    worker.start_ticks = TICKS(1001);
+    tree_put(&worker);
+    ending = (struct recorded){
+        .pid = 300, .ppid = 200, .comm = "orphan", .start_ticks = TICKS(1002), .utime = 300};
+    tree_put(&ending);
+    collect_at(t, 1010);
+    tree_remove(200);
+    tree_when_opened(1, "stat", orphan_ends_unseen);
+    init.run_ns++;
+    tree_put(&init);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "orphan", METRIC_EXITS), 1);
+    init.cutime = 400;
+    init.run_ns++;
+    tree_put(&init);
+    collect_at(t, 1030);
+    collect_at(t, 1040);
+    ck_assert_uint_eq(cpu_of(t, "init") + cpu_of(t, "sh") + cpu_of(t, "orphan"), 4 * S);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(a_parent_that_ignores_its_children_takes_in_nothing) {
     shell.ignores_children = true;
     tree_put(&shell);
@@ -1381,6 +1455,8 @@ int main(void) {
         T(an_orphan_is_reaped_by_init),
         T(an_orphan_is_found_past_a_sleeper_whose_parent_is_gone),
         T(a_sleeping_orphan_that_a_subreaper_took_in),
+        T(an_orphan_that_a_subreaper_took_in_ends_at_once),
+        T(an_orphan_that_ends_after_init_was_read_is_counted_once),
         T(a_parent_that_ignores_its_children_takes_in_nothing),
         T(a_zombie_is_a_member_until_it_is_reaped),
         T(a_reused_pid_is_another_process),
