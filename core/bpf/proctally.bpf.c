@@ -356,8 +356,15 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     e->who.program = from ? from->who.program : 0;
     e->who.ancestor = as_ancestor(parent, from);
     look_at(child, &e->who);
-    if (bpf_map_update_elem(&processes, &pid, e, BPF_ANY) < 0)
-        count_lost();
+    if (bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST) == 0)
+        return 0;
+    struct entry *there = bpf_map_lookup_elem(&processes, &pid);
+    if (there && there->start_ns == e->start_ns) {
+        there->found = 0; /* listed already: a child shows before this is called */
+        return 0;
+    }
+    count_lost(); /* no room for it, or the end of one with the same pid was missed */
+    bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
     return 0;
 }
 
@@ -671,8 +678,12 @@ static __always_inline struct entry *find_late(struct task_struct *task, struct 
     usage_of_ended(signal, &e->gone);
     look_at(task, &e->who);
     e->who.ancestor = KNOWN_ANCESTOR | pid;
-    if (bpf_map_update_elem(&processes, &pid, e, BPF_ANY) < 0)
-        return NULL;
+    if (bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST) == 0)
+        return bpf_map_lookup_elem(&processes, &pid);
+    struct entry *there = bpf_map_lookup_elem(&processes, &pid);
+    if (!there || there->start_ns == e->start_ns)
+        return there; /* no room, or it is so new that on_fork came in between */
+    bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
     return bpf_map_lookup_elem(&processes, &pid);
 }
 

@@ -198,6 +198,26 @@ def case_truth():
     user_is_right(by_user.collect())
 
 
+def case_listed_at_once():
+    """One listing after the other: some processes are listed before the kernel says that
+    they began, while they execute a program, while they end. Each counts once."""
+    group, count, go = str(UID), 3 * PROCESSES, os.path.join(temp_dir(), "go")
+    d = Driver("--group-by", "user", source="bpf")
+    s = Spawner([shutil.which("true")], count, before=["user:%d" % UID, "wait:" + go])
+    before = soon(d, lambda points: check(group in points, "the spawner is not seen"))
+    write_text(go, "")
+    s.collect(d, every=0)
+    s.truth()
+
+    def each_counts_once(points):
+        check_equal(get(points, group, "starts") - get(before, group, "starts"), count, "starts")
+        check_equal(get(points, group, "exits"), count + 1, "exits")
+    soon(d, each_counts_once)
+    # what was listed, but is taken for another in the end, is forgotten only now
+    time.sleep(16)
+    each_counts_once(d.collect())
+
+
 @two_tries
 def case_coverage():
     """Of what the host was busy with the groups explain all."""
