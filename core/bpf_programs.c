@@ -602,10 +602,17 @@ static void finish(struct bpf_programs *p, uint32_t pid, struct entry *e) {
 static void make_up(struct bpf_programs *p, uint32_t tid, const struct dying *d) {
     int processes = p->map_fds[PROCESSES];
     struct entry e = {0};
-    if (bpf_map_delete_elem(p->map_fds[DYING], &tid) < 0 ||
-        bpf_map_lookup_elem(processes, &d->pid, &e) < 0 || e.start_ns > d->start_ns)
+    if (bpf_map_delete_elem(p->map_fds[DYING], &tid) < 0)
+        return; /* it was told just now */
+    bool is_known = bpf_map_lookup_elem(processes, &d->pid, &e) == 0 && e.start_ns <= d->start_ns;
+    if (!is_known && !d->unknown)
         return;
     __atomic_fetch_add(&p->bss->lost, 1, __ATOMIC_RELAXED);
+    if (!is_known) {
+        append(&p->unlisted, &(struct unlisted){
+                                 .who = d->who, .usage = d->usage, .ended = tid == d->pid});
+        return;
+    }
     for (size_t i = 0; i < USAGES; i++)
         e.gone.of[i] += d->usage.of[i];
     e.threads--;

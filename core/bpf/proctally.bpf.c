@@ -330,6 +330,9 @@ static __always_inline void make_up(struct scratch *scratch, __u32 tid) {
             e->leader_gone = 1;
         if (e->leader_gone && (e->threads <= 0 || e->found))
             finish(scratch, e, pid);
+    } else if (d->unknown) {
+        count_lost();
+        leave(scratch, &d->who, &d->usage, tid == pid);
     }
     bpf_map_delete_elem(&dying, &tid);
 }
@@ -459,9 +462,21 @@ static __always_inline __u64 note_program(struct scratch *scratch) {
     return key;
 }
 
+/* A thread that executes a program becomes the main thread. The one that was gets its
+ * number in exchange, and is freed under that. */
+static __always_inline void rename_note(__u32 pid, __u32 tid) {
+    const struct dying *d = tid == pid ? NULL : bpf_map_lookup_elem(&dying, &pid);
+    if (!d)
+        return;
+    bpf_map_update_elem(&dying, &tid, d, BPF_ANY);
+    if (bpf_map_delete_elem(&dying, &pid) < 0)
+        bpf_map_delete_elem(&dying, &tid); /* on_free on another CPU has taken it meanwhile */
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm) {
     __u32 pid = task->tgid;
+    rename_note(pid, old_pid);
     struct scratch *scratch = scratch_of(SCRATCH_EXEC);
     struct entry *e = bpf_map_lookup_elem(&processes, &pid);
     if (!scratch || !e)
@@ -521,31 +536,48 @@ int BPF_PROG(on_exit, struct task_struct *task) {
     __u32 tid = task->pid;
     struct dying d = {.pid = task->tgid,
                       .cpu = bpf_get_smp_processor_id(),
+                      .task = (__u64)task,
                       .start_ns = task->start_boottime,
                       .end_ns = bpf_ktime_get_boot_ns(),
                       .run_end_ns = task->se.exec_start,
                       .run_ns = task->se.sum_exec_runtime};
     usage_of_thread(task, &d.usage);
     d.usage.of[USAGE_RUN_NS] = d.run_ns + run_since_update(&d);
-    bpf_map_update_elem(&dying, &tid, &d, BPF_ANY);
     /* on_free looks again, but may be dropped */
-    struct entry *e = tid == d.pid ? bpf_map_lookup_elem(&processes, &tid) : NULL;
-    if (e && e->start_ns <= d.start_ns)
+    struct entry *e = bpf_map_lookup_elem(&processes, &d.pid);
+    if (!e || e->start_ns > d.start_ns) {
+        d.unknown = attached_ns && d.start_ns > attached_ns;
+        look_at(task, &d.who);
+    } else if (tid == d.pid) {
         look_at(task, &e->who);
+    }
+    bpf_map_update_elem(&dying, &tid, &d, BPF_ANY);
     return 0;
+}
+
+/* Was its end noted, and not made up for by now? */
+static __always_inline bool take_note(struct task_struct *task) {
+    __u32 tid = task->pid;
+    const struct dying *d = bpf_map_lookup_elem(&dying, &tid);
+    if (!d || d->task != (__u64)task) {
+        tid = task->tgid; /* on_exec has still to come */
+        d = bpf_map_lookup_elem(&dying, &tid);
+        if (!d || d->task != (__u64)task)
+            return false;
+    }
+    learn_clock_lag(d, task->se.sum_exec_runtime);
+    return bpf_map_delete_elem(&dying, &tid) == 0;
 }
 
 SEC("tp_btf/sched_process_free")
 int BPF_PROG(on_free, struct task_struct *task) {
     __u32 pid = task->tgid, tid = task->pid;
     bool is_leader = tid == pid;
+    bool is_from_before = !attached_ns || task->start_boottime <= attached_ns;
     struct scratch *scratch = scratch_of(SCRATCH_FREE);
-    const struct dying *d = bpf_map_lookup_elem(&dying, &tid);
-    if (d && d->start_ns == task->start_boottime) {
-        learn_clock_lag(d, task->se.sum_exec_runtime);
-        bpf_map_delete_elem(&dying, &tid);
-    }
     struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+    if (!take_note(task) && !is_from_before)
+        return 0; /* on a very busy host it comes when it was made up for */
     if (!scratch)
         return 0;
     struct usages *usage = &scratch->now;
@@ -553,8 +585,8 @@ int BPF_PROG(on_free, struct task_struct *task) {
     if (e && e->start_ns > task->start_boottime)
         e = NULL; /* the pid is another's already */
     if (!e) {
-        /* there was no room for it, or it is from before us and was never listed */
-        if (attached_ns && task->start_boottime > attached_ns) {
+        /* its beginning was missed, or it is from before us and was never listed */
+        if (!is_from_before) {
             struct who who = {0};
             look_at(task, &who);
             leave(scratch, &who, usage, is_leader);

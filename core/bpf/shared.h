@@ -7,7 +7,7 @@
 #ifndef SHARED_H
 #define SHARED_H
 
-#define BPF_FORMAT 1
+#define BPF_FORMAT 2
 
 /* What a thread used, or several. CPU times are in nanoseconds; RUN is exact, USER
  * and SYSTEM are sampled by the clock tick. */
@@ -137,10 +137,13 @@ struct entry {
 struct dying {
     __u32 pid; /* of its process */
     __u32 cpu;
+    __u64 task; /* its address */
     __u64 start_ns, end_ns; /* since boot */
     __u64 run_end_ns; /* by the scheduler's clock: up to when its run time is known */
     __u64 run_ns;     /* that */
     struct usages usage; /* run time up to end_ns */
+    __u64 unknown;       /* its beginning was missed: who it is stands here */
+    struct who who;
 };
 
 /* The listing is a sequence of these. Each begins with its kind. */

@@ -585,18 +585,6 @@ def need_mounts():
 
 # ---- The frame -----------------------------------------------------------------------------
 
-def two_tries(case):
-    """For what counts every single process: the kernel may have dropped the events of
-    both its beginning and its end. A mistake of ours fails twice."""
-    def run_it():
-        try:
-            case()
-        except Failed as e:
-            print("      once more: %s" % e)
-            case()
-    return run_it
-
-
 def run_cases(module):
     """Runs all case_* functions (or those named on the command line)."""
     if hasattr(sys.stdout, "reconfigure"):

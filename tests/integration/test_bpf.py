@@ -97,8 +97,9 @@ def get(points, group, field):
     return points[group].fields.get(field, 0) if group in points else 0
 
 
-def check_group(points, group, cpu, processes=None, absolute=0.004):
-    """What the group's counters say of processes that are over."""
+def check_group(points, group, cpu, processes=None, absolute=0.01):
+    """What the group's counters say of processes that are over. Where the kernel dropped
+    an event, the end of a run is known to a clock tick only."""
     what = " of %s" % group
     check_near(points.cpu(group), cpu, "CPU seconds" + what, relative=0.01, absolute=absolute)
     if processes is not None:
@@ -164,7 +165,6 @@ def check_kind(points, group, kind, truth):
                "voluntary context switches" + what, relative=0.02, absolute=20)
 
 
-@two_tries
 def case_truth():
     """Short processes of several kinds, sorted by rules and by their user: what each group
     used is what wait4(2) says."""
@@ -218,7 +218,6 @@ def case_listed_at_once():
     each_counts_once(d.collect())
 
 
-@two_tries
 def case_coverage():
     """Of what the host was busy with the groups explain all."""
     program = steps(temp_dir())
@@ -237,7 +236,6 @@ def case_coverage():
 MIB = 1 << 20
 
 
-@two_tries
 def case_io():
     """Bytes read and written, to the byte."""
     directory = temp_dir()
@@ -311,7 +309,6 @@ def check_each(d, truths, count):
     soon(d, is_right)
 
 
-@two_tries
 def case_identity():
     """Who a process was that lived and died between two collections."""
     directory = temp_dir()
@@ -340,7 +337,6 @@ group-by: [exe]
     check(os.path.realpath(rest) in d.points, "no group by file", sorted(d.points))
 
 
-@two_tries
 def case_cgroup():
     """The same by control group and unit, though the group may be gone as well."""
     directory = temp_dir()
@@ -374,7 +370,6 @@ def child_of(*command):
     return ["sh", "-c", "%s; :" % " ".join(command)]
 
 
-@two_tries
 def case_children():
     """What a rule took passes on to children that no rule takes, though neither they nor
     who they have it from were ever listed, or are there when it is asked for."""
@@ -431,7 +426,6 @@ class Chain:
         self.process = start(argv)
 
 
-@two_tries
 def case_exec():
     """What was used before an exec belongs to the group of before, in all orders of
     executing, collecting and ending."""
@@ -670,7 +664,6 @@ while wait():
 """
 
 
-@two_tries
 def case_restart():
     """Killed, and started again with its state, by the same source or the other one:
     nothing falls, nothing is counted twice."""
@@ -813,7 +806,6 @@ def memory_of(pid):
     return 0
 
 
-@two_tries
 def case_bounded():
     """More command lines between two collections than there is room for: their use is
     counted all the same, and how many were not recognized is told."""

@@ -138,7 +138,6 @@ class Shorts:
 
 # ---- Runs ----------------------------------------------------------------------------------------
 
-@two_tries
 def case_between_runs():
     """What lived between two runs is counted exactly, from run to run."""
     cron = Cron()
@@ -170,7 +169,6 @@ def case_between_runs():
         " ".join("%.2f" % t for t in times)))
 
 
-@two_tries
 def case_long_lived():
     """A process that lives on is neither lost nor counted twice."""
     cron = Cron()
@@ -196,7 +194,6 @@ while wait():
     cron.settled(ended, "its end")
 
 
-@two_tries
 def case_configuration_changes():
     """Another configuration takes effect from the run on that brings it, on what ends
     before the next one."""
@@ -271,7 +268,6 @@ while wait():
 """
 
 
-@two_tries
 def case_service_restarts():
     """A service that keeps its programs misses nothing while it is restarted."""
     config = write_text(os.path.join(temp_dir(), "config.yaml"), "group-by: [name]\n")
@@ -350,7 +346,6 @@ def case_unpin():
     check(cron.files(), "nothing is pinned again")
 
 
-@two_tries
 def case_damaged():
     """Whatever is missing or something else: all is replaced, and counting goes on."""
     cron = Cron()
