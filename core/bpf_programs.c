@@ -66,6 +66,9 @@ struct batch {
     unsigned char keys[BATCH * sizeof(struct ended_key)];
     unsigned char values[BATCH * sizeof(struct unlisted)]; /* the largest that is gathered */
 };
+_Static_assert(sizeof(struct dying) <= sizeof(struct unlisted) &&
+                   sizeof(struct ended) <= sizeof(struct unlisted),
+               "there is room for them");
 
 struct bpf_programs {
     struct proctally_bpf *skeleton; /* NULL: they were pinned, and others loaded them */
@@ -150,7 +153,9 @@ static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool t
     return 0;
 }
 
-/* To the root of the hierarchy, beside what others have there. */
+/* To the root of the hierarchy, beside what others have there. -EBUSY: somebody's
+ * program there lets none beside it. (The kernel says EPERM; but had we not the right,
+ * the programs would not have been loaded.) */
 static int attach_traffic(struct proctally_bpf *s) {
     struct cgroups *cgroups;
     int r = cgroups_new(&cgroups);
@@ -165,7 +170,7 @@ static int attach_traffic(struct proctally_bpf *s) {
     s->links.count_received = bpf_program__attach_cgroup(s->progs.count_received, fd);
     s->links.count_transmitted = bpf_program__attach_cgroup(s->progs.count_transmitted, fd);
     if (!s->links.on_socket || !s->links.count_received || !s->links.count_transmitted)
-        r = -errno;
+        r = errno == EPERM ? -EBUSY : -errno;
     close(fd);
     return r;
 }
@@ -200,6 +205,9 @@ static int load_best(struct bpf_programs *p, const struct bpf_wants *wants, bool
         p->sees_traffic = r == 0;
         if (r == -EPERM)
             error_set(&p->no_traffic, "it needs CAP_NET_ADMIN");
+        else if (r == -EBUSY)
+            error_set(&p->no_traffic,
+                      "the root control group has a program that lets none beside it");
         else if (r == -ENOENT)
             error_set(&p->no_traffic, "there is no unified cgroup hierarchy");
         else if (r < 0 && p->no_traffic.text[0] == '\0')
@@ -463,11 +471,12 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
 
 int bpf_programs_list(struct bpf_programs *p, bool all_in_full) {
     p->data->want_all = all_in_full;
+    p->bss->missed_count = 0; /* if a reader before us was killed meanwhile */
     int fd = bpf_iter_create(p->list_fd);
     return fd < 0 ? -errno : fd;
 }
 
-/* ---- Taking ---------------------------------------------------------------------- */
+/* ---- Reading maps ------------------------------------------------------------------ */
 
 static int make_room(struct items *t, size_t more) {
     if (t->count + more <= t->size)
@@ -558,12 +567,60 @@ static int gather_side(struct bpf_programs *p, enum map map, uint64_t side) {
     return r == -ENOENT ? 0 : r;
 }
 
+/* ---- Ends that were missed ------------------------------------------------------------ */
+
+/* Is there no task of this number, not even one that nobody has waited for? */
+static bool is_gone(uint32_t tid) {
+    return getpgid((pid_t)tid) < 0 && errno == ESRCH;
+}
+
+/* Has the programs make up for those threads. */
+static int make_up(struct bpf_programs *p, uint32_t count) {
+    char unused[16];
+    ssize_t n;
+    p->bss->missed_count = count;
+    int fd = bpf_iter_create(p->list_fd), r = fd < 0 ? -errno : 0;
+    do
+        n = fd < 0 ? 0 : read(fd, unused, sizeof(unused));
+    while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+    if (n < 0)
+        r = -errno;
+    if (fd >= 0)
+        close(fd);
+    p->bss->missed_count = 0;
+    return r;
+}
+
+/* Some ends the kernel tells late, on a very busy host, or never. */
+static int make_up_missed(struct bpf_programs *p) {
+    const uint64_t before_ns = boot_ns() - MISSED_AFTER_MS * UINT64_C(1000000);
+    uint32_t count = 0;
+    p->dying.count = 0;
+    int r = gather(p, DYING, bpf_map_lookup_batch, &p->dying, offsetof(struct dying_item, tid),
+                   offsetof(struct dying_item, value));
+    for (size_t i = 0; r == 0 && i < p->dying.count; i++) {
+        const struct dying_item *item = (const void *)(p->dying.at + i * p->dying.item_size);
+        if (item->value.end_ns > before_ns || !is_gone(item->tid))
+            continue;
+        p->bss->missed[count++] = item->tid;
+        if (count == MISSED_MAX) {
+            r = make_up(p, count);
+            count = 0;
+        }
+    }
+    return r == 0 && count ? make_up(p, count) : r;
+}
+
+/* ---- Taking ------------------------------------------------------------------------- */
+
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
     /* what was not used, because a collection failed, is handed out again */
     drop_first(&p->ended, p->ended_taken - ret->ended_count);
     drop_first(&p->unlisted, p->unlisted_taken - ret->unlisted_count);
     p->ended_taken = p->unlisted_taken = 0;
-    int r = gather(p, ENDED, bpf_map_lookup_and_delete_batch, &p->ended,
+    int r = make_up_missed(p);
+    if (r == 0)
+        r = gather(p, ENDED, bpf_map_lookup_and_delete_batch, &p->ended,
                    offsetof(struct bpf_ended, key), offsetof(struct bpf_ended, value));
     if (r < 0)
         return r;
@@ -573,77 +630,12 @@ int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
     return 0;
 }
 
-/* The listing has taken longer than a program runs that had begun before it. */
-static int take_unlisted(struct bpf_programs *p) {
+int bpf_programs_take_unlisted(struct bpf_programs *p, struct bpf_taken *taken) {
+    /* the listing has taken longer than a program runs that had begun before it */
     const uint64_t side = p->bss->side ^ OTHER_SIDE;
     int r = gather_side(p, UNLISTED, side);
-    return r < 0 ? r : gather_side(p, UNLISTED_REST, side);
-}
-
-/* ---- Ends that were missed ------------------------------------------------------------ */
-
-/* As finish() in bpf/proctally.bpf.c. */
-static void finish(struct bpf_programs *p, uint32_t pid, struct entry *e) {
-    if (bpf_map_delete_elem(p->map_fds[PROCESSES], &pid) < 0)
-        return;
-    if (e->listed || e->execed) {
-        struct bpf_ended ended = {.key = {.start_ns = e->start_ns, .pid = pid},
-                                  .value.usage = e->execed ? e->until_exec : e->gone};
-        append(&p->ended, &ended);
-    }
-    if (e->listed)
-        return;
-    struct unlisted left = {.who = e->who, .usage = e->gone, .ended = !e->execed};
-    for (size_t i = 0; e->rebased && i < USAGES; i++)
-        left.usage.of[i] -= e->since_exec.of[i];
-    append(&p->unlisted, &left);
-}
-
-static void make_up(struct bpf_programs *p, uint32_t tid, const struct dying *d) {
-    int processes = p->map_fds[PROCESSES];
-    struct entry e = {0};
-    if (bpf_map_delete_elem(p->map_fds[DYING], &tid) < 0)
-        return; /* it was told just now */
-    bool is_known = bpf_map_lookup_elem(processes, &d->pid, &e) == 0 && e.start_ns <= d->start_ns;
-    if (!is_known && !d->unknown)
-        return;
-    __atomic_fetch_add(&p->bss->lost, 1, __ATOMIC_RELAXED);
-    if (!is_known) {
-        append(&p->unlisted, &(struct unlisted){
-                                 .who = d->who, .usage = d->usage, .ended = tid == d->pid});
-        return;
-    }
-    for (size_t i = 0; i < USAGES; i++)
-        e.gone.of[i] += d->usage.of[i];
-    e.threads--;
-    e.leader_gone = e.leader_gone || tid == d->pid;
-    if (e.leader_gone && (e.threads <= 0 || e.found))
-        finish(p, d->pid, &e);
-    else
-        bpf_map_update_elem(processes, &d->pid, &e, BPF_EXIST);
-}
-
-static void make_up_missed(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
-                           void *data) {
-    const uint64_t now_ns = boot_ns();
-    p->dying.count = 0;
-    if (gather(p, DYING, bpf_map_lookup_batch, &p->dying,
-               offsetof(struct dying_item, tid), offsetof(struct dying_item, value)) < 0)
-        return; /* the next time, then */
-    for (size_t i = 0; i < p->dying.count; i++) {
-        const struct dying_item *item = (const void *)(p->dying.at + i * p->dying.item_size);
-        const struct dying *d = &item->value;
-        bool is_zombie = item->tid == d->pid && is_listed(data, d->pid);
-        if (now_ns > d->end_ns + MISSED_AFTER_MS * UINT64_C(1000000) && !is_zombie)
-            make_up(p, item->tid, d);
-    }
-}
-
-int bpf_programs_take_rest(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
-                           void *data, struct bpf_taken *taken) {
-    int r = take_unlisted(p);
     if (r == 0)
-        make_up_missed(p, is_listed, data);
+        r = gather_side(p, UNLISTED_REST, side);
     hand_out(p, taken);
     return r;
 }

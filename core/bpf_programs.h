@@ -46,7 +46,8 @@ struct bpf_ended {
 };
 /* Takes what has come together since the last time: before a listing the ends of what was
  * listed, after it the rest. The arrays are valid until the next call. *ret is what is
- * left of the last time (nothing at first). -errno. */
+ * left of the last time (nothing at first). Ends that the kernel never told us of are made
+ * up for, as far as the figures are known. -errno. */
 struct bpf_taken {
     const struct bpf_ended *ended;
     size_t ended_count;
@@ -56,10 +57,8 @@ struct bpf_taken {
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret);
 
 /* After a listing: adds what was used unlisted to what was taken, of which nothing may have
- * been used yet. Ends of threads that the kernel never told us of, although they are gone,
- * are made up for, as far as their figures are known. -errno. */
-int bpf_programs_take_rest(struct bpf_programs *p, bool (*is_listed)(void *data, uint32_t pid),
-                           void *data, struct bpf_taken *taken);
+ * been used yet. -errno. */
+int bpf_programs_take_unlisted(struct bpf_programs *p, struct bpf_taken *taken);
 
 /* -ENOENT: forgotten. */
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);

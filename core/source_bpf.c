@@ -216,10 +216,6 @@ static void add_threads_up(struct bpf *b) {
     b->at = 0;
 }
 
-static bool is_listed(void *data, uint32_t pid) {
-    return find(data, pid) != NULL;
-}
-
 static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *ret_count) {
     struct bpf *b = bpf_of(s);
     if (b->cgroups)
@@ -232,7 +228,7 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
     if (r == 0)
         r = index_listing(b);
     if (r == 0)
-        r = bpf_programs_take_rest(b->programs, is_listed, b, &b->taken);
+        r = bpf_programs_take_unlisted(b->programs, &b->taken);
     b->listed_before = r == 0; /* else the next one has to show everything anew */
     if (r < 0)
         return r;

@@ -2,7 +2,8 @@
 /*
  * The part of source_bpf.c that runs in the kernel.
  *
- *     list_tasks       reads every live thread, when source_bpf.c asks for it
+ *     list_tasks       reads every live thread, when source_bpf.c asks for it; or makes
+ *                      up for ends that we were not told of
  *     on_fork          a process begins: an entry for it
  *     on_exec          it becomes another: what it used so far is set apart
  *     on_exit          a thread ends
@@ -54,6 +55,9 @@ __u32 sees_users = 0;
 __u32 pinned_links = 0;
 /* When the programs were attached, since boot; 0: not yet. */
 __u64 attached_ns = 0;
+/* Threads that are gone although nobody told us. If there are any, list_tasks makes up
+ * for these, and lists nothing: a reader can't, as entries change all the time. */
+__u32 missed[MISSED_MAX], missed_count = 0;
 
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
@@ -134,6 +138,7 @@ struct scratch {
     struct program program;
     __u64 program_key;
     struct cgroup_path cgroup;
+    struct dying dying;
 };
 struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -293,8 +298,7 @@ static __always_inline void leave(struct scratch *scratch, const struct who *who
 
 /* ---- Processes begin, change and end ----------------------------------------------- */
 
-/* The last thread is gone. (bpf_programs.c does the same for those whose end was
- * missed.) */
+/* The last thread is gone. */
 static __always_inline void finish(struct scratch *scratch, struct entry *e, __u32 pid) {
     scratch->entry = *e;
     e = &scratch->entry;
@@ -313,13 +317,23 @@ static __always_inline void finish(struct scratch *scratch, struct entry *e, __u
     leave(scratch, &e->who, &e->gone, !e->execed);
 }
 
-/* A task gets the number of one whose figures we have, but whose end we were not told
- * of in all this time: it was missed. (bpf_programs.c looks for them as well, but a
- * number can come back before it does.) */
-static __always_inline void make_up(struct scratch *scratch, __u32 tid) {
-    const struct dying *d = bpf_map_lookup_elem(&dying, &tid);
-    if (!d || bpf_ktime_get_boot_ns() - d->end_ns < MISSED_AFTER_MS * 1000000ULL)
-        return;
+/* What follows here and for execs is in functions of their own, which are not static:
+ * the verifier looks at each of them once, not at each way through them and those
+ * before. They can be handed nothing but numbers (until Linux 5.12), so they find their
+ * room and the task themselves. */
+
+/* It is gone, but we were not told in all this time. What is known is what it had used
+ * when it began to end. Nothing if it has not ended, or that is not long ago. */
+__noinline int make_up(__u32 tid, __u32 user) {
+    struct scratch *scratch = scratch_of(user);
+    const struct dying *noted = bpf_map_lookup_elem(&dying, &tid);
+    if (!scratch || !noted ||
+        bpf_ktime_get_boot_ns() - noted->end_ns < MISSED_AFTER_MS * 1000000ULL)
+        return 0;
+    struct dying *d = &scratch->dying;
+    *d = *noted;
+    if (bpf_map_delete_elem(&dying, &tid) < 0)
+        return 0; /* on_free on another CPU was first */
     __u32 pid = d->pid;
     struct entry *e = bpf_map_lookup_elem(&processes, &pid);
     if (e && e->start_ns <= d->start_ns) {
@@ -334,7 +348,7 @@ static __always_inline void make_up(struct scratch *scratch, __u32 tid) {
         count_lost();
         leave(scratch, &d->who, &d->usage, tid == pid);
     }
-    bpf_map_delete_elem(&dying, &tid);
+    return 0;
 }
 
 SEC("tp_btf/sched_process_fork")
@@ -343,7 +357,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     struct scratch *scratch = scratch_of(SCRATCH_FORK);
     if (!scratch)
         return 0;
-    make_up(scratch, child->pid);
+    make_up(child->pid, SCRATCH_FORK); /* its number was that of another */
     if (child->pid != child->tgid) {
         struct entry *e = bpf_map_lookup_elem(&processes, &pid);
         if (e)
@@ -370,11 +384,6 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
     return 0;
 }
-
-/* What follows is in functions of their own, which are not static: the verifier
- * looks at each of them once, not at each way through them and those before. They
- * can be handed nothing but numbers (until Linux 5.12), so they find their room and
- * the task themselves. */
 
 __noinline int clear_program(void) {
     struct scratch *scratch = scratch_of(SCRATCH_EXEC);
@@ -744,12 +753,22 @@ static __always_inline bool has_slept(struct task_struct *task, const struct ent
            !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
 }
 
+static __always_inline void make_up_for_missed(void) {
+    for (__u32 i = 0; i < MISSED_MAX; i++) {
+        if (i >= missed_count)
+            break;
+        make_up(missed[i], SCRATCH_LIST);
+    }
+}
+
 SEC("iter/task")
 int list_tasks(struct bpf_iter__task *ctx) {
     struct task_struct *task = ctx->task;
     struct seq_file *seq = ctx->meta->seq;
+    if (!task) /* the end of the list */
+        make_up_for_missed();
     /* One that has been reaped is gone: its figures come when it is freed. */
-    if (!task || task->exit_state & EXIT_DEAD)
+    if (!task || missed_count || task->exit_state & EXIT_DEAD)
         return 0;
     if (task->pid != task->tgid)
         return list_thread(seq, task);

@@ -132,6 +132,8 @@ struct entry {
 /* A task is freed some hundredths of a second after its end; on a busy host it has
  * taken seconds. */
 #define MISSED_AFTER_MS 5000
+/* So many are made up for at once. */
+#define MISSED_MAX 512
 
 /* A thread that has ended and was not freed yet: what it had used by then. */
 struct dying {

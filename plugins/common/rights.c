@@ -240,7 +240,7 @@ static const char *const allowed[] = {
     "sendmsg", "recv", "recvfrom", "recvmsg", "recvmmsg", "recvmmsg_time64",
     "shutdown",
     /* source bpf */
-    "bpf", "perf_event_open",
+    "bpf", "perf_event_open", "getpgid",
     /* about ourselves */
     "getpid", "getppid", "gettid", "getuid", "getuid32", "geteuid", "geteuid32", "getgid",
     "getgid32", "getegid", "getegid32", "capget", "getrusage", "getrlimit", "ugetrlimit",

@@ -693,7 +693,7 @@ int pass(void *packet)
 class Neighbour:
     """Another program on the root, which counts what passes."""
 
-    def __init__(self, directory, way):
+    def __init__(self, directory, way, *flags):
         self.pin = os.path.join(directory, "bpf", way)
         source = write_text(os.path.join(directory, way + ".c"), NEIGHBOUR % way)
         status, out, err = run([need_program("clang"), "-O2", "-g", "-target", "bpf", "-c", source,
@@ -703,7 +703,10 @@ class Neighbour:
         shown = bpftool("prog", "show", "pinned", self.pin)
         self.id, self.map = shown["id"], shown["map_ids"][0]
         args = [cgroup_root(), way, "id", str(self.id)]
-        bpftool("cgroup", "attach", *args, "multi")
+        status, out, err = run(["bpftool", "cgroup", "attach", *args, *flags])
+        if status != 0 and not flags:
+            raise Skipped("another program is on the root control group already")
+        check_equal(status, 0, "status of bpftool cgroup attach (%s)" % (out + err))
         later(bpftool, "cgroup", "detach", *args)
 
     def seen(self):
@@ -719,18 +722,34 @@ def send_something():
             s.recv(10)
 
 
-def case_neighbours():
-    """Programs of others stay on the control group and go on working; ours go with us,
-    even after SIGKILL."""
+def directory_with_bpf():
     need_program("clang")
     directory = temp_dir()
     os.mkdir(os.path.join(directory, "bpf"))
     if run(["mount", "-t", "bpf", "bpf", os.path.join(directory, "bpf")])[0] != 0:
         raise Skipped("no bpf file system can be mounted")
     later(run, ["umount", os.path.join(directory, "bpf")])
-    before = Neighbour(directory, "ingress")
+    return directory
+
+
+def case_no_room_beside():
+    """A neighbour that lets no program beside it: all but the traffic is there, and a
+    line says why."""
+    Neighbour(directory_with_bpf(), "ingress")
     d = Driver(source="bpf")
-    after = Neighbour(directory, "egress")
+    said = wait_for(lambda: [l for l in d.errors().split("\n") if "traffic" in l], "a line about it")
+    check("lets none beside it" in said[0], "the line does not say why", said)
+    check_equal(d.points.self_point.fields["source_bpf"], 1, "source bpf")
+    d.end()
+
+
+def case_neighbours():
+    """Programs of others stay on the control group and go on working; ours go with us,
+    even after SIGKILL."""
+    directory = directory_with_bpf()
+    before = Neighbour(directory, "ingress", "multi")
+    d = Driver(source="bpf")
+    after = Neighbour(directory, "egress", "multi")
     own = ids_of(d.process.pid, "prog")
     check_equal(len(own & attached()), 3, "programs of ours on the control group")
 
