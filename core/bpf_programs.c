@@ -363,8 +363,16 @@ static void forget(struct bpf_programs *p) {
     p->bss = NULL;
 }
 
+static bool is_bpf_file_system(const char *dir) {
+    struct statfs fs;
+    return statfs(dir, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
+}
+
 int bpf_programs_unpin(const char *dir) {
     struct pin_path path;
+    /* elsewhere a file called data is somebody's data */
+    if (!is_bpf_file_system(dir))
+        return -ENOENT;
     struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
     int r = s ? 0 : -errno, removed = 0;
     for (size_t i = 0; i < MAPS && r == 0; i++)
@@ -380,14 +388,19 @@ int bpf_programs_unpin(const char *dir) {
 /* The directory is made if there is none. */
 static int prepare_dir(const char *dir, struct tally_error *why) {
     struct statfs fs;
+    bool is_ours = false;
     /* made only if need be: later on, when the configuration has changed, a sandbox may
      * not let us */
-    if (statfs(dir, &fs) < 0 && errno == ENOENT && mkdir(dir, 0700) < 0 && errno != EEXIST) {
-        error_set(why, "the directory %.300s can't be made: %s", dir, strerror(errno));
-        return -errno;
+    if (statfs(dir, &fs) < 0 && errno == ENOENT) {
+        is_ours = mkdir(dir, 0700) == 0;
+        if (!is_ours && errno != EEXIST) {
+            error_set(why, "the directory %.300s can't be made: %s", dir, strerror(errno));
+            return -errno;
+        }
     }
-    if (statfs(dir, &fs) < 0 || fs.f_type != BPF_FS_MAGIC) {
-        rmdir(dir); /* if we made it, it is empty */
+    if (!is_bpf_file_system(dir)) {
+        if (is_ours)
+            rmdir(dir);
         error_set(why, "%.300s is not on a bpf file system (mount -t bpf bpf /sys/fs/bpf)", dir);
         return -ENOTSUP;
     }

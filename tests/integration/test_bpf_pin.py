@@ -387,6 +387,19 @@ def case_not_all_of_it_can_go():
     check_equal(cron.files(), ["other"], "what is left")
 
 
+def case_unpin_elsewhere():
+    """What only has the names of what is pinned is not touched."""
+    directory = temp_dir()
+    names = ["bss", "data", "list_tasks", "processes"]
+    for name in names:
+        write_text(os.path.join(directory, name), "somebody's")
+    for path in (directory, os.path.join(directory, "none")):
+        status, out, err = run([TEXTFILE, "--unpin", path])
+        check_equal((status, out), (1, ""), "status and output of --unpin %s" % path)
+        check("nothing" in err and path in err, "it does not say why", err)
+    check_equal(sorted(os.listdir(directory)), names, "files")
+
+
 def case_killed():
     """SIGKILL while all is loaded and pinned: the next run gets over what is left."""
     rng = random.Random(seed)
@@ -428,7 +441,8 @@ def case_killed():
 
 def case_not_a_bpf_file_system():
     directory = temp_dir()
-    for pin in (os.path.join(directory, "pin"), directory):
+    empty = temp_dir()
+    for pin in (os.path.join(directory, "pin"), directory, empty):
         argv = [TEXTFILE, "--once", "--pin", pin, "--state-file", os.path.join(directory, "state")]
         status, out, err = run(argv)
         check_equal(status, 0, "status with source auto (%s)" % err)
@@ -439,6 +453,7 @@ def case_not_a_bpf_file_system():
         check(status != 0 and out == "", "source bpf is no error", status, out)
         check("bpf file system" in err, "it does not say why", err)
     check_equal(os.listdir(directory), ["state"], "files")
+    check(os.path.isdir(empty), "an empty directory is removed that was there before")
 
 
 def case_without_state():
