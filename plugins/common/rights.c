@@ -239,8 +239,8 @@ static const char *const allowed[] = {
     "bind", "connect", "getpeername", "getsockname", "getsockopt", "setsockopt", "send", "sendto",
     "sendmsg", "recv", "recvfrom", "recvmsg", "recvmmsg", "recvmmsg_time64",
     "shutdown",
-    /* source bpf */
-    "bpf", "perf_event_open", "getpgid",
+    /* source bpf; libbpf from 1.4 on puts a memory file where a map is to be */
+    "bpf", "perf_event_open", "memfd_create", "getpgid",
     /* about ourselves */
     "getpid", "getppid", "gettid", "getuid", "getuid32", "geteuid", "geteuid32", "getgid",
     "getgid32", "getegid", "getegid32", "capget", "getrusage", "getrlimit", "ugetrlimit",

@@ -113,6 +113,9 @@ static int work(void) {
         return 7;
     if (isatty(local) || errno == ENOSYS)
         return 8;
+    /* libbpf from 1.4 on has one in the place of each map until that is made */
+    if (memfd_create("map", MFD_CLOEXEC) < 0)
+        return 10;
     return printf("a line\n") == 7 && fflush(stdout) == 0 ? 0 : 9;
 }
 
