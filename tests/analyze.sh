@@ -56,11 +56,13 @@ misc-misplaced-const,performance-*,portability-*,-bugprone-easily-swappable-para
 -clang-analyzer-optin.performance.*'
 checks=$(printf %s "$checks" | tr -d '\n')
 
-# each COMMAND...: runs it for each file, several at a time
+# each COMMAND...: runs it for each file, several at a time. Those that it could not
+# look at, a header being missing or the tool itself at fault, are in $work/broken.
 each() {
     printf '%s\n' $files | xargs -P "$jobs" -I '{}' sh -c '
-        file=$1; log=$2/$(printf %s "$file" | tr / _); shift 2
-        "$@" "$file" >"$log" 2>&1 || { echo "$*: status $?"; tail -n 5 "$log"; } >&2' \
+        file=$1; work=$2; log=$2/$(printf %s "$file" | tr / _); shift 2
+        "$@" "$file" >"$log" 2>&1 ||
+            { echo "  $file: status $?"; tail -n 5 "$log"; } >>"$work/broken"' \
         - '{}' "$work" "$@"
 }
 # What a tool says becomes FILE:LINE: TEXT [CHECK]
@@ -87,7 +89,7 @@ unknown() {
         {
             for (i = 1; i <= count; i++)
                 if (index($1, check[i]) && (place[i] == "*" || index($1, place[i] ":") == 1) &&
-                    index($2, text[i]))
+                    (text[i] == "" || index($2, text[i])))
                     next
             print "  " $1
         }'
@@ -101,7 +103,7 @@ for tool; do
         [ $status = 0 ] && status=77
         continue
     }
-    rm -f "$work"/*.c
+    rm -f "$work"/*.c "$work/broken"
     # shellcheck disable=SC2086 # lists of words
     case $tool in
         clang)
@@ -133,9 +135,10 @@ for tool; do
             ;;
     esac
     findings | unknown >"$work/unknown"
-    if [ -s "$work/unknown" ]; then
+    if [ -s "$work/unknown" ] || [ -s "$work/broken" ]; then
         echo "fail  $tool"
         cat "$work/unknown"
+        [ ! -s "$work/broken" ] || cat "$work/broken"
         status=1
     else
         echo "pass  $tool: $(findings | wc -l) findings, all of them known"
