@@ -109,10 +109,17 @@ static int open_source(tally *t, const tally_config *config, struct tally_error 
                   strerror(-r));
         return r;
     }
-    /* not there with subset=pid: the state's clock then has to tell boots apart */
-    if (read_small_file(&t->io, path, t->boot_id, sizeof(t->boot_id)) < 0)
+    /* Not there with subset=pid, or closed to us for good: the state's clock then has
+     * to tell boots apart. For any other reason it may be there the next time, and a
+     * state without it would be of another boot then. */
+    r = read_small_file(&t->io, path, t->boot_id, sizeof(t->boot_id));
+    if (r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -EPERM) {
         t->boot_id[0] = '\0';
-    return 0;
+        return 0;
+    }
+    if (r < 0)
+        error_set(error, "can't read %.200s: %s", path, strerror(-r));
+    return r;
 }
 
 static void close_tallies(tally *t) {
@@ -186,9 +193,14 @@ static int read_state(tally *t, int fd) {
     }
 }
 
-/* Goes on from the state file. One whose content can't be used is set aside, so
- * that somebody can look at it, and so that it is not overwritten unseen. */
-static int load_state(tally *t) {
+/* Short of something at the moment: soon it may be there. */
+static bool is_passing(int error) {
+    return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EINTR;
+}
+
+/* Goes on from the state file. One that can't be used is set aside, so that somebody
+ * can look at it, and so that it is not overwritten unseen. */
+static int load_state(tally *t, struct tally_error *error) {
     /* not waiting, should a pipe be in its place */
     int fd = t->io.openat(t->io.data, AT_FDCWD, t->state_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK,
                           0);
@@ -200,11 +212,19 @@ static int load_state(tally *t) {
         r = state_decode(t, t->state.data, t->state.len);
     if (r == 0 || r == -ENOENT || r == -ENOTDIR)
         return 0;
+    if (is_passing(r)) {
+        error_set(error, "can't read the state file %.200s: %s", t->state_file, strerror(-r));
+        return r;
+    }
 
     char aside[4096 + 16];
+    struct stat st;
     close_tallies(t);
     snprintf(aside, sizeof(aside), "%.4096s.rejected", t->state_file);
-    bool moved = was_read && t->io.rename(t->io.data, t->state_file, aside) == 0;
+    bool is_file = was_read || (t->io.fstatat(t->io.data, AT_FDCWD, t->state_file, &st,
+                                              AT_SYMLINK_NOFOLLOW) == 0 &&
+                                S_ISREG(st.st_mode));
+    bool moved = is_file && t->io.rename(t->io.data, t->state_file, aside) == 0;
     notice_raise(&t->notices, NOTICE_STATE_REJECTED,
                  "the state file %.150s was not used: %s; counting starts anew%s%.160s",
                  t->state_file, rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");
@@ -241,7 +261,7 @@ int collector_new(const tally_config *config, const struct io *io, tally **ret_t
         r = open_source(t, config, error);
     if (r == 0 && t->state_file) {
         self_set(t, METRIC_SELF_STATE_FAILURES, 0);
-        r = load_state(t);
+        r = load_state(t, error);
     }
     if (r < 0) {
         if (error && !error->text[0])

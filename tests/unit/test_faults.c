@@ -306,6 +306,83 @@ START_TEST(each_call_fails_once) {
 }
 END_TEST
 
+/* A program that begins takes up the state. Whatever fails then, what was counted is
+ * not lost: counting goes on, now or when it begins again, or the file is kept and
+ * that is said. */
+static void play_start(long at, long allocation_at) {
+    struct tally_error error;
+    char aside[sizeof(state_path) + 16];
+    tally_config *config = world_config();
+    tally *t = NULL;
+    snprintf(aside, sizeof(aside), "%s.rejected", state_path);
+    unlink(state_path);
+    unlink(aside);
+    put_world(0);
+    ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+    ck_assert_int_eq(collect_and_write(t, 0), 0);
+    put_world(10);
+    ck_assert_int_eq(collect_and_write(t, 10), 0);
+    t = tally_free(t);
+    put_world(20);
+
+    calls = allocations = 0;
+    fired = false;
+    error.text[0] = '\0';
+    fail_at = at;
+    fail_allocation_at = allocation_at;
+    int r = collector_new(config, &faulty_io, &t, &error);
+    fail_at = 0;
+    fail_allocation_at = 0;
+    const char *what = r < 0 ? error.text : "";
+    if (r < 0) {
+        ck_assert_int_eq(opened, 0);
+        ck_assert_msg(*what, "fault %d at call %ld, allocation %ld: no reason", fault, at,
+                      allocation_at);
+        ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+    }
+    bool said = tally_notice(t, &error);
+    ck_assert_int_eq(collect_and_write(t, 20), 0);
+    uint64_t cpu = total_of(t, METRIC_CPU_USER);
+    bool is_kept = access(aside, F_OK) == 0;
+    ck_assert_msg(said == is_kept && (is_kept || cpu == 6 * UINT64_C(1000000000)),
+                  "fault %d at call %ld, allocation %ld: %llu ns, %s, %s %s", fault, at,
+                  allocation_at, (unsigned long long)cpu, is_kept ? "kept" : "not kept", what,
+                  said ? error.text : "nothing said");
+    /* it must be all of it */
+    ck_assert_msg(!is_kept || rename(aside, state_path) == 0, "it can't be put back");
+    tally_free(t);
+    ck_assert_int_eq(opened, 0);
+    ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+    ck_assert(!tally_notice(t, &error));
+    put_world(30);
+    ck_assert_int_eq(collect_and_write(t, 30), 0);
+    ck_assert_uint_eq(total_of(t, METRIC_CPU_USER), 9 * UINT64_C(1000000000));
+    tally_free(t);
+    tally_config_free(config);
+}
+
+START_TEST(each_call_of_a_start_fails_once) {
+    fault = (enum fault)_i;
+    long count = 0;
+    do {
+        opened = 0;
+        play_start(++count, 0);
+    } while (fired);
+    ck_assert_int_gt(count, 8);
+}
+END_TEST
+
+START_TEST(each_allocation_of_a_start_fails_once) {
+    fault = FAULT_EIO;
+    long at = 0;
+    do {
+        opened = 0;
+        play_start(0, ++at);
+    } while (allocations >= at);
+    ck_assert_int_gt(at, 20);
+}
+END_TEST
+
 /* In a collection that has births and growing buffers. */
 START_TEST(each_allocation_of_a_collection_fails_once) {
     fault = FAULT_EIO;
@@ -384,6 +461,8 @@ int main(void) {
     tcase_add_checked_fixture(tc, setup, tree_close);
     tcase_set_timeout(tc, 120);
     tcase_add_loop_test(tc, each_call_fails_once, 0, FAULTS);
+    tcase_add_loop_test(tc, each_call_of_a_start_fails_once, 0, FAULTS);
+    tcase_add_test(tc, each_allocation_of_a_start_fails_once);
     tcase_add_test(tc, each_allocation_of_a_collection_fails_once);
     tcase_add_test(tc, each_allocation_fails_once);
     tcase_add_test(tc, each_allocation_of_a_configuration_fails_once);

@@ -680,7 +680,8 @@ START_TEST(state_that_can_not_be_opened) {
     tally *t = with_state(&io, path);
     ck_assert_int_eq(notices(t, &notice), 1);
     ck_assert_msg(strstr(notice.text, "Permission denied") != NULL, "%s", notice.text);
-    ck_assert(exists(path));
+    ck_assert_msg(strstr(notice.text, "kept") != NULL, "%s", notice.text);
+    ck_assert(exists(in_dir("state.rejected")));
     collect_at(t, 1020);
     ck_assert_uint_eq(cpu_of(t, "parent"), 0);
     tally_free(t);
