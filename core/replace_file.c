@@ -46,7 +46,12 @@ static int open_temporary(const struct io *io, const char *name, mode_t mode) {
             io->close(io->data, fd);
             return r;
         }
-        if (fstat(fd, &held) == 0 && S_ISREG(held.st_mode) && held.st_nlink == 1 &&
+        if (io->fstatat(io->data, fd, "", &held, AT_EMPTY_PATH) < 0) {
+            int r = -errno;
+            io->close(io->data, fd);
+            return r;
+        }
+        if (S_ISREG(held.st_mode) && held.st_nlink == 1 &&
             io->fstatat(io->data, AT_FDCWD, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
             held.st_ino == named.st_ino && held.st_dev == named.st_dev) {
             if (is_ours || held.st_uid == geteuid())

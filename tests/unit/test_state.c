@@ -134,7 +134,7 @@ static int notices(tally *t, struct tally_error *ret_last) {
 
 /* ---- Faults of the kernel ------------------------------------------------------------- */
 
-enum call { CALL_NONE, CALL_OPEN, CALL_WRITE, CALL_FSYNC, CALL_RENAME, CALL_CLOSE };
+enum call { CALL_NONE, CALL_OPEN, CALL_STAT, CALL_WRITE, CALL_FSYNC, CALL_RENAME, CALL_CLOSE };
 
 static struct {
     enum call call;
@@ -207,6 +207,13 @@ static int faulty_rename(void *data, const char *from, const char *to) {
     return fails(CALL_RENAME) ? -1 : tree_io.rename(data, from, to);
 }
 
+/* Only of what is open. */
+static int faulty_fstatat(void *data, int dir_fd, const char *path, struct stat *ret, int flags) {
+    if (!*path && fails(CALL_STAT))
+        return -1;
+    return tree_io.fstatat(data, dir_fd, path, ret, flags);
+}
+
 static struct io faulty_io(void) {
     struct io io = tree_io;
 
@@ -214,6 +221,7 @@ static struct io faulty_io(void) {
     fault.fd = -1;
     io.openat = faulty_openat;
     io.close = faulty_close;
+    io.fstatat = faulty_fstatat;
     io.write = faulty_write;
     io.fsync = faulty_fsync;
     io.rename = faulty_rename;
@@ -906,6 +914,25 @@ START_TEST(failure_leaves_the_old_file) {
 }
 END_TEST
 
+/* It may be somebody else's thing, so it stays as it is. */
+START_TEST(temporary_that_can_not_be_looked_at) {
+    const char *path = in_dir("out.prom");
+    struct io io = faulty_io();
+
+    write_file(path, "old", 3);
+    write_file(in_dir(temporary), "left behind", 11);
+    fault.call = CALL_STAT;
+    fault.error = EIO;
+    ck_assert_int_eq(replace_file(&io, path, "new", 3, 0644, true), -EIO);
+    assert_content(path, "old", 3);
+    assert_content(in_dir(temporary), "left behind", 11);
+    io = faulty_io();
+    ck_assert_int_eq(replace_file(&io, path, "new", 3, 0644, true), 0);
+    assert_content(path, "new", 3);
+    ck_assert_int_eq(entries(), 1);
+}
+END_TEST
+
 START_TEST(places_that_can_not_be) {
     char name[PATH_MAX + 10];
 
@@ -1144,6 +1171,7 @@ int main(void) {
     tcase_add_test(tc, replaced_in_pieces);
     tcase_add_loop_test(tc, failure_leaves_the_old_file, 0, COUNT(replace_faults));
     tcase_add_test(tc, places_that_can_not_be);
+    tcase_add_test(tc, temporary_that_can_not_be_looked_at);
     tcase_add_test(tc, odd_targets_stay);
     tcase_add_test(tc, stale_temporary_is_used_up);
     tcase_add_loop_test(tc, symlink_is_refused, 0, 2);
