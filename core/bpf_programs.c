@@ -108,6 +108,7 @@ static uint64_t boot_ns(void) {
 
 static void set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants) {
     bss->want_program = wants->program;
+    bss->want_args = wants->args;
     bss->want_user = wants->user;
     bss->want_cgroup = wants->cgroup;
     bss->want_ancestor = wants->ancestor;

@@ -20,7 +20,8 @@ struct bpf_programs;
 
 /* What rules and group-by ask about processes that nobody will have seen. */
 struct bpf_wants {
-    bool program; /* file and arguments */
+    bool program; /* file */
+    bool args;    /* with it */
     bool user, cgroup, ancestor;
     bool traffic;
     uint32_t max_processes;

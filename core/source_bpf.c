@@ -649,6 +649,7 @@ int source_bpf_new(const struct io *io, const struct bpf_options *options, struc
     const unsigned collect = options->collect, needs = options->needs;
     const struct bpf_wants wants = {
         .program = needs & (IDENTITY_CMDLINE | IDENTITY_EXE),
+        .args = needs & IDENTITY_CMDLINE,
         .user = needs & IDENTITY_USER,
         .cgroup = needs & IDENTITY_CGROUP,
         .ancestor = options->children,

@@ -34,7 +34,8 @@
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* What rules and group-by ask for. Set before loading, and when they change. */
-__u32 want_program = 0;  /* exe, arguments */
+__u32 want_program = 0;  /* exe */
+__u32 want_args = 0;     /* with it; secrets are kept only if somebody asks for them */
 __u32 want_user = 0;
 __u32 want_cgroup = 0;
 __u32 want_ancestor = 0;
@@ -457,7 +458,8 @@ __noinline int hash_program(void) {
 static __always_inline __u64 note_program(struct scratch *scratch) {
     clear_program();
     read_exe();
-    read_args();
+    if (want_args)
+        read_args();
     hash_program();
     __u64 key = scratch->program_key;
     if (bpf_map_lookup_elem(&programs, &key))

@@ -326,6 +326,20 @@ def case_service_restarts():
     check_equal(stop(p), 0, "status after SIGTERM")
 
 
+def case_arguments():
+    """Of command lines nothing is kept in the kernel unless somebody asks for them."""
+    for keys, wanted in (("name,user,unit", False), ("exe", False), ("cmdline", True)):
+        cron = Cron("--group-by", keys)
+        cron.run()
+        secret = unique("secret")
+        check_equal(run(["/bin/true", "--password=" + secret])[0], 0, "status")
+        kept = "".join(json.dumps(bpftool("map", "dump", "pinned", os.path.join(cron.dir, name)))
+                       for name in ("programs", "ancestors", "unlisted", "processes"))
+        pattern = json.dumps(["0x%02x" % c for c in secret.encode()])[1:-1]
+        check_equal(pattern in kept, wanted, "an argument is kept with group-by " + keys)
+        cron.unpin()
+
+
 # ---- Taking away -----------------------------------------------------------------------------------
 
 def case_unpin():
