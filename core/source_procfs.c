@@ -468,6 +468,13 @@ static ssize_t read_of_thread(struct procfs *p, int task_fd, uint32_t tid, const
     return read_record(p, task_fd, name);
 }
 
+/* That a thread has ended, or that this kernel has no such file, is no failure. What
+ * failed for another reason would be taken for 0, and all of it be counted anew the
+ * next time: then nothing of the thread is taken. */
+static bool is_failure(ssize_t n) {
+    return n < 0 && n != -ENOENT && n != -ESRCH;
+}
+
 static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
     (void)inode;
     struct thread_walk *walk = data;
@@ -484,6 +491,8 @@ static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
     }
     struct status_file status;
     n = read_of_thread(p, walk->task_fd, tid, "status");
+    if (is_failure(n))
+        return (int)n;
     if (n < 0 || parse_status(p->file, (size_t)n, &status) < 0 || !status.has_switches)
         return 0;
     walk->running += status.state == 'R';
@@ -492,6 +501,10 @@ static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
     if (p->collect & 1u << COLLECT_DELAYS) {
         struct schedstat_file sched;
         n = read_of_thread(p, walk->task_fd, tid, "schedstat");
+        if (is_failure(n))
+            return (int)n;
+        if (n == -ESRCH)
+            return 0;
         if (n >= 0 && parse_schedstat(p->file, (size_t)n, &sched) == 0)
             values.run_queue_wait_ns = sched.wait_ns;
     }

@@ -280,6 +280,15 @@ static void play(long at, long allocation_at) {
     ck_assert_msg(cpu <= 9 * UINT64_C(1000000000) && cpu >= least * UINT64_C(1000000000),
                   "fault %d at call %ld, allocation %ld: %llu ns", fault, at, allocation_at,
                   (unsigned long long)cpu);
+    /* the other counters: nothing twice. No thread has waited since the beginning. */
+    ck_assert_msg(total_of(t, METRIC_RUN_QUEUE_WAIT) == 0 &&
+                      total_of(t, METRIC_IO_READ) <= 3000 &&
+                      total_of(t, METRIC_SWITCHES_VOLUNTARY) <= 90,
+                  "fault %d at call %ld, allocation %ld: %llu ns waited, %llu bytes, %llu switches",
+                  fault, at, allocation_at,
+                  (unsigned long long)total_of(t, METRIC_RUN_QUEUE_WAIT),
+                  (unsigned long long)total_of(t, METRIC_IO_READ),
+                  (unsigned long long)total_of(t, METRIC_SWITCHES_VOLUNTARY));
     ck_assert_uint_eq(leftovers(), 0);
     tally_free(t);
     ck_assert_int_eq(opened, 0);
