@@ -17,6 +17,9 @@ enum {
     HELP_INDENT = 27 /* where the texts begin */
 };
 
+static const char no_rights_of_invoker[] =
+    "cannot give up the rights that the program's file brings";
+
 static const struct cli_flag shared_flags[] = {
     {"config", "FILE", NULL, "Read options from a YAML file. Those on the command line win."},
     {"once", NULL, NULL, "Collect and print once, then leave."},
@@ -168,6 +171,8 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
     const char *path = cli_flag(cli, "config");
     if (r >= 0 && path)
         r = tally_config_load(config, path, error);
+    if (r >= 0)
+        r = rights_check_procfs(tally_config_get(config, "procfs"), error);
     if (r < 0) {
         if (error->text[0] == '\0')
             snprintf(error->text, sizeof(error->text), "cannot read the configuration: %s",
@@ -320,8 +325,7 @@ static int explain(const struct cli *cli, const char *text) {
     /* command lines hold secrets: show what whoever asks could read as well */
     int r = rights_of_invoker();
     if (r < 0) {
-        cli_say(program, 'E', "cannot give up the rights that the program's file brings: %s",
-                strerror(-r));
+        cli_say(program, 'E', "%s: %s", no_rights_of_invoker, strerror(-r));
         return CLI_FAILED;
     }
     tally_config *config;
@@ -398,6 +402,12 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
     if (cli_flag(cli, "check-config")) {
         tally_config *config;
         struct tally_error error;
+        /* what is wrong is quoted */
+        int r = rights_of_invoker();
+        if (r < 0) {
+            cli_say(program, 'E', "%s: %s", no_rights_of_invoker, strerror(-r));
+            return CLI_FAILED;
+        }
         if (cli_configure(cli, &config, &error) < 0) {
             cli_say(program, 'E', "%s", error.text);
             return CLI_MISUSED;

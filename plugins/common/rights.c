@@ -21,6 +21,18 @@ static int fail(struct tally_error *error, const char *what, int r) {
     return r;
 }
 
+/* ---- What came with the program's file --------------------------------------------- */
+
+static bool is_invokers; /* what came with it was given up */
+
+int rights_check_procfs(const char *procfs, struct tally_error *error) {
+    if (is_invokers || !getauxval(AT_SECURE) || strcmp(procfs, "/proc") == 0)
+        return 0;
+    snprintf(error->text, sizeof(error->text),
+             "procfs is %.200s; expected /proc where the program's file has capabilities", procfs);
+    return -EPERM;
+}
+
 /* ---- Capabilities ---------------------------------------------------------------- */
 
 #ifdef HAVE_CAP
@@ -178,7 +190,9 @@ int rights_of_invoker(void) {
         return 0;
     if (setresgid(getgid(), getgid(), getgid()) < 0 || setresuid(getuid(), getuid(), getuid()) < 0)
         return -errno;
-    return getuid() == 0 ? 0 : set_capabilities(0, 0);
+    int r = getuid() == 0 ? 0 : set_capabilities(0, 0);
+    is_invokers = r == 0;
+    return r;
 }
 
 #else /* !HAVE_CAP */

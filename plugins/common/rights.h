@@ -22,6 +22,11 @@ int rights_reduce(const char *const *paths, size_t count, struct tally_error *er
  * no sentence. */
 int rights_filter(struct tally_error *error);
 
+/* Whoever may start a copy with file capabilities, or set-user-ID, chooses what it
+ * reads. A tree of their making can have links to any file in the places of command
+ * lines, so there it must be /proc. -EPERM, with a sentence. */
+int rights_check_procfs(const char *procfs, struct tally_error *error);
+
 /* A file capability or a set-user-ID bit lets a program see what whoever started
  * it may not. From here on it is only as strong as that person. -errno. */
 int rights_of_invoker(void);

@@ -118,25 +118,57 @@ def give_capabilities(path, bits):
         raise Skipped("files can't be given capabilities here: %s" % e)
 
 
+def with_file_capabilities(prefix):
+    """A copy of the program that may read everything, whoever starts it, and the
+    beginning of a command that starts it as somebody else."""
+    binary = shutil.copy(TEXTFILE, temp_dir())
+    give_capabilities(binary, 1 << 19 | 1 << 2 | 1 << 12)
+    # --bounding-set=-all would take them away again
+    return [p for p in prefix if not p.startswith("--bounding-set")], binary
+
+
+def case_files_of_others():
+    """Capabilities of the program's file do not read files for whoever starts it: not
+    by a tree with links in the places of what a process shows, nor by error messages."""
+    prefix, binary = with_file_capabilities(as_nobody())
+    tree, secret = temp_dir(), os.path.join(temp_dir(), "secret")
+    write_text(secret, "password=%s:\n" % SECRET)
+    os.chmod(secret, 0o600)
+    os.mkdir(tree + "/77")
+    stat = read_text("/proc/self/stat")
+    write_text(tree + "/77/stat", "77" + stat[stat.index(" "):])
+    for name in ("status", "io", "limits", "cgroup"):
+        write_text(tree + "/77/" + name, read_text("/proc/self/" + name))
+    write_text(tree + "/stat", read_text("/proc/stat"))
+    os.symlink(secret, tree + "/77/cmdline")
+    rules = ["--process_names", '[{name: "found {{.Matches.P}}", cmdline: ["(?P<P>.*)"]}]']
+    # root may; else this proves nothing
+    status, out, err = run([TEXTFILE, "--procfs", tree, *rules])
+    check("found password=" + SECRET in out, "root's view", out[:1000], err)
+    status, out, err = run([*prefix, binary, "--procfs", tree, *rules])
+    search("what is printed", out, err)
+    check_equal(status, 2, "status (%s)" % err)
+    status, out, err = run([*prefix, binary, "--procfs", tree, "--explain", "77", *rules])
+    search("what is explained", out, err)
+    status, out, err = run([*prefix, binary, "--check-config", "--config", secret])
+    search("what is wrong with a configuration", out, err)
+    check_equal(status, 2, "status (%s)" % err)
+    status, out, err = run([*prefix, binary])
+    check_equal(status, 0, "status with /proc (%s)" % err)
+
+
 def case_explain_with_file_capabilities():
     """--explain shows what whoever asks could see, even if the program can see more."""
     prefix = as_nobody()
     need_mounts()
-    directory = temp_dir()
-    proc = os.path.join(directory, "proc")
-    os.mkdir(proc)
-    binary = shutil.copy(TEXTFILE, directory)
-    give_capabilities(binary, 1 << 19 | 1 << 2 | 1 << 12)
-    # --bounding-set=-all would take them away again
-    prefix = [p for p in prefix if not p.startswith("--bounding-set")]
+    prefix, binary = with_file_capabilities(prefix)
     name = unique("s")
     path = linked(temp_dir(), name, "/bin/sh")
-    script = ('mount -t proc -o hidepid=2 proc "$1" || exit 99; '
-              '"$2" -c "while :; do sleep 1; done" "$3" & pid=$!; '
-              'until grep -qa "$3" "$1/$pid/cmdline"; do sleep 0.05; done; shift 3; "$@" $pid')
-    inside = ["unshare", "-m", "-p", "-f", "sh", "-c", script, "-", proc, path,
-              "password=" + SECRET]
-    ask = [binary, "--procfs", proc, "--process_names",
+    script = ('mount -t proc -o hidepid=2 proc /proc || exit 99; '
+              '"$1" -c "while :; do sleep 1; done" "$2" & pid=$!; '
+              'until grep -qa "$2" "/proc/$pid/cmdline"; do sleep 0.05; done; shift 2; "$@" $pid')
+    inside = ["unshare", "-m", "-p", "-f", "sh", "-c", script, "-", path, "password=" + SECRET]
+    ask = [binary, "--process_names",
            '[{name: "found {{.Matches.P}}", comm: [%s], cmdline: ["password=(?P<P>\\\\S+)"]}]'
            % name]
     # the pid is the last word, and here a harmless one
