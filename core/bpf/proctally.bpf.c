@@ -557,12 +557,14 @@ int BPF_PROG(on_exit, struct task_struct *task) {
     /* on_free looks again, but may be dropped */
     struct entry *e = bpf_map_lookup_elem(&processes, &d.pid);
     if (!e || e->start_ns > d.start_ns) {
+        e = NULL;
         d.unknown = attached_ns && d.start_ns > attached_ns;
         look_at(task, &d.who);
     } else if (tid == d.pid) {
         look_at(task, &e->who);
     }
-    bpf_map_update_elem(&dying, &tid, &d, BPF_ANY);
+    if (bpf_map_update_elem(&dying, &tid, &d, BPF_ANY) < 0 && e)
+        __sync_fetch_and_add(&e->unnoted, 1);
     return 0;
 }
 
@@ -585,16 +587,22 @@ int BPF_PROG(on_free, struct task_struct *task) {
     __u32 pid = task->tgid, tid = task->pid;
     bool is_leader = tid == pid;
     bool is_from_before = !attached_ns || task->start_boottime <= attached_ns;
+    bool is_noted = take_note(task);
     struct scratch *scratch = scratch_of(SCRATCH_FREE);
     struct entry *e = bpf_map_lookup_elem(&processes, &pid);
-    if (!take_note(task) && !is_from_before)
-        return 0; /* on a very busy host it comes when it was made up for */
     if (!scratch)
         return 0;
-    struct usages *usage = &scratch->now;
-    usage_of_thread(task, usage);
     if (e && e->start_ns > task->start_boottime)
         e = NULL; /* the pid is another's already */
+    if (!is_noted && !is_from_before) {
+        /* On a very busy host this comes when it was made up for. */
+        if (!e || (!e->unnoted && !(is_leader && !e->leader_gone)))
+            return 0;
+        if (e->unnoted)
+            __sync_fetch_and_add(&e->unnoted, -1);
+    }
+    struct usages *usage = &scratch->now;
+    usage_of_thread(task, usage);
     if (!e) {
         /* its beginning was missed, or it is from before us and was never listed */
         if (!is_from_before) {

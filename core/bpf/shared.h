@@ -118,7 +118,7 @@ struct entry {
     __u32 execed;   /* since it was listed: until_exec has a meaning */
     __u32 rebased;  /* since_exec has a meaning */
     __u32 leader_gone;
-    __u32 pad;
+    __u32 unnoted; /* threads that have ended while there was no room for a note of it */
     __s64 threads; /* not freed yet */
     __u64 activity; /* when it was last listed in full */
     __u64 shown_ns; /* when that was, since boot */
