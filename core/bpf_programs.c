@@ -282,20 +282,28 @@ static int pin(struct bpf_programs *p, const char *dir) {
     return r;
 }
 
-/* A program whose link is gone does not run any more. */
-static uint32_t count_links(const char *dir) {
+/* A descriptor of what is pinned under this name, -ENOENT, or why it can't be had. */
+static int get_pinned(const char *dir, const char *name) {
     struct pin_path path;
+    int fd = bpf_obj_get(path_of(&path, dir, name));
+    return fd < 0 ? -errno : fd;
+}
+
+/* A program whose link is gone does not run any more. -errno. */
+static int count_links(const char *dir) {
     struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
-    uint32_t links = 0;
-    for (int i = 0; s && i < s->skeleton->prog_cnt; i++) {
-        int fd = bpf_obj_get(path_of(&path, dir, s->skeleton->progs[i].name));
-        if (fd < 0)
-            continue;
-        close(fd);
-        links++;
+    int links = 0, r = s ? 0 : -errno;
+    for (int i = 0; r == 0 && i < s->skeleton->prog_cnt; i++) {
+        int fd = get_pinned(dir, s->skeleton->progs[i].name);
+        if (fd >= 0) {
+            close(fd);
+            links++;
+        } else if (fd != -ENOENT) {
+            r = fd;
+        }
     }
     proctally_bpf__destroy(s);
-    return links;
+    return r < 0 ? r : links;
 }
 
 /* Whole pages, as the kernel keeps it. */
@@ -308,22 +316,27 @@ static void *map_memory(const struct bpf_programs *p, enum map map) {
     return mmap(NULL, memory_size(map), PROT_READ | PROT_WRITE, MAP_SHARED, p->map_fds[map], 0);
 }
 
-/* 0, -ENOENT: nothing is pinned there; -ESTALE: not the whole of what we know. */
+/* 0, -ENOENT: nothing is pinned there; -ESTALE: not the whole of what we know. Another
+ * error says nothing about what is there. */
 static int adopt(struct bpf_programs *p, const char *dir) {
-    struct pin_path path;
     int found = 0;
     for (size_t i = 0; i < MAPS; i++) {
         struct bpf_map_info info = {0};
         __u32 len = sizeof(info);
-        p->map_fds[i] = bpf_obj_get(path_of(&path, dir, map_table[i].name));
-        if (p->map_fds[i] < 0)
+        p->map_fds[i] = get_pinned(dir, map_table[i].name);
+        if (p->map_fds[i] == -ENOENT)
             continue;
-        if (bpf_obj_get_info_by_fd(p->map_fds[i], &info, &len) < 0 ||
-            info.key_size != map_table[i].key_size || info.value_size != map_table[i].value_size)
+        if (p->map_fds[i] < 0)
+            return p->map_fds[i];
+        if (bpf_obj_get_info_by_fd(p->map_fds[i], &info, &len) < 0)
+            return -errno;
+        if (info.key_size != map_table[i].key_size || info.value_size != map_table[i].value_size)
             return -ESTALE;
         found++;
     }
-    p->list_fd = bpf_obj_get(path_of(&path, dir, LIST_LINK));
+    p->list_fd = get_pinned(dir, LIST_LINK);
+    if (p->list_fd < 0 && p->list_fd != -ENOENT)
+        return p->list_fd;
     if (found == 0 && p->list_fd < 0)
         return -ENOENT;
     if (found < MAPS || p->list_fd < 0)
@@ -334,14 +347,16 @@ static int adopt(struct bpf_programs *p, const char *dir) {
     p->bss = bss == MAP_FAILED ? NULL : bss;
     if (!p->data || !p->bss)
         return -ENOMEM;
-    int fd = bpf_obj_get(path_of(&path, dir, TRAFFIC_LINK));
+    int fd = get_pinned(dir, TRAFFIC_LINK);
     p->sees_traffic = fd >= 0;
     if (fd >= 0)
         close(fd);
-    if (p->bss->format != BPF_FORMAT || p->bss->pinned_links == 0 ||
-        p->bss->pinned_links != count_links(dir))
+    else if (fd != -ENOENT)
+        return fd;
+    if (p->bss->format != BPF_FORMAT || p->bss->pinned_links == 0)
         return -ESTALE;
-    return 0;
+    int links = count_links(dir);
+    return links < 0 ? links : (uint32_t)links == p->bss->pinned_links ? 0 : -ESTALE;
 }
 
 static void let_go(struct bpf_programs *p) {
@@ -420,9 +435,13 @@ static int open_pinned(struct bpf_programs *p, const struct bpf_wants *wants, co
             error_set(&p->no_traffic, "the programs pinned at %.200s do not count it", dir);
         return 0;
     }
-    /* of another version, or left half-way when it was set up */
     let_go(p);
     forget(p);
+    if (r != -ENOENT && r != -ESTALE) {
+        error_set(why, "what is pinned at %.200s can't be used: %s", dir, strerror(-r));
+        return r;
+    }
+    /* of another version, or left half-way when it was set up */
     bpf_programs_unpin(dir);
     r = prepare_dir(dir, why);
     if (r == 0)

@@ -56,8 +56,9 @@ struct bpf {
     uint64_t counters;     /* BIT(field) of what is to be collected */
     bool collects_fds, collects_threads;
     uint64_t page_bytes;
-    bool listed_before;
+    bool listed_before, failed_before; /* the last listing */
 
+    int listing_fd; /* -1: none is being read */
     struct buf listing;
     struct listed *listed;
     struct place *places;
@@ -86,25 +87,41 @@ static const void *record_at(const struct bpf *b, uint32_t at) {
     return b->listing.data + at;
 }
 
-static int read_listing(struct bpf *b) {
+static int begin_listing(struct bpf *b) {
+    /* Before the listing: what ends from here on is taken the next time, and
+     * what is taken now can't be in the listing any more. */
+    int r = bpf_programs_take(b->programs, &b->taken);
+    if (r < 0)
+        return r;
     int fd = bpf_programs_list(b->programs, !b->listed_before);
-    int r = fd < 0 ? fd : 0;
+    if (fd < 0)
+        return fd;
+    b->listing_fd = fd;
     buf_reset(&b->listing);
-    while (r == 0) {
-        r = buf_reserve(&b->listing, READ_SIZE);
+    return 0;
+}
+
+static int read_listing(struct bpf *b) {
+    b->listing.error = 0; /* of a try before */
+    for (;;) {
+        int r = buf_reserve(&b->listing, READ_SIZE);
         if (r < 0)
-            break;
-        ssize_t n = read(fd, b->listing.data + b->listing.len, b->listing.size - b->listing.len);
+            return r;
+        ssize_t n = read(b->listing_fd, b->listing.data + b->listing.len,
+                         b->listing.size - b->listing.len);
         if (n == 0)
-            break;
+            return 0;
         if (n > 0)
             b->listing.len += (size_t)n;
         else if (errno != EINTR && errno != EAGAIN)
-            r = -errno;
+            return -errno;
     }
-    if (fd >= 0)
-        close(fd);
-    return r;
+}
+
+static void end_listing(struct bpf *b) {
+    if (b->listing_fd >= 0)
+        close(b->listing_fd);
+    b->listing_fd = -1;
 }
 
 static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns, bool asleep,
@@ -220,16 +237,21 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
     struct bpf *b = bpf_of(s);
     if (b->cgroups)
         cgroups_begin(b->cgroups);
-    /* Before the listing: what ends from here on is taken the next time, and
-     * what is taken now can't be in the listing any more. */
-    int r = bpf_programs_take(b->programs, &b->taken);
+    /* What the programs have shown they take for known: its end comes without who it was.
+     * So a listing that failed half-way is gone on with, unless it fails again. */
+    int r = b->listing_fd < 0 ? begin_listing(b) : 0;
     if (r == 0)
         r = read_listing(b);
     if (r == 0)
         r = index_listing(b);
     if (r == 0)
         r = bpf_programs_take_unlisted(b->programs, &b->taken);
-    b->listed_before = r == 0; /* else the next one has to show everything anew */
+    const bool is_over = r == 0 || b->failed_before;
+    b->failed_before = !is_over;
+    if (is_over) {
+        end_listing(b);
+        b->listed_before = r == 0; /* else the next one has to show everything anew */
+    }
     if (r < 0)
         return r;
     add_threads_up(b);
@@ -586,6 +608,7 @@ static struct source *bpf_free(struct source *s) {
     struct bpf *b = bpf_of(s);
     if (b->procfs)
         b->procfs->ops->free(b->procfs);
+    end_listing(b);
     bpf_programs_free(b->programs);
     users_free(b->users);
     cgroups_free(b->cgroups);
@@ -665,6 +688,7 @@ int source_bpf_new(const struct io *io, const struct bpf_options *options, struc
         return -ENOMEM;
     b->source.ops = &bpf_ops;
     b->io = io;
+    b->listing_fd = -1;
     b->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     b->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
     b->counters = counters_of(io, collect);

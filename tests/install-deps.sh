@@ -23,6 +23,7 @@ if command -v apt-get >/dev/null 2>&1; then
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
+            strace=strace
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi
@@ -32,7 +33,8 @@ elif command -v dnf >/dev/null 2>&1; then
         libcap-devel libseccomp-devel diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool"
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
-            ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind curl=curl
+            ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind strace=strace
+            curl=curl
             python3=python3 ps=procps-ng ip=iproute libasan libubsan clang=clang
             clang-tidy=clang-tools-extra cppcheck=cppcheck"
     fi

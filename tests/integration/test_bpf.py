@@ -218,6 +218,37 @@ def case_listed_at_once():
     each_counts_once(d.collect())
 
 
+def case_failed_collections():
+    """Calls fail now and then for want of memory: nothing is lost of what the programs have
+    told by then, or have taken for known."""
+    directory, group, count = temp_dir(), str(UID), 200
+    output, go = (os.path.join(directory, n) for n in ("out.prom", "go"))
+    with open(os.path.join(directory, "errors"), "w") as errors:
+        service = start([TEXTFILE, "--source", "bpf", "--group-by", "user", "--interval", "100ms",
+                         "--output", output], stderr=errors)
+
+    def counted(what):
+        return Metrics(read_text(output)).get("proctally_process_%s_total" % what, groupname=group) or 0
+    wait_for(lambda: os.path.exists(output), "the first file")
+    s = Spawner([shutil.which("sleep"), "0.03"], count, 2, before=["user:%d" % UID, "wait:" + go])
+    wait_for(lambda: group in Metrics(read_text(output)).labels_of(), "the spawner to be seen")
+    before = counted("starts")
+    tracer = start([need_program("strace"), "-p", str(service.pid), "-o", "/dev/null", "-e",
+                    "trace=bpf", "-e", "inject=bpf:error=ENOMEM:when=1+31"], stderr=subprocess.PIPE)
+    wait_for(lambda: "TracerPid:\t0\n" not in read_text("/proc/%d/status" % service.pid),
+             "strace to attach")
+    write_text(go, "")
+    s.truth()
+    stop(tracer)
+    check("Cannot allocate memory" in read_text(errors.name), "no collection failed")
+
+    def each_counts():
+        check_equal((counted("starts") - before, counted("exits")), (count, count + 1),
+                    "starts and exits")
+        return True
+    wait_for(each_counts, "all of the processes", SOON + 5)
+
+
 def case_coverage():
     """Of what the host was busy with the groups explain all."""
     program = steps(temp_dir())
