@@ -732,17 +732,6 @@ def directory_with_bpf():
     return directory
 
 
-def case_no_room_beside():
-    """A neighbour that lets no program beside it: all but the traffic is there, and a
-    line says why."""
-    Neighbour(directory_with_bpf(), "ingress")
-    d = Driver(source="bpf")
-    said = wait_for(lambda: [l for l in d.errors().split("\n") if "traffic" in l], "a line about it")
-    check("lets none beside it" in said[0], "the line does not say why", said)
-    check_equal(d.points.self_point.fields["source_bpf"], 1, "source bpf")
-    d.end()
-
-
 def case_neighbours():
     """Programs of others stay on the control group and go on working; ours go with us,
     even after SIGKILL."""
@@ -765,6 +754,18 @@ def case_neighbours():
     wait_for(lambda: not own & attached(), "our programs leave the control group")
     wait_for(lambda: not any(exists("prog", n) for n in own), "our programs are gone")
     check_neighbours("after we were killed")
+
+
+def case_no_room_beside():
+    """A neighbour that lets no program beside it: all but the traffic is there, and a
+    line says why. (The last case.)"""
+    driver.end() # its own are there
+    Neighbour(directory_with_bpf(), "ingress")
+    d = Driver(source="bpf")
+    said = wait_for(lambda: [l for l in d.errors().split("\n") if "traffic" in l], "a line about it")
+    check("lets none beside it" in said[0], "the line does not say why", said)
+    check_equal(d.points.self_point.fields["source_bpf"], 1, "source bpf")
+    d.end()
 
 
 if __name__ == "__main__":
