@@ -103,6 +103,7 @@ make -s -C "$build" -j$jobs $programs >"$build/logs/make.log" 2>&1 || {
 set -- $names
 share=$((seconds * jobs / $#))
 [ $share -ge 1 ] || share=1
+[ $share -le "$seconds" ] || share=$seconds
 
 # A run that takes over ten seconds, or 2 GiB, is a find, too.
 run_target() {

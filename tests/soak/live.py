@@ -29,11 +29,14 @@ ENVIRONMENT = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THR
 # few percent. What is missing is children that nobody waits for, and orphans' use
 # between the last look and their end where init does not wait like a parent.
 COVERAGE = (0.8, 1.15)
+# ... of which over ten minutes less is left.
+LONG_COVERAGE = 1.05
 # Below this the ticks of the host are too few to divide by.
 BUSY_SECONDS = 5
 
-# Names: more than max-groups, all seen at once in the beginning. Births by fork, exec and as orphans; renames; reading
-# and writing; threads; some live through many collections, most through none.
+# Names: more than max-groups, all seen at once in the beginning. Births by fork, exec
+# and as orphans; renames; reading and writing; threads; some live through many
+# collections, most through none.
 CHURN = """
 import random, signal
 signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -239,7 +242,8 @@ def soak(seconds):
     check(own["groups_overflowed"] > 0, "the load is too small: all groups fitted")
     for one in watched:
         one.verdict()
-    check(max(ratios) <= COVERAGE[1], "more is explained than was used", ratios)
+    check(max(ratios) <= COVERAGE[1] and (len(ratios) < 10 or whole <= LONG_COVERAGE),
+          "more is explained than was used", whole, ratios)
     if sees_all_processes():
         check(min(ratios) >= COVERAGE[0], "coverage is too low", ratios)
     driver.end()
