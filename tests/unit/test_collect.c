@@ -654,11 +654,10 @@ START_TEST(a_move_to_another_cgroup_is_seen) {
 END_TEST
 
 START_TEST(children_inherit_and_keep_it_as_orphans) {
-    static const char rules[] = "[{name: app, comm: [sh]}]";
     struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init"};
     tree_put(&init);
     tree_put(&shell);
-    tally *t = tree_collector("process_names", rules, "children", "true", NULL);
+    tally *t = tree_collector("rule", "app sh", "children", "true", NULL);
     collect_at(t, 1000);
     worker.start_ticks = TICKS(1001);
     tree_put(&worker);
@@ -679,9 +678,8 @@ START_TEST(children_inherit_and_keep_it_as_orphans) {
 END_TEST
 
 START_TEST(a_child_with_a_lower_pid_inherits_too) {
-    static const char rules[] = "[{name: app, comm: [late]}]";
     tree_put(&shell);
-    tally *t = tree_collector("process_names", rules, "children", "true", NULL);
+    tally *t = tree_collector("rule", "app late", "children", "true", NULL);
     collect_at(t, 1000);
     tree_put(&(struct recorded){
         .pid = 900, .ppid = 1, .start_ticks = TICKS(1001), .comm = "late"});
@@ -940,9 +938,8 @@ START_TEST(absent_is_not_zero) {
 END_TEST
 
 START_TEST(an_unreadable_group_stays_absent_when_it_is_empty) {
-    static const char rules[] = "[{name: app, comm: [worker]}, {name: nobody, comm: [none]}]";
     tree_put(&shell);
-    tally *t = tree_collector("process_names", rules, NULL);
+    tally *t = tree_collector("rule", "app worker", "rule", "nobody none", NULL);
     collect_at(t, 1000);
     /* no member ever: the sums are known to be 0, extremes are not */
     ck_assert_uint_eq(value_of(t, "nobody", METRIC_PROCESSES), 0);
@@ -1168,10 +1165,9 @@ START_TEST(a_clock_stepped_backwards_does_no_harm) {
 END_TEST
 
 START_TEST(groups_end) {
-    static const char rules[] = "[{name: app, comm: [worker]}]";
     tree_put(&shell);
     tree_put(&worker);
-    tally *t = tree_collector("process_names", rules, "expire-after", "30s", NULL);
+    tally *t = tree_collector("rule", "app worker", "expire-after", "30s", NULL);
     collect_at(t, 1000);
     tree_remove(100);
     tree_remove(200);
@@ -1309,7 +1305,7 @@ START_TEST(a_new_configuration_inherits) {
     shell.utime = 100;
     tree_put(&shell);
     collect_at(old, 1010);
-    tally *t = tree_collector("process_names", "[{name: renamed, comm: [worker]}]", NULL);
+    tally *t = tree_collector("rule", "renamed worker", NULL);
     ck_assert_int_eq(tally_inherit(t, old), 0);
     tally_free(old);
     shell.utime = 130;

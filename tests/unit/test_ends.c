@@ -824,7 +824,7 @@ END_TEST
 
 /* ---- Inheritance ----------------------------------------------------------------- */
 
-static const char build_rule[] = "[{name: build, comm: [make]}]";
+static const char build_rule[] = "build make";
 
 static const struct actor make = {
     .pid = 300, .ppid = 1, .start_ticks = LONG_AGO, .comm = "make", .use = {.user_ms = 100}};
@@ -833,7 +833,7 @@ START_TEST(the_unlisted_inherit_from_a_known_process) {
     const bool children = _i;
     struct actor *m = add_actor(make);
     add_actor(shell);
-    tally *t = ends_collector("process_names", build_rule, "children", children ? "true" : "false",
+    tally *t = ends_collector("rule", build_rule, "children", children ? "true" : "false",
                               NULL);
     collect_at(t, 1000);
     tell_unlisted(
@@ -856,7 +856,7 @@ START_TEST(the_unlisted_inherit_from_a_known_process) {
 END_TEST
 
 START_TEST(the_listed_inherit_from_who_is_gone) {
-    tally *t = ends_collector("process_names", build_rule, "children", "true", NULL);
+    tally *t = ends_collector("rule", build_rule, "children", "true", NULL);
     struct actor *m = add_actor(make);
     collect_at(t, 1000);
     end(m, (struct use){.user_ms = 100});
@@ -889,8 +889,8 @@ START_TEST(the_listed_inherit_from_who_is_gone) {
 END_TEST
 
 START_TEST(the_nearest_ancestor_that_a_rule_took_counts) {
-    static const char rules[] = "[{name: 'by-{{.Comm}}', comm: [make, ninja, cmake]}]";
-    tally *t = ends_collector("process_names", rules, "children", "true", NULL);
+    tally *t = ends_collector("rule", "by-{{.Comm}} make", "rule", "by-{{.Comm}} ninja", "rule",
+                              "by-{{.Comm}} cmake", "children", "true", NULL);
     add_actor(shell);
     /* cc, started by sh, by make, by ninja, by cmake: each name has to last as long
      * as it takes to look further up */
@@ -914,7 +914,7 @@ END_TEST
 /* However long a chain is, or if it is a ring, the search ends. */
 START_TEST(chains_of_ancestors_are_cut) {
     enum { DEPTH = 32 };
-    tally *t = ends_collector("process_names", build_rule, "children", "true", NULL);
+    tally *t = ends_collector("rule", build_rule, "children", "true", NULL);
     add_actor(shell);
     for (uint64_t n = 1; n <= DEPTH + 1; n++)
         add_above((struct above){.number = n,
@@ -1130,7 +1130,7 @@ END_TEST
 START_TEST(a_sleeping_parent_is_not_opened_for_its_child) {
     /* pids have wrapped around: the child stands first */
     struct actor *m = add_actor(make);
-    tally *t = ends_collector("process_names", build_rule, "children", "true", NULL);
+    tally *t = ends_collector("rule", build_rule, "children", "true", NULL);
     collect_at(t, 1000);
     m->asleep = true;
     add_actor((struct actor){.pid = 50, .ppid = 300, .start_ticks = TICKS(1005), .comm = "cc",
@@ -1215,8 +1215,7 @@ START_TEST(traffic_goes_to_its_rows) {
     add_actor(shell);
     add_actor(worker);
     script.sees_traffic = true;
-    tally *t = ends_collector("process_names", "[{name: sh, comm: [sh]}, {name: none, comm: [x]}]",
-                              NULL);
+    tally *t = ends_collector("rule", "sh sh", "rule", "none x", NULL);
     collect_at(t, 1000);
     for (size_t i = 0; i < TRAFFIC_COUNTERS; i++) {
         ck_assert_uint_eq(value_of(t, "sh", rows[i]), 0);
@@ -1599,7 +1598,7 @@ static void check_truth(tally *t, long at, uint64_t of_sh_ms) {
 }
 
 static tally *world_collector(void) {
-    tally *t = ends_collector("process_names", build_rule, "children", "true", NULL);
+    tally *t = ends_collector("rule", build_rule, "children", "true", NULL);
     snprintf(state_path, sizeof(state_path), "%s/state", tree_path());
     t->state_file = strdup(state_path);
     return t;

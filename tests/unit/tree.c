@@ -332,6 +332,15 @@ void clock_step_realtime(int64_t seconds) {
 
 /* ---- Collecting ---------------------------------------------------------------------- */
 
+/* Not as process_names: not every build reads YAML. */
+static int add_rule(tally_config *config, const char *text, struct tally_error *error) {
+    char group[64];
+    const char *comm = strchr(text, ' ') + 1;
+    snprintf(group, sizeof(group), "%.*s", (int)(comm - text) - 1, text);
+    return tally_config_add_rule(
+        config, &(struct tally_rule){.name = group, .comm = {&comm, 1}}, error);
+}
+
 tally *tree_collector(const char *name, ...) {
     struct tally_error error;
     tally_config *config;
@@ -342,7 +351,8 @@ tally *tree_collector(const char *name, ...) {
     va_start(args, name);
     while (name) {
         const char *value = va_arg(args, const char *);
-        int r = tally_config_set(config, name, value, &error);
+        int r = strcmp(name, "rule") == 0 ? add_rule(config, value, &error)
+                                          : tally_config_set(config, name, value, &error);
         ck_assert_msg(r == 0, "%s", error.text);
         name = va_arg(args, const char *);
     }
