@@ -4,6 +4,7 @@
 
 #include "plugin.h"
 
+#include "instance.h"
 #include "proctally.h"
 
 #include <ctype.h>
@@ -59,8 +60,9 @@ struct instance {
     /* plugin instances of the groups of one collection; kept for the next */
     instance_name *names;
     uint32_t *slots; /* hash table of indices + 1 into names; 0: free */
-    bool *collides;
+    bool *left_out; /* another group has the same one */
     size_t names_size, slots_size;
+    bool told_left_out;
 
     bool failing; /* collecting failed, and that was logged */
 };
@@ -76,7 +78,7 @@ static struct instance *free_instance(struct instance *in) {
     free(in->series);
     free(in->names);
     free(in->slots);
-    free(in->collides);
+    free(in->left_out);
     free(in);
     return NULL;
 }
@@ -555,40 +557,16 @@ static void dispatch(const struct instance *in, const tally_snapshot *s) {
             dispatch_series(in, s, series, 0, "");
         else
             for (size_t group = 0; group < groups; group++)
-                dispatch_series(in, s, series, group, in->names[group]);
+                if (!in->left_out[group])
+                    dispatch_series(in, s, series, group, in->names[group]);
     }
 }
 
 /* ---- Plugin instances: the groups' names as collectd can have them ----------------- */
 
-static uint32_t hash_name(const char *name, uint32_t seed) {
-    uint32_t hash = UINT32_C(2166136261) ^ seed; /* FNV-1a */
-    for (; *name; name++)
-        hash = (hash ^ (unsigned char)*name) * UINT32_C(16777619);
-    return hash;
-}
-
-/* Copies at most `room` bytes, cut between two characters, '/' rewritten.
- * Returns whether the copy differs. */
-static bool clean_name(char *to, const char *name, size_t room) {
-    size_t len = strlen(name);
-    bool differs = len > room;
-    if (differs) {
-        len = room;
-        while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80)
-            len--;
-    }
-    for (size_t i = 0; i < len; i++) {
-        to[i] = name[i] == '/' ? '_' : name[i];
-        differs = differs || name[i] == '/';
-    }
-    to[len] = '\0';
-    return differs;
-}
-
-/* The slot of a name, or the free one where it belongs. */
-static uint32_t *find_slot(struct instance *in, const char *name) {
-    size_t at = hash_name(name, 0) & (in->slots_size - 1);
+/* The slot of a name with this suffix, or the free one where it belongs. */
+static uint32_t *find_slot(struct instance *in, const char *name, uint64_t suffix) {
+    size_t at = suffix & (in->slots_size - 1);
     while (in->slots[at] && strcmp(in->names[in->slots[at] - 1], name) != 0)
         at = (at + 1) & (in->slots_size - 1);
     return &in->slots[at];
@@ -600,71 +578,46 @@ static int reserve_names(struct instance *in, size_t groups) {
     size_t size = 64;
     while (size < groups)
         size *= 2;
-    /* every group can add two names to the table */
-    size_t slots_size = 4 * size;
+    size_t slots_size = 2 * size;
     instance_name *names = realloc(in->names, size * sizeof(*names));
     if (names)
         in->names = names;
-    bool *collides = realloc(in->collides, size * sizeof(*collides));
-    if (collides)
-        in->collides = collides;
+    bool *left_out = realloc(in->left_out, size * sizeof(*left_out));
+    if (left_out)
+        in->left_out = left_out;
     uint32_t *slots = realloc(in->slots, slots_size * sizeof(*slots));
     if (slots)
         in->slots = slots;
-    if (!names || !collides || !slots)
+    if (!names || !left_out || !slots)
         return -ENOMEM;
     in->names_size = size;
     in->slots_size = slots_size;
     return 0;
 }
 
-/* Two identical identifiers in one collection are "Value too old" to collectd.
- * So of the names that become equal each one that had to be changed gets a
- * suffix made from the whole name: the same one in every collection. */
+/* Two groups with one identifier would mix their values. Somebody who wants that can
+ * find two such names, but none for the name of somebody else: all but the first are
+ * left out. */
 static int name_instances(struct instance *in, const tally_snapshot *s) {
     size_t groups = tally_snapshot_groups(s);
     int r = reserve_names(in, groups);
     if (r < 0)
         return r;
-    enum { CUT = DATA_MAX_NAME_LEN - 1, SUFFIX = 7 /* "~012345" */ };
-    bool any = false;
     memset(in->slots, 0, in->slots_size * sizeof(*in->slots));
-    /* `collides` says at first which names had to be changed */
     for (size_t i = 0; i < groups; i++) {
-        in->collides[i] = clean_name(in->names[i], tally_snapshot_group_name(s, i), CUT);
-        any = any || in->collides[i];
-        if (!in->collides[i])
-            *find_slot(in, in->names[i]) = (uint32_t)i + 1;
-    }
-    if (!any)
-        return 0;
-    for (size_t i = 0; i < groups; i++) {
-        if (!in->collides[i])
+        const char *name = tally_snapshot_group_name(s, i);
+        uint64_t suffix = instance_of(name, in->names[i], sizeof(in->names[i]));
+        in->left_out[i] = false;
+        if (suffix == 0)
             continue;
-        uint32_t *slot = find_slot(in, in->names[i]);
-        in->collides[i] = *slot != 0;
+        uint32_t *slot = find_slot(in, in->names[i], suffix);
+        in->left_out[i] = *slot != 0;
         if (*slot == 0)
             *slot = (uint32_t)i + 1;
-        else
-            in->collides[*slot - 1] = strcmp(tally_snapshot_group_name(s, *slot - 1),
-                                             in->names[*slot - 1]) != 0;
-    }
-    for (size_t i = 0; i < groups; i++) {
-        if (!in->collides[i])
-            continue;
-        const char *name = tally_snapshot_group_name(s, i);
-        for (uint32_t seed = 0;; seed++) {
-            char candidate[DATA_MAX_NAME_LEN];
-            clean_name(candidate, name, CUT - SUFFIX);
-            snprintf(candidate + strlen(candidate), SUFFIX + 1, "~%06" PRIx32,
-                     hash_name(name, seed) & 0xffffff);
-            uint32_t *slot = find_slot(in, candidate);
-            if (*slot)
-                continue;
-            memcpy(in->names[i], candidate, sizeof(candidate));
-            *slot = (uint32_t)i + 1;
-            break;
-        }
+        else if (!in->told_left_out)
+            WARNING(SAY "another group is already called %s: left out is \"%s\"", in->names[i],
+                    name);
+        in->told_left_out = in->told_left_out || in->left_out[i];
     }
     return 0;
 }

@@ -6,6 +6,7 @@ compared with proctally-textfile's for the same processes."""
 import contextlib
 import glob
 import grp
+import hashlib
 import math
 import os
 import re
@@ -315,9 +316,20 @@ def case_beside_processes():
     c.stop()
 
 
+def instance(name):
+    """What a group is called whose name collectd can't have."""
+    clean = name.replace("/", "_")[:110]
+    return clean + "~" + hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+def called(name, prefix=()):
+    """A process whose first word of the command line is this."""
+    return start([*prefix, "bash", "-c", 'exec -a "$0" sleep 600', name])
+
+
 def case_hostile_names():
-    """Names that collectd can't have, and two that become equal: each process is
-    in one value list, the same one each time."""
+    """Names that collectd can't have, and two that would become equal: each process
+    is in one value list, the same one each time."""
     start_hostile()
     unicode = ["x" * 10 + "/" + "y", "x" * 10 + "_" + "y"]
     start_hostile([u.encode() for u in unicode])
@@ -327,16 +339,57 @@ def case_hostile_names():
     check_equal(len(identifiers), len(set(identifiers)), "identifiers")
     groups = {re.match(r"here/proctally-(.*)/[^/]*\Z", i, re.S).group(1) for i in identifiers
               if i.startswith("here/proctally-")}
-    check("a_b" in groups, "a_b has lost its name", sorted(groups))
-    twins = [g for g in groups if g.startswith("a_b~")]
-    check_equal(len(twins), 1, "groups for a/b: %r" % sorted(groups))
-    check_equal(len([g for g in groups if g.startswith("xxxxxxxxxx_y")]), 2, "the other pair")
-    check('a"b' in groups, "the quote is gone", sorted(groups))
-    check_equal(c.last("here/proctally-%s/ps_count" % twins[0])["processes"], 1, "a/b")
-    check_equal(c.last("here/proctally-a_b/ps_count")["processes"], 1, "a_b")
+    for name in ("a_b", instance("a/b"), unicode[1], instance(unicode[0]), 'a"b'):
+        check(name in groups, "%s is not there" % name, sorted(groups))
+        check_equal(c.last("here/proctally-%s/ps_count" % name)["processes"], 1, name)
     text = c.said()
     check("too old" not in text, "values refused", text)
     c.check_log()
+    c.stop()
+
+
+def case_taken_over():
+    """What another user's processes are called changes nothing about a series: not
+    those called like what collectd makes of the name, nor like the series itself."""
+    other_user = as_nobody() if is_root() else []
+    victim = "/usr/sbin/" + unique("victim")
+    mine = instance(victim)
+    called(victim)
+    c = Collectd("<Plugin proctally>\n GroupBy \"cmdline\"\n</Plugin>")
+    identifier = "here/proctally-%s/ps_count" % mine
+    c.wait_rows(identifier, 2)
+    hostile = {victim.replace("/", "_"): 2, mine: 3, victim.replace("/", "_", 1): 4}
+    for name, count in hostile.items():
+        for _ in range(count):
+            called(name, other_user)
+    theirs = {victim.replace("/", "_"): 2, instance(mine): 3,
+              instance(victim.replace("/", "_", 1)): 4}
+    for name, count in theirs.items():
+        wait_for(lambda: c.last("here/proctally-%s/ps_count" % name)["processes"] == count, name)
+    rows = c.wait_rows(identifier, len(c.rows(identifier)) + 2)
+    check_equal({r["processes"] for r in rows}, {1}, "processes of the victim")
+    found = {re.match(r"here/proctally-([^/]*)/", i).group(1) for i in c.identifiers()
+             if "_" + os.path.basename(victim) in i}
+    check_equal(found, {mine, *theirs}, "groups")
+    c.check_log()
+    c.stop()
+
+
+def case_same_instance():
+    """Of two groups that are called the same one is left out: no identifier gets
+    the values of both."""
+    same = "/collision" * 10
+    one, two = same + "_/////__/_yrndCMY32", same + "__/_______ca2tW3Quy"
+    check_equal(instance(one), instance(two), "the two names")
+    called(one)
+    called(two)
+    called(two)
+    c = Collectd("<Plugin proctally>\n GroupBy \"cmdline\"\n</Plugin>")
+    rows = c.wait_rows("here/proctally-%s/ps_count" % instance(one), 4)
+    check_equal({r["processes"] for r in rows}, {1}, "processes of the first")
+    check_equal(c.said().count("is already called"), 1, "warnings: " + c.said())
+    check(two in c.said(), "the one that is left out", c.said())
+    c.check_log("is already called")
     c.stop()
 
 
