@@ -644,8 +644,7 @@ static int read_callback(user_data_t *data) {
     while (tally_notice(in->t, &notice))
         WARNING(SAY "%s", notice.text);
     if (r < 0) {
-        snprintf(text.text, sizeof(text.text), "cannot read %s: %s",
-                 tally_config_get(in->config, "procfs"), strerror(-r));
+        snprintf(text.text, sizeof(text.text), "cannot collect: %s", strerror(-r));
         return failed(in, text.text);
     }
     if (name_instances(in, snapshot) < 0)

@@ -245,8 +245,7 @@ int service_collect(struct service *s) {
     }
     r = tally_collect(s->t, &snapshot);
     if (r < 0) {
-        snprintf(text.text, sizeof(text.text), "cannot read %s: %s",
-                 tally_config_get(s->config, "procfs"), strerror(-r));
+        snprintf(text.text, sizeof(text.text), "cannot collect: %s", strerror(-r));
         say_failure(s, text.text);
     } else if (s->failing) {
         s->failing = false;

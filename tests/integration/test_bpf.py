@@ -825,6 +825,25 @@ def case_nothing_stays():
     wait_for(lambda: not ids & in_kernel(), "the end of all that it had", 20)
 
 
+def case_failed_collection():
+    """What the kernel refuses is said once, without blaming /proc; then it goes on."""
+    d = Driver(source="bpf")
+    pid, files = d.process.pid, resource.RLIMIT_NOFILE
+    before = resource.prlimit(pid, files)
+    resource.prlimit(pid, files, (3, before[1]))
+    for _ in range(2):
+        d.process.stdin.write(b"\n")
+        d.process.stdin.flush()
+        time.sleep(0.2)
+    wait_for(lambda: "collect" in d.errors(), "an error", 20)
+    resource.prlimit(pid, files, before)
+    d.collect()
+    lines = [l for l in d.errors().splitlines() if not l.startswith("W! ")]
+    check_equal(lines, ["E! cannot collect: Too many open files", "I! collecting works again"],
+                "what it says")
+    d.end()
+
+
 # ---- Bounds -------------------------------------------------------------------------------
 
 UNIQUE = int(os.environ.get("UNIQUE") or 20000)
