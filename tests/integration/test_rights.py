@@ -190,6 +190,9 @@ def case_units():
         write_text(os.path.join(directory, name), re.sub("(?m)^Documentation=.*\n", "", text))
     status, out, err = run([analyze, "verify", *(os.path.join(directory, n) for n in UNITS)])
     check_equal((status, out + err), (0, ""), "systemd-analyze verify")
+    for name in (*UNITS, "../collectd/systemd-drop-in.conf"):
+        text = unit_text(name)
+        check_equal("CAP_BPF" in text, "LimitMEMLOCK=infinity" in text, name + ": locked memory")
     for name in UNITS[:2]:
         status, out, err = run([analyze, "security", "--offline=true", "--threshold=25",
                                 os.path.join(directory, name)])
