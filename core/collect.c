@@ -24,6 +24,9 @@
 /* The time that reading proportional set sizes may take in one collection. One
  * read can take longer by itself; it is then the only one. */
 #define PSS_BUDGET_NS (50 * UINT64_C(1000000))
+/* The CPU time that long matches may take in one collection for each user. Anybody can
+ * have arguments with which they take long, and new names, to be matched again. */
+#define MATCHING_NS (50 * UINT64_C(1000000))
 /* Chains of new processes whose parents have not been read yet. */
 #define DEPTH_MAX 32
 
@@ -46,12 +49,37 @@ static bool has_stale_cgroup(const struct tally *t, const struct process *p) {
 /* Can it have become another since it was classified? */
 static bool needs_identity(const struct tally *t, const struct process *p,
                            const struct sample *s) {
-    if (!p->classified || p->comm_hash != hash_bytes(s->comm, s->comm_len) ||
+    if (!p->classified || p->unsure || p->comm_hash != hash_bytes(s->comm, s->comm_len) ||
         p->exec_marker != s->exec_marker)
         return true;
     if (s->has_credentials && p->uid != s->uid)
         return t->grouping.needs & IDENTITY_USER;
     return has_stale_cgroup(t, p);
+}
+
+static struct match_user *match_user_of(struct tally *t, const struct identity *id) {
+    struct match_user *user = t->match_users, *shared = user + MATCH_USERS;
+    if (!id->has_credentials)
+        return shared;
+    while (user < shared && user->used_ns && user->uid != id->uid)
+        user++;
+    user->uid = id->uid;
+    return user;
+}
+
+/* As grouping_classify(), within the time of the user. One that can wait is left as it
+ * is (-EAGAIN), as long as it may have more time in another collection. */
+static int classify_in_time(struct tally *t, const struct identity *id, uint32_t inherited,
+                            bool can_wait, uint32_t *ret_group, uint32_t *ret_lineage) {
+    struct match_user *user = match_user_of(t, id);
+    const bool has_all = user->used_ns == 0;
+    struct match_time time = {.left_ns = MATCHING_NS - user->used_ns,
+                              .can_wait = can_wait && !has_all};
+    int r = grouping_classify(&t->grouping, id, inherited, &time, &t->tallies, ret_group,
+                              ret_lineage, NULL);
+    user->used_ns = MATCHING_NS - time.left_ns;
+    t->unsure |= time.ran_out && !has_all;
+    return r;
 }
 
 /* The rule group that children of such an ancestor inherit; 0: none. -ENOMEM. */
@@ -70,15 +98,14 @@ static int find_lineage(struct tally *t, const struct unlisted_use *of, int dept
     /* looking further up has taken the texts away */
     above = *of;
     if (r == 0 && t->source->ops->ancestor(t->source, t->grouping.needs, &above))
-        r = grouping_classify(&t->grouping, &above.identity, inherited, &t->tallies, &unused,
-                              ret_lineage, NULL);
+        r = classify_in_time(t, &above.identity, inherited, false, &unused, ret_lineage);
     return r;
 }
 
 /* What it has from whoever started it, be that gone. -ENOMEM. */
 static int inherit(struct tally *t, struct process *p, const struct sample *s) {
     uint32_t lineage = 0;
-    if (!p->classified && (s->ancestor_pid || s->ancestor)) {
+    if ((!p->classified || p->unsure) && (s->ancestor_pid || s->ancestor)) {
         const struct unlisted_use of = {.known_pid = s->ancestor_pid, .ancestor = s->ancestor};
         int r = find_lineage(t, &of, 0, &lineage);
         if (r < 0)
@@ -103,12 +130,22 @@ static int classify(struct tally *t, struct process *p, struct sample *s) {
         s->unreadable |= 1u << ORIGIN_IDENTITY;
     if (id.cmdline_cut)
         self_add(t, METRIC_SELF_CMDLINES_CUT, 1);
+    /* what is the same as before keeps its group until there is time to look */
+    uint32_t group, lineage;
+    const bool is_same = p->classified && p->exec_marker == s->exec_marker;
+    t->unsure = false;
     r = inherit(t, p, s);
     if (r == 0)
-        r = grouping_classify(&t->grouping, &id, p->inherited, &t->tallies, &p->group, &p->lineage,
-                          NULL);
-    if (r < 0)
+        r = classify_in_time(t, &id, p->inherited, is_same, &group, &lineage);
+    if (r < 0 && r != -EAGAIN)
         return r;
+    p->unsure = t->unsure;
+    if (p->unsure && t->source->ops->wake_all)
+        t->source->ops->wake_all(t->source);
+    if (r == -EAGAIN)
+        return 0;
+    p->group = group;
+    p->lineage = lineage;
     p->cgroup_settled = p->classified;
     p->classified = true;
     p->comm_hash = hash_bytes(s->comm, s->comm_len);
@@ -335,7 +372,8 @@ static bool is_asleep(const struct tally *t, const struct process *p, const stru
         return false;
     if (!t->source->ops->activity)
         return listed->asleep;
-    return p->asleep && t->now_boot_s - p->measured_s < age_s && !has_stale_cgroup(t, p) &&
+    return p->asleep && !p->unsure && t->now_boot_s - p->measured_s < age_s &&
+           !has_stale_cgroup(t, p) &&
            t->source->ops->activity(t->source, p->pid, &activity) == 0 && activity == p->activity;
 }
 
@@ -491,8 +529,7 @@ static int group_of_unlisted(struct tally *t, struct unlisted_use *use, uint32_t
     }
     int r = find_lineage(t, use, 0, &inherited);
     if (r == 0)
-        r = grouping_classify(&t->grouping, &use->identity, inherited, &t->tallies, ret_group,
-                              &unused, NULL);
+        r = classify_in_time(t, &use->identity, inherited, false, ret_group, &unused);
     return r;
 }
 
@@ -696,6 +733,7 @@ static void begin(struct tally *t, uint64_t start_ns, uint64_t start_boot_ns) {
     if (!t->has_host && t->source->boot_unix_ns == 0) /* hidden by subset=pid */
         t->source->boot_unix_ns = t->snapshot.time_ns - t->now_boot_ns;
     t->not_fully_read = 0;
+    memset(t->match_users, 0, sizeof(t->match_users));
     self_set(t, METRIC_SELF_PROCESSES, 0);
     self_set(t, METRIC_SELF_HIDDEN, 0);
     struct tally_error no_traffic = {{0}};
@@ -814,8 +852,9 @@ int tally_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len) {
         r = -ESRCH;
     if (r == 0) {
         uint32_t group, lineage;
+        struct match_time time = {.left_ns = MATCHING_NS};
         buf_reset(&t->text);
-        r = grouping_classify(&t->grouping, &id, proctable_at(&t->table, found)->inherited,
+        r = grouping_classify(&t->grouping, &id, proctable_at(&t->table, found)->inherited, &time,
                               &t->tallies, &group, &lineage, &t->text);
         if (r == 0)
             buf_printf(&t->text, group == GROUP_LEFT_OUT ? "in no group\n" : "group: %s\n",

@@ -31,6 +31,14 @@ struct pss_order {
     size_t size;
 };
 
+/* Of the time that matching may take of a collection, what went to one user's
+ * processes; the last is shared by those who find no room before it. */
+#define MATCH_USERS 8
+struct match_user {
+    uint32_t uid;
+    uint64_t used_ns; /* 0: the entry is free */
+};
+
 struct tally {
     struct io io;
     struct settings settings;
@@ -58,6 +66,8 @@ struct tally {
     struct host_stat host;
     bool has_host;
     uint64_t not_fully_read; /* processes with something refused, in this collection */
+    struct match_user match_users[MATCH_USERS + 1];
+    bool unsure; /* the process in hand: a match was given up that may be made the next time */
 
     uint64_t self_value[METRICS - METRIC_SELF_FIRST];
     bool self_known[METRICS - METRIC_SELF_FIRST];

@@ -107,9 +107,9 @@ void grouping_set_grouper(struct grouping *g, tally_grouper *grouper, void *data
 /* ---- Filters --------------------------------------------------------------------- */
 
 static const char *find_filter(struct grouping *g, struct pattern *const *patterns, size_t count,
-                               struct text name) {
+                               struct text name, struct match_time *time) {
     for (size_t i = 0; i < count; i++) {
-        int r = pattern_match(patterns[i], name.at, name.len);
+        int r = pattern_match(patterns[i], name.at, name.len, time);
         g->pattern_limits += r < 0;
         if (r > 0)
             return pattern_text(patterns[i]);
@@ -117,8 +117,9 @@ static const char *find_filter(struct grouping *g, struct pattern *const *patter
     return NULL;
 }
 
-static bool filters_pass(struct grouping *g, const struct identity *id, struct buf *why) {
-    const char *pattern = find_filter(g, g->exclude, g->exclude_count, id->comm);
+static bool filters_pass(struct grouping *g, const struct identity *id, struct match_time *time,
+                         struct buf *why) {
+    const char *pattern = find_filter(g, g->exclude, g->exclude_count, id->comm, time);
     if (pattern) {
         explain(why, "exclude: \"%s\" matches the name: left out", pattern);
         return false;
@@ -127,7 +128,7 @@ static bool filters_pass(struct grouping *g, const struct identity *id, struct b
         explain(why, "exclude: no pattern matches the name");
     if (g->include_count == 0)
         return true;
-    pattern = find_filter(g, g->include, g->include_count, id->comm);
+    pattern = find_filter(g, g->include, g->include_count, id->comm, time);
     if (pattern)
         explain(why, "include: \"%s\" matches the name", pattern);
     else
@@ -170,12 +171,12 @@ static bool ask_grouper(struct grouping *g, const struct identity *id, struct bu
 }
 
 static const struct rule *find_rule(struct grouping *g, const struct identity *id,
-                                    struct buf *why) {
+                                    struct match_time *time, struct buf *why) {
     for (size_t i = 0; i < g->rules.count; i++) {
         const struct rule *rule = &g->rules.items[i];
         enum selector failed;
         bool gave_up;
-        if (rule_matches(rule, id, &failed, &gave_up)) {
+        if (rule_matches(rule, id, time, &failed, &gave_up)) {
             explain(why, "rule %zu (line %u): matches", i + 1, rule->line);
             return rule;
         }
@@ -320,19 +321,28 @@ int grouping_add_literals(const struct grouping *g, struct tallies *tallies) {
     return r;
 }
 
+static bool must_wait(const struct match_time *time) {
+    return time->ran_out && time->can_wait;
+}
+
 int grouping_classify(struct grouping *g, const struct identity *id, uint32_t inherited,
-                      struct tallies *tallies, uint32_t *ret_group, uint32_t *ret_lineage,
-                      struct buf *why) {
+                      struct match_time *time, struct tallies *tallies, uint32_t *ret_group,
+                      uint32_t *ret_lineage, struct buf *why) {
     struct label_room room = {0};
     bool by_rule = true;
     uint32_t owner = 0;
     *ret_lineage = g->children ? inherited : 0;
     *ret_group = GROUP_LEFT_OUT;
-    if (!filters_pass(g, id, why))
+    bool passes = filters_pass(g, id, time, why);
+    if (must_wait(time))
+        return -EAGAIN;
+    if (!passes)
         return 0;
 
     if (!ask_grouper(g, id, why)) {
-        const struct rule *rule = find_rule(g, id, why);
+        const struct rule *rule = find_rule(g, id, time, why);
+        if (must_wait(time))
+            return -EAGAIN;
         if (rule) {
             buf_reset(&g->name);
             template_expand(rule->name, id, rule->cmdline, rule->cmdline_count, &g->name);

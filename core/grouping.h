@@ -37,9 +37,10 @@ int grouping_add_literals(const struct grouping *g, struct tallies *tallies);
 
 /* The group of a process. `inherited` is the rule group of its nearest ancestor
  * that has one (0: none). *ret_lineage is what its own children inherit. With
- * `why`, tells there how it was decided. -ENOMEM. */
+ * `why`, tells there how it was decided. -ENOMEM; -EAGAIN: there was not enough time,
+ * and the process can wait (else what was given up does not match). */
 int grouping_classify(struct grouping *g, const struct identity *id, uint32_t inherited,
-                      struct tallies *tallies, uint32_t *ret_group, uint32_t *ret_lineage,
-                      struct buf *why);
+                      struct match_time *time, struct tallies *tallies, uint32_t *ret_group,
+                      uint32_t *ret_lineage, struct buf *why);
 
 #endif

@@ -17,12 +17,15 @@
 /* Any user chooses the command lines that patterns are matched with, and PCRE2's
  * own limits do not bound the work: they are counted anew from each character that
  * a match could start at, and by JIT not within repeats of one character. So JIT,
- * which is fast, gets short texts, where neither matters much; longer ones are
- * interpreted, with a look at the clock every few steps. */
+ * which is fast, gets short texts and few steps, with which neither matters much;
+ * the rest is interpreted, with a look at the clock every few steps. */
 #define JIT_MOST 512u
-#define MATCH_LIMIT 100000
-#define MATCH_BUDGET_NS (20 * UINT64_C(1000000))
+#define JIT_STEPS 1000
+#define MATCH_NS (20 * UINT64_C(1000000))
 #define STEPS_BETWEEN_LOOKS 64u
+/* Interpreting takes some 25 ns for each byte with patterns as people write them. */
+#define FREE_NS_PER_BYTE 100u
+#define FREE_NS_MOST UINT64_C(1000000)
 #define HEAP_LIMIT_KIB (16u << 10)
 #endif
 
@@ -33,7 +36,7 @@ struct pattern {
     pcre2_code *fast, *guarded; /* the same, the latter with a callout at each step */
     pcre2_match_data *match;
     pcre2_match_context *fast_context, *guarded_context;
-    uint64_t steps, start_ns; /* of the match that goes on */
+    uint64_t steps, start_ns, taken_ns, limit_ns; /* of the match that goes on */
     const char *subject; /* of the last match */
 #endif
 };
@@ -62,9 +65,35 @@ static uint64_t cpu_ns(void) {
 static int look_at_clock(pcre2_callout_block *block, void *data) {
     struct pattern *p = data;
     (void)block;
-    if (++p->steps % STEPS_BETWEEN_LOOKS != 0 || cpu_ns() - p->start_ns < MATCH_BUDGET_NS)
+    if (++p->steps % STEPS_BETWEEN_LOOKS != 0)
         return 0;
-    return PCRE2_ERROR_CALLOUT; /* gives the match up */
+    p->taken_ns = cpu_ns() - p->start_ns;
+    return p->taken_ns < p->limit_ns ? 0 : PCRE2_ERROR_CALLOUT; /* gives the match up */
+}
+
+static int match_guarded(struct pattern *p, const char *text, size_t len,
+                         struct match_time *time) {
+    uint64_t free_ns = len * FREE_NS_PER_BYTE;
+    if (free_ns > FREE_NS_MOST)
+        free_ns = FREE_NS_MOST;
+    if (time->left_ns == 0 && time->can_wait)
+        free_ns = 0;
+    p->limit_ns = free_ns + time->left_ns;
+    const bool is_short_of_time = p->limit_ns < MATCH_NS;
+    if (!is_short_of_time)
+        p->limit_ns = MATCH_NS;
+    p->steps = 0;
+    p->taken_ns = 0; /* so few steps as not to be looked at cost nothing */
+    int r = PCRE2_ERROR_CALLOUT;
+    if (p->limit_ns) {
+        p->start_ns = cpu_ns();
+        r = pcre2_match(p->guarded, (PCRE2_SPTR)text, len, 0, 0, p->match, p->guarded_context);
+    }
+    uint64_t counted_ns = p->taken_ns > free_ns ? p->taken_ns - free_ns : 0;
+    time->left_ns -= counted_ns < time->left_ns ? counted_ns : time->left_ns;
+    if (r == PCRE2_ERROR_CALLOUT && is_short_of_time)
+        time->ran_out = true;
+    return r;
 }
 
 static pcre2_code *compile_with(const char *regex, size_t len, uint32_t options,
@@ -97,7 +126,7 @@ static int compile(struct pattern *p, const char *regex, size_t len, struct tall
         error_set(error, "out of memory");
         return -ENOMEM;
     }
-    pcre2_set_match_limit(p->fast_context, MATCH_LIMIT);
+    pcre2_set_match_limit(p->fast_context, JIT_STEPS);
     pcre2_set_heap_limit(p->fast_context, HEAP_LIMIT_KIB);
     pcre2_set_heap_limit(p->guarded_context, HEAP_LIMIT_KIB);
     pcre2_set_callout(p->guarded_context, look_at_clock, p);
@@ -157,20 +186,21 @@ int pattern_new_filter(const char *text, struct pattern **ret, struct tally_erro
     return 0;
 }
 
-int pattern_match(struct pattern *p, const char *text, size_t len) {
+int pattern_match(struct pattern *p, const char *text, size_t len, struct match_time *time) {
     if (p->substring)
         return memmem(text, len, p->substring, strlen(p->substring)) != NULL;
 #ifdef HAVE_PCRE2
     p->subject = text;
-    bool is_short = len <= JIT_MOST;
-    p->steps = 0;
-    p->start_ns = is_short ? 0 : cpu_ns();
-    int r = pcre2_match(is_short ? p->fast : p->guarded, (PCRE2_SPTR)text, len, 0, 0, p->match,
-                        is_short ? p->fast_context : p->guarded_context);
+    int r = PCRE2_ERROR_MATCHLIMIT;
+    if (len <= JIT_MOST)
+        r = pcre2_match(p->fast, (PCRE2_SPTR)text, len, 0, 0, p->match, p->fast_context);
+    if (r < 0 && r != PCRE2_ERROR_NOMATCH)
+        r = match_guarded(p, text, len, time);
     if (r >= 0)
         return 1;
     return r == PCRE2_ERROR_NOMATCH ? 0 : -E2BIG;
 #else
+    (void)time;
     return 0;
 #endif
 }

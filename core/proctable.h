@@ -41,6 +41,7 @@ struct process {
     bool restored : 1;       /* from a state, and not seen since */
     bool orphan : 1;         /* its parent has ended; ppid is a living ancestor's for now */
     bool ended : 1;          /* all it used is counted; kept for what its children inherit */
+    bool unsure : 1;         /* there was not enough time to tell its group */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */
     char state;
     int8_t nice;

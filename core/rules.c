@@ -73,8 +73,8 @@ static bool any_matches(const struct rule *rule, enum selector selector,
     return false;
 }
 
-bool rule_matches(const struct rule *rule, const struct identity *id, enum selector *ret_failed,
-                  bool *ret_gave_up) {
+bool rule_matches(const struct rule *rule, const struct identity *id, struct match_time *time,
+                  enum selector *ret_failed, bool *ret_gave_up) {
     *ret_gave_up = false;
     for (enum selector s = 0; s < SELECTORS; s++) {
         if (s == SELECTOR_CMDLINE || rule->selectors[s].count == 0)
@@ -87,7 +87,7 @@ bool rule_matches(const struct rule *rule, const struct identity *id, enum selec
     /* last, as they cost most */
     for (size_t i = 0; i < rule->cmdline_count; i++) {
         int r = pattern_match(rule->cmdline[i], id->command.at ? id->command.at : "",
-                              id->command.len);
+                              id->command.len, time);
         if (r <= 0) {
             *ret_gave_up = r < 0;
             *ret_failed = SELECTOR_CMDLINE;

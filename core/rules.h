@@ -27,7 +27,7 @@ void rules_free(struct rules *r);
 
 /* Does the rule take the process? The selector that does not match, if not, and
  * whether a pattern gave up. The patterns keep their captures. */
-bool rule_matches(const struct rule *rule, const struct identity *id, enum selector *ret_failed,
-                  bool *ret_gave_up);
+bool rule_matches(const struct rule *rule, const struct identity *id, struct match_time *time,
+                  enum selector *ret_failed, bool *ret_gave_up);
 
 #endif

@@ -62,6 +62,8 @@ struct source_ops {
     /* The processes there are, by ascending pid. The array is valid until the
      * next list(). Starts a collection. -errno. */
     int (*list)(struct source *s, const struct listed **ret_listed, size_t *ret_count);
+    /* The next list is to say of nobody that he is asleep. NULL: none does. */
+    void (*wake_all)(struct source *s);
 
     /* The number that measure() puts into a sample's activity, and nothing else,
      * in the cheapest way. NULL: the list has said who is asleep. */

@@ -260,6 +260,10 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
     return 0;
 }
 
+static void bpf_wake_all(struct source *s) {
+    bpf_of(s)->listed_before = false;
+}
+
 /* ---- Samples -------------------------------------------------------------------- */
 
 /* What of a sample comes from which usage. */
@@ -342,7 +346,7 @@ static int bpf_open(struct source *s, uint32_t pid, struct sample *ret) {
     const struct record_process *r = record_at(b, place->process);
     if (r->kind != RECORD_PROCESS) {
         /* nobody remembers it here, which the kernel could not know */
-        b->listed_before = false;
+        bpf_wake_all(s);
         return -EAGAIN;
     }
     b->open = r;
@@ -624,6 +628,7 @@ static const struct source_ops bpf_ops = {
     .name = "bpf",
     .free = bpf_free,
     .list = bpf_list,
+    .wake_all = bpf_wake_all,
     .open = bpf_open,
     .measure = bpf_measure,
     .identify = bpf_identify,

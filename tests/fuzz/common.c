@@ -160,12 +160,13 @@ static void classify_one(struct grouping *grouping, const struct settings *setti
         .unit = {cgroup + 14, 9},
     };
     struct tallies tallies;
+    struct match_time time = {.left_ns = NS_PER_S};
     uint32_t group, lineage;
     int r = tallies_init(&tallies, settings->max_groups, settings->collect, 0);
     CHECK(r == 0, "tallies_init(): %d", r);
     r = grouping_add_literals(grouping, &tallies);
     CHECK(r == 0, "grouping_add_literals(): %d", r);
-    r = grouping_classify(grouping, &id, 0, &tallies, &group, &lineage, NULL);
+    r = grouping_classify(grouping, &id, 0, &time, &tallies, &group, &lineage, NULL);
     CHECK(r == 0 || r == -E2BIG, "grouping_classify(): %d", r);
     tallies_clear(&tallies);
 }

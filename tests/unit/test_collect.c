@@ -3,6 +3,7 @@
  * restarts, on a recorded /proc with a clock of its own. */
 #include "tree.h"
 
+#include "build-config.h"
 #include "core/threads.h"
 
 #include <check.h>
@@ -1342,6 +1343,159 @@ START_TEST(proc_that_can_not_be_read_is_an_error_and_loses_nothing) {
 }
 END_TEST
 
+/* ---- Time for matching ------------------------------------------------------------------ */
+
+/* Each look at the clock of CPU time finds so much more of it used; 0: what was. */
+static uint64_t look_ns, looked_ns;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret) {
+    if (look_ns == 0 || clock != CLOCK_THREAD_CPUTIME_ID)
+        return __real_clock_gettime(clock, ret);
+    looked_ns += look_ns;
+    *ret = (struct timespec){(time_t)(looked_ns / S), (long)(looked_ns % S)};
+    return 0;
+}
+
+#ifdef HAVE_PCRE2
+#define MS UINT64_C(1000000)
+#define LINE 4096
+
+/* To `app` it takes some 4,000 steps, 7 ms; `never` gives up after 20 ms. */
+static const char slow_rules[] = "[{name: never, cmdline: ['(a+)+$']},"
+                                 " {name: app, cmdline: ['java .*-jar']}]";
+
+static struct recorded with_line(uint32_t pid, uint32_t uid, const char *comm,
+                                 const char *line) {
+    return (struct recorded){.pid = pid,
+                             .ppid = 1,
+                             .start_ticks = 5000,
+                             .comm = comm,
+                             .uid = uid,
+                             .cmdline = line,
+                             .cmdline_len = LINE};
+}
+
+static char hostile_line[LINE], honest_line[LINE], other_line[LINE];
+
+static void fill_lines(void) {
+    memset(hostile_line, 'a', LINE);
+    memset(honest_line, 'x', LINE);
+    memset(other_line, 'x', LINE);
+    hostile_line[LINE - 1] = 'b';
+    memcpy(honest_line, "java -jar ", 10);
+    look_ns = MS / 10;
+}
+
+/* The time of a user is up when its third process comes; those behind it are matched
+ * again. What is known stays where it is, and others do not notice. */
+START_TEST(who_takes_long_takes_his_own_time) {
+    static const char *const names[] = {"h0", "h1", "h2"};
+    struct recorded late = with_line(200, 1000, "late", honest_line);
+    struct recorded other = with_line(300, 7, "other", honest_line);
+    fill_lines();
+    for (uint32_t i = 0; i < 3; i++) {
+        struct recorded hostile = with_line(100 + i, 1000, names[i], hostile_line);
+        tree_put(&hostile);
+    }
+    tree_put(&late);
+    tree_put(&other);
+    tally *t = tree_collector("process_names", slow_rules, NULL);
+    uint64_t before_ns = looked_ns;
+    collect_at(t, 1000);
+    ck_assert_uint_lt(looked_ns - before_ns, 80 * MS); /* 50 and 7 */
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "late", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "h2", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_PATTERN_LIMITS), 4);
+
+    /* those that had their time are not asked again, so that it is others' */
+    late.utime = 100;
+    tree_put(&late);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 2);
+    ck_assert_uint_eq(cpu_of(t, "app"), S);
+    ck_assert_uint_eq(value_of(t, "late", METRIC_PROCESSES), 0);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_PATTERN_LIMITS), 5);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_PATTERN_LIMITS), 5);
+
+    /* renamed all the time; one would be in no rule's group any more, but there is no
+     * time to tell, also when it sleeps */
+    late.comm = "moved";
+    late.cmdline = other_line;
+    late.utime = 200;
+    tree_put(&late);
+    other.comm = "moved";
+    other.cmdline = other_line;
+    other.utime = 200;
+    tree_put(&other);
+    for (uint32_t round = 0; round < 5; round++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            struct recorded hostile =
+                with_line(100 + i, 1000, names[(i + round + 1) % 3], hostile_line);
+            hostile.utime = round + 1;
+            tree_put(&hostile);
+        }
+        before_ns = looked_ns;
+        collect_at(t, 1030 + 10 * round);
+        ck_assert_uint_lt(looked_ns - before_ns, 60 * MS);
+        ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 1);
+        ck_assert_uint_eq(value_of(t, "moved", METRIC_PROCESSES), 1);
+        ck_assert_uint_eq(cpu_of(t, "app"), 2 * S);
+    }
+    collect_at(t, 1080); /* one of the hostile has a turn, too */
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 0);
+    ck_assert_uint_eq(value_of(t, "moved", METRIC_PROCESSES), 2);
+    tally_free(t);
+}
+END_TEST
+
+/* Who had all the time there is will not need less of it the next time. */
+START_TEST(what_takes_too_long_by_itself_is_not_matched_again) {
+    struct recorded hostile = with_line(100, 1000, "worker", hostile_line);
+    fill_lines();
+    tree_put(&hostile);
+    tally *t = tree_collector("process_names",
+                              "[{name: a, cmdline: ['(a+)+$']}, {name: b, cmdline: ['(a+)+$']},"
+                              " {name: c, cmdline: ['(a+)+$']}, {name: d, cmdline: ['(a+)+$']}]",
+                              NULL);
+    for (int round = 0; round < 3; round++) {
+        collect_at(t, 1000 + 10 * round);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_PROCESSES), 1);
+        ck_assert_uint_eq(self_of(t, METRIC_SELF_PATTERN_LIMITS), 4);
+    }
+    tally_free(t);
+}
+END_TEST
+
+/* As many users as one likes to have: some have the same time together. */
+START_TEST(users_without_number_share_the_rest_of_the_time) {
+    struct recorded victim = with_line(900, 7, "victim", honest_line);
+    fill_lines();
+    for (uint32_t i = 0; i < 200; i++) {
+        struct recorded hostile = with_line(100 + i, 1000 + i / 4, "hostile", hostile_line);
+        tree_put(&hostile);
+    }
+    tree_put(&victim);
+    tally *t = tree_collector("process_names", slow_rules, NULL);
+    for (int round = 0; round < 20; round++) {
+        uint64_t before_ns = looked_ns;
+        collect_at(t, 1000 + 10 * round);
+        /* and what is free for the new */
+        ck_assert_uint_lt(looked_ns - before_ns,
+                          (MATCH_USERS + 1) * 55 * MS + (round ? 0 : 200 * MS));
+        ck_assert_uint_eq(value_of(t, "hostile", METRIC_PROCESSES), 200);
+        ck_assert(round > 0 || value_of(t, "victim", METRIC_PROCESSES) == 1);
+    }
+    ck_assert_uint_eq(value_of(t, "app", METRIC_PROCESSES), 1);
+    tally_free(t);
+}
+END_TEST
+#endif
+
 /* ---- Proportional set size ------------------------------------------------------------------ */
 
 START_TEST(pss_is_read_oldest_first) {
@@ -1488,6 +1642,11 @@ int main(void) {
         T(a_new_configuration_inherits),
         T(proc_that_can_not_be_read_is_an_error_and_loses_nothing),
         T(pss_is_read_oldest_first),
+#ifdef HAVE_PCRE2
+        T(who_takes_long_takes_his_own_time),
+        T(what_takes_too_long_by_itself_is_not_matched_again),
+        T(users_without_number_share_the_rest_of_the_time),
+#endif
         T(the_steady_state_allocates_nothing),
 #undef T
     };

@@ -5,6 +5,7 @@
  * every order of events can be had, on any host. */
 #include "tree.h"
 
+#include "build-config.h"
 #include "state.h"
 
 #include <check.h>
@@ -149,6 +150,11 @@ static struct source *ends_free(struct source *s) {
     return NULL;
 }
 
+static void ends_wake_all(struct source *s) {
+    (void)s;
+    script.show_all = true;
+}
+
 static int ends_list(struct source *s, const struct listed **ret_listed, size_t *ret_count) {
     size_t count = 0;
     (void)s;
@@ -185,7 +191,7 @@ static int ends_open(struct source *s, uint32_t pid, struct sample *ret) {
     if (a->error)
         return a->error;
     if (a->is_same) {
-        script.show_all = true;
+        ends_wake_all(s);
         return -EAGAIN;
     }
     a->opened++;
@@ -335,7 +341,8 @@ static uint64_t ends_none(struct source *s) {
 }
 
 #define ENDS_OPS                                                                          \
-    .free = ends_free, .list = ends_list, .open = ends_open, .measure = ends_measure,     \
+    .free = ends_free, .list = ends_list, .wake_all = ends_wake_all, .open = ends_open,   \
+    .measure = ends_measure,                                                              \
     .identify = ends_identify, .close = ends_close, .next_ended = ends_next_ended,        \
     .next_unlisted = ends_next_unlisted, .ancestor = ends_ancestor,                       \
     .lost_events = ends_lost_events, .sees_traffic = ends_sees_traffic, .pss = ends_pss,  \
@@ -1202,6 +1209,55 @@ START_TEST(a_sleeper_can_be_explained) {
 }
 END_TEST
 
+/* ---- Time for matching ----------------------------------------------------------- */
+
+#ifdef HAVE_PCRE2
+/* Takes more time than one match may have. */
+#define ENDLESS "/(a|a)*(a|a)*(a|a)*(a|a)*[bc]$/"
+
+/* Three of them need more than there is for one user. */
+START_TEST(a_sleeper_is_matched_when_there_is_time) {
+    tally *t = ends_collector("exclude", ENDLESS, NULL);
+    struct actor *last = NULL;
+    for (uint32_t pid = 10; pid < 13; pid++)
+        last = add_actor((struct actor){.pid = pid,
+                                        .start_ticks = LONG_AGO,
+                                        .comm = "aaaaaaaaaaaaaaa",
+                                        .uid = 1000});
+    collect_at(t, 1000);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_PATTERN_LIMITS), 3);
+    for (size_t i = 0; i < 3; i++)
+        script.actors[i].asleep = true;
+    for (int round = 1; round < 4; round++) {
+        collect_at(t, 1000 + 10 * round);
+        ck_assert_uint_eq(self_of(t, METRIC_SELF_PATTERN_LIMITS), 4);
+        ck_assert_uint_eq(value_of(t, "aaaaaaaaaaaaaaa", METRIC_PROCESSES), 3);
+        ck_assert_uint_eq(last->opened, 2);
+    }
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(unlisted_use_is_counted_without_time_to_match) {
+    tally *t = ends_collector("exclude", ENDLESS, "exclude", "gone", "group-by", "user", NULL);
+    add_actor((struct actor){.pid = 10, .start_ticks = LONG_AGO, .comm = "sh"});
+    collect_at(t, 1000);
+    for (size_t i = 0; i < 8; i++)
+        tell_unlisted((struct unlisted){
+            .comm = "aaaaaaaaaaaaaaa", .uid = 1000, .use = {.user_ms = 10}, .ended = 1});
+    tell_unlisted((struct unlisted){
+        .comm = "gone", .uid = 1000, .use = {.user_ms = 1000}, .ended = 1});
+    tell_unlisted((struct unlisted){.comm = "sh", .use = {.user_ms = 5}, .ended = 1});
+    collect_at(t, 1010);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_PATTERN_LIMITS), 8);
+    ck_assert_uint_eq(cpu_of(t, "somebody"), 80);
+    ck_assert_uint_eq(exits_of(t, "somebody"), 8);
+    ck_assert_uint_eq(cpu_of(t, "root"), 5);
+    tally_free(t);
+}
+END_TEST
+#endif
+
 /* ---- Traffic and what was lost --------------------------------------------------- */
 
 #define TRAFFIC_OF(i) ((enum metric)(METRIC_RECEIVED_BYTES_TCP + (i)))
@@ -1693,6 +1749,10 @@ int main(void) {
         T(a_sleeping_parent_is_not_opened_for_its_child, 1),
         T(a_sleeper_that_nobody_remembers_is_hidden_until_it_is_shown, 1),
         T(a_sleeper_can_be_explained, 1),
+#ifdef HAVE_PCRE2
+        T(a_sleeper_is_matched_when_there_is_time, 1),
+        T(unlisted_use_is_counted_without_time_to_match, 1),
+#endif
         T(traffic_goes_to_its_rows, 1),
         T(traffic_that_is_not_seen_is_absent, 1),
         T(lost_events_are_shown, 1),

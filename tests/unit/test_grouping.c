@@ -4,6 +4,7 @@
 #include "grouping.h"
 
 #include "build-config.h"
+#include "source.h"
 #include "utf8.h"
 
 #include <check.h>
@@ -31,6 +32,13 @@ static void set(tally_config *c, const char *name, const char *value) {
     int r = tally_config_set(c, name, value, &error);
 
     ck_assert_msg(r == 0, "%s=%s is refused: %s", name, value, error.text);
+}
+
+/* With more time than any match may take. */
+static int match(struct pattern *p, const char *text, size_t len) {
+    struct match_time time = {.left_ns = NS_PER_S};
+
+    return pattern_match(p, text, len, &time);
 }
 
 #ifdef HAVE_PCRE2
@@ -162,7 +170,7 @@ START_TEST(filter) {
     }
 #endif
     ck_assert_msg(r == 0, "%s: %s", filters[_i].filter, error.text);
-    ck_assert_int_eq(pattern_match(p, text, len), filters[_i].matches);
+    ck_assert_int_eq(match(p, text, len), filters[_i].matches);
     ck_assert_str_eq(pattern_text(p), filters[_i].filter);
     pattern_free(p);
     free(text);
@@ -222,7 +230,7 @@ START_TEST(captures) {
     const char *name, *at;
     size_t len, count = 0;
 
-    ck_assert_int_eq(pattern_match(p, "a-b-c", 5), 1);
+    ck_assert_int_eq(match(p, "a-b-c", 5), 1);
     assert_capture(p, "First", "a");
     assert_capture(p, "Third", "c");
     assert_capture(p, "Empty", "");
@@ -230,13 +238,13 @@ START_TEST(captures) {
         count++;
     ck_assert_uint_eq(count, 3); /* the one without a name is not among them */
     /* a group that took no part is empty, not what it was before */
-    ck_assert_int_eq(pattern_match(p, "x-y", 3), 1);
+    ck_assert_int_eq(match(p, "x-y", 3), 1);
     assert_capture(p, "First", "x");
     assert_capture(p, "Third", "");
     pattern_free(p);
 
     p = regex("x\\Ky(?=(?P<Ahead>z))");
-    ck_assert_int_eq(pattern_match(p, "xyz", 3), 1);
+    ck_assert_int_eq(match(p, "xyz", 3), 1);
     assert_capture(p, "Ahead", "z");
     pattern_free(p);
 }
@@ -256,10 +264,10 @@ START_TEST(catastrophic_backtracking) {
 
     ck_assert_ptr_nonnull(text);
     memset(text, 'a', LONG_COMMAND);
-    r = pattern_match(p, text, LONG_COMMAND); /* some match, and some are given up */
+    r = match(p, text, LONG_COMMAND); /* some match, and some are given up */
     ck_assert(r == 0 || r == 1 || r == -E2BIG);
     text[LONG_COMMAND - 1] = 'b';
-    r = pattern_match(p, text, LONG_COMMAND);
+    r = match(p, text, LONG_COMMAND);
     ck_assert(r == 0 || r == -E2BIG);
     ck_assert_int_lt(now_s() - start, PATIENCE_S);
     free(text);
@@ -284,7 +292,7 @@ START_TEST(honest_pattern_on_long_command) {
     }
     memcpy(text + len, "-jar app.jar", 12);
     len += 12;
-    ck_assert_int_eq(pattern_match(p, text, len), 1);
+    ck_assert_int_eq(match(p, text, len), 1);
     assert_capture(p, "Jar", "app.jar");
     free(text);
     pattern_free(p);
@@ -343,11 +351,11 @@ START_TEST(template_right) {
 #ifdef HAVE_PCRE2
     patterns[0] = regex("--(?P<Opt>\\w+)=(?P<Both>\\w)");
     patterns[1] = regex("(?P<Both>-)l");
-    ck_assert_int_eq(pattern_match(patterns[0], held.id.command.at, held.id.command.len), 1);
-    ck_assert_int_eq(pattern_match(patterns[1], "second", 6), 0);
+    ck_assert_int_eq(match(patterns[0], held.id.command.at, held.id.command.len), 1);
+    ck_assert_int_eq(match(patterns[1], "second", 6), 0);
     pattern_free(patterns[1]);
     patterns[1] = regex("(?P<Both>second)");
-    ck_assert_int_eq(pattern_match(patterns[1], "second", 6), 1);
+    ck_assert_int_eq(match(patterns[1], "second", 6), 1);
     pattern_count = 2;
 #endif
     buf_init(&to, 1 << 16);
@@ -487,8 +495,10 @@ static const struct group *classify_under(const struct person *p, uint32_t inher
     struct held_identity held;
     uint32_t index = 12345, lineage = 12345;
 
-    ck_assert_int_eq(grouping_classify(&grouping, hold(&held, p), inherited, &tallies, &index,
-                                       &lineage, why),
+    struct match_time time = {.left_ns = NS_PER_S};
+
+    ck_assert_int_eq(grouping_classify(&grouping, hold(&held, p), inherited, &time, &tallies,
+                                       &index, &lineage, why),
                      0);
     ck_assert_uint_lt(index, tallies.end);
     ck_assert_uint_lt(lineage, tallies.end);
@@ -664,6 +674,7 @@ END_TEST
 /* The limit is counted, and the process is in a group all the same. */
 START_TEST(given_up_is_counted) {
     char *line = malloc(LONG_COMMAND);
+    struct match_time time = {.left_ns = NS_PER_S};
     struct buf why;
     uint32_t group, lineage;
     time_t start = now_s();
@@ -678,13 +689,14 @@ START_TEST(given_up_is_counted) {
                                 .command = {line, LONG_COMMAND}};
     for (int i = 0; i < 10; i++)
         ck_assert_int_eq(
-            grouping_classify(&grouping, &id, 0, &tallies, &group, &lineage, NULL), 0);
+            grouping_classify(&grouping, &id, 0, &time, &tallies, &group, &lineage, NULL), 0);
     ck_assert_str_eq(tallies.groups[group]->name, "wild");
     ck_assert_uint_eq(grouping.pattern_limits, 10);
     ck_assert_int_lt(now_s() - start, PATIENCE_S);
 
     buf_init(&why, 1 << 20);
-    ck_assert_int_eq(grouping_classify(&grouping, &id, 0, &tallies, &group, &lineage, &why), 0);
+    ck_assert_int_eq(
+        grouping_classify(&grouping, &id, 0, &time, &tallies, &group, &lineage, &why), 0);
     ck_assert_ptr_nonnull(strstr(buf_text(&why), "given up"));
     buf_free(&why);
     free(line);
