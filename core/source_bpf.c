@@ -39,6 +39,9 @@ struct place {
 };
 #define NO_EXEC UINT32_MAX
 
+/* Who needs to know whose the unlisted are: matching command lines takes each user's time. */
+#define BY_USER (IDENTITY_USER | IDENTITY_CMDLINE)
+
 /* What the texts of an identity are in. */
 struct texts {
     struct program program;
@@ -515,7 +518,7 @@ static void identify_unlisted(struct bpf *b, const struct who *who, unsigned par
     *ret = (struct unlisted_use){.identity = {
                                      .uid = who->uid,
                                      .gid = who->gid,
-                                     .has_credentials = parts & IDENTITY_USER,
+                                     .has_credentials = parts & BY_USER,
                                      .comm = {who->comm, strnlen(who->comm, sizeof(who->comm))},
                                  }};
     set_ancestor(who->ancestor, &ret->known_pid, &ret->ancestor);
@@ -678,7 +681,7 @@ int source_bpf_new(const struct io *io, const struct bpf_options *options, struc
     const struct bpf_wants wants = {
         .program = needs & (IDENTITY_CMDLINE | IDENTITY_EXE),
         .args = needs & IDENTITY_CMDLINE,
-        .user = needs & IDENTITY_USER,
+        .user = needs & BY_USER,
         .cgroup = needs & IDENTITY_CGROUP,
         .ancestor = options->children,
         .max_processes = options->max_processes,
