@@ -4,13 +4,15 @@
  *
  *     hostile crowd UID PREFIX COUNT PADDING   COUNT processes with names and command
  *                                              lines made by chance out of what does harm
+ *     hostile restless UID PREFIX COUNT PADDING   COUNT processes, PADDING one of the arguments
+ *                                              of each, that rename themselves 10 times a second
  *     hostile rename UID PREFIX                one that renames itself 1,000 times a second
  *     hostile reuse UID PREFIX                 one after another, all with the same pid
  *
  * Prints a line when all is there. A byte on standard input ends what goes on; then
  * it prints the CPU seconds that it and its children have used. All of them end with
- * standard input, or when this process is killed. PADDING is a long argument: the
- * room for other command lines. Exit status 77: no right to choose a pid.
+ * standard input, or when this process is killed. PADDING is a long argument: for a crowd
+ * the room for other command lines. Exit status 77: no right to choose a pid.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -97,6 +99,16 @@ static void wait_for_input(void) {
 
 /* ---- A crowd ------------------------------------------------------------------------ */
 
+_Noreturn static void rename_now_and_then(const char *prefix) {
+    for (unsigned number = 0;; number++) {
+        char name[16];
+        snprintf(name, sizeof(name), "%.12s-%u", prefix, number % 7);
+        prctl(PR_SET_NAME, name);
+        usleep(100000);
+    }
+}
+
+/* No room: they are restless. */
 static int crowd(uid_t uid, const char *prefix, long count, char *room, size_t room_size) {
     _Atomic long *ready = mmap(NULL, sizeof(*ready), PROT_READ | PROT_WRITE,
                                MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -111,6 +123,9 @@ static int crowd(uid_t uid, const char *prefix, long count, char *room, size_t r
         if (pid > 0)
             continue;
         drop_rights(uid);
+        atomic_fetch_add(ready, !room);
+        if (!room)
+            rename_now_and_then(prefix);
         set_any_name(prefix);
         make_text(room, room_size - 1);
         atomic_fetch_add(ready, 1);
@@ -198,6 +213,8 @@ int main(int argc, char **argv) {
         return reuse(uid, argv[3]);
     if (argc < 6)
         return 2;
+    if (strcmp(argv[1], "restless") == 0)
+        return crowd(uid, argv[3], strtol(argv[4], NULL, 10), NULL, 0);
     /* the arguments stand one behind the other */
     char *room = argv[0];
     size_t room_size = (size_t)(argv[5] + strlen(argv[5]) + 1 - room);

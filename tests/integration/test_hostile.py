@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # timeout: 300
 """A local user who wants to do harm: a crowd with names made of what breaks formats,
-pids that are used again at once, and a process that renames itself all the time.
+pids that are used again at once, a process that renames itself all the time, and others
+that do so to be matched again, which takes long.
 PROCESSES in the environment: how many are in the crowd, 1500 if not given."""
 import contextlib
 import os
@@ -278,6 +279,36 @@ def case_renames():
     check(len(names) > 5, "few of its names were seen", names)
     check(len(points) <= victims.max_groups + 1, "%d groups" % len(points))
     check_names([v for p in points.values() for v in p.tags.values()])
+    victims.check_working(driver)
+    driver.end()
+
+
+def case_endless_matches():
+    """A crowd whose every name has a long command line matched anew, without end: there is a
+    limit for all of them together, and others do not notice."""
+    victims = Victims()
+    rules = ('[{name: shop, comm: [%s], user: ["%d"]}, {name: never, cmdline: ["(a+)+$"]}]' % (
+        victims.rule.name, os.geteuid()))
+    driver = Driver(*victims.flags, "--process_names", rules, "--group-by", "user,name")
+    victims.check(driver.points)
+    # where there is no right to become somebody else, they are their victims' user
+    h = Hostile("restless", unique("m"), 100, "a" * 60000 + "b")
+    made = h.hear()["processes"]
+    own, given_up = [], [driver.points.self_point.fields["pattern_limits"]]
+    for _ in range(5):
+        time.sleep(0.2)
+        points = driver.collect()
+        victims.check(points)
+        members = sum(p.fields["num_procs"] for p in points.values())
+        check_equal(members, points.self_point.fields["processes_seen"], "processes in groups")
+        check_equal(points["never"].fields["num_procs"], 0, "processes that match")
+        own.append(points.self_point.fields["collection_cpu_seconds"])
+        given_up.append(points.self_point.fields["pattern_limits"])
+    print("      %d restless processes: %s ms of CPU for the collections" % (
+        made, ", ".join("%.0f" % (s * 1000) for s in own)))
+    check(all(a + made / 2 < b for a, b in zip(given_up, given_up[1:])), "given up", given_up)
+    # 20 ms each would be 2 s; the first time 1 ms of each is free, then 50 ms are for all
+    check(min(own) < 1, "CPU seconds: %r" % own)
     victims.check_working(driver)
     driver.end()
 
