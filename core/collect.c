@@ -131,7 +131,7 @@ static int classify(struct tally *t, struct process *p, struct sample *s) {
     if (id.cmdline_cut)
         self_add(t, METRIC_SELF_CMDLINES_CUT, 1);
     /* what is the same as before keeps its group until there is time to look */
-    uint32_t group, lineage;
+    uint32_t group = GROUP_LEFT_OUT, lineage = 0;
     const bool is_same = p->classified && p->exec_marker == s->exec_marker;
     t->unsure = false;
     r = inherit(t, p, s);
