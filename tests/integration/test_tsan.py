@@ -35,12 +35,13 @@ def build(directory):
         raise Skipped("no headers of collectd")
     path = os.path.join(directory, "proctally.so")
     core = os.path.join(SRC, "core")
+    sources = [file for part in (core, os.path.join(SRC, "plugins/collectd"))
+               for file in sorted(glob.glob(glob.escape(part) + "/*.c"))]
     status, out, err = run(
         ["gcc", "-g", "-O1", "-fsanitize=thread", "-fPIC", "-shared", "-std=gnu11",
          "-D_GNU_SOURCE=", "-D_FILE_OFFSET_BITS=64", "-I" + BUILD, "-iquote",
          BUILD + "/core", "-iquote", core,
-         "-idirafter", core, *headers, *sorted(glob.glob(glob.escape(core) + "/*.c")),
-         os.path.join(SRC, "plugins/collectd/plugin.c"), "-o", path,
+         "-idirafter", core, *headers, *sources, "-o", path,
          *(w for name in ("YAML_LIBS", "PCRE2_LIBS", "MNL_LIBS", "BPF_LIBS")
            for w in make_variable(name))],
         seconds=200)
