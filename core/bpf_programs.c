@@ -37,11 +37,6 @@ struct items {
     size_t count, size, item_size;
 };
 
-struct dying_item {
-    struct dying value;
-    uint32_t tid;
-};
-
 enum map { PROCESSES, DYING, ENDED, UNLISTED, UNLISTED_REST, PROGRAMS, ANCESTORS, CGROUPS, DATA, BSS, MAPS };
 
 /* By these names they are pinned. */
@@ -81,7 +76,6 @@ struct bpf_programs {
     uint64_t lost; /* told to this reader */
     struct items ended, unlisted;
     size_t ended_taken, unlisted_taken; /* of these: the rest is for the next time */
-    struct items dying;
     struct batch *batch;
 };
 
@@ -468,7 +462,6 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     }
     p->ended.item_size = sizeof(struct bpf_ended);
     p->unlisted.item_size = sizeof(struct unlisted);
-    p->dying.item_size = sizeof(struct dying_item);
     why->text[0] = '\0';
     libbpf_print_fn_t before = libbpf_set_print(hear);
     int r = pin_dir ? open_pinned(p, wants, pin_dir, why) : load_best(p, wants, false, why);
@@ -496,7 +489,6 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
         let_go(p);
     free(p->ended.at);
     free(p->unlisted.at);
-    free(p->dying.at);
     free(p->batch);
     free(p);
     return NULL;
@@ -523,10 +515,9 @@ static int make_room(struct items *t, size_t more) {
     return 0;
 }
 
-/* Without memory it is lost. */
+/* There has to be room. */
 static void append(struct items *t, const void *item) {
-    if (make_room(t, 1) == 0)
-        memcpy(t->at + t->count++ * t->item_size, item, t->item_size);
+    memcpy(t->at + t->count++ * t->item_size, item, t->item_size);
 }
 
 static void drop_first(struct items *t, size_t count) {
@@ -545,10 +536,12 @@ static void hand_out(struct bpf_programs *p, struct bpf_taken *ret) {
 typedef int batch_call(int fd, void *in, void *out, void *keys, void *values, __u32 *count,
                        const struct bpf_map_batch_opts *opts);
 
-/* Adds all items of a map: of each its key at key_at (SIZE_MAX: it is not kept),
- * and its value at value_at. */
-static int gather(struct bpf_programs *p, enum map map, batch_call *call, struct items *t,
-                  size_t key_at, size_t value_at) {
+/* What to do with an item of a map. -errno. */
+typedef int use_item(struct bpf_programs *p, enum map map, const void *key, const void *value);
+
+/* For all items of a map. What is taken out of it with the call has room among what was
+ * taken before it is. */
+static int for_each(struct bpf_programs *p, enum map map, batch_call *call, use_item *use) {
     const size_t key_size = map_table[map].key_size, value_size = map_table[map].value_size;
     unsigned char *keys = p->batch->keys, *values = p->batch->values;
     uint64_t position = 0;
@@ -556,7 +549,9 @@ static int gather(struct bpf_programs *p, enum map map, batch_call *call, struct
     int r = 0;
     while (r == 0) {
         __u32 count = BATCH;
-        r = make_room(t, BATCH);
+        r = make_room(&p->ended, BATCH);
+        if (r == 0)
+            r = make_room(&p->unlisted, BATCH);
         if (r < 0)
             break;
         r = call(p->map_fds[map], first ? NULL : &position, &position, keys, values, &count, NULL);
@@ -564,37 +559,8 @@ static int gather(struct bpf_programs *p, enum map map, batch_call *call, struct
             break;
         first = false;
         for (size_t i = 0; i < count; i++) {
-            unsigned char *item = t->at + (t->count + i) * t->item_size;
-            if (key_at != SIZE_MAX)
-                memcpy(item + key_at, keys + i * key_size, key_size);
-            memcpy(item + value_at, values + i * value_size, value_size);
-        }
-        t->count += count;
-    }
-    return r == -ENOENT ? 0 : r;
-}
-
-/* Takes the items of one side, to which nobody adds any more. */
-static int gather_side(struct bpf_programs *p, enum map map, uint64_t side) {
-    const size_t value_size = map_table[map].value_size;
-    struct items *t = &p->unlisted;
-    uint64_t position = 0, key;
-    bool first = true;
-    int r = 0;
-    while (r == 0) {
-        __u32 count = BATCH;
-        r = make_room(t, BATCH);
-        if (r < 0)
-            break;
-        r = bpf_map_lookup_batch(p->map_fds[map], first ? NULL : &position, &position,
-                                 p->batch->keys, p->batch->values, &count, NULL);
-        if (r < 0 && r != -ENOENT)
-            break;
-        first = false;
-        for (size_t i = 0; i < count; i++) {
-            memcpy(&key, p->batch->keys + i * sizeof(key), sizeof(key));
-            if ((key & OTHER_SIDE) == side && bpf_map_delete_elem(p->map_fds[map], &key) == 0)
-                append(t, p->batch->values + i * value_size);
+            int e = use(p, map, keys + i * key_size, values + i * value_size);
+            r = e < 0 ? e : r;
         }
     }
     return r == -ENOENT ? 0 : r;
@@ -607,44 +573,62 @@ static bool is_gone(uint32_t tid) {
     return getpgid((pid_t)tid) < 0 && errno == ESRCH;
 }
 
-/* Has the programs make up for those threads. */
-static int make_up(struct bpf_programs *p, uint32_t count) {
+/* Has the programs make up for the threads in `missed`. */
+static int make_up(struct bpf_programs *p) {
     char unused[16];
     ssize_t n;
-    p->bss->missed_count = count;
-    int fd = bpf_iter_create(p->list_fd), r = fd < 0 ? -errno : 0;
+    if (p->bss->missed_count == 0)
+        return 0;
+    int fd = bpf_iter_create(p->list_fd);
+    if (fd < 0)
+        return -errno;
     do
-        n = fd < 0 ? 0 : read(fd, unused, sizeof(unused));
+        n = read(fd, unused, sizeof(unused));
     while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
-    if (n < 0)
-        r = -errno;
-    if (fd >= 0)
-        close(fd);
+    int r = n < 0 ? -errno : 0;
+    close(fd);
     p->bss->missed_count = 0;
     return r;
 }
 
+static int note_missed(struct bpf_programs *p, enum map map, const void *key, const void *value) {
+    const struct dying *d = value;
+    uint32_t tid;
+    (void)map;
+    memcpy(&tid, key, sizeof(tid));
+    if (boot_ns() < d->end_ns + MISSED_AFTER_MS * UINT64_C(1000000) || !is_gone(tid))
+        return 0;
+    p->bss->missed[p->bss->missed_count++] = tid;
+    return p->bss->missed_count == MISSED_MAX ? make_up(p) : 0;
+}
+
 /* Some ends the kernel tells late, on a very busy host, or never. */
 static int make_up_missed(struct bpf_programs *p) {
-    const uint64_t before_ns = boot_ns() - MISSED_AFTER_MS * UINT64_C(1000000);
-    uint32_t count = 0;
-    p->dying.count = 0;
-    int r = gather(p, DYING, bpf_map_lookup_batch, &p->dying, offsetof(struct dying_item, tid),
-                   offsetof(struct dying_item, value));
-    for (size_t i = 0; r == 0 && i < p->dying.count; i++) {
-        const struct dying_item *item = (const void *)(p->dying.at + i * p->dying.item_size);
-        if (item->value.end_ns > before_ns || !is_gone(item->tid))
-            continue;
-        p->bss->missed[count++] = item->tid;
-        if (count == MISSED_MAX) {
-            r = make_up(p, count);
-            count = 0;
-        }
-    }
-    return r == 0 && count ? make_up(p, count) : r;
+    p->bss->missed_count = 0;
+    int r = for_each(p, DYING, bpf_map_lookup_batch, note_missed);
+    return r < 0 ? r : make_up(p);
 }
 
 /* ---- Taking ------------------------------------------------------------------------- */
+
+static int take_ended(struct bpf_programs *p, enum map map, const void *key, const void *value) {
+    struct bpf_ended ended;
+    (void)map;
+    memcpy(&ended.key, key, sizeof(ended.key));
+    memcpy(&ended.value, value, sizeof(ended.value));
+    append(&p->ended, &ended);
+    return 0;
+}
+
+/* Of the two sides that to which nobody adds any more: the listing has taken longer than
+ * a program runs that had begun before it. */
+static int take_unlisted(struct bpf_programs *p, enum map map, const void *key, const void *value) {
+    uint64_t item;
+    memcpy(&item, key, sizeof(item));
+    if ((item & OTHER_SIDE) != p->bss->side && bpf_map_delete_elem(p->map_fds[map], &item) == 0)
+        append(&p->unlisted, value);
+    return 0;
+}
 
 int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
     /* what was not used, because a collection failed, is handed out again */
@@ -653,8 +637,7 @@ int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
     p->ended_taken = p->unlisted_taken = 0;
     int r = make_up_missed(p);
     if (r == 0)
-        r = gather(p, ENDED, bpf_map_lookup_and_delete_batch, &p->ended,
-                   offsetof(struct bpf_ended, key), offsetof(struct bpf_ended, value));
+        r = for_each(p, ENDED, bpf_map_lookup_and_delete_batch, take_ended);
     if (r < 0)
         return r;
     __atomic_store_n(&p->bss->side, p->bss->side ^ OTHER_SIDE, __ATOMIC_SEQ_CST);
@@ -664,11 +647,9 @@ int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
 }
 
 int bpf_programs_take_unlisted(struct bpf_programs *p, struct bpf_taken *taken) {
-    /* the listing has taken longer than a program runs that had begun before it */
-    const uint64_t side = p->bss->side ^ OTHER_SIDE;
-    int r = gather_side(p, UNLISTED, side);
+    int r = for_each(p, UNLISTED, bpf_map_lookup_batch, take_unlisted);
     if (r == 0)
-        r = gather_side(p, UNLISTED_REST, side);
+        r = for_each(p, UNLISTED_REST, bpf_map_lookup_batch, take_unlisted);
     hand_out(p, taken);
     return r;
 }
