@@ -318,6 +318,16 @@ static __always_inline void finish(struct scratch *scratch, struct entry *e, __u
     leave(scratch, &e->who, &e->gone, !e->execed);
 }
 
+/* A thread is gone; what it used was added. */
+static __always_inline void drop_thread(struct scratch *scratch, struct entry *e, __u32 pid,
+                                        bool is_leader) {
+    __sync_fetch_and_add(&e->threads, -1);
+    if (is_leader)
+        e->leader_gone = 1;
+    if (e->leader_gone && (e->threads <= 0 || e->found))
+        finish(scratch, e, pid);
+}
+
 /* What follows here and for execs is in functions of their own, which are not static:
  * the verifier looks at each of them once, not at each way through them and those
  * before. They can be handed nothing but numbers (until Linux 5.12), so they find their
@@ -340,11 +350,7 @@ __noinline int make_up(__u32 tid, __u32 user) {
     if (e && e->start_ns <= d->start_ns) {
         count_lost();
         usage_add_atomic(&e->gone, &d->usage);
-        __sync_fetch_and_add(&e->threads, -1);
-        if (tid == pid)
-            e->leader_gone = 1;
-        if (e->leader_gone && (e->threads <= 0 || e->found))
-            finish(scratch, e, pid);
+        drop_thread(scratch, e, pid, tid == pid);
     } else if (d->unknown) {
         count_lost();
         leave(scratch, &d->who, &d->usage, tid == pid);
@@ -352,12 +358,21 @@ __noinline int make_up(__u32 tid, __u32 user) {
     return 0;
 }
 
+/* The entry of a process that had none yet: this one, unless the listing and on_fork come
+ * to it at the same time. NULL: there is no room. */
+static __always_inline struct entry *enter(__u32 pid, const struct entry *e) {
+    bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST);
+    struct entry *there = bpf_map_lookup_elem(&processes, &pid);
+    if (!there || there->start_ns == e->start_ns)
+        return there;
+    count_lost(); /* the end of one with the same pid was missed */
+    bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
+    return bpf_map_lookup_elem(&processes, &pid);
+}
+
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     __u32 pid = child->tgid;
-    struct scratch *scratch = scratch_of(SCRATCH_FORK);
-    if (!scratch)
-        return 0;
     make_up(child->pid, SCRATCH_FORK); /* its number was that of another */
     if (child->pid != child->tgid) {
         struct entry *e = bpf_map_lookup_elem(&processes, &pid);
@@ -365,6 +380,9 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
             __sync_fetch_and_add(&e->threads, 1);
         return 0;
     }
+    struct scratch *scratch = scratch_of(SCRATCH_FORK);
+    if (!scratch)
+        return 0;
     __u32 parent_pid = parent->tgid;
     const struct entry *from = bpf_map_lookup_elem(&processes, &parent_pid);
     struct entry *e = &scratch->entry;
@@ -374,15 +392,11 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     e->who.program = from ? from->who.program : 0;
     e->who.ancestor = as_ancestor(parent, from);
     look_at(child, &e->who);
-    if (bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST) == 0)
-        return 0;
-    struct entry *there = bpf_map_lookup_elem(&processes, &pid);
-    if (there && there->start_ns == e->start_ns) {
-        there->found = 0; /* listed already: a child shows before this is called */
-        return 0;
-    }
-    count_lost(); /* no room for it, or the end of one with the same pid was missed */
-    bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
+    e = enter(pid, e);
+    if (e)
+        e->found = 0; /* it can be listed already: a child shows before this is called */
+    else
+        count_lost();
     return 0;
 }
 
@@ -618,13 +632,9 @@ int BPF_PROG(on_free, struct task_struct *task) {
     if (!e->found || is_leader ||
         bpf_ktime_get_boot_ns() - e->found_ns > BARRIER_MS * 1000000ULL)
         usage_add_atomic(&e->gone, usage);
-    __sync_fetch_and_add(&e->threads, -1);
-    if (is_leader) {
+    if (is_leader)
         look_at(task, &e->who);
-        e->leader_gone = 1;
-    }
-    if (e->leader_gone && (e->threads <= 0 || e->found))
-        finish(scratch, e, pid);
+    drop_thread(scratch, e, pid, is_leader);
     return 0;
 }
 
@@ -729,13 +739,7 @@ static __always_inline struct entry *find_late(struct task_struct *task, struct 
     usage_of_ended(signal, &e->gone);
     look_at(task, &e->who);
     e->who.ancestor = KNOWN_ANCESTOR | pid;
-    if (bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST) == 0)
-        return bpf_map_lookup_elem(&processes, &pid);
-    struct entry *there = bpf_map_lookup_elem(&processes, &pid);
-    if (!there || there->start_ns == e->start_ns)
-        return there; /* no room, or it is so new that on_fork came in between */
-    bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
-    return bpf_map_lookup_elem(&processes, &pid);
+    return enter(pid, e);
 }
 
 static __always_inline int list_thread(struct seq_file *seq, struct task_struct *task) {
@@ -787,10 +791,8 @@ int list_tasks(struct bpf_iter__task *ctx) {
         return 0;
     __u32 pid = task->tgid;
     struct entry *e = bpf_map_lookup_elem(&processes, &pid);
-    if (e && e->start_ns != task->start_boottime) {
-        count_lost(); /* its predecessor's end was missed */
-        e = NULL;
-    }
+    if (e && e->start_ns != task->start_boottime)
+        e = NULL; /* of its predecessor, whose end was missed */
     __u64 now_ns = bpf_ktime_get_boot_ns();
     if (e && !want_all && has_slept(task, e, pid, now_ns)) {
         struct record_same same = {RECORD_SAME, pid, e->start_ns};
