@@ -301,7 +301,7 @@ static void remember(struct tally *t, struct process *p, const struct sample *s,
     p->priority = (int16_t)s->value[FIELD_PRIORITY];
     p->nice = (int8_t)s->value[FIELD_NICE];
     p->ignores_children = s->ignores_children;
-    p->asleep = s->activity && s->activity == p->activity && s->state != 'R';
+    p->asleep = s->activity && s->activity == p->activity && s->state != 'R' && !p->unsure;
     p->activity = s->activity;
     p->marker = marker;
     p->measured_s = t->now_boot_s;
@@ -372,8 +372,7 @@ static bool is_asleep(const struct tally *t, const struct process *p, const stru
         return false;
     if (!t->source->ops->activity)
         return listed->asleep;
-    return p->asleep && !p->unsure && t->now_boot_s - p->measured_s < age_s &&
-           !has_stale_cgroup(t, p) &&
+    return p->asleep && t->now_boot_s - p->measured_s < age_s && !has_stale_cgroup(t, p) &&
            t->source->ops->activity(t->source, p->pid, &activity) == 0 && activity == p->activity;
 }
 

@@ -358,8 +358,10 @@ static void rehome_orphans(const struct fold *f, const struct proctable *table, 
     for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
          id = proctable_next(table, id + 1)) {
         struct process *p = proctable_at(table, id);
+        if (p->seen != now)
+            continue;
         process_id parent = proctable_find_parent(table, p->ppid, p->start_ticks);
-        if (p->seen != now || parent == NO_PROCESS || proctable_at(table, parent)->seen == now)
+        if (parent == NO_PROCESS || proctable_at(table, parent)->seen == now)
             continue;
         bool indirect;
         process_id above = find_living(table, p, now, &indirect);

@@ -41,13 +41,9 @@ static int open_temporary(const struct io *io, const char *name, mode_t mode) {
         }
         if (fd < 0)
             return -errno;
-        if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0 ||
+            io->fstatat(io->data, fd, "", &held, AT_EMPTY_PATH) < 0) {
             int r = errno == EWOULDBLOCK ? -EBUSY : -errno;
-            io->close(io->data, fd);
-            return r;
-        }
-        if (io->fstatat(io->data, fd, "", &held, AT_EMPTY_PATH) < 0) {
-            int r = -errno;
             io->close(io->data, fd);
             return r;
         }
