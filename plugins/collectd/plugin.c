@@ -612,12 +612,13 @@ static int name_instances(struct instance *in, const tally_snapshot *s) {
             continue;
         uint32_t *slot = find_slot(in, in->names[i], suffix);
         in->left_out[i] = *slot != 0;
-        if (*slot == 0)
+        if (*slot == 0) {
             *slot = (uint32_t)i + 1;
-        else if (!in->told_left_out)
+        } else if (!in->told_left_out) {
             WARNING(SAY "another group is already called %s: left out is \"%s\"", in->names[i],
                     name);
-        in->told_left_out = in->told_left_out || in->left_out[i];
+            in->told_left_out = true;
+        }
     }
     return 0;
 }

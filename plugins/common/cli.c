@@ -17,9 +17,6 @@ enum {
     HELP_INDENT = 27 /* where the texts begin */
 };
 
-static const char no_rights_of_invoker[] =
-    "cannot give up the rights that the program's file brings";
-
 static const struct cli_flag shared_flags[] = {
     {"config", "FILE", NULL, "Read options from a YAML file. Those on the command line win."},
     {"once", NULL, NULL, "Collect and print once, then leave."},
@@ -309,6 +306,15 @@ static int end_of_output(const struct cli_program *program) {
     return CLI_FAILED;
 }
 
+/* Says why not. */
+static bool becomes_invoker(const struct cli_program *program) {
+    int r = rights_of_invoker();
+    if (r < 0)
+        cli_say(program, 'E', "cannot give up the rights that the program's file brings: %s",
+                strerror(-r));
+    return r == 0;
+}
+
 /* ---- Explain ------------------------------------------------------------------- */
 
 static int explain(const struct cli *cli, const char *text) {
@@ -323,11 +329,8 @@ static int explain(const struct cli *cli, const char *text) {
     }
 
     /* command lines hold secrets: show what whoever asks could read as well */
-    int r = rights_of_invoker();
-    if (r < 0) {
-        cli_say(program, 'E', "%s: %s", no_rights_of_invoker, strerror(-r));
+    if (!becomes_invoker(program))
         return CLI_FAILED;
-    }
     tally_config *config;
     if (cli_configure(cli, &config, &error) < 0) {
         cli_say(program, 'E', "%s", error.text);
@@ -335,7 +338,7 @@ static int explain(const struct cli *cli, const char *text) {
     }
     /* looking must not count: the state belongs to the program that runs */
     tally *t = NULL;
-    r = tally_config_set(config, "pin", "", &error);
+    int r = tally_config_set(config, "pin", "", &error);
     cli_prefer_procfs(config);
     if (r >= 0)
         r = tally_config_set(config, "state-file", "", &error);
@@ -403,11 +406,8 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
         tally_config *config;
         struct tally_error error;
         /* what is wrong is quoted */
-        int r = rights_of_invoker();
-        if (r < 0) {
-            cli_say(program, 'E', "%s: %s", no_rights_of_invoker, strerror(-r));
+        if (!becomes_invoker(program))
             return CLI_FAILED;
-        }
         if (cli_configure(cli, &config, &error) < 0) {
             cli_say(program, 'E', "%s", error.text);
             return CLI_MISUSED;
