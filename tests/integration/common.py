@@ -194,6 +194,22 @@ def need_program(*names):
     raise Skipped("%s is not installed" % " or ".join(names))
 
 
+def bpftool(*args):
+    status, out, err = run([need_program("bpftool"), "-j", *args])
+    check_equal(status, 0, "status of bpftool %s (%s)" % (" ".join(args), out + err))
+    return json.loads(out) if out.strip() else None
+
+
+def mount_bpf():
+    """A bpf file system of the case's own."""
+    directory = os.path.join(temp_dir(), "bpf")
+    os.mkdir(directory)
+    if run(["mount", "-t", "bpf", "bpf", directory])[0] != 0:
+        raise Skipped("no bpf file system can be mounted")
+    later(run, ["umount", directory])
+    return directory
+
+
 def http(url, data=None, seconds=20):
     """(status, body as text); an error status is no exception."""
     if isinstance(data, str):

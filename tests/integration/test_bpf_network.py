@@ -619,12 +619,6 @@ def ids_of(pid, kind):
     return ids
 
 
-def bpftool(*args):
-    status, out, err = run([need_program("bpftool"), "-j", *args])
-    check_equal(status, 0, "status of bpftool %s (%s)" % (" ".join(args), out + err))
-    return json.loads(out) if out.strip() else None
-
-
 def exists(kind, number):
     return run([need_program("bpftool"), "-j", kind, "show", "id", str(number)])[0] == 0
 
@@ -693,9 +687,9 @@ int pass(void *packet)
 class Neighbour:
     """Another program on the root, which counts what passes."""
 
-    def __init__(self, directory, way, *flags):
-        self.pin = os.path.join(directory, "bpf", way)
-        source = write_text(os.path.join(directory, way + ".c"), NEIGHBOUR % way)
+    def __init__(self, mount, way, *flags):
+        self.pin = os.path.join(mount, way)
+        source = write_text(os.path.join(temp_dir(), way + ".c"), NEIGHBOUR % way)
         status, out, err = run([need_program("clang"), "-O2", "-g", "-target", "bpf", "-c", source,
                                 "-o", source + ".o"])
         check_equal(status, 0, "status of clang (%s)" % err)
@@ -722,23 +716,13 @@ def send_something():
             s.recv(10)
 
 
-def directory_with_bpf():
-    need_program("clang")
-    directory = temp_dir()
-    os.mkdir(os.path.join(directory, "bpf"))
-    if run(["mount", "-t", "bpf", "bpf", os.path.join(directory, "bpf")])[0] != 0:
-        raise Skipped("no bpf file system can be mounted")
-    later(run, ["umount", os.path.join(directory, "bpf")])
-    return directory
-
-
 def case_neighbours():
     """Programs of others stay on the control group and go on working; ours go with us,
     even after SIGKILL."""
-    directory = directory_with_bpf()
-    before = Neighbour(directory, "ingress", "multi")
+    mount = mount_bpf()
+    before = Neighbour(mount, "ingress", "multi")
     d = Driver(source="bpf")
-    after = Neighbour(directory, "egress", "multi")
+    after = Neighbour(mount, "egress", "multi")
     own = ids_of(d.process.pid, "prog")
     check_equal(len(own & attached()), 3, "programs of ours on the control group")
 
@@ -760,7 +744,7 @@ def case_no_room_beside():
     """A neighbour that lets no program beside it: all but the traffic is there, and a
     line says why. (The last case.)"""
     driver.end() # its own are there
-    Neighbour(directory_with_bpf(), "ingress")
+    Neighbour(mount_bpf(), "ingress")
     d = Driver(source="bpf")
     said = wait_for(lambda: [l for l in d.errors().split("\n") if "traffic" in l], "a line about it")
     check("lets none beside it" in said[0], "the line does not say why", said)

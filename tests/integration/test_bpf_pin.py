@@ -16,23 +16,13 @@ from common import *
 seed = int(os.environ.get("SEED") or random.randrange(1 << 32))
 
 
-def bpftool(*args):
-    status, out, err = run([need_program("bpftool"), "-j", *args])
-    check_equal(status, 0, "status of bpftool %s (%s)" % (" ".join(args), out + err))
-    return json.loads(out) if out.strip() else None
-
-
 class Cron:
     """A directory to pin in, on a file system of its own, and a state file: what cron
     would run each minute."""
 
     def __init__(self, *flags):
-        directory = temp_dir()
-        mount = os.path.join(directory, "bpf")
-        os.mkdir(mount)
-        if run(["mount", "-t", "bpf", "bpf", mount])[0] != 0:
-            raise Skipped("no bpf file system can be mounted")
-        later(run, ["umount", mount])
+        mount = mount_bpf()
+        directory = os.path.dirname(mount)
         self.dir, self.state = os.path.join(mount, "pt"), os.path.join(directory, "state")
         self.output = os.path.join(directory, "out.prom")
         self.flags, self.metrics, self.errors = list(flags), None, ""

@@ -2,6 +2,7 @@
 /* Everything that can fail fails once: each call of a collection in each way, and
  * each allocation. Nothing may crash, leak or stay open, what was published stays,
  * and the next collection is right. */
+#include "failing_memory.h"
 #include "tree.h"
 
 #include "build-config.h"
@@ -121,39 +122,6 @@ static const struct io faulty_io = {
     .unlink = faulty_unlink,
     .clock_ns = faulty_clock,
 };
-
-static long allocations, fail_allocation_at;
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *old, size_t size);
-char *__real_strdup(const char *text);
-char *__real_strndup(const char *text, size_t len);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-char *__wrap_strdup(const char *text);
-char *__wrap_strndup(const char *text, size_t len);
-
-static bool allocation_fails(void) {
-    return fail_allocation_at && ++allocations == fail_allocation_at;
-}
-
-void *__wrap_malloc(size_t size) {
-    return allocation_fails() ? NULL : __real_malloc(size);
-}
-void *__wrap_calloc(size_t count, size_t size) {
-    return allocation_fails() ? NULL : __real_calloc(count, size);
-}
-void *__wrap_realloc(void *old, size_t size) {
-    return allocation_fails() ? NULL : __real_realloc(old, size);
-}
-char *__wrap_strdup(const char *text) {
-    return allocation_fails() ? NULL : __real_strdup(text);
-}
-char *__wrap_strndup(const char *text, size_t len) {
-    return allocation_fails() ? NULL : __real_strndup(text, len);
-}
 
 /* ---- A small world -------------------------------------------------------------------- */
 
