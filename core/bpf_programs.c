@@ -3,7 +3,7 @@
 #include "bpf_programs.h"
 
 #include "cgroups.h"
-#include "config.h"
+#include "error.h"
 
 /* made by bpftool, whose code has warnings of its own */
 #pragma GCC diagnostic push

@@ -3,6 +3,7 @@
 #define _GNU_SOURCE
 #include "collector.h"
 #include "state.h"
+#include "error.h"
 
 #include "build-config.h"
 

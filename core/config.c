@@ -2,13 +2,13 @@
 #define _GNU_SOURCE
 #include "config.h"
 
+#include "error.h"
 #include "pattern.h"
 #include "template.h"
 #include "utf8.h"
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,19 +17,6 @@ const char *const selector_names[SELECTORS] = {"comm", "exe", "cmdline", "user",
 
 /* Long enough for any real value, short enough for one line of a message. */
 #define SHOWN 200
-
-void error_set(struct tally_error *error, const char *format, ...) {
-    if (!error)
-        return;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(error->text, sizeof(error->text), format, args);
-    va_end(args);
-    /* it is promised to be one line, whatever the user's text holds */
-    for (char *c = error->text; *c; c++)
-        if ((unsigned char)*c < 0x20 || *c == 0x7f)
-            *c = '?';
-}
 
 int tally_config_new(tally_config **ret_config) {
     tally_config *c = calloc(1, sizeof(*c));
@@ -106,14 +93,6 @@ static int check_label(const tally_config *c, bool other_layer, const char *text
     return 0;
 }
 
-/* Says of what an error speaks. */
-static void error_about(struct tally_error *error, const char *what) {
-    struct tally_error inner = {{0}};
-    if (error)
-        inner = *error;
-    error_set(error, "%s: %.480s", what, inner.text);
-}
-
 static int check_pattern(enum option option, const char *text, struct tally_error *error) {
     struct pattern *p;
     int r = pattern_new_filter(text, &p, error);
@@ -184,9 +163,6 @@ int config_set(tally_config *c, enum layer layer, enum option option, const char
                struct tally_error *error) {
     const struct tally_option *row = &tally_options(&(size_t){0})[option];
     struct config_value *v = &c->values[option];
-    if (option == OPTION_PROCESS_NAMES)
-        return config_load_text(c, layer, row->name, value, strlen(value), true, error);
-
     struct string_list fresh = {0};
     bool replaces = v->layer < layer || !row->list || !*value;
     int r = 0;
@@ -214,16 +190,6 @@ int config_set(tally_config *c, enum layer layer, enum option option, const char
         error_set(error, "%s is \"%.*s\", expected %s", row->name, SHOWN, value,
                   option_expected(option));
     return r;
-}
-
-int tally_config_set(tally_config *c, const char *name, const char *value,
-                     struct tally_error *error) {
-    int option = option_find(name, strlen(name));
-    if (option < 0) {
-        error_set(error, "there is no option \"%.*s\", expected one that --help lists", SHOWN, name);
-        return -ENOENT;
-    }
-    return config_set(c, LAYER_CALLER, (enum option)option, value, error);
 }
 
 static int copy_selectors(struct rule_text *to, const struct tally_rule *rule) {
@@ -302,11 +268,6 @@ int config_add_rule(tally_config *c, enum layer layer, unsigned line, const stru
         c->rule_count--;
     }
     return r;
-}
-
-int tally_config_add_rule(tally_config *c, const struct tally_rule *rule,
-                          struct tally_error *error) {
-    return config_add_rule(c, LAYER_CALLER, 0, rule, error);
 }
 
 static const char *value_of(const tally_config *c, enum option option) {

@@ -51,14 +51,6 @@ int config_add_rule(tally_config *c, enum layer layer, unsigned line, const stru
 int config_check_cmdline(const char *regex, struct tally_error *error);
 int config_check_name(const char *template, struct tally_error *error);
 
-/* YAML text with options (config_yaml.c); `what` names it in messages. With
- * only_rules the text is the value of process_names. */
-int config_load_text(tally_config *c, enum layer layer, const char *what, const char *text,
-                     size_t len, bool only_rules, struct tally_error *error);
-
-__attribute__((format(printf, 2, 3))) void error_set(struct tally_error *error, const char *format,
-                                                     ...);
-
 /* What was asked for, ready to use. Texts belong to the config. */
 struct settings {
     enum group_key group_by[GROUP_KEYS];

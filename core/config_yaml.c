@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* The configuration file. */
 #define _GNU_SOURCE
-#include "config.h"
+#include "config_yaml.h"
 
 #include "buf.h"
 #include "build-config.h"
+#include "error.h"
 
 #include <errno.h>
 #include <fcntl.h>

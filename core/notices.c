@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "notices.h"
+#include "error.h"
 
 #include "collector.h"
 

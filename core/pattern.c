@@ -3,7 +3,7 @@
 #include "pattern.h"
 
 #include "build-config.h"
-#include "config.h"
+#include "error.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -10,7 +10,7 @@
 #include "bpf_programs.h"
 #include "buf.h"
 #include "cgroups.h"
-#include "config.h"
+#include "error.h"
 #include "options.h"
 #include "users.h"
 

@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "template.h"
 
-#include "config.h"
+#include "error.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -3,6 +3,8 @@
  * process_names. What is accepted can be used. */
 #include "fuzz.h"
 
+#include "config_yaml.h"
+
 #include <errno.h>
 
 static void load(const char *text, size_t len, bool only_rules) {

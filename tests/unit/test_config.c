@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The catalogue of options, values, layers, and the configuration file: what is
  * right is taken as written, what is wrong is told with its place. */
-#include "config.h"
+#include "config_yaml.h"
 
 #include "build-config.h"
 
