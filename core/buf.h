@@ -7,6 +7,8 @@
 #ifndef BUF_H
 #define BUF_H
 
+#include "number.h"
+
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -30,8 +32,5 @@ void buf_add_u64(struct buf *b, uint64_t value);
 /* Ends the content with a NUL byte that len does not count. */
 const char *buf_text(struct buf *b);
 __attribute__((format(printf, 2, 3))) void buf_printf(struct buf *b, const char *format, ...);
-
-/* Decimal digits at `to` (up to 20), returns how many. */
-size_t format_u64(char *to, uint64_t value);
 
 #endif

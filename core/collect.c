@@ -749,7 +749,7 @@ static void save_state(struct tally *t) {
     int r = state_encode(t);
     /* not fsynced: a crash of the host ends the boot that the state belongs to */
     if (r == 0)
-        r = replace_file(&t->io, t->state_file, t->state.data, t->state.len, 0600, false);
+        r = replace_file(&t->io, t->settings.state_file, t->state.data, t->state.len, 0600, false);
     t->state_saved = r == 0;
     if (r == 0) {
         notice_clear(&t->notices, NOTICE_STATE_UNSAVED);
@@ -759,7 +759,7 @@ static void save_state(struct tally *t) {
     notice_raise(&t->notices, NOTICE_STATE_UNSAVED,
                  "the state file %.200s can't be saved: %s; counting goes on, but a restart would "
                  "lose it",
-                 t->state_file, strerror(-r));
+                 t->settings.state_file, strerror(-r));
 }
 
 static int scan(struct tally *t, const struct listed *listed, size_t count) {
@@ -821,7 +821,7 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
         .host_busy_ticks = t->host.busy_ticks,
         .has_host_busy = t->has_host,
     };
-    if (t->state_file)
+    if (t->settings.state_file)
         save_state(t);
     *ret_snapshot = &t->snapshot;
     return 0;

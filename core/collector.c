@@ -6,10 +6,7 @@
 #include "error.h"
 
 #include "build-config.h"
-
-#ifdef HAVE_BPF
-#include "bpf_programs.h"
-#endif
+#include "config.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -23,104 +20,6 @@
 
 const char *tally_version(void) {
     return VERSION;
-}
-
-static int read_small_file(const struct io *io, const char *path, char *to, size_t size) {
-    ssize_t n = io_read_file(io, AT_FDCWD, path, to, size - 1, NULL);
-    if (n < 0)
-        return (int)n;
-    to[n] = '\0';
-    to[strcspn(to, "\n")] = '\0';
-    return 0;
-}
-
-static int copy_texts(tally *t, const tally_config *config) {
-    const struct string_list *labels = &config->values[OPTION_LABELS].items;
-    const char *state_file = tally_config_get(config, "state-file");
-    t->prefix = strdup(tally_config_get(config, "prefix"));
-    t->prefix_given = config->values[OPTION_PREFIX].layer != LAYER_STANDARD;
-    if (!t->prefix)
-        return -ENOMEM;
-    if (state_file[0]) {
-        t->state_file = strdup(state_file);
-        if (!t->state_file)
-            return -ENOMEM;
-    }
-    for (size_t i = 0; i < labels->count; i++) {
-        int r = string_list_add(&t->labels, labels->items[i], strlen(labels->items[i]));
-        if (r < 0)
-            return r;
-    }
-    return 0;
-}
-
-/* Another tree than /proc is recorded, or another host's as seen from a container:
- * it goes with no kernel that we could ask. */
-static int open_bpf(tally *t, const tally_config *config, struct tally_error *error) {
-    const char *root = tally_config_get(config, "procfs");
-    const char *pin_dir = tally_config_get(config, "pin");
-    const bool is_must = t->settings.source == SOURCE_BPF;
-    struct tally_error why = {{0}};
-    int r;
-    if (t->settings.source == SOURCE_PROCFS)
-        return -ENOTSUP;
-    if (strcmp(root, "/proc") != 0) {
-        if (is_must)
-            error_set(error, "source is bpf and procfs is %.200s; expected only one of them", root);
-        return -EINVAL;
-    }
-#ifdef HAVE_BPF
-    const struct bpf_options options = {
-        .collect = t->settings.collect,
-        .needs = t->grouping.needs,
-        .children = t->grouping.children,
-        .max_processes = (uint32_t)t->settings.max_processes,
-        .pin_dir = pin_dir[0] ? pin_dir : NULL,
-    };
-    r = source_bpf_new(&t->io, &options, &t->source, &why);
-#else
-    error_set(&why, "this proctally was built without libbpf");
-    (void)pin_dir;
-    r = -ENOTSUP;
-#endif
-    if (r < 0 && is_must)
-        error_set(error, "source bpf can't be used: %s", why.text[0] ? why.text : strerror(-r));
-    else if (r < 0)
-        notice_raise(&t->notices, NOTICE_SOURCE,
-                     "reading /proc, which misses what is over too soon; not source bpf: %s",
-                     why.text[0] ? why.text : strerror(-r));
-    return r;
-}
-
-static int open_source(tally *t, const tally_config *config, struct tally_error *error) {
-    const char *root = tally_config_get(config, "procfs");
-    char path[4096];
-    int len = snprintf(path, sizeof(path), "%s/sys/kernel/random/boot_id", root);
-    if (len < 0 || (size_t)len >= sizeof(path)) {
-        error_set(error, "procfs is too long a path");
-        return -ENAMETOOLONG;
-    }
-    int r = open_bpf(t, config, error);
-    if (r < 0 && t->settings.source == SOURCE_BPF)
-        return r;
-    if (r < 0)
-        r = source_procfs_new(root, &t->io, t->settings.collect, &t->source);
-    if (r < 0) {
-        error_set(error, "can't open %.200s: %s, expected a mounted proc file system", root,
-                  strerror(-r));
-        return r;
-    }
-    /* Not there with subset=pid, or closed to us for good: the state's clock then has
-     * to tell boots apart. For any other reason it may be there the next time, and a
-     * state without it would be of another boot then. */
-    r = read_small_file(&t->io, path, t->boot_id, sizeof(t->boot_id));
-    if (r == -ENOENT || r == -ENOTDIR || r == -EACCES || r == -EPERM) {
-        t->boot_id[0] = '\0';
-        return 0;
-    }
-    if (r < 0)
-        error_set(error, "can't read %.200s: %s", path, strerror(-r));
-    return r;
 }
 
 static void close_tallies(tally *t) {
@@ -203,7 +102,7 @@ static bool is_passing(int error) {
  * can look at it, and so that it is not overwritten unseen. */
 static int load_state(tally *t, struct tally_error *error) {
     /* not waiting, should a pipe be in its place */
-    int fd = t->io.openat(t->io.data, AT_FDCWD, t->state_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK,
+    int fd = t->io.openat(t->io.data, AT_FDCWD, t->settings.state_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK,
                           0);
     int r = fd < 0 ? -errno : read_state(t, fd);
     bool was_read = r == 0;
@@ -214,21 +113,21 @@ static int load_state(tally *t, struct tally_error *error) {
     if (r == 0 || r == -ENOENT || r == -ENOTDIR)
         return 0;
     if (is_passing(r)) {
-        error_set(error, "can't read the state file %.200s: %s", t->state_file, strerror(-r));
+        error_set(error, "can't read the state file %.200s: %s", t->settings.state_file, strerror(-r));
         return r;
     }
 
     char aside[4096 + 16];
     struct stat st;
     close_tallies(t);
-    snprintf(aside, sizeof(aside), "%.4096s.rejected", t->state_file);
-    bool is_file = was_read || (t->io.fstatat(t->io.data, AT_FDCWD, t->state_file, &st,
+    snprintf(aside, sizeof(aside), "%.4096s.rejected", t->settings.state_file);
+    bool is_file = was_read || (t->io.fstatat(t->io.data, AT_FDCWD, t->settings.state_file, &st,
                                               AT_SYMLINK_NOFOLLOW) == 0 &&
                                 S_ISREG(st.st_mode));
-    bool moved = is_file && t->io.rename(t->io.data, t->state_file, aside) == 0;
+    bool moved = is_file && t->io.rename(t->io.data, t->settings.state_file, aside) == 0;
     notice_raise(&t->notices, NOTICE_STATE_REJECTED,
                  "the state file %.150s was not used: %s; counting starts anew%s%.160s",
-                 t->state_file, rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");
+                 t->settings.state_file, rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");
     return open_tallies(t);
 }
 
@@ -245,22 +144,26 @@ int collector_new(const tally_config *config, const struct io *io, tally **ret_t
     buf_init(&t->text, TEXT_CEILING);
     buf_init(&t->state, TEXT_CEILING);
     buf_init(&t->self_labels, 1 << 20);
-    config_settings(config, &t->settings);
     self_set(t, METRIC_SELF_VANISHED, 0);
     self_set(t, METRIC_SELF_CMDLINES_CUT, 0);
-    int r = copy_texts(t, config);
-    if (r == 0 && tally_config_get(config, "pin")[0] && !t->state_file) {
+    struct tally_error why_not_bpf = {{0}};
+    int r = config_settings(config, &t->settings);
+    if (r == 0 && t->settings.pin_dir && !t->settings.state_file) {
         error_set(error, "pin is given without state-file; expected both, or what was counted "
                          "between two runs would have nothing to be added to");
         r = -EINVAL;
     }
     if (r == 0)
-        r = grouping_new(config, &t->settings, &t->grouping, error);
+        r = grouping_new(&t->settings, &t->grouping, error);
     if (r == 0)
         r = open_tallies(t);
     if (r == 0)
-        r = open_source(t, config, error);
-    if (r == 0 && t->state_file) {
+        r = source_open(&t->settings, &t->io, t->grouping.needs, &t->source, error, &why_not_bpf);
+    if (r == 0 && why_not_bpf.text[0])
+        notice_raise(&t->notices, NOTICE_SOURCE,
+                     "reading /proc, which misses what is over too soon; not source bpf: %s",
+                     why_not_bpf.text);
+    if (r == 0 && t->settings.state_file) {
         self_set(t, METRIC_SELF_STATE_FAILURES, 0);
         r = load_state(t, error);
     }
@@ -290,29 +193,13 @@ tally *tally_free(tally *t) {
     buf_free(&t->text);
     buf_free(&t->state);
     buf_free(&t->self_labels);
-    string_list_free(&t->labels);
-    free(t->prefix);
-    free(t->state_file);
+    settings_free(&t->settings);
     free(t);
     return NULL;
 }
 
 bool tally_state_is_saved(const tally *t) {
     return t->state_saved;
-}
-
-int tally_unpin(const char *dir, struct tally_error *error) {
-#ifdef HAVE_BPF
-    int r = bpf_programs_unpin(dir);
-    if (r == -ENOENT)
-        error_set(error, "nothing of proctally is pinned at %.300s", dir);
-    else if (r < 0)
-        error_set(error, "what is pinned at %.300s can't be removed: %s", dir, strerror(-r));
-    return r;
-#else
-    error_set(error, "this proctally was built without libbpf: it can't have pinned %.300s", dir);
-    return -ENOTSUP;
-#endif
 }
 
 void tally_count_lifetimes(tally *t) {
@@ -325,7 +212,6 @@ int tally_inherit(tally *t, const tally *from) {
     /* the state belongs to the boot, and both live in this one */
     struct tally view = *from;
     buf_init(&view.state, TEXT_CEILING);
-    memcpy(view.boot_id, t->boot_id, sizeof(view.boot_id));
     int r = state_encode(&view);
     if (r == 0) {
         /* what the state file gave it is older than what `from` knows */

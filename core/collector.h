@@ -3,7 +3,8 @@
 #ifndef COLLECTOR_H
 #define COLLECTOR_H
 
-#include "config.h"
+#include "proctally.h"
+#include "settings.h"
 #include "fold.h"
 #include "grouping.h"
 #include "io.h"
@@ -42,11 +43,6 @@ struct match_user {
 struct tally {
     struct io io;
     struct settings settings;
-    char *prefix;
-    bool prefix_given;
-    struct string_list labels; /* KEY=VALUE */
-    char *state_file;
-    char boot_id[40];
 
     struct source *source;
     struct proctable table;

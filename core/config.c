@@ -13,8 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-const char *const selector_names[SELECTORS] = {"comm", "exe", "cmdline", "user", "cgroup", "unit"};
-
 /* Long enough for any real value, short enough for one line of a message. */
 #define SHOWN 200
 
@@ -27,11 +25,8 @@ int tally_config_new(tally_config **ret_config) {
 }
 
 static void rules_clear(tally_config *c) {
-    for (size_t i = 0; i < c->rule_count; i++) {
-        free(c->rules[i].name);
-        for (size_t s = 0; s < SELECTORS; s++)
-            string_list_free(&c->rules[i].selectors[s]);
-    }
+    for (size_t i = 0; i < c->rule_count; i++)
+        rule_text_free(&c->rules[i]);
     free(c->rules);
     c->rules = NULL;
     c->rule_count = 0;
@@ -262,9 +257,7 @@ int config_add_rule(tally_config *c, enum layer layer, unsigned line, const stru
     if (r == 0)
         r = check_rule(text, error);
     if (r < 0 || c->rule_layer > layer) { /* wrong, or overruled */
-        free(text->name);
-        for (size_t s = 0; s < SELECTORS; s++)
-            string_list_free(&text->selectors[s]);
+        rule_text_free(text);
         c->rule_count--;
     }
     return r;
@@ -272,7 +265,7 @@ int config_add_rule(tally_config *c, enum layer layer, unsigned line, const stru
 
 static const char *value_of(const tally_config *c, enum option option) {
     const struct config_value *v = &c->values[option];
-    if (v->layer == LAYER_STANDARD)
+    if (v->layer == LAYER_DEFAULT)
         return tally_options(&(size_t){0})[option].standard;
     return v->items.count ? v->items.items[0] : "";
 }
@@ -284,51 +277,128 @@ const char *tally_config_get(const tally_config *c, const char *name) {
 
 int tally_config_interval(const tally_config *c, uint64_t *ret_ns) {
     option_parse_duration(value_of(c, OPTION_INTERVAL), ret_ns);
-    return c->values[OPTION_INTERVAL].layer != LAYER_STANDARD;
+    return c->values[OPTION_INTERVAL].layer != LAYER_DEFAULT;
 }
 
-/* Values were checked when they were set, so that parsing can't fail here. */
-void config_settings(const tally_config *c, struct settings *ret) {
+/* The choice of an option that has been checked. */
+static unsigned choice_of(const tally_config *c, enum option option) {
+    const char *value = value_of(c, option);
     unsigned choice = 0;
-    *ret = (struct settings){.collect = COLLECT_STANDARD};
+    option_parse_choice(option, value, strlen(value), &choice);
+    return choice;
+}
 
-    option_parse_choice(OPTION_SCHEMA, value_of(c, OPTION_SCHEMA),
-                        strlen(value_of(c, OPTION_SCHEMA)), &choice);
-    ret->schema = (enum tally_schema)choice;
-    option_parse_choice(OPTION_CPU_MODE, value_of(c, OPTION_CPU_MODE),
-                        strlen(value_of(c, OPTION_CPU_MODE)), &choice);
-    ret->cpu_mode_core = choice == 1;
-    option_parse_choice(OPTION_SOURCE, value_of(c, OPTION_SOURCE),
-                        strlen(value_of(c, OPTION_SOURCE)), &choice);
-    ret->source = (enum source_choice)choice;
-    option_parse_count(value_of(c, OPTION_MAX_GROUPS), &ret->max_groups);
-    option_parse_count(value_of(c, OPTION_TOP), &ret->top);
-    option_parse_count(value_of(c, OPTION_MAX_PROCESSES), &ret->max_processes);
-    option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &ret->expire_after_ns);
-    option_parse_switch(value_of(c, OPTION_CHILDREN), &ret->children);
-
-    /* process-exporter has no group-by and follows children: with its names,
-     * its users' file alone has to give them its groups */
-    bool like_process_exporter = ret->schema == TALLY_SCHEMA_PROCESS_EXPORTER;
-    if (c->values[OPTION_CHILDREN].layer == LAYER_STANDARD && like_process_exporter)
-        ret->children = true;
+static void set_group_by(const tally_config *c, bool is_empty_by_default, struct settings *to) {
     const struct string_list *keys = &c->values[OPTION_GROUP_BY].items;
     for (size_t i = 0; i < keys->count; i++) {
-        option_parse_choice(OPTION_GROUP_BY, keys->items[i], strlen(keys->items[i]), &choice);
+        unsigned key = 0;
+        option_parse_choice(OPTION_GROUP_BY, keys->items[i], strlen(keys->items[i]), &key);
         bool twice = false;
-        for (size_t k = 0; k < ret->group_by_count; k++)
-            twice = twice || ret->group_by[k] == (enum group_key)choice;
+        for (size_t k = 0; k < to->group_by_count; k++)
+            twice = twice || to->group_by[k] == (enum group_key)key;
         if (!twice)
-            ret->group_by[ret->group_by_count++] = (enum group_key)choice;
+            to->group_by[to->group_by_count++] = (enum group_key)key;
     }
-    if (c->values[OPTION_GROUP_BY].layer == LAYER_STANDARD && !like_process_exporter)
-        ret->group_by[ret->group_by_count++] = GROUP_NAME;
+    if (c->values[OPTION_GROUP_BY].layer == LAYER_DEFAULT && !is_empty_by_default)
+        to->group_by[to->group_by_count++] = GROUP_NAME;
+}
 
+static void set_collect(const tally_config *c, struct settings *to) {
     const struct string_list *words = &c->values[OPTION_COLLECT].items;
+    to->collect = COLLECT_DEFAULT;
     for (size_t i = 0; i < words->count; i++) {
         enum collect word = 0;
         bool on = false;
         option_parse_collect(words->items[i], strlen(words->items[i]), &word, &on);
-        ret->collect = on ? ret->collect | 1u << word : ret->collect & ~(1u << word);
+        to->collect = on ? to->collect | 1u << word : to->collect & ~(1u << word);
     }
+}
+
+static const char *default_prefix(enum tally_schema schema, const char *native) {
+    switch (schema) {
+    case TALLY_SCHEMA_PROCESS_EXPORTER:
+        return "namedprocess_namegroup_";
+    case TALLY_SCHEMA_PROCESS:
+        return "process_";
+    case TALLY_SCHEMA_NATIVE:
+    case TALLY_SCHEMAS:
+        break;
+    }
+    return native;
+}
+
+/* NULL for an option that is empty: not given. */
+static int copy_text(const char *text, char **ret) {
+    *ret = text[0] ? strdup(text) : NULL;
+    return *ret || !text[0] ? 0 : -ENOMEM;
+}
+
+static int copy_texts(const tally_config *c, struct settings *to) {
+    const char *prefix = value_of(c, OPTION_PREFIX);
+    const bool is_given = c->values[OPTION_PREFIX].layer != LAYER_DEFAULT;
+    int r = copy_text(prefix, &to->self_prefix);
+    if (r == 0)
+        r = copy_text(prefix, &to->measurement);
+    for (size_t len = r == 0 ? strlen(prefix) : 0; len > 1 && prefix[len - 1] == '_'; len--)
+        to->measurement[len - 1] = '\0';
+    if (r == 0)
+        r = copy_text(is_given ? prefix : default_prefix(to->schema, prefix), &to->prefix);
+    if (r == 0)
+        r = copy_text(value_of(c, OPTION_PROCFS), &to->procfs);
+    if (r == 0)
+        r = copy_text(value_of(c, OPTION_PIN), &to->pin_dir);
+    if (r == 0)
+        r = copy_text(value_of(c, OPTION_STATE_FILE), &to->state_file);
+    if (r == 0)
+        r = string_list_copy(&to->include, &c->values[OPTION_INCLUDE].items);
+    if (r == 0)
+        r = string_list_copy(&to->exclude, &c->values[OPTION_EXCLUDE].items);
+    if (r == 0)
+        r = string_list_copy(&to->labels, &c->values[OPTION_LABELS].items);
+    return r;
+}
+
+static int copy_rules(const tally_config *c, struct settings *to) {
+    if (c->rule_count == 0)
+        return 0;
+    to->rules = calloc(c->rule_count, sizeof(*to->rules));
+    if (!to->rules)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->rule_count; i++) {
+        int r = rule_text_copy(&to->rules[i], &c->rules[i]);
+        if (r < 0)
+            return r;
+        to->rule_count++;
+    }
+    return 0;
+}
+
+/* Values were checked when they were set, so that parsing can't fail here. */
+int config_settings(const tally_config *c, struct settings *ret) {
+    struct settings s = {
+        .source = (enum source_choice)choice_of(c, OPTION_SOURCE),
+        .schema = (enum tally_schema)choice_of(c, OPTION_SCHEMA),
+        .cpu_mode_core = choice_of(c, OPTION_CPU_MODE) == 1,
+    };
+    option_parse_count(value_of(c, OPTION_MAX_GROUPS), &s.max_groups);
+    option_parse_count(value_of(c, OPTION_TOP), &s.top);
+    option_parse_count(value_of(c, OPTION_MAX_PROCESSES), &s.max_processes);
+    option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &s.expire_after_ns);
+    option_parse_switch(value_of(c, OPTION_CHILDREN), &s.children);
+    /* process-exporter has no group-by and follows children: with its names,
+     * its users' file alone has to give them its groups */
+    const bool like_process_exporter = s.schema == TALLY_SCHEMA_PROCESS_EXPORTER;
+    if (c->values[OPTION_CHILDREN].layer == LAYER_DEFAULT && like_process_exporter)
+        s.children = true;
+    set_group_by(c, like_process_exporter, &s);
+    set_collect(c, &s);
+    int r = copy_texts(c, &s);
+    if (r == 0)
+        r = copy_rules(c, &s);
+    if (r < 0) {
+        settings_free(&s);
+        return r;
+    }
+    *ret = s;
+    return 0;
 }

@@ -8,25 +8,7 @@
 #include "string_list.h"
 
 /* Who said it; a higher layer wins whatever the order. */
-enum layer { LAYER_STANDARD, LAYER_FILE, LAYER_CALLER };
-
-/* The selectors of a rule, in the order of their names below. */
-enum selector {
-    SELECTOR_COMM,
-    SELECTOR_EXE,
-    SELECTOR_CMDLINE,
-    SELECTOR_USER,
-    SELECTOR_CGROUP,
-    SELECTOR_UNIT,
-    SELECTORS
-};
-extern const char *const selector_names[SELECTORS];
-
-struct rule_text {
-    char *name; /* the template */
-    struct string_list selectors[SELECTORS];
-    unsigned line; /* in the file; 0: not from a file */
-};
+enum layer { LAYER_DEFAULT, LAYER_FILE, LAYER_CALLER };
 
 struct config_value {
     struct string_list items;
@@ -51,20 +33,8 @@ int config_add_rule(tally_config *c, enum layer layer, unsigned line, const stru
 int config_check_cmdline(const char *regex, struct tally_error *error);
 int config_check_name(const char *template, struct tally_error *error);
 
-/* What was asked for, ready to use. Texts belong to the config. */
-struct settings {
-    enum group_key group_by[GROUP_KEYS];
-    size_t group_by_count;
-    bool children;
-    unsigned collect; /* bits of 1 << enum collect */
-    bool cpu_mode_core;
-    uint64_t max_groups;
-    uint64_t max_processes;
-    uint64_t expire_after_ns;
-    uint64_t top;
-    enum tally_schema schema;
-    enum source_choice source;
-};
-void config_settings(const tally_config *c, struct settings *ret);
+/* What was asked for, ready to use; it is the caller's, who frees it. -ENOMEM, and is
+ * empty then. */
+int config_settings(const tally_config *c, struct settings *ret);
 
 #endif

@@ -75,14 +75,11 @@ static void add_field_value(struct buf *to, struct tally_number n) {
 static void add_line(struct buf *to, const tally *t, size_t group, size_t from, size_t end) {
     bool self = metric_table[from].about_self;
     const struct group *g = self ? NULL : t->tallies.order[group];
-    size_t name_len = strlen(t->prefix);
-    while (name_len > 1 && t->prefix[name_len - 1] == '_')
-        name_len--;
     size_t start = to->len;
-    buf_add(to, t->prefix, name_len);
+    buf_add_str(to, t->settings.measurement);
     if (self)
         buf_add_str(to, "_self");
-    add_user_tags(to, &t->labels);
+    add_user_tags(to, &t->settings.labels);
     if (g) {
         add_tag(to, "groupname", strlen("groupname"), g->name);
         for (size_t i = 0; i < g->label_count; i++)

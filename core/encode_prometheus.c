@@ -50,7 +50,7 @@ static int encode_labels(const tally *t, struct group *g) {
     if (t->settings.schema != TALLY_SCHEMA_PROCESS_EXPORTER)
         for (size_t i = 0; i < g->label_count; i++)
             add_label(&to, g->labels[i].key, strlen(g->labels[i].key), g->labels[i].value);
-    add_user_labels(&to, &t->labels);
+    add_user_labels(&to, &t->settings.labels);
     if (to.error) {
         int r = to.error;
         buf_free(&to);
@@ -113,21 +113,6 @@ static void add_series(struct buf *to, const tally *t, const struct row *row, co
     buf_add_char(to, '\n');
 }
 
-static const char *schema_prefix(const tally *t) {
-    if (t->prefix_given)
-        return t->prefix;
-    switch (t->settings.schema) {
-    case TALLY_SCHEMA_PROCESS_EXPORTER:
-        return "namedprocess_namegroup_";
-    case TALLY_SCHEMA_PROCESS:
-        return "process_";
-    case TALLY_SCHEMA_NATIVE:
-    case TALLY_SCHEMAS:
-        break;
-    }
-    return t->prefix;
-}
-
 /* Most rows of one family: what could not be read. */
 #define FAMILY_ROWS 8
 _Static_assert(ORIGINS <= FAMILY_ROWS, "a row for each origin");
@@ -136,7 +121,7 @@ _Static_assert(ORIGINS <= FAMILY_ROWS, "a row for each origin");
  * head, which is left out if there is no series. */
 static void add_family(struct buf *to, const tally *t, size_t from, size_t end, bool self) {
     enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : t->settings.schema;
-    const char *prefix = self ? t->prefix : schema_prefix(t);
+    const char *prefix = self ? t->settings.self_prefix : t->settings.prefix;
     struct row rows[FAMILY_ROWS];
     size_t index[FAMILY_ROWS], count = 0;
     for (size_t m = from; m < end && count < FAMILY_ROWS; m++)
@@ -172,7 +157,7 @@ static int prepare_labels(tally *t) {
             return r;
     }
     buf_reset(&t->self_labels);
-    add_user_labels(&t->self_labels, &t->labels);
+    add_user_labels(&t->self_labels, &t->settings.labels);
     return t->self_labels.error;
 }
 

@@ -59,8 +59,8 @@ static const unsigned key_needs[GROUP_KEYS] = {
     [GROUP_PID] = IDENTITY_EXE,
 };
 
-int grouping_new(const tally_config *config, const struct settings *settings,
-                 struct grouping *ret, struct tally_error *error) {
+int grouping_new(const struct settings *settings, struct grouping *ret,
+                 struct tally_error *error) {
     *ret = (struct grouping){
         .children = settings->children,
         .group_by_count = settings->group_by_count,
@@ -69,13 +69,11 @@ int grouping_new(const tally_config *config, const struct settings *settings,
     buf_init(&ret->name, 1 << 20);
     buf_init(&ret->value, 1 << 20);
     memcpy(ret->group_by, settings->group_by, sizeof(ret->group_by));
-    int r = patterns_new(&config->values[OPTION_INCLUDE].items, &ret->include,
-                         &ret->include_count, error);
+    int r = patterns_new(&settings->include, &ret->include, &ret->include_count, error);
     if (r == 0)
-        r = patterns_new(&config->values[OPTION_EXCLUDE].items, &ret->exclude,
-                         &ret->exclude_count, error);
+        r = patterns_new(&settings->exclude, &ret->exclude, &ret->exclude_count, error);
     if (r == 0)
-        r = rules_new(config, &ret->rules);
+        r = rules_new(settings, &ret->rules);
     if (r < 0) {
         grouping_free(ret);
         return r;
@@ -177,11 +175,11 @@ static const struct rule *find_rule(struct grouping *g, const struct identity *i
         enum selector failed;
         bool gave_up;
         if (rule_matches(rule, id, time, &failed, &gave_up)) {
-            explain(why, "rule %zu (line %u): matches", i + 1, rule->line);
+            explain(why, "rule %zu (line %u): matches", i + 1, rule->text->line);
             return rule;
         }
         g->pattern_limits += gave_up;
-        explain(why, "rule %zu (line %u): %s does not match%s", i + 1, rule->line,
+        explain(why, "rule %zu (line %u): %s does not match%s", i + 1, rule->text->line,
                 selector_names[failed], gave_up ? " (took too many steps, given up)" : "");
     }
     return NULL;

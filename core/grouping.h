@@ -5,9 +5,9 @@
 #define GROUPING_H
 
 #include "buf.h"
-#include "config.h"
 #include "identity.h"
 #include "rules.h"
+#include "settings.h"
 #include "tallies.h"
 
 struct grouping {
@@ -26,8 +26,9 @@ struct grouping {
     struct buf name, value;  /* scratch */
 };
 
-int grouping_new(const tally_config *config, const struct settings *settings,
-                 struct grouping *ret, struct tally_error *error);
+/* The settings stay the caller's, and have to live as long. -EINVAL, -ENOTSUP, -ENOMEM. */
+int grouping_new(const struct settings *settings, struct grouping *ret,
+                 struct tally_error *error);
 void grouping_free(struct grouping *g);
 void grouping_set_grouper(struct grouping *g, tally_grouper *grouper, void *data);
 

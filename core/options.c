@@ -1,19 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 #include "options.h"
 
-#include "parse.h"
+#include "number.h"
 
 #include <errno.h>
 #include <string.h>
 
-const char *const group_key_names[GROUP_KEYS + 1] = {
-    "name", "user", "cmdline", "exe", "cgroup", "unit", "container", "pid", NULL};
-
-static const char *const collect_names[COLLECTS + 1] = {
-    "context-switches", "delays", "fds", "io", "network", "pss", "states", "threads", NULL};
 static const char *const cpu_modes[] = {"machine", "core", NULL};
 static const char *const schemas[] = {"native", "process-exporter", "process", NULL};
-static const char *const sources[] = {"auto", "procfs", "bpf", NULL};
 
 static const struct tally_option option_table[OPTIONS] = {
     [OPTION_INTERVAL] = {"interval", "DURATION", "10s", "Time between two collections.",
@@ -79,7 +73,7 @@ static const struct tally_option option_table[OPTIONS] = {
     [OPTION_SOURCE] = {"source", "auto|procfs|bpf", "auto",
                        "Where to read from: /proc, or programs in the kernel, which also see what "
                        "is over too soon. auto: bpf where that works, else procfs.",
-                       TALLY_OPTION_CHOICE, false, sources},
+                       TALLY_OPTION_CHOICE, false, source_names},
     [OPTION_PIN] = {"pin", "DIR", "",
                     "Keeps the programs of source bpf in the kernel between runs, pinned in this "
                     "directory of a bpf file system, so that runs by cron miss nothing. Needs a "

@@ -3,7 +3,7 @@
 #ifndef OPTIONS_H
 #define OPTIONS_H
 
-#include "proctally.h"
+#include "settings.h"
 
 enum option {
     OPTION_INTERVAL,
@@ -27,37 +27,6 @@ enum option {
     OPTION_MAX_PROCESSES,
     OPTIONS
 };
-
-/* What group-by may name; also the label. In the order of the choices. */
-enum group_key {
-    GROUP_NAME,
-    GROUP_USER,
-    GROUP_CMDLINE,
-    GROUP_EXE,
-    GROUP_CGROUP,
-    GROUP_UNIT,
-    GROUP_CONTAINER,
-    GROUP_PID,
-    GROUP_KEYS
-};
-extern const char *const group_key_names[GROUP_KEYS + 1];
-
-/* What `collect` switches. In the order of the choices. */
-enum collect {
-    COLLECT_CONTEXT_SWITCHES,
-    COLLECT_DELAYS,
-    COLLECT_FDS,
-    COLLECT_IO,
-    COLLECT_NETWORK,
-    COLLECT_PSS,
-    COLLECT_STATES,
-    COLLECT_THREADS,
-    COLLECTS
-};
-#define COLLECT_STANDARD (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS))
-
-/* What `source` may be. In the order of the choices. */
-enum source_choice { SOURCE_AUTO, SOURCE_PROCFS, SOURCE_BPF };
 
 /* The index of a name ('-' and '_' are the same), or -1. */
 int option_find(const char *name, size_t len);

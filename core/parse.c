@@ -22,40 +22,6 @@ static inline bool is_letter(char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Any 19 digits fit into 64 bits, so only longer numbers come here. */
-static bool long_u64(const char *p, const char *end, uint64_t *ret) {
-    uint64_t n = 0;
-
-    for (; p < end; p++) {
-        uint64_t digit = (uint64_t)(*p - '0');
-
-        if (n > (UINT64_MAX - digit) / 10)
-            return false;
-        n = n * 10 + digit;
-    }
-    *ret = n;
-    return true;
-}
-
-static inline int take_u64(const char **cursor, const char *end, uint64_t *ret) {
-    const char *first = *cursor, *p = first;
-    uint64_t n = 0;
-
-    for (; p < end && is_digit(*p); p++)
-        n = n * 10 + (uint64_t)(*p - '0'); /* may wrap; then there are over 19 digits */
-    if (p == first)
-        return -EBADMSG;
-    *cursor = p;
-    if (p - first > 19 && !long_u64(first, p, &n))
-        return -ERANGE;
-    *ret = n;
-    return 0;
-}
-
-int parse_u64(const char **cursor, const char *end, uint64_t *ret) {
-    return take_u64(cursor, end, ret);
-}
-
 /* From here on a number that is too large is -EBADMSG, like everything else
  * that the kernel would not print. */
 
@@ -68,7 +34,7 @@ static inline const char *skip_blanks(const char *p, const char *end) {
 /* "\t123" */
 static inline int value_u64(const char *p, const char *eol, uint64_t *ret) {
     p = skip_blanks(p, eol);
-    return take_u64(&p, eol, ret) < 0 ? -EBADMSG : 0;
+    return parse_u64(&p, eol, ret) < 0 ? -EBADMSG : 0;
 }
 
 /* "\t     123 kB" in bytes. The unit is required: without it the line was cut
@@ -77,7 +43,7 @@ static int value_kib(const char *p, const char *eol, uint64_t *ret_bytes) {
     uint64_t n;
 
     p = skip_blanks(p, eol);
-    if (take_u64(&p, eol, &n) < 0 || eol - p < 3 || memcmp(p, " kB", 3) != 0 ||
+    if (parse_u64(&p, eol, &n) < 0 || eol - p < 3 || memcmp(p, " kB", 3) != 0 ||
         n > UINT64_MAX / 1024)
         return -EBADMSG;
     *ret_bytes = n * 1024;
@@ -89,7 +55,7 @@ static int value_effective_id(const char *p, const char *eol, uint32_t *ret) {
     uint64_t n;
 
     p = skip_blanks(p, eol);
-    if (take_u64(&p, eol, &n) < 0 || value_u64(p, eol, &n) < 0 || n > UINT32_MAX)
+    if (parse_u64(&p, eol, &n) < 0 || value_u64(p, eol, &n) < 0 || n > UINT32_MAX)
         return -EBADMSG;
     *ret = (uint32_t)n;
     return 0;
@@ -136,7 +102,7 @@ static inline bool field_u64(const char **cursor, const char *end, uint64_t *ret
     if (*cursor == end || **cursor != ' ')
         return false;
     ++*cursor;
-    return take_u64(cursor, end, ret) == 0;
+    return parse_u64(cursor, end, ret) == 0;
 }
 
 static inline bool field_u32(const char **cursor, const char *end, uint32_t *ret) {
@@ -159,7 +125,7 @@ static inline bool field_i64(const char **cursor, const char *end, int64_t *ret)
     negative = p < end && *p == '-';
     if (negative)
         p++;
-    if (take_u64(&p, end, &n) < 0 || n > (uint64_t)INT64_MAX + negative)
+    if (parse_u64(&p, end, &n) < 0 || n > (uint64_t)INT64_MAX + negative)
         return false;
     *cursor = p;
     /* -2^63 is a value, 2^63 is none */
@@ -214,7 +180,7 @@ int parse_stat(const char *buf, size_t len, struct stat_line *ret) {
     uint64_t pid;
     int r;
 
-    if (take_u64(&p, end, &pid) < 0 || pid > UINT32_MAX || end - p < 2 || p[0] != ' ' ||
+    if (parse_u64(&p, end, &pid) < 0 || pid > UINT32_MAX || end - p < 2 || p[0] != ' ' ||
         p[1] != '(')
         return -EBADMSG;
     s.pid = (uint32_t)pid;
@@ -403,7 +369,7 @@ int parse_schedstat(const char *buf, size_t len, struct schedstat_file *ret) {
     const char *p = buf, *end = buf + len;
     struct schedstat_file file;
 
-    if (take_u64(&p, end, &file.run_ns) < 0 || !field_u64(&p, end, &file.wait_ns) ||
+    if (parse_u64(&p, end, &file.run_ns) < 0 || !field_u64(&p, end, &file.wait_ns) ||
         !field_u64(&p, end, &file.slices))
         return -EBADMSG;
     *ret = file;
@@ -422,7 +388,7 @@ int parse_fd_limit(const char *buf, size_t len, uint64_t *ret_limit) {
         p = skip_blanks(p, eol);
         if ((behind = after(p, eol, TEXT("unlimited"))) != NULL)
             p = behind;
-        else if (take_u64(&p, eol, &limit) < 0)
+        else if (parse_u64(&p, eol, &limit) < 0)
             return -EBADMSG;
         /* The hard limit stands behind it, a space away. */
         if (p == eol || *p != ' ')
@@ -452,7 +418,7 @@ static int host_busy(const char *p, const char *eol, uint64_t *ret_ticks) {
 
     for (i = 0; i < 3; i++) {
         p = skip_blanks(p, eol);
-        if (take_u64(&p, eol, &n) < 0 || n > UINT64_MAX - sum)
+        if (parse_u64(&p, eol, &n) < 0 || n > UINT64_MAX - sum)
             return -EBADMSG;
         sum += n;
     }
@@ -515,7 +481,7 @@ int parse_cgroup(const char *buf, size_t len, struct cgroup_file *ret) {
         struct span path;
         uint64_t id;
 
-        if (take_u64(&controllers, eol, &id) < 0 || controllers == eol || *controllers != ':')
+        if (parse_u64(&controllers, eol, &id) < 0 || controllers == eol || *controllers != ':')
             return -EBADMSG;
         controllers++;
         colon = memchr(controllers, ':', (size_t)(eol - controllers));

@@ -8,13 +8,12 @@
 #ifndef PARSE_H
 #define PARSE_H
 
+#include "number.h"
+#include "source.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-
-/* Digits from *cursor on; advances it. -EBADMSG without a digit, -ERANGE past
- * 64 bits (the cursor then stands behind the digits). */
-int parse_u64(const char **cursor, const char *end, uint64_t *ret);
 
 /* /proc/PID/stat and /proc/PID/task/TID/stat */
 struct stat_line {
@@ -74,13 +73,8 @@ int parse_fd_limit(const char *buf, size_t len, uint64_t *ret_limit);
 /* Pss of /proc/PID/smaps_rollup */
 int parse_pss(const char *buf, size_t len, uint64_t *ret_bytes);
 
-/* The host's /proc/stat. CPU time that processes can have used: user, nice and
+/* The host's /proc/stat. Busy is what processes can have used: user, nice and
  * system (guest is inside user); not idle, iowait, irq, softirq, steal. */
-struct host_stat {
-    uint64_t busy_ticks;
-    uint32_t cpus; /* online */
-    uint64_t boot_time; /* btime: seconds since 1970 */
-};
 int parse_host_stat(const char *buf, size_t len, struct host_stat *ret);
 
 /* /proc/PID/cgroup. Finds one representative path: the unified hierarchy's

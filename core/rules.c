@@ -66,7 +66,7 @@ static const unsigned selector_needs[SELECTORS] = {
 
 static bool any_matches(const struct rule *rule, enum selector selector,
                         const struct identity *id) {
-    const struct string_list *wanted = &rule->selectors[selector];
+    const struct string_list *wanted = &rule->text->selectors[selector];
     for (size_t i = 0; i < wanted->count; i++)
         if (selector_is[selector](id, wanted->items[i]))
             return true;
@@ -77,7 +77,7 @@ bool rule_matches(const struct rule *rule, const struct identity *id, struct mat
                   enum selector *ret_failed, bool *ret_gave_up) {
     *ret_gave_up = false;
     for (enum selector s = 0; s < SELECTORS; s++) {
-        if (s == SELECTOR_CMDLINE || rule->selectors[s].count == 0)
+        if (s == SELECTOR_CMDLINE || rule->text->selectors[s].count == 0)
             continue;
         if (!any_matches(rule, s, id)) {
             *ret_failed = s;
@@ -98,39 +98,35 @@ bool rule_matches(const struct rule *rule, const struct identity *id, struct mat
 }
 
 static int rule_new(const struct rule_text *text, struct rule *ret) {
-    *ret = (struct rule){.line = text->line};
+    *ret = (struct rule){.text = text};
+    const struct string_list *regexes = &text->selectors[SELECTOR_CMDLINE];
     int r = template_new(text->name, &ret->name, NULL);
-    for (size_t s = 0; r == 0 && s < SELECTORS; s++)
-        for (size_t i = 0; r == 0 && i < text->selectors[s].count; i++)
-            r = string_list_add(&ret->selectors[s], text->selectors[s].items[i],
-                            strlen(text->selectors[s].items[i]));
-    size_t patterns = text->selectors[SELECTOR_CMDLINE].count;
-    if (r == 0 && patterns) {
-        ret->cmdline = calloc(patterns, sizeof(struct pattern *));
-        if (!ret->cmdline)
-            return -ENOMEM;
-        for (size_t i = 0; r == 0 && i < patterns; i++) {
-            r = pattern_new(text->selectors[SELECTOR_CMDLINE].items[i], &ret->cmdline[i], NULL);
-            ret->cmdline_count += r == 0;
-        }
+    if (r < 0 || regexes->count == 0)
+        return r;
+    ret->cmdline = calloc(regexes->count, sizeof(struct pattern *));
+    if (!ret->cmdline)
+        return -ENOMEM;
+    for (size_t i = 0; r == 0 && i < regexes->count; i++) {
+        r = pattern_new(regexes->items[i], &ret->cmdline[i], NULL);
+        ret->cmdline_count += r == 0;
     }
     return r;
 }
 
-int rules_new(const tally_config *config, struct rules *ret) {
+int rules_new(const struct settings *settings, struct rules *ret) {
     *ret = (struct rules){0};
-    if (config->rule_count == 0)
+    if (settings->rule_count == 0)
         return 0;
-    ret->items = calloc(config->rule_count, sizeof(*ret->items));
+    ret->items = calloc(settings->rule_count, sizeof(*ret->items));
     int r = ret->items ? 0 : -ENOMEM;
-    for (size_t i = 0; r == 0 && i < config->rule_count; i++) {
-        r = rule_new(&config->rules[i], &ret->items[ret->count++]);
+    for (size_t i = 0; r == 0 && i < settings->rule_count; i++) {
+        r = rule_new(&settings->rules[i], &ret->items[ret->count++]);
         if (r < 0)
             break;
         struct rule *rule = &ret->items[i];
         ret->needs |= template_needs(rule->name);
         for (size_t s = 0; s < SELECTORS; s++)
-            if (rule->selectors[s].count)
+            if (rule->text->selectors[s].count)
                 ret->needs |= selector_needs[s];
     }
     if (r < 0)
@@ -142,8 +138,6 @@ void rules_free(struct rules *rules) {
     for (size_t i = 0; i < rules->count; i++) {
         struct rule *rule = &rules->items[i];
         template_free(rule->name);
-        for (size_t s = 0; s < SELECTORS; s++)
-            string_list_free(&rule->selectors[s]);
         for (size_t p = 0; p < rule->cmdline_count; p++)
             pattern_free(rule->cmdline[p]);
         free(rule->cmdline);

@@ -3,17 +3,16 @@
 #ifndef RULES_H
 #define RULES_H
 
-#include "config.h"
 #include "identity.h"
 #include "pattern.h"
+#include "settings.h"
 #include "template.h"
 
 struct rule {
+    const struct rule_text *text; /* in the settings */
     struct template *name;
-    struct string_list selectors[SELECTORS];
     struct pattern **cmdline;
     size_t cmdline_count;
-    unsigned line; /* in the configuration file; 0: unknown */
 };
 
 struct rules {
@@ -22,7 +21,8 @@ struct rules {
     unsigned needs; /* parts of the identity that some rule looks at */
 };
 
-int rules_new(const tally_config *config, struct rules *ret);
+/* The settings stay the caller's, and have to live as long. */
+int rules_new(const struct settings *settings, struct rules *ret);
 void rules_free(struct rules *r);
 
 /* Does the rule take the process? The selector that does not match, if not, and

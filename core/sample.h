@@ -3,6 +3,8 @@
 #ifndef SAMPLE_H
 #define SAMPLE_H
 
+#include "number.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -57,8 +59,6 @@ enum field {
 #define FIELD_FOLDED (FIELD_COUNTERS - FIELD_FOLDED_FIRST)
 
 _Static_assert(FIELDS <= 64, "one presence bit per field in 64 bits");
-
-#define BIT(n) (UINT64_C(1) << (n))
 
 /* Where values come from, for `unreadable_processes{file}`. */
 enum origin {

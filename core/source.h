@@ -12,14 +12,23 @@
 
 #include "identity.h"
 #include "io.h"
-#include "parse.h"
+#include "number.h"
 #include "proctally.h"
 #include "sample.h"
+#include "settings.h"
 
 struct source {
     const struct source_ops *ops;
     uint64_t tick_ns;      /* of the times since boot that it hands out */
     uint64_t boot_unix_ns; /* when the host booted, since 1970; known after host() */
+    char boot_id[40];      /* of this boot alone; "" where that can't be known */
+};
+
+/* The host, as far as groups need it. */
+struct host_stat {
+    uint64_t busy_ticks; /* CPU time that processes can have used */
+    uint32_t cpus;       /* online */
+    uint64_t boot_time;  /* seconds since 1970 */
 };
 
 /* A process in the list. */
@@ -110,23 +119,10 @@ struct source_ops {
     uint64_t (*threads_skipped)(struct source *s);
 };
 
-#define NS_PER_S UINT64_C(1000000000)
-
-/* source_procfs.c: reads the tree at `root`. `collect` has bits of enum
- * collect. -ENOENT, -ENOTDIR, -EACCES, -ENOMEM. */
-int source_procfs_new(const char *root, const struct io *io, unsigned collect,
-                      struct source **ret);
-
-/* source_bpf.c: asks programs in the kernel and the tree at /proc for what only
- * that knows. `needs` has bits of enum identity_part. Without the rights or the
- * kernel for it -errno, and why in one sentence. */
-struct bpf_options {
-    unsigned collect, needs;
-    bool children;
-    uint32_t max_processes;
-    const char *pin_dir; /* NULL: the programs go away with us */
-};
-int source_bpf_new(const struct io *io, const struct bpf_options *options, struct source **ret,
-                   struct tally_error *why);
+/* Opens the source that the settings ask for; they and io stay the caller's, and have
+ * to live as long. `needs` has bits of enum identity_part. With source auto, why_not says
+ * in one sentence why it is not bpf, if it is not. -errno, with error filled. */
+int source_open(const struct settings *settings, const struct io *io, unsigned needs,
+                struct source **ret, struct tally_error *error, struct tally_error *why_not);
 
 #endif

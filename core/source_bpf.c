@@ -5,13 +5,14 @@
  * that is new or has become another, and for proportional set sizes.
  */
 #define _GNU_SOURCE
-#include "source.h"
+#include "bpf.h"
 
 #include "bpf_programs.h"
 #include "buf.h"
 #include "cgroups.h"
 #include "error.h"
-#include "options.h"
+#include "procfs.h"
+#include "settings.h"
 #include "users.h"
 
 #include <errno.h>
@@ -675,16 +676,16 @@ static bool is_hosts_pid_namespace(const struct io *io) {
     return n == (ssize_t)sizeof(initial) - 1 && memcmp(target, initial, (size_t)n) == 0;
 }
 
-int source_bpf_new(const struct io *io, const struct bpf_options *options, struct source **ret,
-                   struct tally_error *why) {
-    const unsigned collect = options->collect, needs = options->needs;
+int bpf_new(const struct settings *settings, const struct io *io, unsigned needs,
+            struct source **ret, struct tally_error *why) {
+    const unsigned collect = settings->collect;
     const struct bpf_wants wants = {
         .program = needs & (IDENTITY_CMDLINE | IDENTITY_EXE),
         .args = needs & IDENTITY_CMDLINE,
         .user = needs & BY_USER,
         .cgroup = needs & IDENTITY_CGROUP,
-        .ancestor = options->children,
-        .max_processes = options->max_processes,
+        .ancestor = settings->children,
+        .max_processes = (uint32_t)settings->max_processes,
         .traffic = collect & 1u << COLLECT_NETWORK,
     };
     if (!is_hosts_pid_namespace(io)) {
@@ -711,9 +712,9 @@ int source_bpf_new(const struct io *io, const struct bpf_options *options, struc
     if (r == 0 && b->cgroups)
         (void)cgroups_path(b->cgroups, 0);
     if (r == 0)
-        r = source_procfs_new("/proc", io, collect, &b->procfs);
+        r = procfs_new("/proc", io, collect, &b->procfs);
     if (r == 0)
-        r = bpf_programs_open(&wants, options->pin_dir, &b->programs, why);
+        r = bpf_programs_open(&wants, settings->pin_dir, &b->programs, why);
     if (r < 0) {
         bpf_free(&b->source);
         return r;

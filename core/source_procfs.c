@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Reads /proc, or a recorded tree that looks like it. See proc(5). */
 #define _GNU_SOURCE
-#include "source.h"
+#include "procfs.h"
 
 #include "buf.h"
-#include "options.h"
+#include "parse.h"
+#include "settings.h"
 #include "taskstats.h"
 #include "threads.h"
 #include "users.h"
@@ -996,8 +997,7 @@ static const struct source_ops procfs_ops = {
     .threads_skipped = procfs_threads_skipped,
 };
 
-int source_procfs_new(const char *root, const struct io *io, unsigned collect,
-                      struct source **ret) {
+int procfs_new(const char *root, const struct io *io, unsigned collect, struct source **ret) {
     struct procfs *p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;

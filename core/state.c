@@ -105,7 +105,7 @@ int state_encode(struct tally *t) {
     buf_reset(to);
     buf_add_str(to, magic);
     buf_add_str(to, version);
-    put_text(to, t->boot_id);
+    put_text(to, t->source ? t->source->boot_id : "");
     put_text(to, t->source ? t->source->ops->name : "");
     put_number(to, t->progress.scan_boot_ns);
     put_number(to, t->progress.scan_mono_ns);
@@ -368,7 +368,7 @@ static void get_self(struct reader *r, struct tally *t) {
 }
 
 static int get_all(struct reader *r, struct tally *t, struct translation *names) {
-    if (!text_is(get_text(r), t->boot_id))
+    if (!text_is(get_text(r), t->source ? t->source->boot_id : ""))
         return r->bad ? -EBADMSG : -ESTALE;
     names->same_source = text_is(get_text(r), t->source ? t->source->ops->name : "");
     t->progress.scan_boot_ns = get_number(r);

@@ -18,6 +18,18 @@ int string_list_add(struct string_list *s, const char *text, size_t len) {
     return 0;
 }
 
+int string_list_copy(struct string_list *to, const struct string_list *from) {
+    *to = (struct string_list){0};
+    for (size_t i = 0; i < from->count; i++) {
+        int r = string_list_add(to, from->items[i], strlen(from->items[i]));
+        if (r < 0) {
+            string_list_free(to);
+            return r;
+        }
+    }
+    return 0;
+}
+
 int string_list_move(struct string_list *to, struct string_list *from) {
     if (from->count == 0)
         return 0;

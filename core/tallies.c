@@ -3,7 +3,7 @@
 
 #include "buf.h"
 #include "hash.h"
-#include "options.h"
+#include "settings.h"
 #include "utf8.h"
 
 #include <errno.h>

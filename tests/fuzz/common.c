@@ -194,15 +194,17 @@ void check_config(const tally_config *config) {
     tally_config_interval(config, &interval_ns);
     CHECK(interval_ns >= 10000000 && interval_ns <= INT64_MAX / 2, "an interval of %llu ns",
           (unsigned long long)interval_ns);
-    config_settings(config, &settings);
+    int r = config_settings(config, &settings);
+    CHECK(r == 0, "config_settings(): %d", r);
     CHECK(settings.max_groups >= 1 && settings.max_groups <= 1000000 && settings.top >= 1 &&
               settings.group_by_count <= GROUP_KEYS && settings.schema < TALLY_SCHEMAS &&
               settings.collect >> COLLECTS == 0,
           "settings out of their bounds");
-    int r = grouping_new(config, &settings, &grouping, &error);
+    r = grouping_new(&settings, &grouping, &error);
     CHECK(r == 0, "an accepted configuration can't be used: %d", r);
     classify_one(&grouping, &settings);
     grouping_free(&grouping);
+    settings_free(&settings);
 }
 
 static void check_name(const char *what, const char *text) {

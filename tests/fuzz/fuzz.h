@@ -8,6 +8,7 @@
 #define FUZZ_H
 
 #include "collector.h"
+#include "config.h"
 
 #ifdef FUZZ_REPLAY
 #define FUZZ_TARGET(name)                              \

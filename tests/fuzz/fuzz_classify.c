@@ -137,8 +137,9 @@ FUZZ_TARGET(classify) {
         set_options(config, head[0].at);
         add_rule(config, head[1].at, head[2].at, head[3].at);
     }
-    config_settings(config, &settings);
-    int r = grouping_new(config, &settings, &run.grouping, &error);
+    int r = config_settings(config, &settings);
+    CHECK(r == 0, "config_settings(): %d", r);
+    r = grouping_new(&settings, &run.grouping, &error);
     CHECK(r == 0, "grouping_new(): %d", r);
     r = tallies_init(&run.tallies, settings.max_groups, settings.collect, 0);
     CHECK(r == 0, "tallies_init(): %d", r);
@@ -159,6 +160,7 @@ FUZZ_TARGET(classify) {
     CHECK(run.tallies.count <= settings.max_groups, "%zu groups", run.tallies.count);
     tallies_clear(&run.tallies);
     grouping_free(&run.grouping);
+    settings_free(&settings);
     tally_config_free(config);
     for (size_t i = 0; i < 4; i++)
         part_free(&head[i]);

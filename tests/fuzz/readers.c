@@ -390,13 +390,13 @@ static char *influx_text(const char *text) {
 
 static void add_labels(struct labels *to, const tally *t, const struct group *g, bool influx,
                        bool only_name) {
-    for (size_t i = 0; i < t->labels.count; i++) {
-        const char *equals = strchr(t->labels.items[i], '=');
+    for (size_t i = 0; i < t->settings.labels.count; i++) {
+        const char *equals = strchr(t->settings.labels.items[i], '=');
         char *value = influx ? influx_text(equals + 1) : copy(equals + 1, strlen(equals + 1));
         if (influx && !*value)
             free(value);
         else
-            labels_add(to, copy(t->labels.items[i], (size_t)(equals - t->labels.items[i])), value);
+            labels_add(to, copy(t->settings.labels.items[i], (size_t)(equals - t->settings.labels.items[i])), value);
     }
     if (!g)
         return;
@@ -407,8 +407,6 @@ static void add_labels(struct labels *to, const tally *t, const struct group *g,
 }
 
 static void expect_prometheus(struct reading *r, const tally *t) {
-    static const char *const prefixes[TALLY_SCHEMAS] = {
-        "proctally_", "namedprocess_namegroup_", "process_"};
     enum tally_schema schema = t->settings.schema;
     for (size_t i = 0; i <= t->tallies.order_count; i++) {
         const struct group *g = i < t->tallies.order_count ? t->tallies.order[i] : NULL;
@@ -421,7 +419,7 @@ static void expect_prometheus(struct reading *r, const tally *t) {
             if (metric->about_self == (g != NULL) || !name->name ||
                 !tally_snapshot_value(&t->snapshot, i, m, &value))
                 continue;
-            const char *prefix = t->prefix_given || !g ? t->prefix : prefixes[schema];
+            const char *prefix = g ? t->settings.prefix : t->settings.self_prefix;
             char *whole = malloc(strlen(prefix) + strlen(name->name) + 1);
             CHECK(whole, "out of memory");
             stpcpy(stpcpy(whole, prefix), name->name);
@@ -438,8 +436,9 @@ static void expect_prometheus(struct reading *r, const tally *t) {
 }
 
 static void expect_influx(struct reading *r, const tally *t) {
-    size_t name_len = strlen(t->prefix);
-    while (name_len > 1 && t->prefix[name_len - 1] == '_')
+    const char *prefix = t->settings.self_prefix;
+    size_t name_len = strlen(prefix);
+    while (name_len > 1 && prefix[name_len - 1] == '_')
         name_len--;
     for (size_t i = 0; i <= t->tallies.order_count; i++) {
         const struct group *g = i < t->tallies.order_count ? t->tallies.order[i] : NULL;
@@ -455,7 +454,7 @@ static void expect_influx(struct reading *r, const tally *t) {
             const char *of_self = g ? "" : "_self";
             if (name_len + strlen(of_self) + strlen(name->field) + 2 > sizeof(series))
                 continue;
-            snprintf(series, sizeof(series), "%.*s%s %s", (int)name_len, t->prefix, of_self,
+            snprintf(series, sizeof(series), "%.*s%s %s", (int)name_len, prefix, of_self,
                      name->field);
             struct number n = expected(&metric_table[m], name->form, value, t->snapshot.time_ns);
             if (n.is_whole && n.whole > (uint64_t)INT64_MAX)

@@ -172,6 +172,15 @@ START_TEST(standard_value) {
 }
 END_TEST
 
+/* What of them is no text, which is freed already. */
+static struct settings plain_settings_of(const tally_config *c) {
+    struct settings s;
+    ck_assert_int_eq(config_settings(c, &s), 0);
+    const struct settings plain = s;
+    settings_free(&s);
+    return plain;
+}
+
 START_TEST(standard_settings) {
     tally_config *c = new_config(), *given = new_config();
     struct settings s, t;
@@ -181,15 +190,15 @@ START_TEST(standard_settings) {
     for (size_t i = 0; i < count; i++)
         if (options[i].type != TALLY_OPTION_RULES)
             set(given, options[i].name, options[i].standard);
-    config_settings(c, &s);
-    config_settings(given, &t);
+    s = plain_settings_of(c);
+    t = plain_settings_of(given);
     ck_assert_uint_eq(s.group_by_count, 1);
     ck_assert_int_eq(s.group_by[0], GROUP_NAME);
     ck_assert_uint_eq(t.group_by_count, 1);
     ck_assert_int_eq(t.group_by[0], GROUP_NAME);
     ck_assert(!s.children && !t.children);
-    ck_assert_uint_eq(s.collect, COLLECT_STANDARD);
-    ck_assert_uint_eq(t.collect, COLLECT_STANDARD);
+    ck_assert_uint_eq(s.collect, COLLECT_DEFAULT);
+    ck_assert_uint_eq(t.collect, COLLECT_DEFAULT);
     ck_assert(!s.cpu_mode_core && !t.cpu_mode_core);
     ck_assert_uint_eq(s.max_groups, 1000);
     ck_assert_uint_eq(t.max_groups, 1000);
@@ -211,12 +220,12 @@ START_TEST(process_exporter_settings) {
     struct settings s;
 
     set(c, "schema", "process-exporter");
-    config_settings(c, &s);
+    s = plain_settings_of(c);
     ck_assert(s.children);
     ck_assert_uint_eq(s.group_by_count, 0);
     set(c, "children", "false");
     set(c, "group-by", "user");
-    config_settings(c, &s);
+    s = plain_settings_of(c);
     ck_assert(!s.children);
     ck_assert_uint_eq(s.group_by_count, 1);
     ck_assert_int_eq(s.group_by[0], GROUP_USER);
@@ -477,7 +486,7 @@ START_TEST(refused_value_keeps_the_old) {
     ck_assert_str_eq(tally_config_get(c, "max-groups"), "7");
     ck_assert_str_eq(tally_config_get(c, "prefix"), "x_");
     assert_items(c, OPTION_GROUP_BY, "user");
-    config_settings(c, &s);
+    s = plain_settings_of(c);
     ck_assert_uint_eq(s.max_groups, 7);
     tally_config_free(c);
 }
@@ -498,20 +507,20 @@ START_TEST(lists_add_up) {
     set(c, "group-by", "user,name");
     set(c, "group-by", "user");
     set(c, "group-by", "pid");
-    config_settings(c, &s);
+    s = plain_settings_of(c);
     ck_assert_uint_eq(s.group_by_count, 3); /* each once */
     ck_assert_int_eq(s.group_by[0], GROUP_USER);
     ck_assert_int_eq(s.group_by[1], GROUP_NAME);
     ck_assert_int_eq(s.group_by[2], GROUP_PID);
     set(c, "group-by", "");
-    config_settings(c, &s);
+    s = plain_settings_of(c);
     ck_assert_uint_eq(s.group_by_count, 0);
     ck_assert_str_eq(tally_config_get(c, "group-by"), "");
 
     set(c, "collect", "pss,no-io");
     set(c, "collect", "io,no-states");
-    config_settings(c, &s);
-    ck_assert_uint_eq(s.collect, (COLLECT_STANDARD | 1u << COLLECT_PSS) & ~(1u << COLLECT_STATES));
+    s = plain_settings_of(c);
+    ck_assert_uint_eq(s.collect, (COLLECT_DEFAULT | 1u << COLLECT_PSS) & ~(1u << COLLECT_STATES));
 
     set(c, "labels", "a=1");
     set(c, "labels", "ab=2");
@@ -732,7 +741,7 @@ START_TEST(empty_files) {
 
     load(c, texts[_i]);
     for (int i = 0; i < OPTIONS; i++)
-        ck_assert_int_eq(c->values[i].layer, LAYER_STANDARD);
+        ck_assert_int_eq(c->values[i].layer, LAYER_DEFAULT);
     ck_assert_uint_eq(c->rule_count, 0);
     tally_config_free(c);
 }
@@ -753,7 +762,7 @@ START_TEST(list_forms) {
     assert_items(c, OPTION_EXCLUDE, "");
     assert_items(c, OPTION_GROUP_BY, "");
     struct settings s;
-    config_settings(c, &s);
+    s = plain_settings_of(c);
     ck_assert_uint_eq(s.group_by_count, 0);
     tally_config_free(c);
 
@@ -781,8 +790,8 @@ START_TEST(collect_forms) {
         ck_assert_int_eq(load_bytes(c, texts[_i], strlen(texts[_i]), &error), -EINVAL);
     } else {
         load(c, texts[_i]);
-        config_settings(c, &s);
-        ck_assert_uint_eq(s.collect, (COLLECT_STANDARD | 1u << COLLECT_PSS) & ~(1u << COLLECT_FDS));
+        s = plain_settings_of(c);
+        ck_assert_uint_eq(s.collect, (COLLECT_DEFAULT | 1u << COLLECT_PSS) & ~(1u << COLLECT_FDS));
     }
     tally_config_free(c);
 }

@@ -3,6 +3,7 @@
  * back. The readers below were written from the formats' descriptions and share
  * nothing with the encoders. */
 #include "encode.h"
+#include "options.h"
 #include "tree.h"
 
 #include <check.h>

@@ -327,8 +327,9 @@ static void setup(void) {
 }
 
 static tally *with_source(tally *t, const struct source_ops *ops) {
-    t->source->ops->free(t->source);
     script.source = (struct source){.ops = ops, .tick_ns = 10 * MS};
+    memcpy(script.source.boot_id, t->source->boot_id, sizeof(script.source.boot_id));
+    t->source->ops->free(t->source);
     t->source = &script.source;
     return t;
 }
@@ -1316,7 +1317,7 @@ static tally *with_state(const struct source_ops *ops) {
     if (!ops)
         return tree_collector("state-file", state_path, NULL);
     tally *t = with_source(tree_collector(NULL, NULL), ops);
-    t->state_file = strdup(state_path);
+    t->settings.state_file = strdup(state_path);
     FILE *f = fopen(state_path, "r");
     if (f) {
         size_t len = fread(state, 1, sizeof(state), f);
@@ -1622,7 +1623,7 @@ static void check_truth(tally *t, long at, uint64_t of_sh_ms) {
 static tally *world_collector(void) {
     tally *t = ends_collector("rule", build_rule, "children", "true", NULL);
     snprintf(state_path, sizeof(state_path), "%s/state", tree_path());
-    t->state_file = strdup(state_path);
+    t->settings.state_file = strdup(state_path);
     return t;
 }
 

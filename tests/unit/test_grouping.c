@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* From a process to its group: patterns, templates, rules, the order of it all,
  * names made fit for every agent, and the life of groups. */
+#include "config.h"
 #include "grouping.h"
 
 #include "build-config.h"
@@ -441,6 +442,7 @@ static void teardown(void) {
     if (is_open) {
         grouping_free(&grouping);
         tallies_clear(&tallies);
+        settings_free(&settings);
     }
     config = tally_config_free(config);
 }
@@ -448,8 +450,8 @@ static void teardown(void) {
 static void open_grouping(void) {
     struct tally_error error = {{0}};
 
-    config_settings(config, &settings);
-    ck_assert_int_eq(grouping_new(config, &settings, &grouping, &error), 0);
+    ck_assert_int_eq(config_settings(config, &settings), 0);
+    ck_assert_int_eq(grouping_new(&settings, &grouping, &error), 0);
     ck_assert_int_eq(
         tallies_init(&tallies, settings.max_groups, settings.collect, ALL_ORIGINS), 0);
     ck_assert_int_eq(grouping_add_literals(&grouping, &tallies), 0);

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a collector is to do, as plain data: what to collect, from where, the keys to
+ * group by, the rules as text. Made from the configuration before the first collection,
+ * and never changed after that. All stages may read it; none needs to know how the user
+ * wrote it down.
+ */
+#ifndef SETTINGS_H
+#define SETTINGS_H
+
+#include "proctally.h"
+#include "string_list.h"
+
+/* What group-by may name; also the label. In the order of the names. */
+enum group_key {
+    GROUP_NAME,
+    GROUP_USER,
+    GROUP_CMDLINE,
+    GROUP_EXE,
+    GROUP_CGROUP,
+    GROUP_UNIT,
+    GROUP_CONTAINER,
+    GROUP_PID,
+    GROUP_KEYS
+};
+extern const char *const group_key_names[GROUP_KEYS + 1]; /* ended by NULL */
+
+/* What `collect` switches. In the order of the names. */
+enum collect {
+    COLLECT_CONTEXT_SWITCHES,
+    COLLECT_DELAYS,
+    COLLECT_FDS,
+    COLLECT_IO,
+    COLLECT_NETWORK,
+    COLLECT_PSS,
+    COLLECT_STATES,
+    COLLECT_THREADS,
+    COLLECTS
+};
+#define COLLECT_DEFAULT (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS))
+extern const char *const collect_names[COLLECTS + 1];
+
+/* What `source` may be. In the order of the names. */
+enum source_choice { SOURCE_AUTO, SOURCE_PROCFS, SOURCE_BPF, SOURCES };
+extern const char *const source_names[SOURCES + 1];
+
+/* The selectors of a rule. */
+enum selector {
+    SELECTOR_COMM,
+    SELECTOR_EXE,
+    SELECTOR_CMDLINE,
+    SELECTOR_USER,
+    SELECTOR_CGROUP,
+    SELECTOR_UNIT,
+    SELECTORS
+};
+extern const char *const selector_names[SELECTORS];
+
+struct rule_text {
+    char *name; /* the template */
+    struct string_list selectors[SELECTORS];
+    unsigned line; /* in the file; 0: not from a file */
+};
+
+struct settings {
+    /* where from */
+    enum source_choice source;
+    char *procfs;  /* where the proc file system is mounted */
+    char *pin_dir; /* NULL: nothing is pinned */
+    uint64_t max_processes;
+    unsigned collect; /* bits of 1 << enum collect */
+
+    /* into which groups */
+    struct string_list include, exclude;
+    struct rule_text *rules;
+    size_t rule_count;
+    bool children;
+    enum group_key group_by[GROUP_KEYS];
+    size_t group_by_count;
+    uint64_t max_groups, expire_after_ns;
+    uint64_t top;
+
+    /* in which words */
+    bool cpu_mode_core;
+    enum tally_schema schema;
+    char *prefix; /* of the groups' series, in this schema */
+    char *self_prefix; /* of those about the collector */
+    char *measurement; /* that without the underscores at its end */
+    struct string_list labels; /* KEY=VALUE */
+
+    char *state_file; /* NULL: none */
+};
+
+void settings_free(struct settings *s);
+
+int rule_text_copy(struct rule_text *to, const struct rule_text *from);
+void rule_text_free(struct rule_text *rule);
+
+#endif
