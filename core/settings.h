@@ -9,7 +9,7 @@
 #define SETTINGS_H
 
 #include "proctally.h"
-#include "string_list.h"
+#include "base/string_list.h"
 
 /* What group-by may name; also the label. In the order of the names. */
 enum group_key {

@@ -26,14 +26,14 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/proctally-analyze.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 
-files=$(ls core/*.c plugins/common/*.c plugins/textfile/*.c plugins/telegraf/*.c)
+files=$(ls core/*.c core/*/*.c core/*/linux/*.c plugins/common/*.c plugins/textfile/*.c plugins/telegraf/*.c)
 of_make() {
     sed -n "s/^$1 = *//p" "$BUILD/Makefile"
 }
 collectd=$(of_make COLLECTD_CPPFLAGS)
 [ -z "$collectd" ] || files="$files $(ls plugins/collectd/*.c)"
 # made when the source bpf is built
-if [ ! -f "$BUILD/core/bpf/proctally.skel.h" ]; then
+if [ ! -f "$BUILD/core/source/linux/kernel/proctally.skel.h" ]; then
     files=$(printf '%s\n' $files | grep -v bpf)
 fi
 flags="-std=gnu11 -D_GNU_SOURCE= -D_FILE_OFFSET_BITS=64 -I$BUILD -iquote $BUILD/core -iquote core -idirafter core

@@ -62,7 +62,7 @@ def output(*command):
     return text
 
 
-# ---- core/metrics.c: tokens, macros, designated initializers ---------------------------
+# ---- core/count/metrics.c: tokens, macros, designated initializers ---------------------------
 
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+|\.\.\.|\S')
 
@@ -78,7 +78,7 @@ def group_end(items, at):
         depth += (items[i] in "([{") - (items[i] in ")]}")
         if depth == 0:
             return i + 1
-    sys.exit("core/metrics.c: a bracket is not closed")
+    sys.exit("core/count/metrics.c: a bracket is not closed")
 
 
 def split(items):
@@ -193,15 +193,15 @@ class Metric:
 
 
 def catalogue():
-    text = read("core/metrics.c")
+    text = read("core/count/metrics.c")
     found = re.search(r"metric_table\[METRICS\] = (\{.*?^\});", text, re.S | re.M)
     if not found:
-        sys.exit("core/metrics.c: metric_table is not where this test looks for it")
+        sys.exit("core/count/metrics.c: metric_table is not where this test looks for it")
     rows = value(expand(tokens(found.group(1)), find_macros(text)))
     metrics = [Metric(row) for row in rows.values()]
     listed = [line.split()[:2] for line in output(TEXTFILE, "--list-metrics").splitlines()[1:]]
     if sorted(listed) != sorted([m.id, m.kind] for m in metrics):
-        sys.exit("core/metrics.c, as this test reads it, is not what --list-metrics shows")
+        sys.exit("core/count/metrics.c, as this test reads it, is not what --list-metrics shows")
     return metrics
 
 

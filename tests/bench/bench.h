@@ -3,7 +3,7 @@
 #ifndef BENCH_H
 #define BENCH_H
 
-#include "collector.h"
+#include "collector/collector.h"
 #include "memory.h"
 
 /* Programs are linked with --wrap for malloc, calloc and realloc. */

@@ -7,7 +7,7 @@
  *     drive DIR COLLECTIONS
  */
 #define _GNU_SOURCE
-#include "collector.h"
+#include "collector/collector.h"
 #include "content.h"
 
 #include <fcntl.h>

@@ -11,7 +11,7 @@
  * the number of processes and the nanoseconds of CPU time.
  */
 #define _GNU_SOURCE
-#include "taskstats.h"
+#include "source/linux/taskstats.h"
 
 #include <ctype.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
 #ifndef MEMORY_H
 #define MEMORY_H
 
-#include "io.h"
+#include "base/io.h"
 
 #include <stdbool.h>
 

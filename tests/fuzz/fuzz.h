@@ -7,8 +7,8 @@
 #ifndef FUZZ_H
 #define FUZZ_H
 
-#include "collector.h"
-#include "config.h"
+#include "collector/collector.h"
+#include "config/config.h"
 
 #ifdef FUZZ_REPLAY
 #define FUZZ_TARGET(name)                              \

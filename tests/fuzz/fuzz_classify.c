@@ -7,7 +7,7 @@
  */
 #include "fuzz.h"
 
-#include "parse.h"
+#include "source/linux/parse.h"
 
 #include <errno.h>
 #include <stdlib.h>

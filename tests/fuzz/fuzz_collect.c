@@ -22,7 +22,7 @@
 #include "fuzz.h"
 
 #include "memproc.h"
-#include "state.h"
+#include "collector/state.h"
 
 #include <errno.h>
 #include <stdio.h>

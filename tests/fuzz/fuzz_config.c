@@ -3,7 +3,7 @@
  * process_names. What is accepted can be used. */
 #include "fuzz.h"
 
-#include "config_yaml.h"
+#include "config/config_yaml.h"
 
 #include <errno.h>
 

@@ -2,7 +2,7 @@
 /* Every parser of parse.h on the same bytes: a seed is a file of /proc as it is. */
 #include "fuzz.h"
 
-#include "parse.h"
+#include "source/linux/parse.h"
 
 #include <errno.h>
 #include <string.h>

@@ -7,7 +7,7 @@
 #include "fuzz.h"
 
 #include "memproc.h"
-#include "state.h"
+#include "collector/state.h"
 
 #include <errno.h>
 #include <stdlib.h>

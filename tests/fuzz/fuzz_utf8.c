@@ -2,7 +2,7 @@
 /* Names fit for every output, whatever bytes they are made of. */
 #include "fuzz.h"
 
-#include "utf8.h"
+#include "base/utf8.h"
 
 #include <string.h>
 

@@ -8,7 +8,7 @@
 #ifndef MEMPROC_H
 #define MEMPROC_H
 
-#include "io.h"
+#include "base/io.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -4,7 +4,7 @@
 #ifndef TREE_H
 #define TREE_H
 
-#include "collector.h"
+#include "collector/collector.h"
 
 #define TICKS(seconds) ((uint64_t)((seconds) * 100))
 #define SECONDS(s) ((uint64_t)((s) * 1000000000.0))

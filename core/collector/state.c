@@ -1,0 +1,420 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Layout: the line "proctally state 1", then a sequence of numbers and texts,
+ * then eight bytes of checksum over all before. Numbers are in base 128, low
+ * part first, the high bit of a byte saying that more follow; a text is its
+ * length and its bytes. Nothing in it depends on the machine.
+ */
+#include "collector/state.h"
+
+#include "base/hash.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char magic[] = "proctally state ";
+static const char version[] = "1\n";
+#define HEADER_LEN (sizeof(magic) - 1 + sizeof(version) - 1)
+#define CHECKSUM_LEN 8
+
+/* ---- Writing --------------------------------------------------------------------- */
+
+static void put_number(struct buf *to, uint64_t value) {
+    if (buf_reserve(to, 10) < 0)
+        return;
+    while (value >= 0x80) {
+        to->data[to->len++] = (char)(value | 0x80);
+        value >>= 7;
+    }
+    to->data[to->len++] = (char)value;
+}
+
+static void put_text(struct buf *to, const char *text) {
+    size_t len = strlen(text);
+    put_number(to, len);
+    buf_add(to, text, len);
+}
+
+static void put_group(struct buf *to, const struct group *g) {
+    put_text(to, g->name ? g->name : "");
+    put_number(to, g->had_members);
+    put_number(to, g->owner);
+    put_number(to, g->emptied_ns);
+    put_number(to, g->label_count);
+    for (size_t i = 0; i < g->label_count; i++) {
+        put_text(to, g->labels[i].key);
+        put_text(to, g->labels[i].value);
+    }
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (metric_table[m].kind == TALLY_COUNTER) {
+            put_number(to, g->have >> m & 1);
+            put_number(to, g->value[m]);
+        }
+}
+
+/* Counters about the collector, but for what is part of the tallies. */
+static bool is_self_counter(size_t m) {
+    return m >= METRIC_SELF_FIRST && metric_table[m].kind == TALLY_COUNTER &&
+           m != METRIC_SELF_OVERFLOWED;
+}
+
+static void put_self(struct buf *to, const struct tally *t) {
+    size_t count = 0;
+    for (size_t m = METRIC_SELF_FIRST; m < METRICS; m++)
+        count += is_self_counter(m);
+    put_number(to, count);
+    for (size_t m = METRIC_SELF_FIRST; m < METRICS; m++)
+        if (is_self_counter(m)) {
+            put_text(to, metric_table[m].id);
+            put_number(to, t->self_value[m - METRIC_SELF_FIRST] +
+                               t->self_before[m - METRIC_SELF_FIRST]);
+        }
+}
+
+enum { FROM_BIRTH = 1, IGNORES_CHILDREN = 2, HAS_OWED = 4, HAS_OWED_INDIRECT = 8, ORPHAN = 16 };
+
+static void put_process(struct buf *to, const struct process *p) {
+    put_number(to, p->pid);
+    put_number(to, p->ppid);
+    put_number(to, p->start_ticks);
+    put_number(to, p->exec_marker);
+    put_number(to, p->comm_hash);
+    put_number(to, p->uid);
+    put_number(to, p->group);
+    put_number(to, p->inherited);
+    put_number(to, p->lineage);
+    put_number(to, p->threads);
+    put_number(to, (p->from_birth ? FROM_BIRTH : 0) |
+                       (p->ignores_children ? IGNORES_CHILDREN : 0) |
+                       (p->owed ? HAS_OWED | HAS_OWED_INDIRECT : 0) | (p->orphan ? ORPHAN : 0));
+    put_number(to, p->pss_bytes);
+    put_number(to, p->pss_s);
+    put_number(to, p->have);
+    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+        if (p->have & BIT(f))
+            put_number(to, p->last[f]);
+    for (size_t k = 0; p->owed && k < FIELD_FOLDED; k++)
+        put_number(to, p->owed->all[k]);
+    for (size_t k = 0; p->owed && k < FIELD_FOLDED; k++)
+        put_number(to, p->owed->indirect[k]);
+}
+
+int state_encode(struct tally *t) {
+    struct buf *to = &t->state;
+    size_t groups = 0;
+    buf_reset(to);
+    buf_add_str(to, magic);
+    buf_add_str(to, version);
+    put_text(to, t->source ? t->source->boot_id : "");
+    put_text(to, t->source ? t->source->ops->name : "");
+    put_number(to, t->progress.scan_boot_ns);
+    put_number(to, t->progress.scan_mono_ns);
+    put_number(to, t->progress.has_host_busy);
+    put_number(to, t->progress.host_busy_ticks);
+    put_number(to, t->tallies.overflowed);
+    put_number(to, t->tallies.refused_count);
+    for (size_t i = 0; t->tallies.refused_count && i < REFUSED_SLOTS; i++)
+        if (t->tallies.refused_names[i])
+            put_number(to, t->tallies.refused_names[i]);
+
+    put_self(to, t);
+
+    /* counters by their names, so that a later version can have more of them */
+    size_t counters = 0;
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        counters += metric_table[m].kind == TALLY_COUNTER;
+    put_number(to, counters);
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (metric_table[m].kind == TALLY_COUNTER)
+            put_text(to, metric_table[m].id);
+
+    for (size_t i = 0; i < t->tallies.end; i++)
+        groups += t->tallies.groups[i] != NULL;
+    put_number(to, groups);
+    for (size_t i = 0; i < t->tallies.end; i++)
+        if (t->tallies.groups[i]) {
+            put_number(to, i);
+            put_group(to, t->tallies.groups[i]);
+        }
+
+    put_number(to, FIELD_COUNTERS);
+    size_t processes = 0;
+    for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
+         id = proctable_next(&t->table, id + 1))
+        processes += !proctable_at(&t->table, id)->ended;
+    put_number(to, processes);
+    for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
+         id = proctable_next(&t->table, id + 1))
+        if (!proctable_at(&t->table, id)->ended)
+            put_process(to, proctable_at(&t->table, id));
+
+    if (to->error)
+        return to->error;
+    uint64_t sum = hash_bytes(to->data, to->len);
+    for (int i = 0; i < CHECKSUM_LEN; i++)
+        buf_add_char(to, (char)(sum >> 8 * i));
+    return to->error;
+}
+
+/* ---- Reading --------------------------------------------------------------------- */
+
+struct reader {
+    const char *at, *end;
+    bool bad;
+};
+
+static uint64_t get_number(struct reader *r) {
+    uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+        if (r->at == r->end)
+            break;
+        unsigned char byte = (unsigned char)*r->at++;
+        if (shift == 63 && byte > 1)
+            break;
+        value |= (uint64_t)(byte & 0x7f) << shift;
+        if (!(byte & 0x80))
+            return value;
+    }
+    r->bad = true;
+    return 0;
+}
+
+static uint32_t get_number32(struct reader *r) {
+    uint64_t value = get_number(r);
+    if (value > UINT32_MAX)
+        r->bad = true;
+    return (uint32_t)value;
+}
+
+static struct text get_text(struct reader *r) {
+    uint64_t len = get_number(r);
+    if (r->bad || len > (uint64_t)(r->end - r->at)) {
+        r->bad = true;
+        return (struct text){"", 0};
+    }
+    struct text text = {r->at, (size_t)len};
+    r->at += len;
+    return text;
+}
+
+/* Label keys are constants of the program. */
+static const char *known_key(struct text key) {
+    static const char *const others[] = {"ppid", "uid", "gid", "path"};
+    for (size_t i = 0; i < GROUP_KEYS; i++)
+        if (text_is(key, group_key_names[i]))
+            return group_key_names[i];
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
+        if (text_is(key, others[i]))
+            return others[i];
+    return NULL;
+}
+
+/* What the file calls group or counter 0, 1, 2 … is here: */
+struct translation {
+    uint32_t *groups;
+    size_t group_count;
+    enum metric counters[METRICS_OF_GROUP];
+    size_t counter_count;
+    bool same_source;
+};
+
+/* The counters of a process that all sources count alike. I/O is one's own here,
+ * and one's own with that of reaped children there. */
+#define SAME_EVERYWHERE                                                            \
+    ((uint32_t)(BIT(FIELD_UTIME_NS) | BIT(FIELD_STIME_NS) | BIT(FIELD_MINFLT) | \
+                BIT(FIELD_MAJFLT)))
+
+static int get_group(struct reader *r, struct tally *t, const struct translation *names,
+                     uint32_t *ret_index) {
+    struct group_labels labels = {0};
+    struct text name = get_text(r);
+    bool had_members = get_number(r);
+    uint32_t owner = get_number32(r);
+    uint64_t emptied_ns = get_number(r);
+    uint64_t label_count = get_number(r);
+    if (r->bad || label_count > LABELS_MAX)
+        return -EBADMSG;
+    for (size_t i = 0; i < label_count; i++) {
+        const char *key = known_key(get_text(r));
+        struct text value = get_text(r);
+        if (r->bad || !key)
+            return -EBADMSG;
+        labels.items[labels.count].key = key;
+        labels.items[labels.count++].value = value;
+    }
+    if (name.len == 0) {
+        *ret_index = GROUP_LEFT_OUT;
+    } else {
+        int e = tallies_group(&t->tallies, name, &labels, false, owner, ret_index);
+        if (e < 0)
+            return e;
+    }
+    struct group *g = t->tallies.groups[*ret_index];
+    g->had_members = g->had_members || had_members;
+    g->emptied_ns = emptied_ns;
+    for (size_t i = 0; i < names->counter_count; i++) {
+        bool have = get_number(r);
+        uint64_t value = get_number(r);
+        enum metric m = names->counters[i];
+        if (m == METRICS)
+            continue; /* of a version that had it */
+        if (have)
+            g->have |= BIT(m);
+        g->value[m] += value; /* several of the file may have become `other` */
+    }
+    return r->bad ? -EBADMSG : 0;
+}
+
+static uint32_t translate(const struct translation *names, struct reader *r) {
+    uint32_t index = get_number32(r);
+    if (index >= names->group_count || names->groups[index] == UINT32_MAX) {
+        r->bad = true;
+        return GROUP_LEFT_OUT;
+    }
+    return names->groups[index];
+}
+
+static int get_process(struct reader *r, struct tally *t, const struct translation *names) {
+    uint32_t pid = get_number32(r);
+    if (r->bad)
+        return -EBADMSG;
+    process_id id = proctable_add(&t->table, pid);
+    if (id == NO_PROCESS)
+        return -ENOMEM;
+    struct process *p = proctable_at(&t->table, id);
+    p->restored = true;
+    p->ppid = get_number32(r);
+    p->start_ticks = get_number(r);
+    p->exec_marker = get_number(r);
+    p->comm_hash = get_number(r);
+    p->uid = get_number32(r);
+    p->group = translate(names, r);
+    p->inherited = translate(names, r);
+    p->lineage = translate(names, r);
+    p->threads = get_number32(r);
+    uint64_t flags = get_number(r);
+    p->from_birth = flags & FROM_BIRTH;
+    p->ignores_children = flags & IGNORES_CHILDREN;
+    p->orphan = flags & ORPHAN;
+    p->pss_bytes = get_number(r);
+    p->pss_s = get_number32(r);
+    p->have = get_number32(r);
+    if (r->bad || p->have >> FIELD_COUNTERS)
+        return -EBADMSG;
+    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+        if (p->have & BIT(f))
+            p->last[f] = get_number(r);
+    if (!names->same_source) {
+        p->have &= SAME_EVERYWHERE;
+        p->from_birth = false; /* what else it did was counted then, the other way */
+    }
+    if (flags & HAS_OWED) {
+        p->owed = calloc(1, sizeof(*p->owed));
+        if (!p->owed)
+            return -ENOMEM;
+        for (size_t k = 0; k < FIELD_FOLDED; k++)
+            p->owed->all[k] = get_number(r);
+        for (size_t k = 0; flags & HAS_OWED_INDIRECT && k < FIELD_FOLDED; k++)
+            p->owed->indirect[k] = get_number(r);
+        if (!names->same_source) {
+            free(p->owed);
+            p->owed = NULL;
+        }
+    }
+    return r->bad ? -EBADMSG : 0;
+}
+
+static int get_groups(struct reader *r, struct tally *t, struct translation *names) {
+    names->counter_count = get_number(r);
+    if (r->bad || names->counter_count > METRICS_OF_GROUP)
+        return -EBADMSG;
+    for (size_t i = 0; i < names->counter_count; i++) {
+        struct text id = get_text(r);
+        names->counters[i] = METRICS;
+        for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+            if (metric_table[m].kind == TALLY_COUNTER && text_is(id, metric_table[m].id))
+                names->counters[i] = (enum metric)m;
+    }
+    uint64_t count = get_number(r);
+    for (uint64_t i = 0; !r->bad && i < count; i++) {
+        uint32_t number = get_number32(r);
+        /* each takes more than a byte of the file, so that this is bounded */
+        if (r->bad || number > (1u << 20))
+            return -EBADMSG;
+        if (number >= names->group_count) {
+            uint32_t *groups = realloc(names->groups, (number + 1) * sizeof(*groups));
+            if (!groups)
+                return -ENOMEM;
+            names->groups = groups;
+            while (names->group_count <= number)
+                groups[names->group_count++] = UINT32_MAX;
+        }
+        int e = get_group(r, t, names, &names->groups[number]);
+        if (e < 0)
+            return e;
+    }
+    return r->bad ? -EBADMSG : 0;
+}
+
+static void get_self(struct reader *r, struct tally *t) {
+    uint64_t count = get_number(r);
+    for (uint64_t i = 0; !r->bad && i < count; i++) {
+        struct text id = get_text(r);
+        uint64_t value = get_number(r);
+        for (size_t m = METRIC_SELF_FIRST; !r->bad && m < METRICS; m++)
+            if (is_self_counter(m) && text_is(id, metric_table[m].id))
+                t->self_before[m - METRIC_SELF_FIRST] = value;
+    }
+}
+
+static int get_all(struct reader *r, struct tally *t, struct translation *names) {
+    if (!text_is(get_text(r), t->source ? t->source->boot_id : ""))
+        return r->bad ? -EBADMSG : -ESTALE;
+    names->same_source = text_is(get_text(r), t->source ? t->source->ops->name : "");
+    t->progress.scan_boot_ns = get_number(r);
+    t->progress.scan_mono_ns = get_number(r);
+    t->progress.has_host_busy = get_number(r);
+    t->progress.host_busy_ticks = get_number(r);
+    uint64_t overflowed = get_number(r);
+    uint64_t refused = get_number(r);
+    for (uint64_t i = 0; !r->bad && i < refused; i++)
+        tallies_note_refused(&t->tallies, get_number(r));
+    /* where the boot id can't be read, at least this clock tells boots apart */
+    if (!r->bad && t->progress.scan_boot_ns > t->io.clock_ns(t->io.data, CLOCK_BOOTTIME))
+        return -ESTALE;
+    get_self(r, t);
+    int e = get_groups(r, t, names);
+    if (e < 0)
+        return e;
+    t->tallies.overflowed = overflowed;
+    if (get_number(r) != FIELD_COUNTERS)
+        return -EBADMSG;
+    uint64_t processes = get_number(r);
+    for (uint64_t i = 0; !r->bad && i < processes; i++) {
+        e = get_process(r, t, names);
+        if (e < 0)
+            return e;
+    }
+    if (r->bad || r->at != r->end)
+        return -EBADMSG;
+    t->progress.started = true;
+    return 0;
+}
+
+int state_decode(struct tally *t, const char *data, size_t len) {
+    size_t magic_len = sizeof(magic) - 1;
+    if (len < HEADER_LEN + CHECKSUM_LEN || memcmp(data, magic, magic_len) != 0)
+        return -EBADMSG;
+    if (memcmp(data + magic_len, version, sizeof(version) - 1) != 0)
+        return -EPROTO;
+    uint64_t sum = 0;
+    for (int i = 0; i < CHECKSUM_LEN; i++)
+        sum |= (uint64_t)(unsigned char)data[len - CHECKSUM_LEN + (size_t)i] << 8 * i;
+    if (sum != hash_bytes(data, len - CHECKSUM_LEN))
+        return -EBADMSG;
+    struct reader r = {.at = data + HEADER_LEN, .end = data + len - CHECKSUM_LEN};
+    struct translation names = {0};
+    int e = get_all(&r, t, &names);
+    free(names.groups);
+    return e;
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "config/config.h"
+
+#include "base/error.h"
+#include "group/pattern.h"
+#include "group/template.h"
+#include "base/utf8.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Long enough for any real value, short enough for one line of a message. */
+#define SHOWN 200
+
+int tally_config_new(tally_config **ret_config) {
+    tally_config *c = calloc(1, sizeof(*c));
+    if (!c)
+        return -ENOMEM;
+    *ret_config = c;
+    return 0;
+}
+
+static void rules_clear(tally_config *c) {
+    for (size_t i = 0; i < c->rule_count; i++)
+        rule_text_free(&c->rules[i]);
+    free(c->rules);
+    c->rules = NULL;
+    c->rule_count = 0;
+}
+
+tally_config *tally_config_free(tally_config *c) {
+    if (c) {
+        for (size_t i = 0; i < OPTIONS; i++)
+            string_list_free(&c->values[i].items);
+        rules_clear(c);
+        free(c);
+    }
+    return NULL;
+}
+
+static bool is_name(const char *text, size_t len) {
+    if (len == 0 || isdigit((unsigned char)text[0]))
+        return false;
+    for (size_t i = 0; i < len; i++)
+        if (!(text[i] >= 'a' && text[i] <= 'z') && !(text[i] >= 'A' && text[i] <= 'Z') &&
+            !(text[i] >= '0' && text[i] <= '9') && text[i] != '_')
+            return false;
+    return true;
+}
+
+/* Label names that a series may already carry, in any schema. */
+static bool is_own_label(const char *text, size_t len) {
+    static const char *const own[] = {"groupname", "name",  "user", "cmdline", "exe",
+                                      "cgroup",    "unit",  "container", "pid", "ppid",
+                                      "uid",       "gid",   "path", "mode", "state",
+                                      "type",      "op",    "file", "source", "memtype", "protocol",
+                                      "ctxswitchtype", "protocol", "time"};
+    for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
+        if (strlen(own[i]) == len && memcmp(own[i], text, len) == 0)
+            return true;
+    return len >= 2 && memcmp(text, "__", 2) == 0; /* Prometheus keeps these for itself */
+}
+
+static int check_label(const tally_config *c, bool other_layer, const char *text) {
+    const char *equals = strchr(text, '=');
+    if (!equals)
+        return -EINVAL;
+    size_t len = (size_t)(equals - text);
+    if (!is_name(text, len) || is_own_label(text, len))
+        return -EINVAL;
+    for (const char *at = equals + 1; *at;) {
+        uint32_t code = 0;
+        size_t n = utf8_char(at, strlen(at), &code);
+        bool is_control = (code < 0x20 && code != '\t' && code != '\n' && code != '\r') ||
+                          code == 0x7f;
+        if (n == 0 || is_control) /* one such byte would spoil the whole output */
+            return -EINVAL;
+        at += n;
+    }
+    const struct string_list *labels = &c->values[OPTION_LABELS].items;
+    for (size_t i = 0; !other_layer && i < labels->count; i++)
+        if (strncmp(labels->items[i], text, len + 1) == 0)
+            return -EINVAL;
+    return 0;
+}
+
+static int check_pattern(enum option option, const char *text, struct tally_error *error) {
+    struct pattern *p;
+    int r = pattern_new_filter(text, &p, error);
+    if (r == 0)
+        pattern_free(p);
+    else
+        error_about(error, tally_options(&(size_t){0})[option].name);
+    return r;
+}
+
+/* Checks a value of an option that is neither WORDS nor RULES. -EINVAL without
+ * a text in error means: not what option_expected() says. */
+static int check_value(const tally_config *c, bool other_layer, enum option option,
+                       const char *value, struct tally_error *error) {
+    uint64_t number;
+    bool on;
+    unsigned choice;
+    switch (tally_options(&(size_t){0})[option].type) {
+    case TALLY_OPTION_DURATION:
+        if (option_parse_duration(value, &number) < 0)
+            return -EINVAL;
+        return option == OPTION_INTERVAL && number < 10000000 ? -EINVAL : 0;
+    case TALLY_OPTION_COUNT:
+        if (option_parse_count(value, &number) < 0)
+            return -EINVAL;
+        return number >= 1 && number <= 1000000 ? 0 : -EINVAL;
+    case TALLY_OPTION_SWITCH:
+        return option_parse_switch(value, &on);
+    case TALLY_OPTION_CHOICE:
+        return option_parse_choice(option, value, strlen(value), &choice);
+    case TALLY_OPTION_TEXT:
+        if (option == OPTION_PREFIX)
+            return is_name(value, strlen(value)) && strlen(value) <= 100 ? 0 : -EINVAL;
+        if (option == OPTION_PROCFS)
+            return value[0] ? 0 : -EINVAL;
+        return 0;
+    case TALLY_OPTION_TEXTS:
+        return check_pattern(option, value, error);
+    case TALLY_OPTION_PAIRS:
+        return check_label(c, other_layer, value);
+    case TALLY_OPTION_WORDS:
+    case TALLY_OPTION_RULES:
+        break;
+    }
+    return -EINVAL;
+}
+
+static int split_words(enum option option, const char *value, struct string_list *to) {
+    while (*value) {
+        size_t len = strcspn(value, ",");
+        enum collect word;
+        unsigned choice;
+        bool on;
+        int r = option == OPTION_COLLECT ? option_parse_collect(value, len, &word, &on)
+                                         : option_parse_choice(option, value, len, &choice);
+        if (r == 0)
+            r = string_list_add(to, value, len);
+        if (r < 0)
+            return r;
+        value += len;
+        if (*value == ',' && !*++value)
+            return -EINVAL;
+    }
+    return 0;
+}
+
+int config_set(tally_config *c, enum layer layer, enum option option, const char *value,
+               struct tally_error *error) {
+    const struct tally_option *row = &tally_options(&(size_t){0})[option];
+    struct config_value *v = &c->values[option];
+    struct string_list fresh = {0};
+    bool replaces = v->layer < layer || !row->list || !*value;
+    int r = 0;
+    if (error)
+        error->text[0] = '\0';
+    if (!*value && row->list) {
+        /* an empty list */
+    } else if (row->type == TALLY_OPTION_WORDS) {
+        r = split_words(option, value, &fresh);
+    } else {
+        r = check_value(c, v->layer != layer, option, value, error);
+        if (r == 0)
+            r = string_list_add(&fresh, value, strlen(value));
+    }
+    if (r == 0 && v->layer <= layer) { /* else it is right, but overruled */
+        if (replaces)
+            string_list_free(&v->items);
+        r = string_list_move(&v->items, &fresh);
+        v->layer = layer;
+    }
+    string_list_free(&fresh);
+    if (r == -ENOMEM)
+        error_set(error, "out of memory");
+    else if (r < 0 && error && !error->text[0])
+        error_set(error, "%s is \"%.*s\", expected %s", row->name, SHOWN, value,
+                  option_expected(option));
+    return r;
+}
+
+static int copy_selectors(struct rule_text *to, const struct tally_rule *rule) {
+    const struct tally_strings *from[SELECTORS] = {
+        [SELECTOR_COMM] = &rule->comm,       [SELECTOR_EXE] = &rule->exe,
+        [SELECTOR_CMDLINE] = &rule->cmdline, [SELECTOR_USER] = &rule->user,
+        [SELECTOR_CGROUP] = &rule->cgroup,   [SELECTOR_UNIT] = &rule->unit};
+    for (size_t s = 0; s < SELECTORS; s++)
+        for (size_t i = 0; i < from[s]->count; i++) {
+            int r = string_list_add(&to->selectors[s], from[s]->items[i], strlen(from[s]->items[i]));
+            if (r < 0)
+                return r;
+        }
+    return 0;
+}
+
+int config_check_cmdline(const char *regex, struct tally_error *error) {
+    struct pattern *p;
+    int r = pattern_new(regex, &p, error);
+    if (r < 0)
+        error_about(error, selector_names[SELECTOR_CMDLINE]);
+    else
+        pattern_free(p);
+    return r;
+}
+
+int config_check_name(const char *template, struct tally_error *error) {
+    struct template *t;
+    int r = template_new(template, &t, error);
+    if (r == 0)
+        template_free(t);
+    return r;
+}
+
+static int check_rule(const struct rule_text *rule, struct tally_error *error) {
+    size_t given = 0;
+    for (size_t s = 0; s < SELECTORS; s++)
+        given += rule->selectors[s].count > 0;
+    if (given == 0) {
+        error_set(error, "a rule has no selector, expected at least one of comm, exe, cmdline, "
+                         "user, cgroup, unit");
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < rule->selectors[SELECTOR_CMDLINE].count; i++) {
+        int r = config_check_cmdline(rule->selectors[SELECTOR_CMDLINE].items[i], error);
+        if (r < 0)
+            return r;
+    }
+    return config_check_name(rule->name, error);
+}
+
+int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
+                    struct tally_error *error) {
+    if (c->rule_layer < layer) {
+        rules_clear(c);
+        c->rule_layer = layer;
+    }
+    struct rule_text *rules = realloc(c->rules, (c->rule_count + 1) * sizeof(*rules));
+    if (!rules) {
+        error_set(error, "out of memory");
+        return -ENOMEM;
+    }
+    c->rules = rules;
+    struct rule_text *text = &rules[c->rule_count++];
+    *text = (struct rule_text){.line = line};
+    text->name = strdup(rule->name && rule->name[0] ? rule->name : "{{.ExeBase}}");
+    int r = text->name ? copy_selectors(text, rule) : -ENOMEM;
+    if (r == -ENOMEM)
+        error_set(error, "out of memory");
+    if (r == 0)
+        r = check_rule(text, error);
+    if (r < 0 || c->rule_layer > layer) { /* wrong, or overruled */
+        rule_text_free(text);
+        c->rule_count--;
+    }
+    return r;
+}
+
+static const char *value_of(const tally_config *c, enum option option) {
+    const struct config_value *v = &c->values[option];
+    if (v->layer == LAYER_DEFAULT)
+        return tally_options(&(size_t){0})[option].standard;
+    return v->items.count ? v->items.items[0] : "";
+}
+
+const char *tally_config_get(const tally_config *c, const char *name) {
+    int option = option_find(name, strlen(name));
+    return option < 0 ? NULL : value_of(c, (enum option)option);
+}
+
+int tally_config_interval(const tally_config *c, uint64_t *ret_ns) {
+    option_parse_duration(value_of(c, OPTION_INTERVAL), ret_ns);
+    return c->values[OPTION_INTERVAL].layer != LAYER_DEFAULT;
+}
+
+/* The choice of an option that has been checked. */
+static unsigned choice_of(const tally_config *c, enum option option) {
+    const char *value = value_of(c, option);
+    unsigned choice = 0;
+    option_parse_choice(option, value, strlen(value), &choice);
+    return choice;
+}
+
+static void set_group_by(const tally_config *c, bool is_empty_by_default, struct settings *to) {
+    const struct string_list *keys = &c->values[OPTION_GROUP_BY].items;
+    for (size_t i = 0; i < keys->count; i++) {
+        unsigned key = 0;
+        option_parse_choice(OPTION_GROUP_BY, keys->items[i], strlen(keys->items[i]), &key);
+        bool twice = false;
+        for (size_t k = 0; k < to->group_by_count; k++)
+            twice = twice || to->group_by[k] == (enum group_key)key;
+        if (!twice)
+            to->group_by[to->group_by_count++] = (enum group_key)key;
+    }
+    if (c->values[OPTION_GROUP_BY].layer == LAYER_DEFAULT && !is_empty_by_default)
+        to->group_by[to->group_by_count++] = GROUP_NAME;
+}
+
+static void set_collect(const tally_config *c, struct settings *to) {
+    const struct string_list *words = &c->values[OPTION_COLLECT].items;
+    to->collect = COLLECT_DEFAULT;
+    for (size_t i = 0; i < words->count; i++) {
+        enum collect word = 0;
+        bool on = false;
+        option_parse_collect(words->items[i], strlen(words->items[i]), &word, &on);
+        to->collect = on ? to->collect | 1u << word : to->collect & ~(1u << word);
+    }
+}
+
+static const char *default_prefix(enum tally_schema schema, const char *native) {
+    switch (schema) {
+    case TALLY_SCHEMA_PROCESS_EXPORTER:
+        return "namedprocess_namegroup_";
+    case TALLY_SCHEMA_PROCESS:
+        return "process_";
+    case TALLY_SCHEMA_NATIVE:
+    case TALLY_SCHEMAS:
+        break;
+    }
+    return native;
+}
+
+/* NULL for an option that is empty: not given. */
+static int copy_text(const char *text, char **ret) {
+    *ret = text[0] ? strdup(text) : NULL;
+    return *ret || !text[0] ? 0 : -ENOMEM;
+}
+
+static int copy_texts(const tally_config *c, struct settings *to) {
+    const char *prefix = value_of(c, OPTION_PREFIX);
+    const bool is_given = c->values[OPTION_PREFIX].layer != LAYER_DEFAULT;
+    int r = copy_text(prefix, &to->self_prefix);
+    if (r == 0)
+        r = copy_text(prefix, &to->measurement);
+    for (size_t len = r == 0 ? strlen(prefix) : 0; len > 1 && prefix[len - 1] == '_'; len--)
+        to->measurement[len - 1] = '\0';
+    if (r == 0)
+        r = copy_text(is_given ? prefix : default_prefix(to->schema, prefix), &to->prefix);
+    if (r == 0)
+        r = copy_text(value_of(c, OPTION_PROCFS), &to->procfs);
+    if (r == 0)
+        r = copy_text(value_of(c, OPTION_PIN), &to->pin_dir);
+    if (r == 0)
+        r = copy_text(value_of(c, OPTION_STATE_FILE), &to->state_file);
+    if (r == 0)
+        r = string_list_copy(&to->include, &c->values[OPTION_INCLUDE].items);
+    if (r == 0)
+        r = string_list_copy(&to->exclude, &c->values[OPTION_EXCLUDE].items);
+    if (r == 0)
+        r = string_list_copy(&to->labels, &c->values[OPTION_LABELS].items);
+    return r;
+}
+
+static int copy_rules(const tally_config *c, struct settings *to) {
+    if (c->rule_count == 0)
+        return 0;
+    to->rules = calloc(c->rule_count, sizeof(*to->rules));
+    if (!to->rules)
+        return -ENOMEM;
+    for (size_t i = 0; i < c->rule_count; i++) {
+        int r = rule_text_copy(&to->rules[i], &c->rules[i]);
+        if (r < 0)
+            return r;
+        to->rule_count++;
+    }
+    return 0;
+}
+
+/* Values were checked when they were set, so that parsing can't fail here. */
+int config_settings(const tally_config *c, struct settings *ret) {
+    struct settings s = {
+        .source = (enum source_choice)choice_of(c, OPTION_SOURCE),
+        .schema = (enum tally_schema)choice_of(c, OPTION_SCHEMA),
+        .cpu_mode_core = choice_of(c, OPTION_CPU_MODE) == 1,
+    };
+    option_parse_count(value_of(c, OPTION_MAX_GROUPS), &s.max_groups);
+    option_parse_count(value_of(c, OPTION_TOP), &s.top);
+    option_parse_count(value_of(c, OPTION_MAX_PROCESSES), &s.max_processes);
+    option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &s.expire_after_ns);
+    option_parse_switch(value_of(c, OPTION_CHILDREN), &s.children);
+    /* process-exporter has no group-by and follows children: with its names,
+     * its users' file alone has to give them its groups */
+    const bool like_process_exporter = s.schema == TALLY_SCHEMA_PROCESS_EXPORTER;
+    if (c->values[OPTION_CHILDREN].layer == LAYER_DEFAULT && like_process_exporter)
+        s.children = true;
+    set_group_by(c, like_process_exporter, &s);
+    set_collect(c, &s);
+    int r = copy_texts(c, &s);
+    if (r == 0)
+        r = copy_rules(c, &s);
+    if (r < 0) {
+        settings_free(&s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}

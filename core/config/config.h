@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* What the user asked for: texts as given, checked one by one. */
+#ifndef CONFIG_H
+#define CONFIG_H
+
+#include "config/options.h"
+#include "proctally.h"
+#include "base/string_list.h"
+
+/* Who said it; a higher layer wins whatever the order. */
+enum layer { LAYER_DEFAULT, LAYER_FILE, LAYER_CALLER };
+
+struct config_value {
+    struct string_list items;
+    enum layer layer;
+};
+
+struct tally_config {
+    struct config_value values[OPTIONS];
+    struct rule_text *rules;
+    size_t rule_count;
+    enum layer rule_layer;
+};
+
+/* The same as the public functions, saying who speaks. Errors have no place
+ * ("file:line") in them: the caller puts it in front. */
+int config_set(tally_config *c, enum layer layer, enum option option, const char *value,
+               struct tally_error *error);
+int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
+                    struct tally_error *error);
+
+/* The parts of a rule that can be wrong in themselves. */
+int config_check_cmdline(const char *regex, struct tally_error *error);
+int config_check_name(const char *template, struct tally_error *error);
+
+/* What was asked for, ready to use; it is the caller's, who frees it. -ENOMEM, and is
+ * empty then. */
+int config_settings(const tally_config *c, struct settings *ret);
+
+#endif

@@ -1,0 +1,337 @@
+/* SPDX-License-Identifier: MIT */
+/* The configuration file. */
+#define _GNU_SOURCE
+#include "config/config_yaml.h"
+
+#include "base/buf.h"
+#include "build-config.h"
+#include "base/error.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#ifdef HAVE_YAML
+#include <yaml.h>
+
+/* A hand-written configuration is a few KiB. */
+#define FILE_CEILING (1u << 20)
+
+struct loader {
+    tally_config *config;
+    enum layer layer;
+    const char *what;
+    yaml_document_t document;
+    struct tally_error *error;
+};
+
+/* -EINVAL, with the place in front of the text that is in error already. */
+static int fail_at(const struct loader *l, const yaml_node_t *node, int r) {
+    struct tally_error inner = {{0}};
+    if (l->error)
+        inner = *l->error;
+    error_set(l->error, "%.200s:%zu: %s", l->what, node->start_mark.line + 1, inner.text);
+    return r;
+}
+
+static const char *scalar(const yaml_node_t *node) {
+    /* a NUL inside would end the text early and hide the rest */
+    if (node->type != YAML_SCALAR_NODE ||
+        strlen((const char *)node->data.scalar.value) != node->data.scalar.length)
+        return NULL;
+    return (const char *)node->data.scalar.value;
+}
+
+/* A value that YAML calls null ("include:" with nothing behind it). */
+static bool is_null(const yaml_node_t *node) {
+    const char *text = scalar(node);
+    return text && node->data.scalar.style == YAML_PLAIN_SCALAR_STYLE &&
+           (!*text || strcmp(text, "~") == 0 || strcmp(text, "null") == 0);
+}
+
+/* A key that stands twice in a mapping: of two values one would be lost. */
+static int check_keys(struct loader *l, const yaml_node_t *map, const char *what) {
+    const yaml_node_pair_t *first = map->data.mapping.pairs.start;
+    for (const yaml_node_pair_t *p = first; p < map->data.mapping.pairs.top; p++) {
+        const yaml_node_t *node = yaml_document_get_node(&l->document, p->key);
+        const char *key = scalar(node);
+        for (const yaml_node_pair_t *q = first; key && q < p; q++) {
+            const char *other = scalar(yaml_document_get_node(&l->document, q->key));
+            if (other && strcmp(key, other) == 0) {
+                error_set(l->error, "%s: %.100s is given twice, expected once", what, key);
+                return fail_at(l, node, -EINVAL);
+            }
+        }
+    }
+    return 0;
+}
+
+static int set_scalar(struct loader *l, enum option option, const yaml_node_t *node) {
+    const struct tally_option *row = &tally_options(&(size_t){0})[option];
+    const char *text = is_null(node) ? "" : scalar(node);
+    if (!text) {
+        error_set(l->error, "%s is not a plain value, expected %s", row->name,
+                  option_expected(option));
+        return fail_at(l, node, -EINVAL);
+    }
+    int r = config_set(l->config, l->layer, option, text, l->error);
+    return r < 0 ? fail_at(l, node, r) : 0;
+}
+
+static int set_list(struct loader *l, enum option option, const yaml_node_t *list) {
+    int r = config_set(l->config, l->layer, option, "", l->error);
+    for (yaml_node_item_t *i = list->data.sequence.items.start;
+         r == 0 && i < list->data.sequence.items.top; i++)
+        r = set_scalar(l, option, yaml_document_get_node(&l->document, *i));
+    return r;
+}
+
+/* labels: {key: value}, collect: {pss: true} */
+static int set_mapping(struct loader *l, enum option option, const yaml_node_t *map) {
+    /* labels look for keys that are given twice themselves */
+    int r = option == OPTION_LABELS ? 0 : check_keys(l, map, "collect");
+    if (r == 0)
+        r = config_set(l->config, l->layer, option, "", l->error);
+    for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
+         r == 0 && p < map->data.mapping.pairs.top; p++) {
+        const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
+        const char *key = scalar(key_node);
+        const char *value = scalar(yaml_document_get_node(&l->document, p->value));
+        char text[1024];
+        bool on = false;
+        int len = -1;
+        if (key && value && option == OPTION_LABELS)
+            len = snprintf(text, sizeof(text), "%s=%s", key, value);
+        else if (key && value && option_parse_switch(value, &on) == 0)
+            len = snprintf(text, sizeof(text), "%s%s", on ? "" : "no-", key);
+        if (len < 0 || (size_t)len >= sizeof(text)) {
+            error_set(l->error, "%s is wrong, expected %s",
+                      tally_options(&(size_t){0})[option].name,
+                      option == OPTION_LABELS ? "a text for each key" : "true or false for each key");
+            return fail_at(l, key_node, -EINVAL);
+        }
+        r = config_set(l->config, l->layer, option, text, l->error);
+        if (r < 0)
+            return fail_at(l, key_node, r);
+    }
+    return r;
+}
+
+/* One selector: a text or a list of texts. */
+static int read_selector(struct loader *l, const yaml_node_t *node, const char *key,
+                         struct tally_strings *ret, const char **items, size_t room) {
+    const yaml_node_t *const self[] = {node};
+    size_t count = 1;
+    if (node->type == YAML_SEQUENCE_NODE)
+        count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
+    if (count > room) {
+        error_set(l->error, "%s has %zu entries, expected at most %zu", key, count, room);
+        return fail_at(l, node, -EINVAL);
+    }
+    for (size_t i = 0; i < count; i++) {
+        const yaml_node_t *item =
+            node->type == YAML_SEQUENCE_NODE
+                ? yaml_document_get_node(&l->document, node->data.sequence.items.start[i])
+                : self[0];
+        items[i] = scalar(item);
+        if (!items[i]) {
+            error_set(l->error, "%s is wrong, expected a text or a list of texts", key);
+            return fail_at(l, item, -EINVAL);
+        }
+        /* here, so that the message has the line of this part and not of the rule */
+        int r = strcmp(key, selector_names[SELECTOR_CMDLINE]) == 0
+                    ? config_check_cmdline(items[i], l->error)
+                    : 0;
+        if (r < 0)
+            return fail_at(l, item, r);
+    }
+    *ret = (struct tally_strings){items, count};
+    return 0;
+}
+
+#define SELECTOR_ROOM 4096
+
+static int read_rule(struct loader *l, const yaml_node_t *map) {
+    struct tally_rule rule = {0};
+    struct tally_strings *to[SELECTORS] = {&rule.comm, &rule.exe,    &rule.cmdline,
+                                           &rule.user, &rule.cgroup, &rule.unit};
+    if (map->type != YAML_MAPPING_NODE) {
+        error_set(l->error, "a rule of process_names is not a mapping, expected name and selectors "
+                            "(comm, exe, cmdline, user, cgroup, unit)");
+        return fail_at(l, map, -EINVAL);
+    }
+    const char **items = calloc((size_t)SELECTORS * SELECTOR_ROOM, sizeof(*items));
+    if (!items)
+        return -ENOMEM;
+    int r = check_keys(l, map, "a rule");
+    for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
+         r == 0 && p < map->data.mapping.pairs.top; p++) {
+        const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
+        const yaml_node_t *value = yaml_document_get_node(&l->document, p->value);
+        const char *key = scalar(key_node);
+        size_t s = 0;
+        while (key && s < SELECTORS && strcmp(key, selector_names[s]) != 0)
+            s++;
+        if (key && strcmp(key, "name") == 0 && scalar(value)) {
+            rule.name = scalar(value);
+            r = config_check_name(rule.name, l->error);
+            if (r < 0)
+                r = fail_at(l, value, r);
+        } else if (key && s < SELECTORS) {
+            if (!is_null(value)) /* as process-exporter: not given */
+                r = read_selector(l, value, key, to[s], items + s * SELECTOR_ROOM, SELECTOR_ROOM);
+        } else {
+            error_set(l->error, "\"%.100s\" in a rule is wrong, expected name (a text), comm, exe, "
+                                "cmdline, user, cgroup or unit",
+                      key ? key : "?");
+            r = fail_at(l, key_node, -EINVAL);
+        }
+    }
+    if (r == 0) {
+        r = config_add_rule(l->config, l->layer, (unsigned)map->start_mark.line + 1, &rule,
+                            l->error);
+        if (r < 0)
+            r = fail_at(l, map, r);
+    }
+    free(items);
+    return r;
+}
+
+static int read_rules(struct loader *l, const yaml_node_t *list) {
+    if (is_null(list))
+        return 0;
+    if (list->type != YAML_SEQUENCE_NODE) {
+        error_set(l->error, "process_names is not a list, expected a list of rules");
+        return fail_at(l, list, -EINVAL);
+    }
+    int r = 0;
+    for (yaml_node_item_t *i = list->data.sequence.items.start;
+         r == 0 && i < list->data.sequence.items.top; i++)
+        r = read_rule(l, yaml_document_get_node(&l->document, *i));
+    return r;
+}
+
+static int read_options(struct loader *l, const yaml_node_t *map) {
+    if (is_null(map))
+        return 0;
+    if (map->type != YAML_MAPPING_NODE) {
+        error_set(l->error, "the file is not a mapping, expected options such as \"interval: 15s\"");
+        return fail_at(l, map, -EINVAL);
+    }
+    unsigned seen = 0;
+    int r = 0;
+    for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
+         r == 0 && p < map->data.mapping.pairs.top; p++) {
+        const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
+        const yaml_node_t *value = yaml_document_get_node(&l->document, p->value);
+        const char *key = scalar(key_node);
+        int option = key ? option_find(key, strlen(key)) : -1;
+        if (option < 0) {
+            error_set(l->error, "there is no option \"%.100s\", expected one that --help lists",
+                      key ? key : "?");
+            return fail_at(l, key_node, -EINVAL);
+        }
+        if (seen & 1u << option) {
+            error_set(l->error, "%s is given twice, expected once", key);
+            return fail_at(l, key_node, -EINVAL);
+        }
+        seen |= 1u << option;
+        const struct tally_option *row = &tally_options(&(size_t){0})[option];
+        if (row->type == TALLY_OPTION_RULES)
+            r = read_rules(l, value);
+        else if (row->list && is_null(value))
+            r = config_set(l->config, l->layer, (enum option)option, "", l->error);
+        else if (row->list && value->type == YAML_SEQUENCE_NODE)
+            r = set_list(l, (enum option)option, value);
+        else if (row->list && value->type == YAML_MAPPING_NODE &&
+                 (option == OPTION_LABELS || option == OPTION_COLLECT))
+            r = set_mapping(l, (enum option)option, value);
+        else
+            r = set_scalar(l, (enum option)option, value);
+    }
+    return r;
+}
+
+int config_load_text(tally_config *c, enum layer layer, const char *what, const char *text,
+                     size_t len, bool only_rules, struct tally_error *error) {
+    struct loader l = {.config = c, .layer = layer, .what = what, .error = error};
+    yaml_parser_t parser;
+    int r = 0;
+    if (!yaml_parser_initialize(&parser)) {
+        error_set(error, "out of memory");
+        return -ENOMEM;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
+    if (!yaml_parser_load(&parser, &l.document)) {
+        r = parser.error == YAML_MEMORY_ERROR ? -ENOMEM : -EINVAL;
+        size_t line = parser.problem_mark.line + 1;
+        if (parser.error == YAML_READER_ERROR) { /* it then knows the byte only */
+            line = 1;
+            for (size_t i = 0; i < len && i < parser.problem_offset; i++)
+                line += text[i] == '\n';
+        }
+        if (parser.problem)
+            error_set(error, "%.200s:%zu: not YAML: %s%s%s", what, line,
+                      parser.problem, parser.context ? " " : "",
+                      parser.context ? parser.context : "");
+        else
+            error_set(error, "out of memory");
+    } else {
+        const yaml_node_t *root = yaml_document_get_root_node(&l.document);
+        if (root)
+            r = only_rules ? read_rules(&l, root) : read_options(&l, root);
+        if (r == -ENOMEM)
+            error_set(error, "out of memory");
+        yaml_document_delete(&l.document);
+    }
+    yaml_parser_delete(&parser);
+    return r;
+}
+
+static int read_all(int fd, struct buf *to) {
+    for (;;) {
+        if (buf_reserve(to, 4096) < 0)
+            return to->error;
+        ssize_t n = read(fd, to->data + to->len, to->size - to->len);
+        if (n > 0)
+            to->len += (size_t)n;
+        else if (n == 0)
+            return 0;
+        else if (errno != EINTR)
+            return -errno;
+    }
+}
+
+int tally_config_load(tally_config *config, const char *path, struct tally_error *error) {
+    struct buf text;
+    buf_init(&text, FILE_CEILING);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int r = fd < 0 ? -errno : read_all(fd, &text);
+    if (fd >= 0)
+        close(fd);
+    if (r < 0)
+        error_set(error, "%.300s: %s, expected a configuration file", path, strerror(-r));
+    else
+        r = config_load_text(config, LAYER_FILE, path, text.data ? text.data : "", text.len, false,
+                             error);
+    buf_free(&text);
+    return r;
+}
+
+#else /* !HAVE_YAML */
+
+int config_load_text(tally_config *c, enum layer layer, const char *what, const char *text,
+                     size_t len, bool only_rules, struct tally_error *error) {
+    (void)c, (void)layer, (void)text, (void)len, (void)only_rules;
+    error_set(error, "%.200s: this build has no libyaml and can't read YAML", what);
+    return -ENOTSUP;
+}
+
+int tally_config_load(tally_config *config, const char *path, struct tally_error *error) {
+    return config_load_text(config, LAYER_FILE, path, "", 0, false, error);
+}
+
+#endif

@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: MIT */
+#include "count/fold.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NO_ENTRY UINT32_MAX
+#define NO_CREDIT UINT32_MAX
+/* Deeper chains of processes that all ended in one interval are cut. */
+#define DEPTH_MAX 64
+
+#define INDEX(field) ((field) - FIELD_FOLDED_FIRST)
+
+/* Which of a process's own counters the kernel adds to which of its reaper's. */
+static const struct {
+    enum field own, folded;
+} own_to_folded[] = {
+    {FIELD_UTIME_NS, FIELD_CUTIME_NS},
+    {FIELD_STIME_NS, FIELD_CSTIME_NS},
+    {FIELD_MINFLT, FIELD_CMINFLT},
+    {FIELD_MAJFLT, FIELD_CMAJFLT},
+};
+
+_Static_assert(FIELD_CMAJFLT + 1 == FIELD_IO_READ_BYTES && INDEX(FIELD_CUTIME_NS) == 0,
+               "first the waited-for counters, then I/O");
+#define IO_FIRST INDEX(FIELD_IO_READ_BYTES)
+
+void fold_begin(struct fold *f) {
+    f->count = 0;
+    f->credit_count = 0;
+    f->dead_count = 0;
+}
+
+void fold_free(struct fold *f) {
+    free(f->entries);
+    free(f->credits);
+    free(f->dead);
+    *f = (struct fold){0};
+}
+
+void fold_undo(struct fold *f, struct proctable *table) {
+    for (size_t i = 0; i < f->count; i++) {
+        struct process *p = proctable_at(table, f->entries[i].parent);
+        for (size_t k = 0; k < FIELD_FOLDED; k++)
+            p->last[FIELD_FOLDED_FIRST + k] -= f->entries[i].increase[k];
+    }
+    fold_begin(f);
+}
+
+/* The array with room for one more item, or NULL. */
+static void *with_room(void *items, size_t count, size_t *size, size_t item_size) {
+    if (count < *size)
+        return items;
+    size_t more = *size ? *size * 2 : 64;
+    void *grown = realloc(items, more * item_size);
+    if (grown)
+        *size = more;
+    return grown;
+}
+
+/* The credit of an entry, made if there is none. */
+static struct fold_credit *credit_of(struct fold *f, struct fold_entry *e) {
+    if (e->credit == NO_CREDIT) {
+        struct fold_credit *credits =
+            with_room(f->credits, f->credit_count, &f->credit_size, sizeof(*credits));
+        if (!credits)
+            return NULL;
+        f->credits = credits;
+        e->credit = (uint32_t)f->credit_count++;
+        f->credits[e->credit] = (struct fold_credit){0};
+    }
+    return &f->credits[e->credit];
+}
+
+static uint64_t settled_of(const struct fold *f, const struct fold_entry *e, size_t k) {
+    return e->credit == NO_CREDIT ? 0 : f->credits[e->credit].settled[k];
+}
+
+int fold_increase(struct fold *f, struct proctable *table, process_id parent,
+                  const uint64_t increase[FIELD_FOLDED], uint64_t known) {
+    struct fold_entry *entries = with_room(f->entries, f->count, &f->size, sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    f->entries = entries;
+    struct process *p = proctable_at(table, parent);
+    struct fold_entry *e = &f->entries[f->count];
+    *e = (struct fold_entry){.parent = parent, .known = (uint32_t)known, .credit = NO_CREDIT};
+    memcpy(e->increase, increase, sizeof(e->increase));
+    if (p->owed) {
+        struct fold_credit *credit = credit_of(f, e);
+        if (!credit)
+            return -ENOMEM;
+        memcpy(credit->settled, p->owed->all, sizeof(credit->settled));
+        memcpy(credit->indirect, p->owed->indirect, sizeof(credit->indirect));
+    }
+    p->fold = (uint32_t)f->count++;
+    return 0;
+}
+
+static struct fold_entry *entry_of(const struct fold *f, const struct proctable *table,
+                                   process_id id) {
+    uint32_t fold = proctable_at(table, id)->fold;
+    return fold < f->count && f->entries[fold].parent == id ? &f->entries[fold] : NULL;
+}
+
+/* ---- Who reaped whom ------------------------------------------------------------- */
+
+/* The nearest ancestor that lives. NO_PROCESS: none that we know. */
+static process_id find_living(const struct proctable *table, const struct process *p, uint32_t now,
+                              bool *ret_indirect) {
+    *ret_indirect = p->orphan;
+    for (int depth = 0; depth < DEPTH_MAX; depth++) {
+        process_id id = proctable_find_parent(table, p->ppid, p->start_ticks);
+        if (id == NO_PROCESS) { /* its parent was gone before we came */
+            *ret_indirect = true;
+            return p->ppid <= 1 ? NO_PROCESS : proctable_find(table, 1);
+        }
+        const struct process *parent = proctable_at(table, id);
+        if (parent == p)
+            return NO_PROCESS;
+        if (parent->seen == now)
+            return id;
+        *ret_indirect = true;
+        p = parent;
+    }
+    return NO_PROCESS;
+}
+
+/* The living process that a dead one was folded into, as far as we know. If that is
+ * indirect, it can be one above that too. NO_PROCESS: none. */
+static process_id find_reaper(const struct proctable *table, const struct process *dead,
+                              uint32_t now, bool *ret_indirect) {
+    process_id id = find_living(table, dead, now, ret_indirect);
+    if (id == NO_PROCESS)
+        return id;
+    const struct process *p = proctable_at(table, id);
+    return p->seen != now || p->ignores_children ? NO_PROCESS : id;
+}
+
+static int add_dead(struct fold *f, process_id id) {
+    struct fold_dead *dead = with_room(f->dead, f->dead_count, &f->dead_size, sizeof(*dead));
+    if (!dead)
+        return -ENOMEM;
+    f->dead = dead;
+    f->dead[f->dead_count++] = (struct fold_dead){NO_ENTRY, id};
+    return 0;
+}
+
+/* A parent is read before its child, as pids ascend, so that what the parent
+ * shows can't contain a child that is seen alive afterwards. Where pids have
+ * wrapped around, the child was read first and may have ended in between: the
+ * parent's page faults have then gone up. Look again. */
+static void recheck_early_children(const struct fold *f, const struct proctable *table,
+                                   struct source *source, uint32_t now) {
+    for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
+         id = proctable_next(table, id + 1)) {
+        struct process *p = proctable_at(table, id);
+        if (p->seen != now || p->pid > p->ppid)
+            continue;
+        process_id parent = proctable_find_parent(table, p->ppid, p->start_ticks);
+        const struct fold_entry *e = parent == NO_PROCESS ? NULL : entry_of(f, table, parent);
+        if (e && e->increase[INDEX(FIELD_CMINFLT)] > 0 &&
+            !source->ops->is_alive(source, p->pid, p->start_ticks))
+            p->seen = now - 1;
+    }
+}
+
+static int find_dead(struct fold *f, const struct proctable *table, uint32_t now) {
+    for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
+         id = proctable_next(table, id + 1)) {
+        if (proctable_at(table, id)->seen == now)
+            continue;
+        int r = add_dead(f, id);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+/* Gives each dead process its reaper's entry, making one where there is none. */
+static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) {
+    static const uint64_t nothing[FIELD_FOLDED];
+    for (size_t i = 0; i < f->dead_count; i++) {
+        const struct process *dead = proctable_at(table, f->dead[i].id);
+        bool indirect;
+        process_id reaper = find_reaper(table, dead, now, &indirect);
+        if (reaper == NO_PROCESS)
+            continue;
+        struct fold_entry *e = entry_of(f, table, reaper);
+        if (!e) {
+            int r = fold_increase(f, table, reaper, nothing, proctable_at(table, reaper)->have >>
+                                                                 FIELD_FOLDED_FIRST);
+            if (r < 0)
+                return r;
+            e = &f->entries[f->count - 1];
+        }
+        f->dead[i].entry = (uint32_t)(e - f->entries);
+        struct fold_credit *credit = credit_of(f, e);
+        if (!credit)
+            return -ENOMEM;
+
+        /* what the reaper shows of it, as far as it was credited already */
+        uint64_t credited[FIELD_FOLDED] = {0};
+        for (size_t k = 0; k < FIELD_FOLDED; k++)
+            if (dead->have & BIT(FIELD_FOLDED_FIRST + k))
+                credited[k] = dead->last[FIELD_FOLDED_FIRST + k];
+        for (size_t k = 0; k < sizeof(own_to_folded) / sizeof(own_to_folded[0]); k++)
+            if (dead->have & BIT(own_to_folded[k].own))
+                credited[INDEX(own_to_folded[k].folded)] += dead->last[own_to_folded[k].own];
+        for (size_t k = 0; k < FIELD_FOLDED; k++) {
+            if (dead->owed)
+                credited[k] += dead->owed->all[k];
+            credit->settled[k] += credited[k];
+            credit->fresh[k] += credited[k];
+            if (indirect)
+                credit->indirect[k] += credited[k];
+        }
+    }
+    return 0;
+}
+
+/* An orphan whose parent died first was not reaped by its grandparent, as was
+ * assumed, but by init or a subreaper above it: what the grandparent can't have
+ * taken in is looked for in its ancestors. */
+static void pass_upward(struct fold *f, const struct proctable *table) {
+    for (size_t i = 0; i < f->count; i++) {
+        struct fold_entry *e = &f->entries[i];
+        if (e->credit == NO_CREDIT)
+            continue;
+        for (size_t k = 0; k < FIELD_FOLDED; k++) {
+            struct fold_credit *credit = &f->credits[e->credit];
+            if (credit->settled[k] <= e->increase[k] || credit->indirect[k] == 0)
+                continue;
+            uint64_t left = credit->settled[k] - e->increase[k];
+            if (left > credit->indirect[k])
+                left = credit->indirect[k];
+            const struct process *q = proctable_at(table, e->parent);
+            for (int depth = 0; left && depth < DEPTH_MAX; depth++) {
+                process_id id = proctable_find_parent(table, q->ppid, q->start_ticks);
+                if (id == NO_PROCESS)
+                    break;
+                q = proctable_at(table, id);
+                struct fold_entry *above = entry_of(f, table, id);
+                if (!above || above->increase[k] <= settled_of(f, above, k))
+                    continue;
+                uint64_t room = above->increase[k] - settled_of(f, above, k);
+                uint64_t moved = left < room ? left : room;
+                struct fold_credit *to = credit_of(f, above);
+                if (!to)
+                    return; /* it is then owed, as if it were to come later */
+                credit = &f->credits[e->credit]; /* the array may have moved */
+                to->settled[k] += moved;
+                credit->settled[k] -= moved;
+                credit->indirect[k] -= moved;
+                credit->fresh[k] -= moved < credit->fresh[k] ? moved : credit->fresh[k];
+                left -= moved;
+            }
+        }
+    }
+}
+
+/* ---- Crediting -------------------------------------------------------------------- */
+
+static int by_entry(const void *a, const void *b) {
+    const struct fold_dead *x = a, *y = b;
+    return x->entry < y->entry ? -1 : x->entry > y->entry;
+}
+
+static uint64_t part_of(uint64_t whole, uint64_t share, uint64_t of) {
+    return of ? (uint64_t)((unsigned __int128)whole * share / of) : 0;
+}
+
+/* Splits what one reaper's children left. Those that were known get it, each
+ * not more than it can have used on its threads since it was last seen; what is
+ * left was done by children that nobody saw, and goes to the reaper's group. */
+static void credit_waited(struct tallies *tallies, const struct proctable *table,
+                          const struct fold_dead *dead, size_t count, const struct process *reaper,
+                          uint64_t rest[FIELD_FOLDED], uint64_t interval_ns) {
+    const uint64_t cpu_ns = rest[INDEX(FIELD_CUTIME_NS)] + rest[INDEX(FIELD_CSTIME_NS)];
+    uint64_t left_ns = cpu_ns;
+    uint64_t given[IO_FIRST] = {0};
+    for (size_t i = 0; i < count; i++) {
+        const struct process *d = proctable_at(table, dead[i].id);
+        uint64_t share_ns = left_ns / (count - i);
+        uint64_t most_ns;
+        if (__builtin_mul_overflow(interval_ns, d->threads ? d->threads : 1, &most_ns))
+            most_ns = UINT64_MAX;
+        if (share_ns > most_ns)
+            share_ns = most_ns;
+        left_ns -= share_ns;
+        for (size_t k = 0; k < IO_FIRST; k++) {
+            uint64_t amount =
+                cpu_ns ? part_of(rest[k], share_ns, cpu_ns) : part_of(rest[k], 1, count);
+            if (amount)
+                tallies_credit(tallies, d->group, FIELD_FOLDED_FIRST + (enum field)k, amount);
+            given[k] += amount;
+        }
+    }
+    for (size_t k = 0; k < IO_FIRST; k++)
+        if (rest[k] > given[k])
+            tallies_credit(tallies, reaper->group, FIELD_FOLDED_FIRST + (enum field)k,
+                           rest[k] - given[k]);
+}
+
+/* What the parent's numbers do not show yet, although it was credited: the
+ * child ended after the parent had been read. The next collection will show
+ * it; if even that does not, the kernel never folded it, and it is forgotten. */
+static int keep_owed(const struct fold *f, struct process *p, const struct fold_entry *e) {
+    struct owed owed = {0};
+    bool any = false;
+    for (size_t k = 0; k < FIELD_FOLDED; k++) {
+        uint64_t settled = settled_of(f, e, k);
+        if (settled <= e->increase[k])
+            continue;
+        const struct fold_credit *credit = &f->credits[e->credit];
+        uint64_t over = settled - e->increase[k];
+        if (e->known & BIT(k) && over > credit->fresh[k])
+            over = credit->fresh[k];
+        owed.all[k] = over;
+        owed.indirect[k] = over < credit->indirect[k] ? over : credit->indirect[k];
+        any = any || over;
+    }
+    if (!any) {
+        free(p->owed);
+        p->owed = NULL;
+        return 0;
+    }
+    if (!p->owed)
+        p->owed = malloc(sizeof(owed));
+    if (!p->owed)
+        return -ENOMEM;
+    *p->owed = owed;
+    return 0;
+}
+
+static void credit_entry(struct fold *f, size_t i, struct proctable *table, struct tallies *tallies,
+                         const struct fold_dead *dead, size_t dead_count, uint64_t interval_ns) {
+    const struct fold_entry *e = &f->entries[i];
+    struct process *p = proctable_at(table, e->parent);
+    uint64_t rest[FIELD_FOLDED];
+    for (size_t k = 0; k < FIELD_FOLDED; k++)
+        rest[k] = e->increase[k] > settled_of(f, e, k) ? e->increase[k] - settled_of(f, e, k) : 0;
+    credit_waited(tallies, table, dead, dead_count, p, rest, interval_ns);
+    /* the process's own and its unseen children's I/O can't be told apart */
+    for (size_t k = IO_FIRST; k < FIELD_FOLDED; k++)
+        if (rest[k])
+            tallies_credit(tallies, p->group, FIELD_FOLDED_FIRST + (enum field)k, rest[k]);
+    keep_owed(f, p, e); /* without memory for it a little may be counted twice */
+}
+
+/* Somebody else waits for the children of the dead from now on: an ancestor that is
+ * a subreaper, or init. They are read again though they sleep, as that shows who it
+ * is. Should one end before, it is somebody from its nearest living ancestor up. */
+static void rehome_orphans(const struct fold *f, const struct proctable *table, uint32_t now) {
+    if (f->dead_count == 0)
+        return;
+    for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
+         id = proctable_next(table, id + 1)) {
+        struct process *p = proctable_at(table, id);
+        if (p->seen != now)
+            continue;
+        process_id parent = proctable_find_parent(table, p->ppid, p->start_ticks);
+        if (parent == NO_PROCESS || proctable_at(table, parent)->seen == now)
+            continue;
+        bool indirect;
+        process_id above = find_living(table, p, now, &indirect);
+        p->ppid = above == NO_PROCESS ? 1 : proctable_at(table, above)->pid;
+        p->orphan = true;
+        p->asleep = false;
+    }
+}
+
+int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies,
+                struct source *source, uint32_t now, uint64_t interval_ns) {
+    recheck_early_children(f, table, source, now);
+    int r = find_dead(f, table, now);
+    if (r == 0)
+        r = match_reapers(f, table, now);
+    if (r < 0)
+        return r;
+    pass_upward(f, table);
+    if (f->dead_count > 1)
+        qsort(f->dead, f->dead_count, sizeof(*f->dead), by_entry);
+    size_t at = 0;
+    for (size_t i = 0; i < f->count; i++) {
+        size_t first = at;
+        while (at < f->dead_count && f->dead[at].entry == i)
+            at++;
+        credit_entry(f, i, table, tallies, at > first ? f->dead + first : NULL, at - first,
+                     interval_ns);
+    }
+    rehome_orphans(f, table, now);
+    for (size_t i = 0; i < f->dead_count; i++) {
+        tallies_add(tallies, proctable_at(table, f->dead[i].id)->group, METRIC_EXITS, 1);
+        proctable_remove(table, f->dead[i].id);
+    }
+    return 0;
+}

@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: MIT */
+#include "count/proctable.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define CHUNK 256
+
+void proctable_init(struct proctable *t) {
+    *t = (struct proctable){.free = NO_PROCESS};
+}
+
+void proctable_clear(struct proctable *t) {
+    for (process_id id = proctable_next(t, 0); id != NO_PROCESS; id = proctable_next(t, id + 1))
+        free(proctable_at(t, id)->owed);
+    for (size_t i = 0; i < t->chunk_count; i++)
+        free(t->chunks[i]);
+    free(t->chunks);
+    free(t->buckets);
+    proctable_init(t);
+}
+
+static size_t bucket_of(const struct proctable *t, uint32_t pid) {
+    /* pids come in runs: their low bits spread well enough */
+    return pid & (t->bucket_count - 1);
+}
+
+process_id proctable_find(const struct proctable *t, uint32_t pid) {
+    if (t->bucket_count == 0)
+        return NO_PROCESS;
+    process_id id = t->buckets[bucket_of(t, pid)];
+    while (id != NO_PROCESS && proctable_at(t, id)->pid != pid)
+        id = proctable_at(t, id)->next;
+    return id;
+}
+
+process_id proctable_find_parent(const struct proctable *t, uint32_t ppid, uint64_t start_ticks) {
+    process_id id = proctable_find(t, ppid);
+    while (id != NO_PROCESS && (proctable_at(t, id)->pid != ppid ||
+                                proctable_at(t, id)->start_ticks > start_ticks))
+        id = proctable_at(t, id)->next;
+    return id;
+}
+
+static int grow_buckets(struct proctable *t) {
+    size_t count = t->bucket_count ? t->bucket_count * 2 : 1024;
+    process_id *buckets = malloc(count * sizeof(*buckets));
+    if (!buckets)
+        return -1;
+    memset(buckets, 0xff, count * sizeof(*buckets)); /* NO_PROCESS */
+    process_id *old = t->buckets;
+    size_t old_count = t->bucket_count;
+    t->buckets = buckets;
+    t->bucket_count = count;
+    for (size_t b = 0; b < old_count; b++) {
+        /* keep the order of a chain: a newer incarnation stands before an older */
+        process_id chain[2] = {NO_PROCESS, NO_PROCESS}, *tail[2] = {&chain[0], &chain[1]};
+        for (process_id id = old[b]; id != NO_PROCESS;) {
+            struct process *p = proctable_at(t, id);
+            process_id next = p->next;
+            size_t side = bucket_of(t, p->pid) >= old_count;
+            *tail[side] = id;
+            p->next = NO_PROCESS;
+            tail[side] = &p->next;
+            id = next;
+        }
+        buckets[b] = chain[0];
+        buckets[b + old_count] = chain[1];
+    }
+    free(old);
+    return 0;
+}
+
+static int add_chunk(struct proctable *t) {
+    struct process **chunks = realloc(t->chunks, (t->chunk_count + 1) * sizeof(*chunks));
+    if (!chunks)
+        return -1;
+    t->chunks = chunks;
+    chunks[t->chunk_count] = calloc(CHUNK, sizeof(**chunks));
+    if (!chunks[t->chunk_count])
+        return -1;
+    t->chunk_count++;
+    return 0;
+}
+
+process_id proctable_add(struct proctable *t, uint32_t pid) {
+    if (t->count >= t->bucket_count && grow_buckets(t) < 0 && t->bucket_count == 0)
+        return NO_PROCESS;
+    process_id id = t->free;
+    if (id != NO_PROCESS) {
+        t->free = proctable_at(t, id)->next;
+    } else {
+        if (t->end == t->chunk_count * CHUNK && add_chunk(t) < 0)
+            return NO_PROCESS;
+        id = (process_id)t->end++;
+    }
+    struct process *p = proctable_at(t, id);
+    size_t b = bucket_of(t, pid);
+    *p = (struct process){.pid = pid, .used = true, .next = t->buckets[b]};
+    t->buckets[b] = id;
+    t->count++;
+    return id;
+}
+
+void proctable_remove(struct proctable *t, process_id id) {
+    struct process *p = proctable_at(t, id);
+    process_id *link = &t->buckets[bucket_of(t, p->pid)];
+    while (*link != id)
+        link = &proctable_at(t, *link)->next;
+    *link = p->next;
+    free(p->owed);
+    *p = (struct process){.next = t->free};
+    t->free = id;
+    t->count--;
+}
+
+process_id proctable_next(const struct proctable *t, process_id from) {
+    for (size_t id = from; id < t->end; id++)
+        if (proctable_at(t, (process_id)id)->used)
+            return (process_id)id;
+    return NO_PROCESS;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* The processes that are known, one record for each incarnation. */
+#ifndef PROCTABLE_H
+#define PROCTABLE_H
+
+#include "source/sample.h"
+
+#include <stddef.h>
+
+/* Index of a record; stays the same as long as the record lives. */
+typedef uint32_t process_id;
+#define NO_PROCESS UINT32_MAX
+
+/* Of the use of a process's reaped children: what was credited to them already, but
+ * has not shown in its own numbers yet. */
+struct owed {
+    uint64_t all[FIELD_FOLDED];
+    uint64_t indirect[FIELD_FOLDED]; /* of it: what may show further up instead */
+};
+
+struct process {
+    uint32_t pid, ppid;
+    uint64_t start_ticks;
+    uint64_t marker; /* of the source's list, when it was measured last */
+    uint64_t exec_marker;
+    uint64_t comm_hash;
+    uint32_t uid;
+    uint32_t group;     /* index in the tallies */
+    uint32_t inherited; /* rule group of its nearest ancestor that has one; 0: none */
+    uint32_t lineage;   /* rule group that its children inherit; 0: none */
+    uint32_t seen;      /* number of the collection that saw it last */
+    uint32_t fold;      /* its entry in the fold of this collection */
+    process_id next;    /* chain of the hash, or of free records */
+
+    bool used : 1;
+    bool classified : 1;
+    bool from_birth : 1; /* its whole life belongs to its group */
+    bool ignores_children : 1;
+    bool asleep : 1; /* had not run for a while when it was measured last */
+    bool cgroup_settled : 1; /* its cgroup was looked at again after the start */
+    bool restored : 1;       /* from a state, and not seen since */
+    bool orphan : 1;         /* its parent has ended; ppid is a living ancestor's for now */
+    bool ended : 1;          /* all it used is counted; kept for what its children inherit */
+    bool unsure : 1;         /* there was not enough time to tell its group */
+    uint8_t unreadable;      /* BIT(origin), when it was measured last */
+    char state;
+    int8_t nice;
+    int16_t priority;
+
+    uint32_t have;                 /* BIT(field) of the counters that have a last value */
+    uint32_t known;                /* BIT(field) of what the last measurement had */
+    uint64_t last[FIELD_COUNTERS]; /* as of the last sample, each at its highest */
+    uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
+    uint64_t activity;             /* at that time; 0: not known */
+    struct owed *owed;             /* NULL: nothing */
+    uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
+    uint64_t pss_bytes;
+
+    /* When each was read, in seconds since boot; 0: never. */
+    uint32_t measured_s, identified_s, fd_limit_s, pss_s;
+    uint32_t gone_s; /* since when it is not listed any more; 0: it is */
+    uint32_t threads;
+};
+
+_Static_assert(FIELD_CACHED_END <= 32, "counters and kept gauges have a bit each in 32 bits");
+_Static_assert(ORIGINS <= 8, "origins have a bit each in 8 bits");
+
+struct proctable {
+    struct process **chunks;
+    size_t chunk_count;
+    process_id *buckets; /* by pid; a power of two */
+    size_t bucket_count;
+    process_id free;
+    size_t count; /* records in use */
+    size_t end;   /* one past the highest index ever used */
+};
+
+void proctable_init(struct proctable *t);
+void proctable_clear(struct proctable *t);
+
+static inline struct process *proctable_at(const struct proctable *t, process_id id) {
+    return &t->chunks[id >> 8][id & 255];
+}
+
+/* The latest incarnation with this pid, or NO_PROCESS. */
+process_id proctable_find(const struct proctable *t, uint32_t pid);
+/* The latest incarnation that can have been the parent of a process that
+ * started then. */
+process_id proctable_find_parent(const struct proctable *t, uint32_t ppid, uint64_t start_ticks);
+/* A new record, zeroed but for pid; found from now on in place of an older one
+ * with the same pid. NO_PROCESS: out of memory. */
+process_id proctable_add(struct proctable *t, uint32_t pid);
+void proctable_remove(struct proctable *t, process_id id);
+
+/* All records: for (id = proctable_next(t, 0); id != NO_PROCESS;
+ *                   id = proctable_next(t, id + 1)) */
+process_id proctable_next(const struct proctable *t, process_id from);
+
+#endif

@@ -1,0 +1,504 @@
+/* SPDX-License-Identifier: MIT */
+#include "count/tallies.h"
+
+#include "base/buf.h"
+#include "base/hash.h"
+#include "settings.h"
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#undef uthash_nonfatal_oom
+#define uthash_nonfatal_oom(entry) ((entry)->hashed = false)
+
+/* How a member's value gets into a gauge. */
+enum how { HOW_NOT, HOW_SUM, HOW_LOWEST };
+
+/* Counters: where the increase of a field goes. What reaped children used goes
+ * where the process's own use goes. */
+static const enum metric counter_metric[FIELD_COUNTERS] = {
+    [FIELD_UTIME_NS] = METRIC_CPU_USER,
+    [FIELD_STIME_NS] = METRIC_CPU_SYSTEM,
+    [FIELD_MINFLT] = METRIC_FAULTS_MINOR,
+    [FIELD_MAJFLT] = METRIC_FAULTS_MAJOR,
+    [FIELD_VOLUNTARY_SWITCHES] = METRIC_SWITCHES_VOLUNTARY,
+    [FIELD_INVOLUNTARY_SWITCHES] = METRIC_SWITCHES_INVOLUNTARY,
+    [FIELD_RUN_QUEUE_WAIT_NS] = METRIC_RUN_QUEUE_WAIT,
+    [FIELD_BLKIO_DELAY_NS] = METRIC_BLKIO_DELAY,
+    [FIELD_CUTIME_NS] = METRIC_CPU_USER,
+    [FIELD_CSTIME_NS] = METRIC_CPU_SYSTEM,
+    [FIELD_CMINFLT] = METRIC_FAULTS_MINOR,
+    [FIELD_CMAJFLT] = METRIC_FAULTS_MAJOR,
+    [FIELD_IO_READ_BYTES] = METRIC_IO_READ,
+    [FIELD_IO_WRITTEN_BYTES] = METRIC_IO_WRITTEN,
+    [FIELD_IO_READS] = METRIC_IO_READS,
+    [FIELD_IO_WRITES] = METRIC_IO_WRITES,
+    [FIELD_DISK_READ_BYTES] = METRIC_DISK_READ,
+    [FIELD_DISK_WRITTEN_BYTES] = METRIC_DISK_WRITTEN,
+};
+
+/* Gauges that are a field of each member, put together. */
+static const struct {
+    enum metric metric;
+    enum field field;
+    enum how how;
+} gauges[] = {
+    {METRIC_THREADS, FIELD_THREADS, HOW_SUM},
+    {METRIC_THREADS_RUNNING, FIELD_THREADS_RUNNING, HOW_SUM},
+    {METRIC_RSS, FIELD_RSS_BYTES, HOW_SUM},
+    {METRIC_VMS, FIELD_VMS_BYTES, HOW_SUM},
+    {METRIC_SWAP, FIELD_SWAP_BYTES, HOW_SUM},
+    {METRIC_DATA, FIELD_DATA_BYTES, HOW_SUM},
+    {METRIC_STACK, FIELD_STACK_BYTES, HOW_SUM},
+    {METRIC_CODE, FIELD_CODE_BYTES, HOW_SUM},
+    {METRIC_OPEN_FDS, FIELD_OPEN_FDS, HOW_SUM},
+    {METRIC_PRIORITY, FIELD_PRIORITY, HOW_LOWEST},
+    {METRIC_NICE, FIELD_NICE, HOW_LOWEST},
+};
+
+#define STATE_METRICS                                                                       \
+    (BIT(METRIC_STATE_RUNNING) | BIT(METRIC_STATE_SLEEPING) | BIT(METRIC_STATE_DISK_SLEEP) | \
+     BIT(METRIC_STATE_STOPPED) | BIT(METRIC_STATE_ZOMBIE) | BIT(METRIC_STATE_IDLE) |         \
+     BIT(METRIC_STATE_OTHER))
+#define CPU_METRICS (BIT(METRIC_CPU_USER) | BIT(METRIC_CPU_SYSTEM))
+/* Known of every group, with or without members. */
+#define ALWAYS_METRICS (BIT(METRIC_PROCESSES) | BIT(METRIC_STARTS) | BIT(METRIC_EXITS) | \
+                        BIT(METRIC_UNREADABLE))
+/* Known of every group where the source sees it. */
+#define TRAFFIC_METRICS \
+    (BIT(METRIC_TRANSMITTED_PACKETS_UDP + 1) - BIT(METRIC_RECEIVED_BYTES_TCP))
+/* What a group without members can't have: nothing to take the extreme of. */
+#define EXTREMES                                                                     \
+    (BIT(METRIC_START_TIME) | BIT(METRIC_PRIORITY) | BIT(METRIC_NICE) |              \
+     BIT(METRIC_WORST_FD_RATIO) | BIT(METRIC_PSS_AGE))
+
+static uint64_t counter_bits(void) {
+    uint64_t bits = 0;
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (metric_table[m].kind == TALLY_COUNTER)
+            bits |= BIT(m);
+    return bits;
+}
+
+/* ---- Groups ------------------------------------------------------------------ */
+
+static void group_free(struct group *g) {
+    for (size_t i = 0; i < g->label_count; i++)
+        free(g->labels[i].value);
+    free(g->encoded);
+    free(g->name);
+    free(g);
+}
+
+static int add_slot(struct tallies *t, uint32_t *ret_index) {
+    size_t index = t->first_free;
+    while (index < t->end && t->groups[index])
+        index++;
+    if (index == t->size) {
+        size_t size = t->size ? t->size * 2 : 64;
+        struct group **groups = realloc(t->groups, size * sizeof(*groups));
+        if (!groups)
+            return -ENOMEM;
+        t->groups = groups;
+        t->size = size;
+    }
+    if (index == t->end)
+        t->groups[t->end++] = NULL;
+    t->first_free = index;
+    *ret_index = (uint32_t)index;
+    return 0;
+}
+
+static char *clean_copy(struct text text) {
+    struct buf clean;
+    buf_init(&clean, GROUP_NAME_MAX + 8);
+    utf8_clean(text.at, text.len, GROUP_NAME_MAX, &clean);
+    buf_text(&clean);
+    if (clean.error) {
+        buf_free(&clean);
+        return NULL;
+    }
+    return clean.data;
+}
+
+static int add_labels(struct group *g, const struct group_labels *labels) {
+    for (size_t i = 0; labels && i < labels->count; i++) {
+        if (labels->items[i].value.len == 0)
+            continue; /* no agent tells an empty label from none */
+        char *value = clean_copy(labels->items[i].value);
+        if (!value)
+            return -ENOMEM;
+        g->labels[g->label_count++] = (struct label){labels->items[i].key, value};
+    }
+    return 0;
+}
+
+static int group_add(struct tallies *t, char *name, const struct group_labels *labels,
+                     uint32_t *ret_index) {
+    struct group *g = calloc(1, sizeof(*g));
+    uint32_t index = 0;
+    int r = g ? add_slot(t, &index) : -ENOMEM;
+    if (r == 0)
+        r = add_labels(g, labels);
+    if (r == 0) {
+        g->name = name;
+        g->hashed = true;
+        HASH_ADD_KEYPTR(hh, t->by_name, g->name, strlen(g->name), g);
+        if (!g->hashed) {
+            g->name = NULL;
+            r = -ENOMEM;
+        }
+    }
+    if (r < 0) {
+        if (g)
+            group_free(g);
+        return r;
+    }
+    t->groups[index] = g;
+    g->index = index;
+    t->order_stale = true;
+    *ret_index = index;
+    return 0;
+}
+
+static void group_remove(struct tallies *t, uint32_t index) {
+    struct group *g = t->groups[index];
+    HASH_DEL(t->by_name, g);
+    group_free(g);
+    t->groups[index] = NULL;
+    if (index < t->first_free)
+        t->first_free = index;
+    t->count--;
+    t->order_stale = true;
+    t->order_count = 0; /* it may be listed */
+}
+
+int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins) {
+    *t = (struct tallies){
+        .limit = limit, .always = ALWAYS_METRICS, .counters = counter_bits()};
+    for (size_t o = 0; o < ORIGINS; o++)
+        if (origins & 1u << o)
+            t->always |= BIT(METRIC_UNREADABLE_STATUS + o);
+    if (!(collect & 1u << COLLECT_STATES))
+        t->switched_off |= STATE_METRICS;
+    /* not in the table of names: no process can be called into it */
+    struct group *left_out = calloc(1, sizeof(*left_out));
+    uint32_t index;
+    int r = left_out ? add_slot(t, &index) : -ENOMEM;
+    if (r < 0) {
+        free(left_out);
+        return r;
+    }
+    t->groups[index] = left_out;
+    return 0;
+}
+
+void tallies_clear(struct tallies *t) {
+    HASH_CLEAR(hh, t->by_name);
+    for (size_t i = 0; i < t->end; i++)
+        if (t->groups[i])
+            group_free(t->groups[i]);
+    free(t->groups);
+    free(t->order);
+    free(t->refused_names);
+    *t = (struct tallies){0};
+}
+
+void tallies_note_refused(struct tallies *t, uint64_t hash) {
+    if (!t->refused_names)
+        t->refused_names = calloc(REFUSED_SLOTS, sizeof(*t->refused_names));
+    if (!t->refused_names || hash == 0)
+        return;
+    size_t slot = hash & (REFUSED_SLOTS - 1);
+    while (t->refused_names[slot] && t->refused_names[slot] != hash)
+        slot = (slot + 1) & (REFUSED_SLOTS - 1);
+    if (t->refused_names[slot] || t->refused_count == REFUSED_SLOTS / 2)
+        return;
+    t->refused_names[slot] = hash;
+    t->refused_count++;
+    t->overflowed++;
+}
+
+bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner) {
+    if (t->groups[index]->owner != owner)
+        return false;
+    group_remove(t, index);
+    return true;
+}
+
+static int other_group(struct tallies *t, uint32_t *ret_index) {
+    if (t->other) {
+        *ret_index = t->other;
+        return 0;
+    }
+    char *name = strdup("other");
+    int r = name ? group_add(t, name, NULL, &t->other) : -ENOMEM;
+    if (r < 0) {
+        free(name);
+        return r;
+    }
+    t->groups[t->other]->literal = true;
+    *ret_index = t->other;
+    return 0;
+}
+
+int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
+                  bool literal, uint32_t owner, uint32_t *ret_index) {
+    static const struct text unnamed = {"unnamed", 7};
+    char *clean = clean_copy(name.len ? name : unnamed);
+    if (!clean)
+        return -ENOMEM;
+    struct group *g;
+    int r = 0;
+    HASH_FIND(hh, t->by_name, clean, strlen(clean), g);
+    if (g && (owner == 0 || owner == g->owner)) {
+        *ret_index = g->index;
+        g->literal = g->literal || literal;
+        g->owner = owner; /* a rule may give a group this name: then it is anybody's */
+        free(clean);
+        return 0;
+    }
+    if (strcmp(clean, "other") == 0) {
+        free(clean);
+        return other_group(t, ret_index);
+    }
+    if (g || t->count >= t->limit) {
+        uint64_t hash = hash_bytes(clean, strlen(clean));
+        tallies_note_refused(t, hash ? hash : 1);
+        free(clean);
+        return other_group(t, ret_index);
+    }
+    r = group_add(t, clean, labels, ret_index);
+    if (r < 0) {
+        free(clean);
+        return r;
+    }
+    t->count++;
+    t->groups[*ret_index]->literal = literal;
+    t->groups[*ret_index]->owner = owner;
+    return 0;
+}
+
+/* ---- One collection ------------------------------------------------------------ */
+
+void tallies_begin(struct tallies *t, bool sees_traffic) {
+    if (sees_traffic)
+        t->always |= TRAFFIC_METRICS;
+    for (size_t i = 0; i < t->end; i++) {
+        struct group *g = t->groups[i];
+        if (!g)
+            continue;
+        for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+            if (!(t->counters & BIT(m)))
+                g->value[m] = 0;
+        g->have &= t->counters;
+        g->cpu_ns = 0;
+    }
+    t->cpu_ns = 0;
+    t->available = 0;
+}
+
+static enum metric state_metric(char state) {
+    switch (state) {
+    case 'R':
+        return METRIC_STATE_RUNNING;
+    case 'S':
+        return METRIC_STATE_SLEEPING;
+    case 'D':
+        return METRIC_STATE_DISK_SLEEP;
+    case 'Z':
+    case 'X':
+    case 'x':
+        return METRIC_STATE_ZOMBIE;
+    case 'T':
+    case 't':
+        return METRIC_STATE_STOPPED;
+    default: /* I; and P, K, W of kernels that park or wake */
+        return METRIC_STATE_IDLE;
+    }
+}
+
+/* For moments, priorities and nice values alike: all fit in 63 bits. */
+static void lower_to(uint64_t *lowest, bool first, uint64_t value) {
+    if (first || (int64_t)value < (int64_t)*lowest)
+        *lowest = value;
+}
+
+void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
+                    uint64_t start_unix_ns) {
+    struct group *g = t->groups[index];
+    uint64_t have = 0;
+    g->had_members = true;
+    g->value[METRIC_PROCESSES]++;
+
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+        enum metric m = gauges[i].metric;
+        if (!(s->have & BIT(gauges[i].field)))
+            continue;
+        uint64_t value = s->value[gauges[i].field];
+        if (gauges[i].how == HOW_SUM)
+            g->value[m] += value;
+        else
+            lower_to(&g->value[m], !(g->have & BIT(m)), value);
+        have |= BIT(m);
+    }
+    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+        if (s->have & BIT(f))
+            have |= BIT(counter_metric[f]);
+
+    g->value[state_metric(s->state)]++;
+    have |= STATE_METRICS;
+    lower_to(&g->value[METRIC_START_TIME], !(g->have & BIT(METRIC_START_TIME)), start_unix_ns);
+    have |= BIT(METRIC_START_TIME);
+    if (s->have & BIT(FIELD_ANON_BYTES) && s->have & BIT(FIELD_SWAP_BYTES)) {
+        g->value[METRIC_FOOTPRINT] += s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];
+        have |= BIT(METRIC_FOOTPRINT);
+    }
+    if (s->have & BIT(FIELD_OPEN_FDS) && s->have & BIT(FIELD_FD_LIMIT)) {
+        uint64_t limit = s->value[FIELD_FD_LIMIT], fds = s->value[FIELD_OPEN_FDS];
+        uint64_t billionths = limit == UINT64_MAX || fds == 0 ? 0
+                              : limit == 0 ? 1000000000
+                                           : ratio_of((double)fds, (double)limit);
+        if (billionths > g->value[METRIC_WORST_FD_RATIO])
+            g->value[METRIC_WORST_FD_RATIO] = billionths;
+        have |= BIT(METRIC_WORST_FD_RATIO);
+    }
+    for (size_t o = 0; o < ORIGINS; o++)
+        g->value[METRIC_UNREADABLE_STATUS + o] += s->unreadable >> o & 1;
+    g->value[METRIC_UNREADABLE] += s->unreadable != 0;
+    g->have |= have;
+    t->available |= have;
+}
+
+void tallies_pss(struct tallies *t, uint32_t index, bool known, uint64_t bytes, uint64_t age_ns) {
+    struct group *g = t->groups[index];
+    if (!known) {
+        g->value[METRIC_UNREADABLE_PSS]++;
+        return;
+    }
+    g->value[METRIC_PSS] += bytes;
+    if (age_ns > g->value[METRIC_PSS_AGE])
+        g->value[METRIC_PSS_AGE] = age_ns;
+    g->have |= BIT(METRIC_PSS) | BIT(METRIC_PSS_AGE);
+    t->available |= BIT(METRIC_PSS);
+}
+
+void tallies_credit(struct tallies *t, uint32_t index, enum field counter, uint64_t amount) {
+    struct group *g = t->groups[index];
+    enum metric m = counter_metric[counter];
+    g->value[m] += amount;
+    g->have |= BIT(m);
+    if (CPU_METRICS & BIT(m)) {
+        g->cpu_ns += amount;
+        t->cpu_ns += amount;
+    }
+}
+
+void tallies_add(struct tallies *t, uint32_t index, enum metric counter, uint64_t amount) {
+    t->groups[index]->value[counter] += amount;
+}
+
+void tallies_passed_by(struct tallies *t, uint32_t index) {
+    t->groups[index]->emptied_ns = 0;
+}
+
+/* ---- The end of it ---------------------------------------------------------------- */
+
+static int by_name(const void *a, const void *b) {
+    return strcmp((*(struct group *const *)a)->name, (*(struct group *const *)b)->name);
+}
+
+static int by_use(const void *a, const void *b) {
+    const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
+    if (x->cpu_ns != y->cpu_ns)
+        return x->cpu_ns < y->cpu_ns ? 1 : -1;
+    if (x->value[METRIC_RSS] != y->value[METRIC_RSS])
+        return x->value[METRIC_RSS] < y->value[METRIC_RSS] ? 1 : -1;
+    return strcmp(x->name, y->name);
+}
+
+static void derive(struct tallies *t, struct group *g, const struct tallies_moment *moment) {
+    static const struct {
+        enum metric sum, parts[2];
+    } sums[] = {
+        {METRIC_STATE_OTHER, {METRIC_STATE_STOPPED, METRIC_STATE_IDLE}},
+        {METRIC_SWITCHES, {METRIC_SWITCHES_VOLUNTARY, METRIC_SWITCHES_INVOLUNTARY}},
+        {METRIC_FAULTS, {METRIC_FAULTS_MINOR, METRIC_FAULTS_MAJOR}},
+    };
+    bool empty = g->value[METRIC_PROCESSES] == 0;
+    g->known = g->have | t->always;
+    if (empty) /* the sum over nobody is 0, if it can be known at all */
+        g->known |= t->available & ~EXTREMES & (g->had_members ? ~t->counters : ~UINT64_C(0));
+    if (moment->interval_ns) {
+        g->value[METRIC_CPU_USAGE] =
+            ratio_of((double)g->cpu_ns, (double)moment->interval_ns * moment->cpus);
+        g->known |= BIT(METRIC_CPU_USAGE);
+    }
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+        const enum metric *parts = sums[i].parts;
+        g->value[sums[i].sum] = g->value[parts[0]] + g->value[parts[1]];
+        if (g->known & BIT(parts[0]) && g->known & BIT(parts[1]))
+            g->known |= BIT(sums[i].sum);
+    }
+    g->known &= ~t->switched_off;
+    if (!empty)
+        g->emptied_ns = 0;
+    else if (g->emptied_ns == 0)
+        g->emptied_ns = moment->now_ns ? moment->now_ns : 1;
+}
+
+void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i])
+            derive(t, t->groups[i], moment);
+}
+
+static bool is_over(const struct group *g, const struct tallies_moment *moment) {
+    if (g->literal || g->emptied_ns == 0)
+        return false;
+    /* a clock of another boot may be behind */
+    uint64_t empty_ns = moment->now_ns > g->emptied_ns ? moment->now_ns - g->emptied_ns : 0;
+    /* the last values of a single process are shown once */
+    return g->owner ? empty_ns > 0 : empty_ns >= moment->expire_after_ns;
+}
+
+uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
+    for (uint32_t i = 1; i < t->end; i++) {
+        if (!t->groups[i] || !is_over(t->groups[i], moment))
+            continue;
+        group_remove(t, i);
+        return i;
+    }
+    return 0;
+}
+
+int tallies_order(struct tallies *t, size_t top) {
+    if (!t->order_stale)
+        return 0;
+    if (t->order_size < t->end) {
+        struct group **order = realloc(t->order, t->size * sizeof(*order));
+        if (!order)
+            return -ENOMEM;
+        t->order = order;
+        t->order_size = t->size;
+    }
+    size_t singles = 0;
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i] && t->groups[i]->owner)
+            t->order[singles++] = t->groups[i];
+    if (singles > top) {
+        qsort(t->order, singles, sizeof(*t->order), by_use);
+        singles = top;
+    }
+    size_t count = singles;
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i] && !t->groups[i]->owner)
+            t->order[count++] = t->groups[i];
+    if (count)
+        qsort(t->order, count, sizeof(*t->order), by_name);
+    t->order_count = count;
+    t->order_stale = singles > 0; /* use changes each time */
+    return 0;
+}

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* The groups: their counters since they exist, and their gauges now. */
+#ifndef TALLIES_H
+#define TALLIES_H
+
+#include "source/identity.h"
+#include "count/metrics.h"
+#include "source/sample.h"
+#include "base/string_list.h"
+
+#include <stdbool.h>
+
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+
+/* Longest name of a group or value of a label, in bytes. */
+#define GROUP_NAME_MAX 512
+/* The keys of group-by, and those that pid brings along. */
+#define LABELS_MAX 16
+
+struct label {
+    const char *key; /* constant text */
+    char *value;
+};
+
+struct group {
+    char *name;
+    uint32_t index;
+    struct label labels[LABELS_MAX];
+    size_t label_count;
+    char *encoded; /* name and labels as the Prometheus encoder writes them; or NULL */
+    size_t encoded_len;
+    bool hashed;
+    bool literal;     /* named in the configuration: never expires */
+    /* With group-by pid: the only process in it. Such a group is shown if it is
+     * among the top, and gone when its process is. 0: any number of processes. */
+    uint32_t owner;
+    bool had_members;
+    uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
+    uint64_t cpu_ns; /* credited in the current collection */
+    uint64_t have;   /* BIT(metric) that members gave */
+    uint64_t known;  /* BIT(metric) to show: those, and what is 0 without members */
+    uint64_t value[METRICS_OF_GROUP];
+    UT_hash_handle hh;
+};
+
+/* Distinct names that did not fit and are told apart; past half of the slots the
+ * count stands still. */
+#define REFUSED_SLOTS (128u << 10)
+
+/* Index 0 is what filters or an empty group-by leave out: counted for the
+ * coverage, never shown. */
+#define GROUP_LEFT_OUT 0u
+
+struct tallies {
+    struct group **groups; /* by index; NULL: free */
+    size_t end, size;
+    size_t first_free; /* no index below it is free */
+    struct group *by_name;
+    size_t limit;       /* most groups, `other` not counted */
+    size_t count;       /* groups but for left-out and other */
+    uint32_t other;     /* its index; 0: none yet */
+    uint64_t overflowed; /* distinct names that did not fit */
+    uint64_t *refused_names; /* hashes of them: REFUSED_SLOTS, 0: free; or NULL */
+    size_t refused_count;
+    uint64_t available; /* BIT(metric): some process of the host has it */
+    uint64_t counters;  /* BIT(metric) of those that are counters */
+    uint64_t always;    /* BIT(metric): known of every group, members or not */
+    uint64_t switched_off; /* BIT(metric): not asked for */
+    uint64_t cpu_ns;    /* credited in the current collection, to all groups */
+
+    struct group **order; /* shown groups by name */
+    size_t order_count, order_size;
+    bool order_stale;
+};
+
+/* `collect` has bits of enum collect; `origins` of what is read. */
+int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins);
+void tallies_clear(struct tallies *t);
+
+struct group_labels {
+    size_t count;
+    struct {
+        const char *key; /* constant text */
+        struct text value;
+    } items[LABELS_MAX];
+};
+
+/* The index of the group with this name (cleaned first), created if there is
+ * none. `other` if there is no room, or if it is to be a process's own (owner is
+ * its pid) but belongs to another already: names are cut, and values of several
+ * keys can be such that they join to the same text. Labels are those of the first
+ * call. */
+int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
+                  bool literal, uint32_t owner, uint32_t *ret_index);
+
+/* A name, by its hash (not 0), did not fit: counted if it is a new one. */
+void tallies_note_refused(struct tallies *t, uint64_t hash);
+/* A process's own group is to make place: the pid belongs to another now. Returns
+ * whether it is gone; it is not if it is no process's own. */
+bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner);
+
+/* One collection: begin, then for each member … , then end, expire until there is
+ * nothing more, order. */
+void tallies_begin(struct tallies *t, bool sees_traffic);
+/* Gauges of a member; its counters are known from now on, be they 0. */
+void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
+                    uint64_t start_unix_ns);
+void tallies_pss(struct tallies *t, uint32_t group, bool known, uint64_t bytes, uint64_t age_ns);
+/* An increase of a counter. */
+void tallies_credit(struct tallies *t, uint32_t group, enum field counter, uint64_t amount);
+void tallies_add(struct tallies *t, uint32_t group, enum metric counter, uint64_t amount);
+/* It had members since the previous collection, though it may have none now. */
+void tallies_passed_by(struct tallies *t, uint32_t group);
+
+struct tallies_moment {
+    uint64_t now_ns;      /* of the clock that expiry is measured with */
+    uint64_t interval_ns; /* since the previous collection; 0: there is none */
+    uint32_t cpus;        /* that CPU usage of 1 stands for */
+    uint64_t expire_after_ns;
+};
+/* Works out what is derived. */
+void tallies_end(struct tallies *t, const struct tallies_moment *moment);
+/* Removes the next group that has been empty for too long, and returns its
+ * index; 0 if there is none. Its index is free to be given out again. */
+uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
+/* Lists the groups to show; of those that are a process's own the first few.
+ * -ENOMEM: none are shown. */
+int tallies_order(struct tallies *t, size_t top);
+
+#endif

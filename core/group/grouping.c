@@ -1,0 +1,378 @@
+/* SPDX-License-Identifier: MIT */
+#include "group/grouping.h"
+
+#include "base/utf8.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A line for --explain, if anybody asks. */
+__attribute__((format(printf, 2, 3))) static void explain(struct buf *why, const char *format,
+                                                          ...) {
+    char line[2048];
+    va_list args;
+    if (!why)
+        return;
+    va_start(args, format);
+    vsnprintf(line, sizeof(line), format, args);
+    va_end(args);
+    /* it goes to a terminal, and processes name themselves */
+    utf8_clean(line, strlen(line), sizeof(line) * 3, why);
+    buf_add_char(why, '\n');
+}
+
+static int patterns_new(const struct string_list *texts, struct pattern ***ret, size_t *ret_count,
+                        struct tally_error *error) {
+    *ret_count = 0;
+    if (texts->count == 0)
+        return 0;
+    *ret = calloc(texts->count, sizeof(struct pattern *));
+    if (!*ret)
+        return -ENOMEM;
+    for (size_t i = 0; i < texts->count; i++) {
+        int r = pattern_new_filter(texts->items[i], &(*ret)[i], error);
+        if (r < 0)
+            return r;
+        ++*ret_count;
+    }
+    return 0;
+}
+
+static void patterns_free(struct pattern **patterns, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        pattern_free(patterns[i]);
+    free(patterns);
+}
+
+/* What a key of group-by has to read. */
+static const unsigned key_needs[GROUP_KEYS] = {
+    [GROUP_NAME] = 0,
+    [GROUP_USER] = IDENTITY_USER,
+    [GROUP_CMDLINE] = IDENTITY_CMDLINE,
+    [GROUP_EXE] = IDENTITY_EXE,
+    [GROUP_CGROUP] = IDENTITY_CGROUP,
+    [GROUP_UNIT] = IDENTITY_CGROUP,
+    [GROUP_CONTAINER] = IDENTITY_CGROUP,
+    [GROUP_PID] = IDENTITY_EXE,
+};
+
+int grouping_new(const struct settings *settings, struct grouping *ret,
+                 struct tally_error *error) {
+    *ret = (struct grouping){
+        .children = settings->children,
+        .group_by_count = settings->group_by_count,
+        .representative = settings->schema == TALLY_SCHEMA_PROCESS,
+    };
+    buf_init(&ret->name, 1 << 20);
+    buf_init(&ret->value, 1 << 20);
+    memcpy(ret->group_by, settings->group_by, sizeof(ret->group_by));
+    int r = patterns_new(&settings->include, &ret->include, &ret->include_count, error);
+    if (r == 0)
+        r = patterns_new(&settings->exclude, &ret->exclude, &ret->exclude_count, error);
+    if (r == 0)
+        r = rules_new(settings, &ret->rules);
+    if (r < 0) {
+        grouping_free(ret);
+        return r;
+    }
+    ret->needs = ret->rules.needs | (ret->representative ? IDENTITY_USER : 0);
+    for (size_t i = 0; i < ret->group_by_count; i++) {
+        ret->needs |= key_needs[ret->group_by[i]];
+        ret->by_pid = ret->by_pid || ret->group_by[i] == GROUP_PID;
+    }
+    return 0;
+}
+
+void grouping_free(struct grouping *g) {
+    patterns_free(g->include, g->include_count);
+    patterns_free(g->exclude, g->exclude_count);
+    rules_free(&g->rules);
+    buf_free(&g->name);
+    buf_free(&g->value);
+    *g = (struct grouping){0};
+}
+
+void grouping_set_grouper(struct grouping *g, tally_grouper *grouper, void *data) {
+    g->grouper = grouper;
+    g->grouper_data = data;
+    if (grouper)
+        g->needs |= IDENTITY_CMDLINE | IDENTITY_EXE | IDENTITY_CGROUP | IDENTITY_USER;
+}
+
+/* ---- Filters --------------------------------------------------------------------- */
+
+static const char *find_filter(struct grouping *g, struct pattern *const *patterns, size_t count,
+                               struct text name, struct match_time *time) {
+    for (size_t i = 0; i < count; i++) {
+        int r = pattern_match(patterns[i], name.at, name.len, time);
+        g->pattern_limits += r < 0;
+        if (r > 0)
+            return pattern_text(patterns[i]);
+    }
+    return NULL;
+}
+
+static bool filters_pass(struct grouping *g, const struct identity *id, struct match_time *time,
+                         struct buf *why) {
+    const char *pattern = find_filter(g, g->exclude, g->exclude_count, id->comm, time);
+    if (pattern) {
+        explain(why, "exclude: \"%s\" matches the name: left out", pattern);
+        return false;
+    }
+    if (g->exclude_count)
+        explain(why, "exclude: no pattern matches the name");
+    if (g->include_count == 0)
+        return true;
+    pattern = find_filter(g, g->include, g->include_count, id->comm, time);
+    if (pattern)
+        explain(why, "include: \"%s\" matches the name", pattern);
+    else
+        explain(why, "include: no pattern matches the name: left out");
+    return pattern != NULL;
+}
+
+/* ---- Names ------------------------------------------------------------------------ */
+
+static const char *ended(struct text text) {
+    return text.len ? text.at : "";
+}
+
+static bool ask_grouper(struct grouping *g, const struct identity *id, struct buf *why) {
+    char name[GROUP_NAME_MAX], texts[4][4200];
+    if (!g->grouper)
+        return false;
+    const struct text sources[4] = {id->comm, id->user, id->exe, id->cgroup};
+    for (size_t i = 0; i < 4; i++) {
+        size_t len = sources[i].len < sizeof(texts[i]) - 1 ? sources[i].len : sizeof(texts[i]) - 1;
+        memcpy(texts[i], ended(sources[i]), len);
+        texts[i][len] = '\0';
+    }
+    const struct tally_process_view view = {
+        .pid = (pid_t)id->pid,
+        .ppid = (pid_t)id->ppid,
+        .uid = id->uid,
+        .name = texts[0],
+        .user = texts[1],
+        .exe = texts[2],
+        .cgroup = texts[3],
+        .cmdline = ended(id->cmdline),
+        .cmdline_len = id->cmdline.len,
+    };
+    size_t len = g->grouper(g->grouper_data, &view, name, sizeof(name));
+    buf_reset(&g->name);
+    buf_add(&g->name, name, len < sizeof(name) ? len : sizeof(name));
+    explain(why, "grouper: %s", len ? "gives it a group" : "leaves it to the rules");
+    return len > 0;
+}
+
+static const struct rule *find_rule(struct grouping *g, const struct identity *id,
+                                    struct match_time *time, struct buf *why) {
+    for (size_t i = 0; i < g->rules.count; i++) {
+        const struct rule *rule = &g->rules.items[i];
+        enum selector failed;
+        bool gave_up;
+        if (rule_matches(rule, id, time, &failed, &gave_up)) {
+            explain(why, "rule %zu (line %u): matches", i + 1, rule->text->line);
+            return rule;
+        }
+        g->pattern_limits += gave_up;
+        explain(why, "rule %zu (line %u): %s does not match%s", i + 1, rule->text->line,
+                selector_names[failed], gave_up ? " (took too many steps, given up)" : "");
+    }
+    return NULL;
+}
+
+/* What stands for a process whose program can't be told: its name as ps(1)
+ * shows such a process. */
+static struct text bracketed(struct grouping *g, const struct identity *id) {
+    buf_reset(&g->value);
+    buf_add_char(&g->value, '[');
+    buf_add(&g->value, id->comm.at, id->comm.len);
+    buf_add_char(&g->value, ']');
+    return (struct text){g->value.data, g->value.len};
+}
+
+static struct text or_none(struct text text) {
+    return text.len ? text : (struct text){"none", 4};
+}
+
+static struct text key_text(struct grouping *g, enum group_key key, const struct identity *id,
+                            char number[static 20]) {
+    switch (key) {
+    case GROUP_NAME:
+        return id->comm;
+    case GROUP_USER:
+        return or_none(id->user);
+    case GROUP_CMDLINE:
+        return id->cmdline.len ? identity_argv0(id) : bracketed(g, id);
+    case GROUP_EXE:
+        return id->exe.len ? id->exe : bracketed(g, id);
+    case GROUP_CGROUP:
+        return or_none(id->cgroup);
+    case GROUP_UNIT:
+        return or_none(id->unit);
+    case GROUP_CONTAINER:
+        return or_none(id->container);
+    case GROUP_PID:
+        return (struct text){number, format_u64(number, id->pid)};
+    case GROUP_KEYS:
+        break;
+    }
+    return (struct text){0};
+}
+
+/* The value of a key as a label: empty where there is none of it. */
+static struct text key_label(enum group_key key, struct text text, const struct identity *id) {
+    switch (key) {
+    case GROUP_USER:
+        return id->user;
+    case GROUP_CGROUP:
+        return id->cgroup;
+    case GROUP_UNIT:
+        return id->unit;
+    case GROUP_CONTAINER:
+        return id->container;
+    case GROUP_NAME:
+    case GROUP_CMDLINE:
+    case GROUP_EXE:
+    case GROUP_PID:
+    case GROUP_KEYS:
+        break;
+    }
+    return text;
+}
+
+static void add_label(struct group_labels *labels, const char *key, struct text value) {
+    for (size_t i = 0; i < labels->count; i++)
+        if (strcmp(labels->items[i].key, key) == 0)
+            return;
+    labels->items[labels->count].key = key;
+    labels->items[labels->count++].value = value;
+}
+
+struct label_room {
+    struct group_labels labels;
+    char numbers[4][20]; /* pid, ppid, uid, gid */
+};
+
+static void add_process_labels(struct label_room *room, const struct identity *id) {
+    const struct {
+        const char *key;
+        uint32_t value;
+        bool known;
+    } numbers[] = {{"pid", id->pid, true},
+                   {"ppid", id->ppid, true},
+                   {"uid", id->uid, id->has_credentials},
+                   {"gid", id->gid, id->has_credentials}};
+    for (size_t i = 0; i < 4; i++) {
+        struct text text = {room->numbers[i], format_u64(room->numbers[i], numbers[i].value)};
+        if (numbers[i].known)
+            add_label(&room->labels, numbers[i].key, text);
+    }
+    add_label(&room->labels, "path", id->exe);
+}
+
+/* The keys of group-by, joined by ':', into g->name; and as labels. */
+static void join_keys(struct grouping *g, const struct identity *id, struct label_room *room) {
+    char number[20];
+    buf_reset(&g->name);
+    for (size_t i = 0; i < g->group_by_count; i++) {
+        enum group_key key = g->group_by[i];
+        struct text text = key_text(g, key, id, number);
+        if (i > 0)
+            buf_add_char(&g->name, ':');
+        buf_add(&g->name, text.at, text.len);
+    }
+    if (g->by_pid)
+        add_process_labels(room, id);
+    for (size_t i = 0; i < g->group_by_count; i++) {
+        enum group_key key = g->group_by[i];
+        struct text text = key_text(g, key, id, number);
+        /* what is in brackets stands in the scratch buffer: the same for both keys */
+        bool is_groupname = key == GROUP_NAME && g->group_by_count == 1;
+        if (key != GROUP_PID && !is_groupname)
+            add_label(&room->labels, group_key_names[key], key_label(key, text, id));
+    }
+}
+
+/* ---- The whole --------------------------------------------------------------------- */
+
+int grouping_add_literals(const struct grouping *g, struct tallies *tallies) {
+    struct buf name;
+    buf_init(&name, 1 << 20);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < g->rules.count; i++) {
+        static const struct identity nobody;
+        if (!template_is_literal(g->rules.items[i].name))
+            continue;
+        buf_reset(&name);
+        template_expand(g->rules.items[i].name, &nobody, NULL, 0, &name);
+        uint32_t index;
+        r = name.error ? name.error
+                       : tallies_group(tallies, (struct text){name.data, name.len}, NULL, true, 0,
+                                       &index);
+    }
+    buf_free(&name);
+    return r;
+}
+
+static bool must_wait(const struct match_time *time) {
+    return time->ran_out && time->can_wait;
+}
+
+int grouping_classify(struct grouping *g, const struct identity *id, uint32_t inherited,
+                      struct match_time *time, struct tallies *tallies, uint32_t *ret_group,
+                      uint32_t *ret_lineage, struct buf *why) {
+    struct label_room room = {0};
+    bool by_rule = true;
+    uint32_t owner = 0;
+    *ret_lineage = g->children ? inherited : 0;
+    *ret_group = GROUP_LEFT_OUT;
+    bool passes = filters_pass(g, id, time, why);
+    if (must_wait(time))
+        return -EAGAIN;
+    if (!passes)
+        return 0;
+
+    if (!ask_grouper(g, id, why)) {
+        const struct rule *rule = find_rule(g, id, time, why);
+        if (must_wait(time))
+            return -EAGAIN;
+        if (rule) {
+            buf_reset(&g->name);
+            template_expand(rule->name, id, rule->cmdline, rule->cmdline_count, &g->name);
+        } else if (g->children && inherited) {
+            explain(why, "children: joins the group of its nearest ancestor that a rule took");
+            *ret_group = inherited;
+            return 0;
+        } else {
+            if (g->children)
+                explain(why, "children: no rule took an ancestor");
+            if (g->group_by_count == 0) {
+                explain(why, "group-by: empty: left out");
+                return 0;
+            }
+            explain(why, "group-by: takes what no rule took");
+            by_rule = false;
+            /* what came and went without being listed has no number to be known by */
+            if (g->by_pid && id->pid == 0)
+                return tallies_group(tallies, (struct text){"other", 5}, NULL, true, 0, ret_group);
+            owner = g->by_pid ? id->pid : 0;
+            join_keys(g, id, &room);
+        }
+    }
+    if (g->representative) {
+        add_label(&room.labels, "name", id->comm);
+        add_label(&room.labels, "user", id->user);
+    }
+    if (g->name.error)
+        return g->name.error;
+    int r = tallies_group(tallies, (struct text){g->name.data, g->name.len}, &room.labels, false,
+                          owner, ret_group);
+    if (r == 0 && by_rule && g->children)
+        *ret_lineage = *ret_group;
+    return r;
+}

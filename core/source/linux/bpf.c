@@ -1,0 +1,724 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Asks the programs in bpf/: one pass over all tasks for what is alive, and what
+ * they gathered for what has ended. /proc is opened only to identify a process
+ * that is new or has become another, and for proportional set sizes.
+ */
+#define _GNU_SOURCE
+#include "source/linux/bpf.h"
+
+#include "source/linux/bpf_programs.h"
+#include "base/buf.h"
+#include "source/linux/cgroups.h"
+#include "base/error.h"
+#include "source/linux/procfs.h"
+#include "settings.h"
+#include "source/users.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* As the kernel shows them in /proc/PID/stat. */
+#define MAX_RT_PRIO 100
+#define DEFAULT_PRIO 120
+#define TASK_REPORT 0x7fu
+#define TASK_IDLE 0x402u
+
+#define READ_SIZE (64u << 10)
+#define LISTING_CEILING ((size_t)1 << 31)
+
+#define CGROUP_SIZE 8192u
+
+/* A process in the listing: where its records are in the text of it. */
+struct place {
+    uint32_t process; /* a record_process, or a record_same */
+    uint32_t exec;    /* a record_exec; NO_EXEC: none */
+};
+#define NO_EXEC UINT32_MAX
+
+/* Who needs to know whose the unlisted are: matching command lines takes each user's time. */
+#define BY_USER (IDENTITY_USER | IDENTITY_CMDLINE)
+
+/* What the texts of an identity are in. */
+struct texts {
+    struct program program;
+    char exe[EXE_SIZE_MAX], command[ARGS_SIZE_MAX];
+    char cgroup[CGROUP_SIZE], joined_cgroups[CGROUP_SIZE + 2];
+};
+
+struct bpf {
+    struct source source;
+    struct source *procfs;
+    const struct io *io;
+    struct bpf_programs *programs;
+    struct users *users;
+    struct cgroups *cgroups; /* NULL: no unified hierarchy, or nobody asks for it */
+    uint64_t counters;     /* BIT(field) of what is to be collected */
+    bool collects_fds, collects_threads;
+    uint64_t page_bytes;
+    bool listed_before, failed_before; /* the last listing */
+
+    int listing_fd; /* -1: none is being read */
+    struct buf listing;
+    struct listed *listed;
+    struct place *places;
+    size_t count, size, at; /* at: where the last one was looked up */
+    struct { /* offsets of thread records */
+        uint32_t *at;
+        size_t count, size;
+    } threads;
+
+    struct bpf_taken taken; /* what is left of it */
+
+    const struct record_process *open;
+    /* Of the open process; the last is what identity's texts are in. */
+    struct sample until_exec, since_exec, in_procfs;
+    struct who above; /* what ancestor() returned */
+    struct texts texts, texts_above; /* of the rest, and of that one: both are in use at a time */
+};
+
+static struct bpf *bpf_of(struct source *s) {
+    return (struct bpf *)(void *)s;
+}
+
+/* ---- The listing ---------------------------------------------------------------- */
+
+static const void *record_at(const struct bpf *b, uint32_t at) {
+    return b->listing.data + at;
+}
+
+static int begin_listing(struct bpf *b) {
+    /* Before the listing: what ends from here on is taken the next time, and
+     * what is taken now can't be in the listing any more. */
+    int r = bpf_programs_take(b->programs, &b->taken);
+    if (r < 0)
+        return r;
+    int fd = bpf_programs_list(b->programs, !b->listed_before);
+    if (fd < 0)
+        return fd;
+    b->listing_fd = fd;
+    buf_reset(&b->listing);
+    return 0;
+}
+
+static int read_listing(struct bpf *b) {
+    b->listing.error = 0; /* of a try before */
+    for (;;) {
+        int r = buf_reserve(&b->listing, READ_SIZE);
+        if (r < 0)
+            return r;
+        ssize_t n = read(b->listing_fd, b->listing.data + b->listing.len,
+                         b->listing.size - b->listing.len);
+        if (n == 0)
+            return 0;
+        if (n > 0)
+            b->listing.len += (size_t)n;
+        else if (errno != EINTR && errno != EAGAIN)
+            return -errno;
+    }
+}
+
+static void end_listing(struct bpf *b) {
+    if (b->listing_fd >= 0)
+        close(b->listing_fd);
+    b->listing_fd = -1;
+}
+
+static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns, bool asleep,
+                       struct place place) {
+    if (b->count == b->size) {
+        size_t size = b->size ? b->size * 2 : 1024;
+        struct listed *listed = realloc(b->listed, size * sizeof(*listed));
+        if (listed)
+            b->listed = listed;
+        struct place *places = realloc(b->places, size * sizeof(*places));
+        if (places)
+            b->places = places;
+        if (!listed || !places)
+            return -ENOMEM;
+        b->size = size;
+    }
+    b->listed[b->count] = (struct listed){pid, start_ns, asleep};
+    b->places[b->count++] = place;
+    return 0;
+}
+
+static int add_thread(struct bpf *b, uint32_t at) {
+    if (b->threads.count == b->threads.size) {
+        size_t size = b->threads.size ? b->threads.size * 2 : 1024;
+        uint32_t *places = realloc(b->threads.at, size * sizeof(*places));
+        if (!places)
+            return -ENOMEM;
+        b->threads.at = places;
+        b->threads.size = size;
+    }
+    b->threads.at[b->threads.count++] = at;
+    return 0;
+}
+
+/* The kernel hands tasks out by ascending pid. */
+static int index_listing(struct bpf *b) {
+    uint32_t exec = NO_EXEC;
+    b->count = b->threads.count = b->at = 0;
+    for (size_t at = 0; at < b->listing.len;) {
+        const struct record_same *record = record_at(b, (uint32_t)at);
+        const struct record_process *process;
+        size_t len = 0;
+        int r = 0;
+        switch (record->kind) {
+        case RECORD_EXEC:
+            len = sizeof(struct record_exec);
+            exec = (uint32_t)at;
+            break;
+        case RECORD_PROCESS:
+            len = sizeof(struct record_process);
+            process = (const void *)record;
+            r = add_process(b, process->pid, process->start_ns, false,
+                            (struct place){(uint32_t)at, exec});
+            exec = NO_EXEC;
+            break;
+        case RECORD_SAME:
+            len = sizeof(struct record_same);
+            r = add_process(b, record->pid, record->start_ns, true,
+                            (struct place){(uint32_t)at, NO_EXEC});
+            break;
+        case RECORD_THREAD:
+            len = sizeof(struct record_thread);
+            r = add_thread(b, (uint32_t)at);
+            break;
+        default:
+            return -EBADMSG;
+        }
+        if (r < 0)
+            return r;
+        at += len;
+    }
+    return 0;
+}
+
+/* The place of a process, NULL if it is not listed. Most are asked for in order. */
+static const struct place *find(struct bpf *b, uint32_t pid) {
+    for (size_t i = b->at; i < b->count && i < b->at + 2; i++)
+        if (b->listed[i].pid == pid) {
+            b->at = i;
+            return &b->places[i];
+        }
+    size_t low = 0, high = b->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        if (b->listed[middle].pid < pid)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == b->count || b->listed[low].pid != pid)
+        return NULL;
+    b->at = low;
+    return &b->places[low];
+}
+
+/* What its threads did belongs to the process. */
+static void add_threads_up(struct bpf *b) {
+    for (size_t i = 0; i < b->threads.count; i++) {
+        const struct record_thread *thread = record_at(b, b->threads.at[i]);
+        const struct place *place = find(b, thread->pid);
+        struct record_process *process =
+            place ? (void *)(b->listing.data + place->process) : NULL;
+        if (!process || process->kind != RECORD_PROCESS)
+            continue;
+        for (size_t k = 0; k < USAGES; k++)
+            process->usage.of[k] += thread->usage.of[k];
+        process->running += thread->state == 0 && thread->exit_state == 0;
+    }
+    b->at = 0;
+}
+
+static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *ret_count) {
+    struct bpf *b = bpf_of(s);
+    if (b->cgroups)
+        cgroups_begin(b->cgroups);
+    /* What the programs have shown they take for known: its end comes without who it was.
+     * So a listing that failed half-way is gone on with, unless it fails again. */
+    int r = b->listing_fd < 0 ? begin_listing(b) : 0;
+    if (r == 0)
+        r = read_listing(b);
+    if (r == 0)
+        r = index_listing(b);
+    if (r == 0)
+        r = bpf_programs_take_unlisted(b->programs, &b->taken);
+    const bool is_over = r == 0 || b->failed_before;
+    b->failed_before = !is_over;
+    if (is_over) {
+        end_listing(b);
+        b->listed_before = r == 0; /* else the next one has to show everything anew */
+    }
+    if (r < 0)
+        return r;
+    add_threads_up(b);
+    *ret_listed = b->listed;
+    *ret_count = b->count;
+    return 0;
+}
+
+static void bpf_wake_all(struct source *s) {
+    bpf_of(s)->listed_before = false;
+}
+
+/* ---- Samples -------------------------------------------------------------------- */
+
+/* What of a sample comes from which usage. */
+static const enum usage usage_of_field[FIELD_COUNTERS] = {
+    [FIELD_UTIME_NS] = USAGE_USER_NS,
+    [FIELD_STIME_NS] = USAGE_SYSTEM_NS,
+    [FIELD_MINFLT] = USAGE_MINFLT,
+    [FIELD_MAJFLT] = USAGE_MAJFLT,
+    [FIELD_VOLUNTARY_SWITCHES] = USAGE_VOLUNTARY_SWITCHES,
+    [FIELD_INVOLUNTARY_SWITCHES] = USAGE_INVOLUNTARY_SWITCHES,
+    [FIELD_RUN_QUEUE_WAIT_NS] = USAGE_RUN_QUEUE_WAIT_NS,
+    [FIELD_BLKIO_DELAY_NS] = USAGE_BLKIO_DELAY_NS,
+    [FIELD_IO_READ_BYTES] = USAGE_IO_READ_BYTES,
+    [FIELD_IO_WRITTEN_BYTES] = USAGE_IO_WRITTEN_BYTES,
+    [FIELD_IO_READS] = USAGE_IO_READS,
+    [FIELD_IO_WRITES] = USAGE_IO_WRITES,
+    [FIELD_DISK_READ_BYTES] = USAGE_DISK_READ_BYTES,
+    [FIELD_DISK_WRITTEN_BYTES] = USAGE_DISK_WRITTEN_BYTES,
+};
+
+/* Nothing is folded upward in what threads have of their own. */
+#define WAITED_FOR                                                            \
+    (BIT(FIELD_CUTIME_NS) | BIT(FIELD_CSTIME_NS) | BIT(FIELD_CMINFLT) | BIT(FIELD_CMAJFLT))
+
+static void set_counters(const struct bpf *b, const struct usages *usage, struct sample *ret) {
+    ret->have |= b->counters;
+    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+        if (b->counters & BIT(f))
+            ret->value[f] = usage->of[usage_of_field[f]];
+    ret->exact_cpu_ns = usage->of[USAGE_RUN_NS];
+}
+
+/* As the kernel does it for /proc/PID/stat. */
+static char state_letter(uint32_t state, uint32_t exit_state) {
+    static const char letters[] = "RSDTtXZP";
+    if (state == TASK_IDLE)
+        return 'I';
+    unsigned bits = (state | exit_state) & TASK_REPORT;
+    return letters[bits ? 32 - __builtin_clz(bits) : 0];
+}
+
+static void set_gauges(const struct bpf *b, const struct record_process *r, struct sample *ret) {
+    const uint64_t page = b->page_bytes;
+    sample_set(ret, FIELD_RSS_BYTES, (r->file_pages + r->anon_pages + r->shmem_pages) * page);
+    sample_set(ret, FIELD_ANON_BYTES, r->anon_pages * page);
+    sample_set(ret, FIELD_SWAP_BYTES, r->swap_pages * page);
+    sample_set(ret, FIELD_VMS_BYTES, r->total_pages * page);
+    sample_set(ret, FIELD_DATA_BYTES, r->data_pages * page);
+    sample_set(ret, FIELD_STACK_BYTES, r->stack_pages * page);
+    sample_set(ret, FIELD_CODE_BYTES, r->code_pages * page);
+    sample_set(ret, FIELD_THREADS, r->threads);
+    sample_set(ret, FIELD_PRIORITY, (uint64_t)(int64_t)(r->priority - MAX_RT_PRIO));
+    sample_set(ret, FIELD_NICE, (uint64_t)(int64_t)(r->static_priority - DEFAULT_PRIO));
+    if (b->collects_threads)
+        sample_set(ret, FIELD_THREADS_RUNNING, r->running);
+    if (!b->collects_fds)
+        return;
+    sample_set(ret, FIELD_FD_LIMIT, r->fd_limit);
+    if (!(r->flags & PROCESS_MANY_FDS)) /* without a table (zombies) there are none */
+        sample_set(ret, FIELD_OPEN_FDS, r->fds);
+}
+
+static uint64_t ticks_of(const struct bpf *b, uint64_t ns) {
+    return ns / b->source.tick_ns;
+}
+
+/* What it was started by. */
+static void set_ancestor(uint64_t ancestor, uint32_t *ret_pid, uint64_t *ret_ancestor) {
+    if (ancestor & KNOWN_ANCESTOR)
+        *ret_pid = (uint32_t)ancestor;
+    else
+        *ret_ancestor = ancestor;
+}
+
+static int bpf_open(struct source *s, uint32_t pid, struct sample *ret) {
+    struct bpf *b = bpf_of(s);
+    const struct place *place = find(b, pid);
+    if (!place)
+        return -ESRCH;
+    const struct record_process *r = record_at(b, place->process);
+    if (r->kind != RECORD_PROCESS) {
+        /* nobody remembers it here, which the kernel could not know */
+        bpf_wake_all(s);
+        return -EAGAIN;
+    }
+    b->open = r;
+    size_t comm_len = strnlen(r->comm, sizeof(r->comm));
+    *ret = (struct sample){
+        .pid = r->pid,
+        .ppid = r->ppid,
+        .start_ticks = ticks_of(b, r->start_ns),
+        .exec_marker = r->exec_id << 1 | !(r->flags & PROCESS_FORKED_ONLY),
+        .uid = r->uid,
+        .gid = r->gid,
+        .has_credentials = true,
+        .seen_from_birth = r->flags & PROCESS_FROM_BIRTH,
+        .state = state_letter(r->state, r->exit_state),
+        .comm_len = (uint8_t)comm_len,
+    };
+    memcpy(ret->comm, r->comm, comm_len);
+    if (r->ancestor != (KNOWN_ANCESTOR | pid)) /* else it is from before us */
+        set_ancestor(r->ancestor, &ret->ancestor_pid, &ret->ancestor);
+    set_counters(b, &r->usage, ret);
+    set_gauges(b, r, ret);
+    if (place->exec == NO_EXEC)
+        return 0;
+    const struct record_exec *exec = record_at(b, place->exec);
+    b->since_exec = (struct sample){.pid = pid};
+    set_counters(b, &exec->since_exec, &b->since_exec);
+    ret->since_exec = &b->since_exec;
+    if (exec->was_listed) {
+        b->until_exec = (struct sample){.pid = pid};
+        set_counters(b, &exec->until_exec, &b->until_exec);
+        ret->until_exec = &b->until_exec;
+    }
+    return 0;
+}
+
+/* Turns to the same process in /proc. */
+static int open_in_procfs(struct bpf *b, const struct sample *sample, struct sample *ret) {
+    int r = b->procfs->ops->open(b->procfs, sample->pid, ret);
+    if (r == 0 && ret->start_ticks != sample->start_ticks)
+        r = -ESRCH;
+    return r;
+}
+
+static int bpf_measure(struct source *s, struct sample *sample, struct measure_hints hints) {
+    struct bpf *b = bpf_of(s);
+    struct sample there;
+    if (!b->collects_fds || sample->have & BIT(FIELD_OPEN_FDS))
+        return 0;
+    /* a table of descriptors too large to go through in the kernel */
+    hints.idle = true;
+    int r = open_in_procfs(b, sample, &there);
+    if (r == 0)
+        r = b->procfs->ops->measure(b->procfs, &there, hints);
+    if (r == 0 && there.have & BIT(FIELD_OPEN_FDS))
+        sample_set(sample, FIELD_OPEN_FDS, there.value[FIELD_OPEN_FDS]);
+    else if (r == 0)
+        sample->unreadable |= 1u << ORIGIN_FD;
+    b->procfs->ops->close(b->procfs);
+    return r == -ESRCH ? 0 : r;
+}
+
+static void bpf_close(struct source *s) {
+    struct bpf *b = bpf_of(s);
+    b->procfs->ops->close(b->procfs);
+}
+
+/* ---- Identity ---------------------------------------------------------------------- */
+
+/* What is in /proc alone. */
+static int identify_in_procfs(struct bpf *b, const struct sample *sample, unsigned parts,
+                              struct identity *ret) {
+    struct sample *there = &b->in_procfs;
+    int r = open_in_procfs(b, sample, there);
+    there->uid = sample->uid;
+    there->gid = sample->gid;
+    there->has_credentials = true;
+    b->procfs->boot_unix_ns = b->source.boot_unix_ns;
+    return r < 0 ? r : b->procfs->ops->identify(b->procfs, there, parts, ret);
+}
+
+/* Arguments as in memory: a NUL after each. */
+static void set_args(struct texts *texts, struct identity *id) {
+    const struct program *p = &texts->program;
+    size_t len = p->args_len < sizeof(p->args) ? p->args_len : sizeof(p->args);
+    while (len && p->args[len - 1] == '\0')
+        len--;
+    for (size_t i = 0; i < len; i++)
+        texts->command[i] = p->args[i] ? p->args[i] : ' ';
+    id->cmdline = (struct text){p->args, len};
+    id->command = (struct text){texts->command, len};
+    id->cmdline_cut = p->args_total > p->args_len;
+}
+
+/* The path's names come from the file up: turns them around. */
+static void set_exe(struct texts *texts, struct identity *id) {
+    const struct program *p = &texts->program;
+    /* one that is longer was cut: better none than a wrong one */
+    size_t len = p->exe_len < sizeof(texts->exe) ? p->exe_len : 0, at = sizeof(texts->exe);
+    for (size_t from = 0; from < len;) {
+        size_t name_len = strnlen(p->exe + from, len - from);
+        if (name_len + 1 > at)
+            return;
+        at -= name_len;
+        memcpy(texts->exe + at, p->exe + from, name_len);
+        texts->exe[--at] = '/';
+        from += name_len + 1;
+    }
+    id->exe = (struct text){texts->exe + at, sizeof(texts->exe) - at};
+}
+
+static void identify_program(struct bpf *b, uint64_t key, struct texts *texts,
+                             struct identity *id) {
+    if (key == 0 || bpf_programs_program(b->programs, key, &texts->program) < 0)
+        return;
+    set_args(texts, id);
+    set_exe(texts, id);
+}
+
+/* As /proc/PID/cgroup would have it on a host with only this hierarchy. */
+static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
+                            struct identity *id) {
+    struct cgroup_path made = {{0}};
+    struct text path;
+    if (!b->cgroups || cgroup == 0)
+        return;
+    if (bpf_programs_cgroup(b->programs, cgroup, &made) == 0)
+        cgroups_add(b->cgroups, cgroup, made.text);
+    path = cgroups_path(b->cgroups, cgroup);
+    int len = snprintf(texts->cgroup, sizeof(texts->cgroup), "0::%.*s\n", (int)path.len, path.at);
+    if (path.len && len > 0 && (size_t)len < sizeof(texts->cgroup))
+        identity_set_cgroups(id, texts->cgroup, (size_t)len, texts->joined_cgroups);
+}
+
+static int bpf_identify(struct source *s, const struct sample *sample, unsigned parts,
+                        struct identity *ret) {
+    struct bpf *b = bpf_of(s);
+    /* kernel threads have longer names there; zombies have nothing left but that */
+    if ((parts & ~(unsigned)IDENTITY_USER || b->open->flags & PROCESS_KTHREAD) &&
+        !(b->open->exit_state && b->open->flags & PROCESS_FROM_BIRTH) &&
+        identify_in_procfs(b, sample, parts, ret) == 0)
+        return 0;
+    /* It may have ended since it was listed. But it was listed, so its end will be
+     * too, and it is told then who it was. */
+    *ret = (struct identity){
+        .pid = sample->pid,
+        .ppid = sample->ppid,
+        .uid = sample->uid,
+        .gid = sample->gid,
+        .has_credentials = true,
+        .start_time_s = (s->boot_unix_ns + b->open->start_ns) / NS_PER_S,
+        .comm = {sample->comm, sample->comm_len},
+    };
+    if (parts & IDENTITY_USER)
+        ret->user = users_name(b->users, sample->uid);
+    if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
+        identify_program(b, b->open->program, &b->texts, ret);
+    if (parts & IDENTITY_CGROUP)
+        identify_cgroup(b, b->open->cgroup, &b->texts, ret);
+    return 0;
+}
+
+_Static_assert(TRAFFIC_COUNTERS == PROTOCOLS * TRAFFICS, "one counter for each");
+
+static void identify_unlisted(struct bpf *b, const struct who *who, unsigned parts,
+                              struct texts *texts, struct unlisted_use *ret) {
+    *ret = (struct unlisted_use){.identity = {
+                                     .uid = who->uid,
+                                     .gid = who->gid,
+                                     .has_credentials = parts & BY_USER,
+                                     .comm = {who->comm, strnlen(who->comm, sizeof(who->comm))},
+                                 }};
+    set_ancestor(who->ancestor, &ret->known_pid, &ret->ancestor);
+    ret->is_known = ret->known_pid && who->ancestor & ITSELF;
+    ret->forked_only = ret->known_pid && who->program == 0;
+    if (parts & IDENTITY_USER)
+        ret->identity.user = users_name(b->users, who->uid);
+    if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
+        identify_program(b, who->program, texts, &ret->identity);
+    if (parts & IDENTITY_CGROUP)
+        identify_cgroup(b, who->cgroup, texts, &ret->identity);
+}
+
+static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_use *ret) {
+    struct bpf *b = bpf_of(s);
+    if (b->taken.unlisted_count == 0)
+        return false;
+    const struct unlisted *u = b->taken.unlisted++;
+    b->taken.unlisted_count--;
+    identify_unlisted(b, &u->who, parts, &b->texts, ret);
+    set_counters(b, &u->usage, &ret->counters);
+    ret->ended = u->ended;
+    for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
+        ret->traffic[i] = u->traffic.of[i % PROTOCOLS][i / PROTOCOLS];
+    return true;
+}
+
+static bool bpf_ancestor(struct source *s, unsigned parts, struct unlisted_use *ret) {
+    struct bpf *b = bpf_of(s);
+    if (ret->ancestor == 0 || bpf_programs_ancestor(b->programs, ret->ancestor, &b->above) < 0)
+        return false;
+    identify_unlisted(b, &b->above, parts, &b->texts_above, ret);
+    return true;
+}
+
+/* ---- Ends --------------------------------------------------------------------------- */
+
+static bool bpf_next_ended(struct source *s, struct sample *ret) {
+    struct bpf *b = bpf_of(s);
+    if (b->taken.ended_count == 0)
+        return false;
+    const struct bpf_ended *e = b->taken.ended++;
+    b->taken.ended_count--;
+    *ret = (struct sample){.pid = e->key.pid, .start_ticks = ticks_of(b, e->key.start_ns)};
+    set_counters(b, &e->value.usage, ret);
+    return true;
+}
+
+static bool bpf_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
+    struct bpf *b = bpf_of(s);
+    const struct place *place = find(b, pid);
+    return place && ticks_of(b, b->listed[place - b->places].marker) == start_ticks;
+}
+
+/* ---- The rest ------------------------------------------------------------------------ */
+
+static int bpf_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
+    struct bpf *b = bpf_of(s);
+    return b->procfs->ops->pss(b->procfs, pid, ret_bytes);
+}
+
+static int bpf_host(struct source *s, struct host_stat *ret) {
+    struct bpf *b = bpf_of(s);
+    int r = b->procfs->ops->host(b->procfs, ret);
+    s->boot_unix_ns = b->procfs->boot_unix_ns;
+    return r;
+}
+
+/* The programs see all processes, whatever /proc hides. */
+static bool bpf_is_partial(struct source *s) {
+    (void)s;
+    return false;
+}
+
+static bool bpf_lacks_rights(struct source *s) {
+    struct bpf *b = bpf_of(s);
+    return b->procfs->ops->lacks_rights(b->procfs);
+}
+
+static uint64_t bpf_threads_skipped(struct source *s) {
+    (void)s;
+    return 0;
+}
+
+static uint64_t bpf_lost_events(struct source *s) {
+    return bpf_programs_lost(bpf_of(s)->programs);
+}
+
+static bool bpf_sees_traffic(struct source *s, struct tally_error *why_not) {
+    return bpf_programs_see_traffic(bpf_of(s)->programs, why_not);
+}
+
+static struct source *bpf_free(struct source *s) {
+    struct bpf *b = bpf_of(s);
+    if (b->procfs)
+        b->procfs->ops->free(b->procfs);
+    end_listing(b);
+    bpf_programs_free(b->programs);
+    users_free(b->users);
+    cgroups_free(b->cgroups);
+    buf_free(&b->listing);
+    free(b->listed);
+    free(b->places);
+    free(b->threads.at);
+    free(b);
+    return NULL;
+}
+
+static const struct source_ops bpf_ops = {
+    .name = "bpf",
+    .free = bpf_free,
+    .list = bpf_list,
+    .wake_all = bpf_wake_all,
+    .open = bpf_open,
+    .measure = bpf_measure,
+    .identify = bpf_identify,
+    .close = bpf_close,
+    .next_ended = bpf_next_ended,
+    .next_unlisted = bpf_next_unlisted,
+    .ancestor = bpf_ancestor,
+    .lost_events = bpf_lost_events,
+    .sees_traffic = bpf_sees_traffic,
+    .pss = bpf_pss,
+    .is_alive = bpf_is_alive,
+    .host = bpf_host,
+    .is_partial = bpf_is_partial,
+    .lacks_rights = bpf_lacks_rights,
+    .threads_skipped = bpf_threads_skipped,
+};
+
+static uint64_t counters_of(const struct io *io, unsigned collect) {
+    uint64_t counters = (BIT(FIELD_COUNTERS) - 1) & ~WAITED_FOR;
+    char delayacct[4] = "";
+    if (io_read_file(io, AT_FDCWD, "/proc/sys/kernel/task_delayacct", delayacct,
+                     sizeof(delayacct), NULL) <= 0 ||
+        delayacct[0] != '1')
+        counters &= ~BIT(FIELD_BLKIO_DELAY_NS);
+    if (!(collect & 1u << COLLECT_CONTEXT_SWITCHES))
+        counters &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
+    if (!(collect & 1u << COLLECT_DELAYS))
+        counters &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
+    if (!(collect & 1u << COLLECT_IO))
+        counters &= ~(BIT(FIELD_IO_READ_BYTES) | BIT(FIELD_IO_WRITTEN_BYTES) |
+                      BIT(FIELD_IO_READS) | BIT(FIELD_IO_WRITES) | BIT(FIELD_DISK_READ_BYTES) |
+                      BIT(FIELD_DISK_WRITTEN_BYTES));
+    return counters;
+}
+
+/* The programs speak of the pids of the host; the listing is of our namespace. */
+static bool is_hosts_pid_namespace(const struct io *io) {
+    static const char initial[] = "pid:[4026531836]"; /* PROC_PID_INIT_INO */
+    char target[32];
+    ssize_t n = io->readlinkat(io->data, AT_FDCWD, "/proc/self/ns/pid", target, sizeof(target));
+    return n == (ssize_t)sizeof(initial) - 1 && memcmp(target, initial, (size_t)n) == 0;
+}
+
+int bpf_new(const struct settings *settings, const struct io *io, unsigned needs,
+            struct source **ret, struct tally_error *why) {
+    const unsigned collect = settings->collect;
+    const struct bpf_wants wants = {
+        .program = needs & (IDENTITY_CMDLINE | IDENTITY_EXE),
+        .args = needs & IDENTITY_CMDLINE,
+        .user = needs & BY_USER,
+        .cgroup = needs & IDENTITY_CGROUP,
+        .ancestor = settings->children,
+        .max_processes = (uint32_t)settings->max_processes,
+        .traffic = collect & 1u << COLLECT_NETWORK,
+    };
+    if (!is_hosts_pid_namespace(io)) {
+        error_set(why, "this is not the host's pid namespace");
+        return -ENOTSUP;
+    }
+    struct bpf *b = calloc(1, sizeof(*b));
+    if (!b)
+        return -ENOMEM;
+    b->source.ops = &bpf_ops;
+    b->io = io;
+    b->listing_fd = -1;
+    b->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    b->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
+    b->counters = counters_of(io, collect);
+    b->collects_fds = collect & 1u << COLLECT_FDS;
+    b->collects_threads = collect & 1u << COLLECT_THREADS;
+    buf_init(&b->listing, LISTING_CEILING);
+    int r = users_new(&b->users);
+    if (r == 0 && wants.cgroup && cgroups_new(&b->cgroups) == -ENOMEM)
+        r = -ENOMEM;
+    /* those that are there now may be gone when they are asked for: there is none
+     * with this number, so it looks at all */
+    if (r == 0 && b->cgroups)
+        (void)cgroups_path(b->cgroups, 0);
+    if (r == 0)
+        r = procfs_new("/proc", io, collect, &b->procfs);
+    if (r == 0)
+        r = bpf_programs_open(&wants, settings->pin_dir, &b->programs, why);
+    if (r < 0) {
+        bpf_free(&b->source);
+        return r;
+    }
+    *ret = &b->source;
+    return 0;
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* One process at one instant: what a source hands to the rest. */
+#ifndef SAMPLE_H
+#define SAMPLE_H
+
+#include "base/number.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The raw values of a process. Order matters: counters first, and among them
+ * those that the kernel folds upward (see fold.c) in one run. */
+enum field {
+    /* the process's own use, kept apart from its children's by the kernel */
+    FIELD_UTIME_NS,
+    FIELD_STIME_NS,
+    FIELD_MINFLT,
+    FIELD_MAJFLT,
+    FIELD_VOLUNTARY_SWITCHES,
+    FIELD_INVOLUNTARY_SWITCHES,
+    FIELD_RUN_QUEUE_WAIT_NS,
+    FIELD_BLKIO_DELAY_NS,
+    /* what reaped children used, theirs included */
+    FIELD_CUTIME_NS,
+    FIELD_CSTIME_NS,
+    FIELD_CMINFLT,
+    FIELD_CMAJFLT,
+    /* own use and reaped children's in one number */
+    FIELD_IO_READ_BYTES,    /* rchar: bytes through read(2) and its kin */
+    FIELD_IO_WRITTEN_BYTES, /* wchar */
+    FIELD_IO_READS,         /* syscr */
+    FIELD_IO_WRITES,        /* syscw */
+    FIELD_DISK_READ_BYTES,  /* read_bytes: fetched from storage */
+    FIELD_DISK_WRITTEN_BYTES,
+    FIELD_COUNTERS, /* how many counters; gauges from here on */
+
+    /* gauges that stay as they are while the process does not run: kept with it */
+    FIELD_SWAP_BYTES = FIELD_COUNTERS,
+    FIELD_ANON_BYTES, /* RssAnon */
+    FIELD_DATA_BYTES,
+    FIELD_STACK_BYTES,
+    FIELD_CODE_BYTES,
+    FIELD_OPEN_FDS,
+    FIELD_RSS_BYTES,
+    FIELD_VMS_BYTES,
+    FIELD_CACHED_END,
+
+    FIELD_THREADS = FIELD_CACHED_END,
+    FIELD_THREADS_RUNNING,
+    FIELD_FD_LIMIT,
+    FIELD_PRIORITY, /* int64_t */
+    FIELD_NICE,     /* int64_t */
+    FIELDS
+};
+
+#define FIELD_CACHED_FIRST FIELD_SWAP_BYTES
+#define FIELD_CACHED (FIELD_CACHED_END - FIELD_CACHED_FIRST)
+#define FIELD_FOLDED_FIRST FIELD_CUTIME_NS
+#define FIELD_FOLDED (FIELD_COUNTERS - FIELD_FOLDED_FIRST)
+
+_Static_assert(FIELDS <= 64, "one presence bit per field in 64 bits");
+
+/* Where values come from, for `unreadable_processes{file}`. */
+enum origin {
+    ORIGIN_STATUS,
+    ORIGIN_IO,
+    ORIGIN_FD,
+    ORIGIN_LIMITS,
+    ORIGIN_SCHED, /* taskstats, or schedstat and task/ without that right */
+    ORIGIN_PSS,   /* smaps_rollup */
+    ORIGIN_IDENTITY,
+    ORIGINS
+};
+
+struct sample {
+    uint32_t pid, ppid;
+    uint64_t start_ticks; /* since boot; pid and this are one incarnation */
+    uint64_t exec_marker; /* differs after execve(2), as far as can be seen */
+    uint32_t uid, gid;    /* effective; known if has_credentials */
+    bool has_credentials;
+    bool seen_from_birth;  /* the source saw it begin, or was told */
+    bool ignores_children; /* SIGCHLD ignored: children are not folded into it */
+    char state;            /* as in /proc/PID/stat */
+    uint8_t comm_len;
+    char comm[64]; /* raw bytes; kernel workers have up to 63 */
+
+    /* Who it was started by, who may be gone by now: a process that was listed, or else
+     * what the source's ancestor() is to be asked for. 0: not known. */
+    uint32_t ancestor_pid;
+    uint64_t ancestor;
+
+    /* A number that differs when the process has run in between; 0: not known. */
+    uint64_t activity;
+    /* The CPU time, where it is known better than by the clock tick: FIELD_UTIME_NS
+     * and FIELD_STIME_NS are then only its shares. 0: they are all there is. */
+    uint64_t exact_cpu_ns;
+    /* It executed a program since the last sample. Its counters when it did so
+     * first: what it used until then is that of who it was. And when it did so
+     * last: what it used before was as another, and is counted elsewhere. NULL: not
+     * so, or the source can't tell. */
+    const struct sample *until_exec, *since_exec;
+
+    uint64_t have;       /* BIT(field) for each value below that is known */
+    uint64_t value[FIELDS];
+    unsigned unreadable; /* BIT(origin) for what was refused */
+};
+
+static inline void sample_set(struct sample *s, enum field f, uint64_t value) {
+    s->value[f] = value;
+    s->have |= BIT(f);
+}
+
+#endif
