@@ -1,6 +1,7 @@
 #!/bin/sh
 # Every file that is to be built, run or distributed is listed in Makefile.am: a
-# test that is not built, or a file missing in the tarball, shows here.
+# test that is not built, or a file missing in the tarball, shows here. So does an
+# include against the order of the folders.
 LC_ALL=C
 export LC_ALL
 cd "${SRC:-$(dirname "$0")/..}" || exit 99
@@ -25,6 +26,30 @@ missing=$(
             END { exit !found }' Makefile.am || echo "$file"
     done
 )
-[ -z "$missing" ] && exit 0
-printf 'not listed in Makefile.am:\n%s\n' "$missing" >&2
-exit 1
+[ -z "$missing" ] || printf 'not listed in Makefile.am:\n%s\n' "$missing" >&2
+
+# A folder of core/ uses those that stand before it here, and itself. What runs in the
+# kernel uses its own folder, and the front ends nothing but the public header.
+order='base settings source count group config collector output'
+against=$(
+    rank() {
+        at=0
+        for room in $order; do
+            at=$((at + 1))
+            [ "$room" = "$1" ] && break
+        done
+        echo "$at"
+    }
+    grep -rEn --include='*.[ch]' '^#include "[a-z_/]+\.h"' core |
+        grep -v -e ':#include "proctally\.h"' -e '"build-config\.h"' |
+        sed -E 's,^core/([^:]*):([0-9]+):#include "([^"]*)".*,\1 \2 \3,' |
+        while read -r file line header; do
+            case $file in source/linux/kernel/*) continue ;; esac
+            from=${file%%/*} to=${header%%/*}
+            [ "$(rank "${from%.[ch]}")" -ge "$(rank "${to%.h}")" ] && [ -e "core/$header" ] ||
+                case $header in *.skel.h) ;; *) echo "core/$file:$line: $header" ;; esac
+        done
+    grep -rEn --include='*.[ch]' '^#include "(base|settings|source|count|group|config|collector|output)[/.]' plugins
+)
+[ -z "$against" ] || printf 'included against the order of the folders (%s):\n%s\n' "$order" "$against" >&2
+[ -z "$missing$against" ]

@@ -36,7 +36,8 @@ def build(directory):
     path = os.path.join(directory, "proctally.so")
     core = os.path.join(SRC, "core")
     sources = [file for part in (core, os.path.join(SRC, "plugins/collectd"))
-               for file in sorted(glob.glob(glob.escape(part) + "/*.c"))]
+               for file in sorted(glob.glob(glob.escape(part) + "/**/*.c", recursive=True))
+               if not file.endswith(".bpf.c")]
     status, out, err = run(
         ["gcc", "-g", "-O1", "-fsanitize=thread", "-fPIC", "-shared", "-std=gnu11",
          "-D_GNU_SOURCE=", "-D_FILE_OFFSET_BITS=64", "-I" + BUILD, "-iquote",
