@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* Filters and regular expressions: what matches, what is refused, what is captured,
+ * and that none can stall the agent. */
+#include "group/pattern.h"
+
+#include "build-config.h"
+#include "group/group_help.h"
+#include "suite.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct {
+    const char *filter, *text;
+    int matches;
+    bool is_regex;
+} filters[] = {
+    {"bash", "bash", 1, false},
+    {"as", "bash", 1, false},
+    {"AS", "bash", 0, false},
+    {"bash5", "bash", 0, false},
+    {"", "bash", 1, false},
+    {"", "", 1, false},
+    {"x", "", 0, false},
+    {"b.sh", "bash", 0, false},
+    {"/", "kworker/0:1", 1, false},
+    {"/", "bash", 0, false},
+    {"/ba", "bash", 0, false},
+    {"ba/", "bash", 0, false},
+    {"\xff", "a\xff", 1, false},
+    {"//", "bash", 1, true},
+    {"/b.sh/", "bash", 1, true},
+    {"/^ash/", "bash", 0, true},
+    {"/^(ba|z)sh$/", "zsh", 1, true},
+    {"/^BASH$/", "bash", 0, true},
+    {"/(?i)^BASH$/", "bash", 1, true},
+    {"/a/b/", "xa/bx", 1, true},
+    {"/^.$/", "\xc3\xa9", 0, true}, /* bytes, not characters */
+    {"/\\xff/", "a\xff", 1, true},
+    {"/^kworker\\/\\d+/", "kworker/0:1", 1, true},
+};
+
+START_TEST(filter) {
+    struct pattern *p;
+    struct tally_error error = {{0}};
+    size_t len = strlen(filters[_i].text);
+    char *text = malloc(len ? len : 1); /* so that a sanitizer sees a byte past the end */
+    int r = pattern_new_filter(filters[_i].filter, &p, &error);
+
+    ck_assert_ptr_nonnull(text);
+    memcpy(text, filters[_i].text, len);
+#ifndef HAVE_PCRE2
+    if (filters[_i].is_regex) {
+        ck_assert_int_eq(r, -ENOTSUP);
+        free(text);
+        return;
+    }
+#endif
+    ck_assert_msg(r == 0, "%s: %s", filters[_i].filter, error.text);
+    ck_assert_int_eq(match(p, text, len), filters[_i].matches);
+    ck_assert_str_eq(pattern_text(p), filters[_i].filter);
+    pattern_free(p);
+    free(text);
+}
+END_TEST
+
+#ifdef HAVE_PCRE2
+
+static const struct {
+    const char *regex, *wrong;
+} bad_regexes[] = {
+    {"(", "parenthes"},   {"[a", "]"},          {"a**+*", "quantifier"}, {"(?P<a>.)(?P<a>.)", "same"},
+    {"\\", "\\"},         {"(?P<1a>.)", "digit"}, {"a{2,1}", "quantifier"}, {"(?R", "("},
+};
+
+START_TEST(bad_regex) {
+    struct pattern *p = NULL;
+    struct tally_error error = {{0}};
+    char quoted[64];
+
+    ck_assert_int_eq(pattern_new(bad_regexes[_i].regex, &p, &error), -EINVAL);
+    ck_assert_ptr_null(p);
+    snprintf(quoted, sizeof(quoted), "\"%s\"", bad_regexes[_i].regex);
+    ck_assert_msg(strstr(error.text, quoted) != NULL, "%s", error.text);
+    ck_assert_msg(strstr(error.text, bad_regexes[_i].wrong) != NULL, "%s", error.text);
+    ck_assert_msg(strstr(error.text, "character") != NULL, "%s", error.text);
+    ck_assert_int_eq(pattern_new(bad_regexes[_i].regex, &p, NULL), -EINVAL);
+}
+END_TEST
+
+/* The message shows what was written, not a part of it that looks odd. */
+START_TEST(bad_filter) {
+    struct pattern *p = NULL;
+    struct tally_error error = {{0}};
+
+    ck_assert_int_eq(pattern_new_filter("/a(b/", &p, &error), -EINVAL);
+    ck_assert_ptr_null(p);
+    ck_assert_msg(strstr(error.text, "\"/a(b/\"") || strstr(error.text, "\"a(b\""), "%s",
+                  error.text);
+}
+END_TEST
+
+static void assert_capture(const struct pattern *p, const char *name, const char *value) {
+    const char *got_name, *at;
+    size_t len;
+
+    for (size_t i = 0; pattern_capture(p, i, &got_name, &at, &len); i++)
+        if (strcmp(got_name, name) == 0) {
+            assert_bytes(at, len, value, strlen(value));
+            return;
+        }
+    ck_abort_msg("no capture %s", name);
+}
+
+START_TEST(captures) {
+    struct pattern *p = regex("(?P<First>\\w+)-(\\w+)(?:-(?<Third>\\w+))?(?P<Empty>)");
+    const char *name, *at;
+    size_t len, count = 0;
+
+    ck_assert_int_eq(match(p, "a-b-c", 5), 1);
+    assert_capture(p, "First", "a");
+    assert_capture(p, "Third", "c");
+    assert_capture(p, "Empty", "");
+    while (pattern_capture(p, count, &name, &at, &len))
+        count++;
+    ck_assert_uint_eq(count, 3); /* the one without a name is not among them */
+    /* a group that took no part is empty, not what it was before */
+    ck_assert_int_eq(match(p, "x-y", 3), 1);
+    assert_capture(p, "First", "x");
+    assert_capture(p, "Third", "");
+    pattern_free(p);
+
+    p = regex("x\\Ky(?=(?P<Ahead>z))");
+    ck_assert_int_eq(match(p, "xyz", 3), 1);
+    assert_capture(p, "Ahead", "z");
+    pattern_free(p);
+}
+END_TEST
+
+static const char *const catastrophes[] = {"(a+)+$", "^(a+)+$", "(a|aa)+$", "(a|a)*c", "(.*a){25}c",
+                                           "(?:a?){40}a{40}c", "((a*)*)*c", "^(?:(a+)*)*c$",
+                                           "(?P<X>(?:a+)+)c"};
+
+START_TEST(catastrophic_backtracking) {
+    struct pattern *p = regex(catastrophes[_i]);
+    char *text = malloc(LONG_COMMAND);
+    time_t start = monotonic_s();
+    int r;
+
+    ck_assert_ptr_nonnull(text);
+    memset(text, 'a', LONG_COMMAND);
+    r = match(p, text, LONG_COMMAND); /* some match, and some are given up */
+    ck_assert(r == 0 || r == 1 || r == -E2BIG);
+    text[LONG_COMMAND - 1] = 'b';
+    r = match(p, text, LONG_COMMAND);
+    ck_assert(r == 0 || r == -E2BIG);
+    ck_assert_int_lt(monotonic_s() - start, PATIENCE_S);
+    free(text);
+    pattern_free(p);
+}
+END_TEST
+
+/* The limit is for patterns that run wild. One whose work grows with the length
+ * of the line, as people write them, is to work on the longest. */
+START_TEST(honest_pattern_on_long_command) {
+    static const char *const honest[] = {"-jar (?P<Jar>\\S+)", "^(\\S+ )+-jar (?P<Jar>\\S+)",
+                                         "^(?:\\S+\\s+)*?-jar (?P<Jar>\\S+)",
+                                         "^\\S+(\\s\\w+)*\\s-jar\\s(?P<Jar>\\S+)"};
+    struct pattern *p = regex(honest[_i]);
+    char *text = malloc(LONG_COMMAND);
+    size_t len = 0;
+
+    ck_assert_ptr_nonnull(text);
+    while (len < LONG_COMMAND - 32) {
+        memcpy(text + len, "argument ", 9);
+        len += 9;
+    }
+    memcpy(text + len, "-jar app.jar", 12);
+    len += 12;
+    ck_assert_int_eq(match(p, text, len), 1);
+    assert_capture(p, "Jar", "app.jar");
+    free(text);
+    pattern_free(p);
+}
+END_TEST
+
+#endif
+
+int main(void) {
+    Suite *suite = suite_create("pattern");
+    TCase *tc;
+
+    tc = add_case(suite, "filters");
+    tcase_add_loop_test(tc, filter, 0, COUNT(filters));
+#ifdef HAVE_PCRE2
+    tcase_add_test(tc, bad_filter);
+    tc = add_case(suite, "regular expressions");
+    tcase_add_loop_test(tc, bad_regex, 0, COUNT(bad_regexes));
+    tcase_add_test(tc, captures);
+    tcase_add_loop_test(tc, catastrophic_backtracking, 0, COUNT(catastrophes));
+    tcase_add_loop_test(tc, honest_pattern_on_long_command, 0, 4);
+#endif
+    return run_suite(suite);
+}
