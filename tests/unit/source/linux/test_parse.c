@@ -217,15 +217,6 @@ static int run_cgroup(const char *buf, size_t len, void *ret) {
     return r;
 }
 
-static int run_number(const char *buf, size_t len, void *ret) {
-    const char *cursor = buf;
-    int r = parse_u64(&cursor, buf + len, ret);
-
-    require(cursor >= buf && cursor <= buf + len);
-    require((cursor == buf) == (r == -EBADMSG));
-    return r == -ERANGE ? -EBADMSG : r;
-}
-
 /* These two have no errors, only "none". */
 static int run_unit(const char *buf, size_t len, void *ret) {
     size_t n = parse_unit(buf, len, ret);
@@ -264,7 +255,6 @@ static const struct parser {
     {run_pss, sizeof(uint64_t), SAMPLE(smaps_text)},
     {run_host_stat, sizeof(struct host_stat), SAMPLE(host_text)},
     {run_cgroup, sizeof(struct cgroup_file), SAMPLE(cgroup_text)},
-    {run_number, sizeof(uint64_t), SAMPLE("18446744073709551615")},
     {run_unit, sizeof(const char *), SAMPLE("/user.slice/user@1000.service/_x.scope")},
     {run_container, sizeof(const char *), SAMPLE(cgroup_text)},
     {run_container, sizeof(const char *), SAMPLE("0::/lxc.payload.web (deleted)\n")},
@@ -340,55 +330,6 @@ START_TEST(wrong_file) {
     run_checked(&parsers[_i], SAMPLE("\0\0\0\0\0\0\0\0"));
     run_checked(&parsers[_i], SAMPLE("\n\n\n\n"));
     run_checked(&parsers[_i], SAMPLE("\xff\xfe\xff\xfe"));
-}
-END_TEST
-
-/* ---- parse_u64 ---------------------------------------------------------------- */
-
-static int number(const char *text, uint64_t *ret, size_t *ret_used) {
-    size_t len = strlen(text);
-    const char *buf = exact(text, len), *cursor = buf;
-    int r = parse_u64(&cursor, buf + len, ret);
-
-    *ret_used = (size_t)(cursor - buf);
-    return r;
-}
-
-START_TEST(numbers) {
-    uint64_t n = 99;
-    size_t used;
-
-    ck_assert_int_eq(number("0", &n, &used), 0);
-    ck_assert(n == 0 && used == 1);
-    ck_assert_int_eq(number("123 4", &n, &used), 0);
-    ck_assert(n == 123 && used == 3);
-    ck_assert_int_eq(number("9999999999999999999", &n, &used), 0);
-    ck_assert(n == UINT64_C(9999999999999999999) && used == 19);
-    ck_assert_int_eq(number("18446744073709551615x", &n, &used), 0);
-    ck_assert(n == UINT64_MAX && used == 20);
-    ck_assert_int_eq(number("0000000000000000000000000007", &n, &used), 0);
-    ck_assert(n == 7 && used == 28);
-}
-END_TEST
-
-START_TEST(numbers_refused) {
-    static const char *const none[] = {"", "-1", "+1", " 1", "x", "\xb2", ":", "/"};
-    static const char *const large[] = {
-        "18446744073709551616", "18446744073709551620", "20000000000000000000",
-        "99999999999999999999", "36893488147419103232", "184467440737095516150",
-        "340282366920938463463374607431768211456",
-    };
-    uint64_t n = 99;
-    size_t used, i;
-
-    for (i = 0; i < sizeof(none) / sizeof(none[0]); i++) {
-        ck_assert_int_eq(number(none[i], &n, &used), -EBADMSG);
-        ck_assert(n == 99 && used == 0);
-    }
-    for (i = 0; i < sizeof(large) / sizeof(large[0]); i++) {
-        ck_assert_int_eq(number(large[i], &n, &used), -ERANGE);
-        ck_assert(n == 99 && used == strlen(large[i]));
-    }
 }
 END_TEST
 
@@ -1327,9 +1268,6 @@ int main(void) {
     tcase_add_loop_test(tc, every_prefix, 0, COUNT(parsers));
     tcase_add_loop_test(tc, damaged, 0, COUNT(parsers));
     tcase_add_loop_test(tc, wrong_file, 0, COUNT(parsers));
-    tc = add_case(suite, "numbers");
-    tcase_add_test(tc, numbers);
-    tcase_add_test(tc, numbers_refused);
     tc = add_case(suite, "stat");
     tcase_add_test(tc, stat_fields);
     tcase_add_test(tc, stat_missing_late_fields);
