@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "source/linux/bpf_programs.h"
 
+#include "source/linux/bpf_log.h"
 #include "source/linux/cgroups.h"
 #include "base/error.h"
 
@@ -17,7 +18,6 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -78,19 +78,6 @@ struct bpf_programs {
     size_t ended_taken, unlisted_taken; /* of these: the rest is for the next time */
     struct batch *batch;
 };
-
-/* libbpf speaks to standard error; the last warning is what a user needs. It has
- * no other way to hand us a context than this. */
-static _Thread_local struct tally_error *listener;
-
-__attribute__((format(printf, 2, 0))) static int hear(enum libbpf_print_level level,
-                                                       const char *format, va_list args) {
-    if (level != LIBBPF_WARN || !listener || listener->text[0])
-        return 0;
-    vsnprintf(listener->text, sizeof(listener->text), format, args);
-    listener->text[strcspn(listener->text, "\n")] = '\0';
-    return 0;
-}
 
 static uint64_t boot_ns(void) {
     struct timespec now;
@@ -195,7 +182,7 @@ static int load_best(struct bpf_programs *p, const struct bpf_wants *wants, bool
                      struct tally_error *why) {
     int r = -ENOTSUP;
     if (wants->traffic) {
-        listener = &p->no_traffic;
+        bpf_log_to(&p->no_traffic);
         r = load(wants, true, is_to_stay, &p->skeleton);
         p->sees_traffic = r == 0;
         if (r == -EPERM)
@@ -208,10 +195,10 @@ static int load_best(struct bpf_programs *p, const struct bpf_wants *wants, bool
         else if (r < 0 && p->no_traffic.text[0] == '\0')
             error_set(&p->no_traffic, "%s", strerror(-r));
     }
-    listener = why;
+    bpf_log_to(why);
     if (r < 0)
         r = load(wants, false, is_to_stay, &p->skeleton);
-    listener = NULL;
+    bpf_log_to(NULL);
     if (r < 0)
         return r;
     const struct bpf_map *maps[MAPS] = {
@@ -378,7 +365,7 @@ static bool is_bpf_file_system(const char *dir) {
     return statfs(dir, &fs) == 0 && fs.f_type == BPF_FS_MAGIC;
 }
 
-int bpf_programs_unpin(const char *dir) {
+static int unpin(const char *dir) {
     struct pin_path path;
     /* elsewhere a file called data is somebody's data */
     if (!is_bpf_file_system(dir))
@@ -393,6 +380,13 @@ int bpf_programs_unpin(const char *dir) {
     if (r == 0 && rmdir(dir) < 0 && errno != ENOTEMPTY)
         r = -errno;
     return r < 0 ? r : removed > 0 ? 0 : -ENOENT;
+}
+
+int bpf_programs_unpin(const char *dir) {
+    bpf_log_begin();
+    int r = unpin(dir);
+    bpf_log_end();
+    return r;
 }
 
 /* The directory is made if there is none. */
@@ -436,14 +430,14 @@ static int open_pinned(struct bpf_programs *p, const struct bpf_wants *wants, co
         return r;
     }
     /* of another version, or left half-way when it was set up */
-    bpf_programs_unpin(dir);
+    unpin(dir);
     r = prepare_dir(dir, why);
     if (r == 0)
         r = load_best(p, wants, true, why);
     if (r == 0)
         r = pin(p, dir);
     if (r < 0)
-        bpf_programs_unpin(dir);
+        unpin(dir);
     return r;
 }
 
@@ -463,9 +457,9 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     p->ended.item_size = sizeof(struct bpf_ended);
     p->unlisted.item_size = sizeof(struct unlisted);
     why->text[0] = '\0';
-    libbpf_print_fn_t before = libbpf_set_print(hear);
+    bpf_log_begin();
     int r = pin_dir ? open_pinned(p, wants, pin_dir, why) : load_best(p, wants, false, why);
-    libbpf_set_print(before);
+    bpf_log_end();
     if (r < 0) {
         explain(r, why);
         bpf_programs_free(p);
