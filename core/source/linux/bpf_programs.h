@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The programs in the kernel that source_bpf.c reads from: loading them, asking
- * them, taking what they gathered. bpf/proctally.bpf.c is what they do.
+ * The programs in the kernel that bpf.c reads from: asking them, and taking what they
+ * gathered. kernel/ is what they do.
  */
 #ifndef BPF_PROGRAMS_H
 #define BPF_PROGRAMS_H
 
-#include "proctally.h"
+#include "source/linux/bpf_load.h"
 
 #include <linux/types.h>
 #include <stdbool.h>
@@ -18,22 +18,11 @@
 
 struct bpf_programs;
 
-/* What rules and group-by ask about processes that nobody will have seen. */
-struct bpf_wants {
-    bool program; /* file */
-    bool args;    /* with it */
-    bool user, cgroup, ancestor;
-    bool traffic;
-    uint32_t max_processes;
-};
-
 /* Loads and attaches. -errno, and why in one sentence. Everything is taken away
  * again with the process that loaded it, however that ends, unless it is pinned at
  * pin_dir (NULL: nowhere). What is pinned there already is used. */
 int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct bpf_programs **ret,
                       struct tally_error *why);
-/* -ENOENT: nothing is pinned there. */
-int bpf_programs_unpin(const char *dir);
 /* Is traffic counted? If not although it is wanted, why_not says why. */
 bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not);
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p);

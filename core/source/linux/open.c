@@ -8,7 +8,7 @@
 #include "source/linux/procfs.h"
 #ifdef HAVE_BPF
 #include "source/linux/bpf.h"
-#include "source/linux/bpf_programs.h"
+#include "source/linux/bpf_pins.h"
 #endif
 
 #include <errno.h>
@@ -91,7 +91,7 @@ int source_open(const struct settings *settings, const struct io *io, unsigned n
 
 int tally_unpin(const char *dir, struct tally_error *error) {
 #ifdef HAVE_BPF
-    int r = bpf_programs_unpin(dir);
+    int r = bpf_pins_remove(dir);
     if (r == -ENOENT)
         error_set(error, "nothing of proctally is pinned at %.300s", dir);
     else if (r < 0)

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "source/linux/bpf_load.h"
+
+#include "base/error.h"
+#include "source/linux/bpf_log.h"
+#include "source/linux/bpf_skeleton.h"
+#include "source/linux/cgroups.h"
+#include "source/linux/kernel/shared.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+const struct map_shape map_shapes[MAPS] = {
+    [MAP_PROCESSES] = {"processes", sizeof(uint32_t), sizeof(struct entry)},
+    [MAP_DYING] = {"dying", sizeof(uint32_t), sizeof(struct dying)},
+    [MAP_ENDED] = {"ended", sizeof(struct ended_key), sizeof(struct ended)},
+    [MAP_UNLISTED] = {"unlisted", sizeof(uint64_t), sizeof(struct unlisted)},
+    [MAP_UNLISTED_REST] = {"unlisted_rest", sizeof(uint64_t), sizeof(struct unlisted)},
+    [MAP_PROGRAMS] = {"programs", sizeof(uint64_t), sizeof(struct program)},
+    [MAP_ANCESTORS] = {"ancestors", sizeof(uint64_t), sizeof(struct who)},
+    [MAP_CGROUPS] = {"cgroups", sizeof(uint64_t), sizeof(struct cgroup_path)},
+    [MAP_DATA] = {"data", sizeof(uint32_t), sizeof(struct proctally_bpf__data)},
+    [MAP_BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
+};
+
+uint64_t boot_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void bpf_handles_reset(struct bpf_handles *h) {
+    for (size_t i = 0; i < MAPS; i++)
+        h->map_fds[i] = -1;
+    h->skeleton = NULL;
+    h->list_fd = -1;
+    h->data = NULL;
+    h->bss = NULL;
+}
+
+void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants) {
+    bss->want_program = wants->program;
+    bss->want_args = wants->args;
+    bss->want_user = wants->user;
+    bss->want_cgroup = wants->cgroup;
+    bss->want_ancestor = wants->ancestor;
+}
+
+/* Items are allocated when they are needed, but for those of the maps that forget the
+ * oldest: these are made in full. */
+static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bool is_to_stay) {
+    const uint32_t most = wants->max_processes > 256 ? wants->max_processes : 256;
+    bpf_map__set_max_entries(s->maps.processes, most);
+    bpf_map__set_max_entries(s->maps.dying, most);
+    bpf_map__set_max_entries(s->maps.ended, most);
+    bpf_map__set_max_entries(s->maps.unlisted, most / 4);
+    bpf_map__set_max_entries(s->maps.unlisted_rest, most / 16);
+    /* a later run can want more of what is pinned */
+    bool programs = wants->program || is_to_stay;
+    bool ancestors = wants->ancestor || programs;
+    bpf_map__set_max_entries(s->maps.programs, programs ? most / 16 : 1);
+    s->bss->most_new_programs = most / 16 / 4 * 3;
+    bpf_map__set_max_entries(s->maps.ancestors, ancestors ? most / 4 : 1);
+    bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || is_to_stay ? most / 16 : 1);
+}
+
+static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic,
+                  bool is_to_stay) {
+    struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
+    struct bpf_program *of_users[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
+    bool sees_users = libbpf_find_vmlinux_btf_id("sock_recv_length", BPF_TRACE_RAW_TP) > 0;
+    s->data->want_all = 1;
+    s->bss->format = BPF_FORMAT;
+    s->bss->sees_users = sees_users;
+    bpf_set_wants(s->bss, wants);
+    size_maps(s, wants, is_to_stay);
+    bool sees_begin = libbpf_find_vmlinux_btf_id("tcp_sendmsg_locked", BPF_TRACE_RAW_TP) > 0;
+    for (size_t i = 0; i < 2; i++)
+        bpf_program__set_autoload(of_packets[i], traffic);
+    for (size_t i = 0; i < 3; i++)
+        bpf_program__set_autoload(of_users[i], traffic && sees_users);
+    bpf_program__set_autoload(s->progs.on_send_begin, traffic && sees_users && sees_begin);
+    bpf_program__set_autoload(s->progs.on_socket, traffic);
+    bpf_program__set_autoload(s->progs.on_state, traffic && sees_users);
+    bpf_map__set_autocreate(s->maps.sockets, traffic);
+    return 0;
+}
+
+/* To the root of the hierarchy, beside what others have there. -EBUSY: somebody's
+ * program there lets none beside it. (The kernel says EPERM; but had we not the right,
+ * the programs would not have been loaded.) */
+static int attach_traffic(struct proctally_bpf *s) {
+    struct cgroups *cgroups;
+    int r = cgroups_new(&cgroups);
+    if (r < 0)
+        return r;
+    int fd = open(cgroups_root(cgroups), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    r = fd < 0 ? -errno : 0;
+    cgroups_free(cgroups);
+    if (r < 0)
+        return r;
+    s->links.on_socket = bpf_program__attach_cgroup(s->progs.on_socket, fd);
+    s->links.count_received = bpf_program__attach_cgroup(s->progs.count_received, fd);
+    s->links.count_transmitted = bpf_program__attach_cgroup(s->progs.count_transmitted, fd);
+    if (!s->links.on_socket || !s->links.count_received || !s->links.count_transmitted)
+        r = errno == EPERM ? -EBUSY : -errno;
+    close(fd);
+    return r;
+}
+
+/* All or nothing: what failed half-way is taken away. */
+static int load(const struct bpf_wants *wants, bool traffic, bool is_to_stay,
+                struct proctally_bpf **ret) {
+    struct proctally_bpf *s = proctally_bpf__open();
+    int r = s ? set_up(s, wants, traffic, is_to_stay) : -errno;
+    if (r == 0)
+        r = proctally_bpf__load(s);
+    if (r == 0 && traffic)
+        r = attach_traffic(s);
+    if (r == 0)
+        r = proctally_bpf__attach(s);
+    if (r < 0) {
+        proctally_bpf__destroy(s);
+        return r;
+    }
+    s->bss->attached_ns = boot_ns();
+    *ret = s;
+    return 0;
+}
+
+/* First with traffic, if that is wanted, then without. */
+int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool is_to_stay,
+             struct tally_error *why) {
+    int r = -ENOTSUP;
+    if (wants->traffic) {
+        bpf_log_to(&h->no_traffic);
+        r = load(wants, true, is_to_stay, &h->skeleton);
+        h->sees_traffic = r == 0;
+        if (r == -EPERM)
+            error_set(&h->no_traffic, "it needs CAP_NET_ADMIN");
+        else if (r == -EBUSY)
+            error_set(&h->no_traffic,
+                      "the root control group has a program that lets none beside it");
+        else if (r == -ENOENT)
+            error_set(&h->no_traffic, "there is no unified cgroup hierarchy");
+        else if (r < 0 && h->no_traffic.text[0] == '\0')
+            error_set(&h->no_traffic, "%s", strerror(-r));
+    }
+    bpf_log_to(why);
+    if (r < 0)
+        r = load(wants, false, is_to_stay, &h->skeleton);
+    bpf_log_to(NULL);
+    if (r < 0)
+        return r;
+    const struct bpf_map *maps[MAPS] = {
+        [MAP_PROCESSES] = h->skeleton->maps.processes,
+        [MAP_DYING] = h->skeleton->maps.dying,
+        [MAP_ENDED] = h->skeleton->maps.ended,
+        [MAP_UNLISTED] = h->skeleton->maps.unlisted,
+        [MAP_UNLISTED_REST] = h->skeleton->maps.unlisted_rest,
+        [MAP_PROGRAMS] = h->skeleton->maps.programs,
+        [MAP_ANCESTORS] = h->skeleton->maps.ancestors,
+        [MAP_CGROUPS] = h->skeleton->maps.cgroups,
+        [MAP_DATA] = h->skeleton->maps.data,
+        [MAP_BSS] = h->skeleton->maps.bss,
+    };
+    for (size_t i = 0; i < MAPS; i++)
+        h->map_fds[i] = bpf_map__fd(maps[i]);
+    h->list_fd = bpf_link__fd(h->skeleton->links.list_tasks);
+    h->data = h->skeleton->data;
+    h->bss = h->skeleton->bss;
+    return 0;
+}
+
+void bpf_explain(int error, struct tally_error *why) {
+    if (error == -EPERM)
+        error_set(why, "it needs root, or CAP_BPF and CAP_PERFMON");
+    else if (why->text[0] == '\0')
+        error_set(why, "%s", strerror(-error));
+}
