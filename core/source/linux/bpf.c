@@ -28,9 +28,6 @@
 #define TASK_REPORT 0x7fu
 #define TASK_IDLE 0x402u
 
-#define READ_SIZE (64u << 10)
-#define LISTING_CEILING ((size_t)1 << 31)
-
 #define CGROUP_SIZE 8192u
 
 /* A process in the listing: where its records are in the text of it. */
@@ -60,10 +57,9 @@ struct bpf {
     uint64_t counters;     /* BIT(field) of what is to be collected */
     bool collects_fds, collects_threads;
     uint64_t page_bytes;
-    bool listed_before, failed_before; /* the last listing */
+    bool in_full; /* the next listing */
 
-    int listing_fd; /* -1: none is being read */
-    struct buf listing;
+    struct buf *listing;
     struct listed *listed;
     struct place *places;
     size_t count, size, at; /* at: where the last one was looked up */
@@ -71,8 +67,6 @@ struct bpf {
         uint32_t *at;
         size_t count, size;
     } threads;
-
-    struct bpf_taken taken; /* what is left of it */
 
     const struct record_process *open;
     /* Of the open process; the last is what identity's texts are in. */
@@ -88,44 +82,7 @@ static struct bpf *bpf_of(struct source *s) {
 /* ---- The listing ---------------------------------------------------------------- */
 
 static const void *record_at(const struct bpf *b, uint32_t at) {
-    return b->listing.data + at;
-}
-
-static int begin_listing(struct bpf *b) {
-    /* Before the listing: what ends from here on is taken the next time, and
-     * what is taken now can't be in the listing any more. */
-    int r = bpf_programs_take(b->programs, &b->taken);
-    if (r < 0)
-        return r;
-    int fd = bpf_programs_list(b->programs, !b->listed_before);
-    if (fd < 0)
-        return fd;
-    b->listing_fd = fd;
-    buf_reset(&b->listing);
-    return 0;
-}
-
-static int read_listing(struct bpf *b) {
-    b->listing.error = 0; /* of a try before */
-    for (;;) {
-        int r = buf_reserve(&b->listing, READ_SIZE);
-        if (r < 0)
-            return r;
-        ssize_t n = read(b->listing_fd, b->listing.data + b->listing.len,
-                         b->listing.size - b->listing.len);
-        if (n == 0)
-            return 0;
-        if (n > 0)
-            b->listing.len += (size_t)n;
-        else if (errno != EINTR && errno != EAGAIN)
-            return -errno;
-    }
-}
-
-static void end_listing(struct bpf *b) {
-    if (b->listing_fd >= 0)
-        close(b->listing_fd);
-    b->listing_fd = -1;
+    return b->listing->data + at;
 }
 
 static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns, bool asleep,
@@ -161,10 +118,12 @@ static int add_thread(struct bpf *b, uint32_t at) {
 }
 
 /* The kernel hands tasks out by ascending pid. */
-static int index_listing(struct bpf *b) {
+static int index_listing(void *data, struct buf *listing) {
+    struct bpf *b = data;
     uint32_t exec = NO_EXEC;
+    b->listing = listing;
     b->count = b->threads.count = b->at = 0;
-    for (size_t at = 0; at < b->listing.len;) {
+    for (size_t at = 0; at < listing->len;) {
         const struct record_same *record = record_at(b, (uint32_t)at);
         const struct record_process *process;
         size_t len = 0;
@@ -227,7 +186,7 @@ static void add_threads_up(struct bpf *b) {
         const struct record_thread *thread = record_at(b, b->threads.at[i]);
         const struct place *place = find(b, thread->pid);
         struct record_process *process =
-            place ? (void *)(b->listing.data + place->process) : NULL;
+            place ? (void *)(b->listing->data + place->process) : NULL;
         if (!process || process->kind != RECORD_PROCESS)
             continue;
         for (size_t k = 0; k < USAGES; k++)
@@ -241,23 +200,10 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
     struct bpf *b = bpf_of(s);
     if (b->cgroups)
         cgroups_begin(b->cgroups);
-    /* What the programs have shown they take for known: its end comes without who it was.
-     * So a listing that failed half-way is gone on with, unless it fails again. */
-    int r = b->listing_fd < 0 ? begin_listing(b) : 0;
-    if (r == 0)
-        r = read_listing(b);
-    if (r == 0)
-        r = index_listing(b);
-    if (r == 0)
-        r = bpf_programs_take_unlisted(b->programs, &b->taken);
-    const bool is_over = r == 0 || b->failed_before;
-    b->failed_before = !is_over;
-    if (is_over) {
-        end_listing(b);
-        b->listed_before = r == 0; /* else the next one has to show everything anew */
-    }
+    int r = bpf_programs_round(b->programs, b->in_full, index_listing, b);
     if (r < 0)
         return r;
+    b->in_full = false;
     add_threads_up(b);
     *ret_listed = b->listed;
     *ret_count = b->count;
@@ -265,7 +211,7 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
 }
 
 static void bpf_wake_all(struct source *s) {
-    bpf_of(s)->listed_before = false;
+    bpf_of(s)->in_full = true;
 }
 
 /* ---- Samples -------------------------------------------------------------------- */
@@ -535,10 +481,9 @@ static void identify_unlisted(struct bpf *b, const struct who *who, unsigned par
 
 static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_use *ret) {
     struct bpf *b = bpf_of(s);
-    if (b->taken.unlisted_count == 0)
+    const struct unlisted *u = bpf_programs_next_unlisted(b->programs);
+    if (!u)
         return false;
-    const struct unlisted *u = b->taken.unlisted++;
-    b->taken.unlisted_count--;
     identify_unlisted(b, &u->who, parts, &b->texts, ret);
     set_counters(b, &u->usage, &ret->counters);
     ret->ended = u->ended;
@@ -559,10 +504,9 @@ static bool bpf_ancestor(struct source *s, unsigned parts, struct unlisted_use *
 
 static bool bpf_next_ended(struct source *s, struct sample *ret) {
     struct bpf *b = bpf_of(s);
-    if (b->taken.ended_count == 0)
+    const struct bpf_ended *e = bpf_programs_next_ended(b->programs);
+    if (!e)
         return false;
-    const struct bpf_ended *e = b->taken.ended++;
-    b->taken.ended_count--;
     *ret = (struct sample){.pid = e->key.pid, .start_ticks = ticks_of(b, e->key.start_ns)};
     set_counters(b, &e->value.usage, ret);
     return true;
@@ -616,11 +560,9 @@ static struct source *bpf_free(struct source *s) {
     struct bpf *b = bpf_of(s);
     if (b->procfs)
         b->procfs->ops->free(b->procfs);
-    end_listing(b);
     bpf_programs_free(b->programs);
     users_free(b->users);
     cgroups_free(b->cgroups);
-    buf_free(&b->listing);
     free(b->listed);
     free(b->places);
     free(b->threads.at);
@@ -697,13 +639,11 @@ int bpf_new(const struct settings *settings, const struct io *io, unsigned needs
         return -ENOMEM;
     b->source.ops = &bpf_ops;
     b->io = io;
-    b->listing_fd = -1;
     b->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     b->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
     b->counters = counters_of(io, collect);
     b->collects_fds = collect & 1u << COLLECT_FDS;
     b->collects_threads = collect & 1u << COLLECT_THREADS;
-    buf_init(&b->listing, LISTING_CEILING);
     int r = users_new(&b->users);
     if (r == 0 && wants.cgroup && cgroups_new(&b->cgroups) == -ENOMEM)
         r = -ENOMEM;

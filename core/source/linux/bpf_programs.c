@@ -15,10 +15,14 @@
 /* Items to ask for in one call. A call that meets a bucket with more fails. */
 #define BATCH 512u
 
+#define READ_SIZE (64u << 10)
+#define LISTING_CEILING ((size_t)1 << 31)
+
 /* What was taken from maps of one kind. */
 struct items {
     unsigned char *at;
     size_t count, size, item_size;
+    size_t next; /* those before it were handed out */
 };
 
 /* Where the kernel puts what it hands out. */
@@ -34,8 +38,10 @@ struct bpf_programs {
     struct bpf_handles kernel;
     uint64_t lost; /* told to this reader */
     struct items ended, unlisted;
-    size_t ended_taken, unlisted_taken; /* of these: the rest is for the next time */
     struct batch *batch;
+    int listing_fd; /* -1: none is being read */
+    struct buf listing;
+    bool in_full; /* the next listing that begins */
 };
 
 /* ---- Opening --------------------------------------------------------------------------- */
@@ -46,6 +52,9 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     if (!p)
         return -ENOMEM;
     bpf_handles_reset(&p->kernel);
+    p->listing_fd = -1;
+    p->in_full = true;
+    buf_init(&p->listing, LISTING_CEILING);
     p->batch = calloc(1, sizeof(*p->batch));
     if (!p->batch) {
         bpf_programs_free(p);
@@ -72,6 +81,12 @@ bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *
     return p->kernel.sees_traffic;
 }
 
+static void end_listing(struct bpf_programs *p) {
+    if (p->listing_fd >= 0)
+        close(p->listing_fd);
+    p->listing_fd = -1;
+}
+
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
     if (!p)
         return NULL;
@@ -79,18 +94,13 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
         proctally_bpf__destroy(p->kernel.skeleton);
     else
         bpf_pins_close(&p->kernel);
+    end_listing(p);
+    buf_free(&p->listing);
     free(p->ended.at);
     free(p->unlisted.at);
     free(p->batch);
     free(p);
     return NULL;
-}
-
-int bpf_programs_list(struct bpf_programs *p, bool all_in_full) {
-    p->kernel.data->want_all = all_in_full;
-    p->kernel.bss->missed_count = 0; /* if a reader before us was killed meanwhile */
-    int fd = bpf_iter_create(p->kernel.list_fd);
-    return fd < 0 ? -errno : fd;
 }
 
 /* ---- Reading maps ------------------------------------------------------------------ */
@@ -112,17 +122,15 @@ static void append(struct items *t, const void *item) {
     memcpy(t->at + t->count++ * t->item_size, item, t->item_size);
 }
 
-static void drop_first(struct items *t, size_t count) {
-    t->count -= count;
-    if (count && t->count)
-        memmove(t->at, t->at + count * t->item_size, t->count * t->item_size);
+static const void *next_item(struct items *t) {
+    return t->next < t->count ? t->at + t->next++ * t->item_size : NULL;
 }
 
-static void hand_out(struct bpf_programs *p, struct bpf_taken *ret) {
-    p->ended_taken = p->ended.count;
-    p->unlisted_taken = p->unlisted.count;
-    *ret = (struct bpf_taken){(const void *)p->ended.at, p->ended.count,
-                              (const void *)p->unlisted.at, p->unlisted.count};
+static void drop_handed_out(struct items *t) {
+    t->count -= t->next;
+    if (t->next && t->count)
+        memmove(t->at, t->at + t->next * t->item_size, t->count * t->item_size);
+    t->next = 0;
 }
 
 typedef int batch_call(int fd, void *in, void *out, void *keys, void *values, __u32 *count,
@@ -222,28 +230,75 @@ static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *ke
     return 0;
 }
 
-int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret) {
-    /* what was not used, because a collection failed, is handed out again */
-    drop_first(&p->ended, p->ended_taken - ret->ended_count);
-    drop_first(&p->unlisted, p->unlisted_taken - ret->unlisted_count);
-    p->ended_taken = p->unlisted_taken = 0;
+/* ---- A round ------------------------------------------------------------------------- */
+
+/* The ends come first: what is among them can't be in the listing any more, and what ends
+ * from here on is for the next round. */
+static int begin_listing(struct bpf_programs *p) {
     int r = make_up_missed(p);
     if (r == 0)
         r = for_each(p, MAP_ENDED, bpf_map_lookup_and_delete_batch, take_ended);
     if (r < 0)
         return r;
+    p->kernel.data->want_all = p->in_full;
+    p->kernel.bss->missed_count = 0; /* if a reader before us was killed meanwhile */
+    int fd = bpf_iter_create(p->kernel.list_fd);
+    if (fd < 0)
+        return -errno;
+    p->listing_fd = fd;
+    p->in_full = false;
+    buf_reset(&p->listing);
     __atomic_store_n(&p->kernel.bss->side, p->kernel.bss->side ^ OTHER_SIDE, __ATOMIC_SEQ_CST);
     p->kernel.bss->new_programs = 0;
-    hand_out(p, ret);
     return 0;
 }
 
-int bpf_programs_take_unlisted(struct bpf_programs *p, struct bpf_taken *taken) {
-    int r = for_each(p, MAP_UNLISTED, bpf_map_lookup_batch, take_unlisted);
+static int read_listing(struct bpf_programs *p) {
+    struct buf *listing = &p->listing;
+    listing->error = 0; /* of a try before */
+    for (;;) {
+        int r = buf_reserve(listing, READ_SIZE);
+        if (r < 0)
+            return r;
+        ssize_t n = read(p->listing_fd, listing->data + listing->len, listing->size - listing->len);
+        if (n == 0)
+            return 0;
+        if (n > 0)
+            listing->len += (size_t)n;
+        else if (errno != EINTR && errno != EAGAIN)
+            return -errno;
+    }
+}
+
+/* What the programs have shown they take for known: its end comes without who it was. So
+ * the listing of a round that failed is gone on with, unless that fails again. */
+int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *use, void *data) {
+    drop_handed_out(&p->ended);
+    drop_handed_out(&p->unlisted);
+    p->in_full |= in_full;
+    const bool is_second_try = p->listing_fd >= 0;
+    int r = is_second_try ? 0 : begin_listing(p);
+    if (r == 0)
+        r = read_listing(p);
+    if (r == 0)
+        r = use(data, &p->listing);
+    if (r == 0)
+        r = for_each(p, MAP_UNLISTED, bpf_map_lookup_batch, take_unlisted);
     if (r == 0)
         r = for_each(p, MAP_UNLISTED_REST, bpf_map_lookup_batch, take_unlisted);
-    hand_out(p, taken);
+    if (r == 0 || is_second_try)
+        end_listing(p);
+    if (r < 0 && is_second_try)
+        p->in_full = true; /* those whom it was to show have to be shown anew */
     return r;
+}
+
+const struct bpf_ended *bpf_programs_next_ended(struct bpf_programs *p) {
+    return next_item(&p->ended);
+}
+
+const struct unlisted *bpf_programs_next_unlisted(struct bpf_programs *p) {
+    return next_item(&p->unlisted);
 }
 
 /* ---- Asking ----------------------------------------------------------------------- */

@@ -6,15 +6,13 @@
 #ifndef BPF_PROGRAMS_H
 #define BPF_PROGRAMS_H
 
+#include "base/buf.h"
 #include "source/linux/bpf_load.h"
+#include "source/linux/kernel/shared.h"
 
-#include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/types.h>
-
-#include "source/linux/kernel/shared.h"
 
 struct bpf_programs;
 
@@ -27,28 +25,24 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
 bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not);
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p);
 
-/* A descriptor to read the listing from: a sequence of records. -errno. */
-int bpf_programs_list(struct bpf_programs *p, bool all_in_full);
+/* Is handed the listing: a sequence of records, valid until the next round. Called again with
+ * the same one if the round fails and is gone on with. -errno: the round fails. */
+typedef int bpf_use_listing(void *data, struct buf *listing);
+
+/* One round: takes the ends of processes that were listed before, lists those there are, and
+ * takes what was used unlisted. in_full: those that sleep as well, but not in a listing that
+ * a round that failed had begun. Ends that the kernel never told us of are made up for, as
+ * far as the figures are known. -errno: what was taken by then is kept. */
+int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *use, void *data);
 
 struct bpf_ended {
     struct ended_key key;
     struct ended value;
 };
-/* Takes what has come together since the last time: before a listing the ends of what was
- * listed, after it the rest. The arrays are valid until the next call. *ret is what is
- * left of the last time (nothing at first). Ends that the kernel never told us of are made
- * up for, as far as the figures are known. -errno. */
-struct bpf_taken {
-    const struct bpf_ended *ended;
-    size_t ended_count;
-    const struct unlisted *unlisted;
-    size_t unlisted_count;
-};
-int bpf_programs_take(struct bpf_programs *p, struct bpf_taken *ret);
-
-/* After a listing: adds what was used unlisted to what was taken, of which nothing may have
- * been used yet. -errno. */
-int bpf_programs_take_unlisted(struct bpf_programs *p, struct bpf_taken *taken);
+/* The next one of what was taken; NULL: no more. Valid until the next round. What nobody
+ * asks for, because the collection failed, is there again after that. */
+const struct bpf_ended *bpf_programs_next_ended(struct bpf_programs *p);
+const struct unlisted *bpf_programs_next_unlisted(struct bpf_programs *p);
 
 /* -ENOENT: forgotten. */
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);

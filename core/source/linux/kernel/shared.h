@@ -7,6 +7,10 @@
 #ifndef SHARED_H
 #define SHARED_H
 
+#ifndef __bpf__
+#include <linux/types.h>
+#endif
+
 #define BPF_FORMAT 2
 
 /* What a thread used, or several. CPU times are in nanoseconds; RUN is exact, USER
