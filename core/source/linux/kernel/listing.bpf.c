@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/*
+ * list_tasks reads every live thread, when bpf.c asks for it; or makes up for ends that we
+ * were not told of.
+ */
+#include "maps.bpf.h"
+#include "usage.bpf.h"
+#include "who.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual MIT/GPL";
+
+/* of life.bpf.c */
+int make_up(__u32 tid, __u32 user);
+
+static __always_inline __u32 count_bits(__u64 word) {
+    word -= word >> 1 & 0x5555555555555555;
+    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
+    return (word + (word >> 4) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56;
+}
+
+/* A table has room for 64 descriptors, or for a multiple of 128. */
+#define FD_STEP 128
+#define FD_STEPS_MAX 64
+
+static __always_inline void count_fds(struct task_struct *task, struct record_process *r) {
+    struct files_struct *files = task->files;
+    if (!files)
+        return;
+    struct fdtable *table = files->fdt;
+    __u32 size = table->max_fds;
+    const unsigned long *bits = table->open_fds;
+    __u64 words[2];
+    __u32 count = 0;
+    if (size <= 64) {
+        bpf_probe_read_kernel(words, sizeof(words[0]), bits);
+        count = count_bits(words[0]);
+    } else if (size > FD_STEP * FD_STEPS_MAX) {
+        r->flags |= PROCESS_MANY_FDS;
+        return;
+    } else {
+        for (__u32 i = 0; i < FD_STEPS_MAX; i++) {
+            if (i * FD_STEP >= size)
+                break;
+            if (bpf_probe_read_kernel(words, sizeof(words), (const char *)bits + i * (FD_STEP / 8)) < 0)
+                return;
+            count += count_bits(words[0]) + count_bits(words[1]);
+        }
+    }
+    r->fds = count;
+    r->flags |= PROCESS_HAS_FDS;
+}
+
+static __always_inline __u64 not_negative(__s64 value) {
+    return value < 0 ? 0 : value;
+}
+
+static __always_inline void look_at_memory(struct task_struct *task, struct record_process *r) {
+    struct mm_struct *mm = task->mm;
+    if (!mm)
+        return;
+    r->flags |= PROCESS_HAS_MEMORY;
+    r->total_pages = mm->total_vm;
+    r->data_pages = mm->data_vm;
+    r->stack_pages = mm->stack_vm;
+    r->code_pages = mm->exec_vm;
+    struct mm_struct___atomic *old = (void *)mm;
+    if (bpf_core_field_exists(old->rss_stat.count)) {
+        r->file_pages = not_negative(old->rss_stat.count[MM_FILEPAGES].counter);
+        r->anon_pages = not_negative(old->rss_stat.count[MM_ANONPAGES].counter);
+        r->swap_pages = not_negative(old->rss_stat.count[MM_SWAPENTS].counter);
+        r->shmem_pages = not_negative(old->rss_stat.count[MM_SHMEMPAGES].counter);
+    } else {
+        r->file_pages = not_negative(mm->rss_stat[MM_FILEPAGES].count);
+        r->anon_pages = not_negative(mm->rss_stat[MM_ANONPAGES].count);
+        r->swap_pages = not_negative(mm->rss_stat[MM_SWAPENTS].count);
+        r->shmem_pages = not_negative(mm->rss_stat[MM_SHMEMPAGES].count);
+    }
+}
+
+static __always_inline __u32 state_of(struct task_struct *task) {
+    struct task_struct___state *old = (void *)task;
+    if (bpf_core_field_exists(old->state))
+        return old->state;
+    return task->__state;
+}
+
+/* An entry for a process that was there before us, or that there was no room for
+ * when it began. */
+static __always_inline struct entry *find_late(struct task_struct *task, struct scratch *scratch,
+                                               __u32 pid) {
+    struct signal_struct *signal = task->signal;
+    struct entry *e = &scratch->entry;
+    zero(e, sizeof(*e));
+    e->start_ns = task->start_boottime;
+    e->found_ns = bpf_ktime_get_boot_ns();
+    e->found = 1;
+    e->threads = signal->nr_threads;
+    usage_of_ended(signal, &e->gone);
+    look_at(task, &e->who);
+    e->who.ancestor = KNOWN_ANCESTOR | pid;
+    return enter(pid, e);
+}
+
+static __always_inline int list_thread(struct seq_file *seq, struct task_struct *task) {
+    struct record_thread r = {.kind = RECORD_THREAD,
+                              .pid = task->tgid,
+                              .state = state_of(task),
+                              .exit_state = task->exit_state};
+    usage_of_thread(task, &r.usage);
+    bpf_seq_write(seq, &r, sizeof(r));
+    return 0;
+}
+
+/* Every run of a thread ends in a switch, and one that has not ended yet shows in
+ * the time: as long as these stand still, it has not run. Never 0. */
+static __always_inline __u64 activity_of(struct task_struct *task) {
+    return task->se.sum_exec_runtime + task->nvcsw + task->nivcsw + 1;
+}
+
+/* A process whose only thread has not run since it was listed in full is as it
+ * was then, but for what others do to it: swap its memory out, renice it … So it
+ * is looked at all the same after a while, not all of them in the same listing. */
+static __always_inline bool has_slept(struct task_struct *task, const struct entry *e, __u32 pid,
+                                      __u64 now_ns) {
+    return e->listed && !e->execed && !e->rebased && e->threads == 1 && e->activity == activity_of(task) && state_of(task) != TASK_RUNNING &&
+           !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
+}
+
+static __always_inline void make_up_for_missed(void) {
+    for (__u32 i = 0; i < MISSED_MAX; i++) {
+        if (i >= missed_count)
+            break;
+        make_up(missed[i], SCRATCH_LIST);
+    }
+}
+
+SEC("iter/task")
+int list_tasks(struct bpf_iter__task *ctx) {
+    struct task_struct *task = ctx->task;
+    struct seq_file *seq = ctx->meta->seq;
+    if (!task) /* the end of the list */
+        make_up_for_missed();
+    /* One that has been reaped is gone: its figures come when it is freed. */
+    if (!task || missed_count || task->exit_state & EXIT_DEAD)
+        return 0;
+    if (task->pid != task->tgid)
+        return list_thread(seq, task);
+    struct scratch *scratch = scratch_of(SCRATCH_LIST);
+    if (!scratch)
+        return 0;
+    __u32 pid = task->tgid;
+    struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+    if (e && e->start_ns != task->start_boottime)
+        e = NULL; /* of its predecessor, whose end was missed */
+    __u64 now_ns = bpf_ktime_get_boot_ns();
+    if (e && !want_all && has_slept(task, e, pid, now_ns)) {
+        struct record_same same = {RECORD_SAME, pid, e->start_ns};
+        bpf_seq_write(seq, &same, sizeof(same));
+        return 0;
+    }
+    if (!e)
+        e = find_late(task, scratch, pid);
+
+    __u64 activity = activity_of(task); /* before the figures that it stands for */
+    struct record_process *r = &scratch->process;
+    zero(r, sizeof(*r));
+    r->kind = RECORD_PROCESS;
+    r->pid = pid;
+    r->ppid = task->real_parent->tgid;
+    r->start_ns = task->start_boottime;
+    r->exec_id = task->self_exec_id;
+    r->flags = (task->flags & PF_KTHREAD ? PROCESS_KTHREAD : 0) |
+               (task->flags & PF_FORKNOEXEC ? PROCESS_FORKED_ONLY : 0);
+    r->threads = task->signal->nr_threads;
+    r->fd_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_cur;
+    r->uid = task->real_cred->euid.val;
+    r->gid = task->real_cred->egid.val;
+    r->priority = task->prio;
+    r->static_priority = task->static_prio;
+    r->state = state_of(task);
+    r->exit_state = task->exit_state;
+    r->running = r->state == TASK_RUNNING && !r->exit_state;
+    bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
+    usage_of_thread(task, &r->usage);
+    look_at_memory(task, r);
+    count_fds(task, r);
+    if (!e) {
+        r->flags |= PROCESS_UNTRACKED;
+        bpf_seq_write(seq, r, sizeof(*r));
+        return 0;
+    }
+    usage_add(&r->usage, &e->gone);
+    if (!e->found)
+        r->flags |= PROCESS_FROM_BIRTH;
+    r->program = e->who.program;
+    r->ancestor = e->who.ancestor;
+    r->cgroup = e->who.cgroup;
+    if (e->rebased) {
+        struct record_exec *exec = &scratch->exec;
+        exec->kind = RECORD_EXEC;
+        exec->was_listed = e->execed;
+        exec->until_exec = e->until_exec;
+        exec->since_exec = e->since_exec;
+        if (bpf_seq_write(seq, exec, sizeof(*exec)) < 0)
+            return 0;
+    }
+    /* When the buffer is full all that was written for this task is dropped, and
+     * it is shown to us again: nothing may have changed by then. Between here and
+     * there an exec on another CPU may get lost; that moves a few microseconds of
+     * use to another group. */
+    if (bpf_seq_write(seq, r, sizeof(*r)) < 0)
+        return 0;
+    e->execed = 0;
+    e->rebased = 0;
+    e->listed = 1;
+    e->activity = activity;
+    e->shown_ns = now_ns;
+    return 0;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* What threads used. */
+#ifndef USAGE_BPF_H
+#define USAGE_BPF_H
+
+#include "kernel.h"
+
+#include <bpf/bpf_helpers.h>
+
+#include "shared.h"
+
+static __always_inline void usage_of_thread(struct task_struct *task, struct usages *ret) {
+    struct task_delay_info *delays = task->delays;
+    ret->of[USAGE_RUN_NS] = task->se.sum_exec_runtime;
+    ret->of[USAGE_USER_NS] = task->utime;
+    ret->of[USAGE_SYSTEM_NS] = task->stime;
+    ret->of[USAGE_MINFLT] = task->min_flt;
+    ret->of[USAGE_MAJFLT] = task->maj_flt;
+    ret->of[USAGE_VOLUNTARY_SWITCHES] = task->nvcsw;
+    ret->of[USAGE_INVOLUNTARY_SWITCHES] = task->nivcsw;
+    ret->of[USAGE_RUN_QUEUE_WAIT_NS] = task->sched_info.run_delay;
+    ret->of[USAGE_BLKIO_DELAY_NS] = delays ? delays->blkio_delay : 0;
+    ret->of[USAGE_IO_READ_BYTES] = task->ioac.rchar;
+    ret->of[USAGE_IO_WRITTEN_BYTES] = task->ioac.wchar;
+    ret->of[USAGE_IO_READS] = task->ioac.syscr;
+    ret->of[USAGE_IO_WRITES] = task->ioac.syscw;
+    ret->of[USAGE_DISK_READ_BYTES] = task->ioac.read_bytes;
+    ret->of[USAGE_DISK_WRITTEN_BYTES] = task->ioac.write_bytes;
+}
+
+/* What threads that have ended did of their own, as far as the kernel keeps it: the
+ * rest is mixed with that of children. Their tasks may not have been freed yet. */
+static __always_inline void usage_of_ended(struct signal_struct *signal, struct usages *ret) {
+    ret->of[USAGE_RUN_NS] = signal->sum_sched_runtime;
+    ret->of[USAGE_USER_NS] = signal->utime;
+    ret->of[USAGE_SYSTEM_NS] = signal->stime;
+    ret->of[USAGE_MINFLT] = signal->min_flt;
+    ret->of[USAGE_MAJFLT] = signal->maj_flt;
+    ret->of[USAGE_VOLUNTARY_SWITCHES] = signal->nvcsw;
+    ret->of[USAGE_INVOLUNTARY_SWITCHES] = signal->nivcsw;
+}
+
+static __always_inline void usage_add(struct usages *to, const struct usages *more) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        to->of[i] += more->of[i];
+}
+
+static __always_inline void usage_add_atomic(struct usages *to, const struct usages *more) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        if (more->of[i])
+            __sync_fetch_and_add(&to->of[i], more->of[i]);
+}
+
+static __always_inline void usage_subtract(struct usages *from, const struct usages *less) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        from->of[i] = from->of[i] > less->of[i] ? from->of[i] - less->of[i] : 0;
+}
+
+static __always_inline void usage_raise(struct usages *to, const struct usages *least) {
+#pragma unroll
+    for (int i = 0; i < USAGES; i++)
+        if (to->of[i] < least->of[i])
+            to->of[i] = least->of[i];
+}
+
+#endif
