@@ -9,7 +9,8 @@ cd "${SRC:-$(dirname "$0")/..}" || exit 99
 missing=$(
     {
         find core plugins tests -name '*.[ch]'
-        find plugins -name '*.1'
+        find core plugins -name '*.[1-9]'
+        find . -name '*.md' ! -path './.*' ! -path './build*' ! -path './proctally-*' | sed 's|^\./||'
         find examples tests/integration tests/fixtures -type f \
             ! -name '*.[cho]' ! -name '*.l[oa]' ! -name '*.gc*' ! -name '*.py[co]' ! -path '*/.*' ! -name '*~' ! -name embed \
             2>/dev/null
