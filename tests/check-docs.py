@@ -1,17 +1,24 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""Compares README.md and the manual pages with the program and the examples.
+r"""Compares the documents with the programs, the catalogues and the examples.
 
 Needs SRC (the sources) and BUILD (where the programs were built) in the
-environment. What it looks for in README.md are HTML comments:
+environment. Comments in the documents say what is compared. In a manual page:
 
-  <!-- table: options -->         before a table of the options
-  <!-- table: metrics -->         ... of the metrics of groups
-  <!-- table: self -->            ... of the metrics about the collector
-  <!-- table: process-exporter --> and <!-- table: process -->: the other schemas
-  <!-- list: telegraf -->         before the list of Telegraf's fields
-  <!-- examples/FILE -->          before a code block that is this file
+  .\" table: options      a list of .TP paragraphs, up to .\" end table: the options
+  .\" table: metrics      ... the metrics of groups
+  .\" table: self         ... the metrics about the collector
+  .\" table: process-exporter and .\" table: process: the other schemas
+  .\" list: NAME          words that the programs know, up to .\" end list
+  .\" yaml                before .nf: a configuration that must be taken
+  .\" examples/FILE       before .nf: the block is this file
+
+and in Markdown:
+
+  <!-- list: telegraf -->   before the list of Telegraf's fields
+  <!-- examples/FILE -->    before a code block that is this file
 """
+import glob
 import os
 import re
 import subprocess
@@ -21,10 +28,13 @@ import tempfile
 SRC, BUILD = os.environ.get("SRC", "."), os.environ.get("BUILD", ".")
 TEXTFILE = os.path.join(BUILD, "plugins/textfile/proctally-textfile")
 TELEGRAF = os.path.join(BUILD, "plugins/telegraf/proctally-telegraf")
-MANUALS = {
-    "plugins/textfile/proctally-textfile.1": TEXTFILE,
-    "plugins/telegraf/proctally-telegraf.1": TELEGRAF,
-}
+PROGRAMS = {"proctally-textfile": TEXTFILE, "proctally-telegraf": TELEGRAF}
+
+README, TELEGRAF_README = "README.md", "plugins/telegraf/README.md"
+DOCUMENTS = (README, "NEWS.md", "SECURITY.md", TELEGRAF_README, "tests/bench/README.md")
+README_LINES = 200
+CONFIGURATION, METRICS = "core/proctally.yaml.5", "core/proctally-metrics.7"
+COLLECTD = "plugins/collectd/proctally-collectd.5"
 # Stock types of collectd that have two values.
 PAIRS = {
     "ps_count": ("processes", "threads"),
@@ -33,8 +43,10 @@ PAIRS = {
     "disk_octets": ("read", "write"),
     "io_octets": ("rx", "tx"),
     "io_ops": ("read", "write"),
+    "if_octets": ("rx", "tx"),
+    "if_packets": ("rx", "tx"),
 }
-# Examples that are programs, or are installed as they are: README only names them.
+# Examples that are programs, or are installed as they are: documents only name them.
 NOT_SHOWN = ("examples/quickstart.sh", "examples/embed.c", "examples/systemd/")
 
 problems = []
@@ -47,6 +59,12 @@ def wrong(where, what):
 def read(path):
     with open(os.path.join(SRC, path), encoding="utf-8") as file:
         return file.read()
+
+
+def find(pattern):
+    """Paths of the sources that match, the middle of which may be any folders."""
+    found = glob.glob(os.path.join(glob.escape(SRC), pattern), recursive=True)
+    return sorted(os.path.relpath(path, SRC) for path in found)
 
 
 def run(*command):
@@ -62,7 +80,7 @@ def output(*command):
     return text
 
 
-# ---- core/count/metrics.c: tokens, macros, designated initializers ---------------------------
+# ---- metrics.c: tokens, macros, designated initializers ---------------------------
 
 TOKEN = re.compile(r'"(?:\\.|[^"\\])*"|[A-Za-z_]\w*|\d+|\.\.\.|\S')
 
@@ -78,7 +96,7 @@ def group_end(items, at):
         depth += (items[i] in "([{") - (items[i] in ")]}")
         if depth == 0:
             return i + 1
-    sys.exit("core/count/metrics.c: a bracket is not closed")
+    sys.exit("metrics.c: a bracket is not closed")
 
 
 def split(items):
@@ -193,15 +211,19 @@ class Metric:
 
 
 def catalogue():
-    text = read("core/count/metrics.c")
+    files = find("core/**/metrics.c")
+    if len(files) != 1:
+        sys.exit(f"expected one metrics.c below core, found {len(files)}")
+    path = files[0]
+    text = read(path)
     found = re.search(r"metric_table\[METRICS\] = (\{.*?^\});", text, re.S | re.M)
     if not found:
-        sys.exit("core/count/metrics.c: metric_table is not where this test looks for it")
+        sys.exit(f"{path}: metric_table is not where this test looks for it")
     rows = value(expand(tokens(found.group(1)), find_macros(text)))
     metrics = [Metric(row) for row in rows.values()]
     listed = [line.split()[:2] for line in output(TEXTFILE, "--list-metrics").splitlines()[1:]]
     if sorted(listed) != sorted([m.id, m.kind] for m in metrics):
-        sys.exit("core/count/metrics.c, as this test reads it, is not what --list-metrics shows")
+        sys.exit(f"{path}, as this test reads it, is not what --list-metrics shows")
     return metrics
 
 
@@ -215,27 +237,91 @@ def flags(program):
         if not head:
             continue
         default = re.search(r" Default: (\S+)$", " ".join(block.split()))
-        found[head.group(1)] = (head.group(2), default.group(1) if default else "")
+        argument = head.group(2).replace("…", "...") if head.group(2) else None
+        found[head.group(1)] = (argument, default.group(1) if default else "")
         if not is_option:
             own.append(head.group(1))
     return found, own
 
 
-# ---- README.md ---------------------------------------------------------------------------
+# ---- Manual pages: what stands in the source ------------------------------------------
 
-def words(cell):
-    """What stands in backticks."""
-    return re.findall(r"`([^`]*)`", cell.replace("\\|", "|"))
+ESCAPES = {r"\-": "-", r"\e": "\\", r"\&": "", r"\(dq": '"', r"\(aq": "'",
+           r"\(bu": "•"}
+FONTS = ("B", "I", "BR", "BI", "IR", "RB", "RI", "IB")
 
 
-def table(readme, name):
-    found = re.search(rf"<!-- table: {name} -->\n+((?:\|.*\n)+)", readme)
+def unescape(text):
+    text = re.sub(r"\\f[BIRP]", "", text)
+    return re.sub(r"\\(?:\(..|.)", lambda m: ESCAPES.get(m.group(), m.group()), text)
+
+
+def plain_line(line):
+    """A line of text, with or without a font macro, as a reader sees it."""
+    macro = re.match(r"\.(\w+) (.*)", line)
+    if not macro or macro.group(1) not in FONTS:
+        return unescape(line)
+    words = [w[1:-1] if w[0] == '"' else w for w in re.findall(r'"[^"]*"|\S+', macro.group(2))]
+    return unescape((" " if len(macro.group(1)) == 1 else "").join(words))
+
+
+def plain(text):
+    """The page without its macros; .br and paragraphs begin a new line."""
+    lines, ends = [""], True
+    is_literal = False
+    for line in text.splitlines():
+        name = re.match(r"\.(\w+)", line)
+        if line.startswith('.\\"'):
+            continue
+        if name and name.group(1) not in FONTS:
+            is_literal = name.group(1) == "nf" or (is_literal and name.group(1) != "fi")
+            if name.group(1) in ("SH", "SS"):
+                lines.append(unescape(line[4:].strip('"')))
+            ends = True
+            continue
+        one = line if is_literal and not name else plain_line(line)
+        one = unescape(one) if is_literal else one
+        if ends or is_literal:
+            lines.append(one)
+        else:
+            lines[-1] += " " + one
+        ends = is_literal
+    return "\n".join(lines) + "\n"
+
+
+def region(path, name):
+    """What stands between .\" table: NAME and .\" end table, or the same with list."""
+    end = f'.\\" end {name.partition(":")[0]}'
+    found = re.search(rf'^\.\\" {name}\n(.*?)^{re.escape(end)}$', read(path), re.S | re.M)
     if not found:
-        wrong("README.md", f"there is no table behind <!-- table: {name} -->")
-        return []
-    lines = found.group(1).splitlines()[2:]
-    return [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+        wrong(path, f'has nothing between .\\" {name} and {end}')
+    return found.group(1) if found else ""
 
+
+def entries(text):
+    """The .TP paragraphs: (tag, [the lines that .br makes])."""
+    result = []
+    for paragraph in re.split(r"^\.TP.*\n", text, flags=re.M)[1:]:
+        tag, _, body = re.split(r"^\.(?:SS|SH|PP|IP).*\n", paragraph, flags=re.M)[0].partition("\n")
+        parts = [" ".join(plain_line(line) for line in part.splitlines()
+                          if not line.startswith((".PD", '.\\"')))
+                 for part in re.split(r"^\.br\n", body, flags=re.M)]
+        result.append((plain_line(tag), parts))
+    return result
+
+
+def blocks(path):
+    """The .nf blocks that a comment stands before: (comment, text)."""
+    found = re.findall(r'^\.\\" (\S+)\n\.nf\n(.*?)^\.fi$', read(path), re.S | re.M)
+    return [(what, "".join(unescape(line) + "\n" for line in text.splitlines()))
+            for what, text in found]
+
+
+def names_of(entry_list):
+    return [tag for tag, _ in entry_list]
+
+
+# ---- Tables and lists --------------------------------------------------------------------
 
 def same_set(where, what, expected, given):
     for one in sorted(set(expected) - set(given)):
@@ -246,74 +332,75 @@ def same_set(where, what, expected, given):
         wrong(where, f"{what} {one} is there twice")
 
 
-def check_options(readme):
-    where = "README.md, table of options"
+def verb_of(option):
+    return "".join(part.capitalize() for part in re.split("[-_]", option))
+
+
+def check_options():
+    where = f"{CONFIGURATION}, options"
     known, own = flags(TEXTFILE)
-    rows = {}
-    for cells in table(readme, "options"):
-        if len(cells) != 5:
-            wrong(where, f"a row has {len(cells)} cells, expected 5: {cells}")
-            continue
-        rows[(words(cells[0]) or ["?"])[0]] = cells
-    same_set(where, "option", [k for k in known if k not in own], list(rows))
-    for name, cells in rows.items():
+    found = {tag.split(":")[0]: parts for tag, parts in
+             entries(region(CONFIGURATION, "table: options"))}
+    same_set(where, "option", [k for k in known if k not in own], list(found))
+    for name, parts in found.items():
         if name not in known:
             continue
         argument, default = known[name]
-        if f"--{name} {argument}" not in words(cells[1]):
-            wrong(where, f"the flag of {name} is {cells[1]}, expected `--{name} {argument}`")
-        verb = "".join(part.capitalize() for part in re.split("[-_]", name))
-        if verb not in words(cells[2]):
-            wrong(where, f"the collectd verb of {name} is {cells[2]}, expected `{verb}`")
-        if (words(cells[3]) or [""])[0] != default:
-            wrong(where, f"the default of {name} is {cells[3]}, expected `{default}`")
+        verb = verb_of(name) if name != "interval" else "Interval"
+        last = re.fullmatch(r"Default: (.*); flag: (.*); collectd: (\w+).*", parts[-1])
+        expected = (default or "none", f"--{name} {argument}", verb)
+        if not last:
+            wrong(where, f"{name} does not end with \"Default: …; flag: …; collectd: …\"")
+        elif last.groups() != expected:
+            wrong(where, f"{name} says {last.groups()}, expected {expected}")
 
 
-def check_metrics(readme, metrics, name, prefix):
-    where = f"README.md, table {name}"
+def check_metrics(metrics, name):
+    where = f"{METRICS}, {name}"
     by_id = {m.id: m for m in metrics}
-    rows = {}
-    for cells in table(readme, name):
-        if len(cells) != 6:
-            wrong(where, f"a row has {len(cells)} cells, expected 6: {cells}")
+    found = entries(region(METRICS, f"table: {name}"))
+    same_set(where, "metric", list(by_id), [tag.split()[0] for tag, _ in found])
+    for tag, parts in found:
+        one, _, kind = tag.partition(" ")
+        m = by_id.get(one)
+        if not m:
             continue
-        rows[(words(cells[0]) or ["?"])[0]] = cells
-    same_set(where, "metric", list(by_id), list(rows))
-    for one, cells in rows.items():
-        if one not in by_id:
-            continue
-        m = by_id[one]
         native = m.prometheus.get("NATIVE")
         expected = {
-            "kind": (cells[1], m.kind),
-            "Prometheus name": (words(cells[3]), [prefix + native] if native else []),
-            "Telegraf field": (words(cells[4]), [m.field] if m.field else []),
-            "collectd type": (words(cells[5])[:1], [m.collectd] if m.collectd else []),
+            "Prometheus": f"proctally_{native}" if native else None,
+            "Telegraf": f"{m.field} ({m.field_type})" if m.field else None,
+            "collectd": m.collectd,
         }
         if m.data_source:
-            expected["collectd data source"] = (words(cells[5])[1:], [m.data_source])
-        for what, (given, right) in expected.items():
-            if given != right:
-                right = right if isinstance(right, str) else " ".join(right) or "nothing"
-                wrong(where, f"the {what} of {one} is {given}, expected {right}")
+            expected["collectd"] += f" ({m.data_source})"
+        given = dict(part.partition(": ")[::2] for part in parts[1:])
+        if kind != f"({m.kind})":
+            wrong(where, f"{one} is {kind}, expected ({m.kind})")
+        if not parts[0]:
+            wrong(where, f"{one} has no meaning")
+        for dialect in sorted(set(expected) | set(given)):
+            if given.get(dialect) != expected.get(dialect):
+                wrong(where, f"the name of {one} in {dialect} is {given.get(dialect)}, "
+                             f"expected {expected.get(dialect)}")
 
 
-def check_schema(readme, metrics, name, schema, prefix):
-    where = f"README.md, table {name}"
-    expected = {prefix + m.prometheus[schema]: m.kind for m in metrics if schema in m.prometheus
-                and not m.about_self}
-    rows = {(words(cells[0]) or ["?"])[0]: cells for cells in table(readme, name)}
-    same_set(where, "series", list(expected), list(rows))
-    for one, cells in rows.items():
-        if one in expected and cells[1] != expected[one]:
-            wrong(where, f"{one} is a {cells[1]}, expected {expected[one]}")
+def check_schema(metrics, name, schema):
+    where = f"{METRICS}, {name}"
+    expected = {m.prometheus[schema]: f"{m.kind}, {m.id}" for m in metrics
+                if schema in m.prometheus and not m.about_self}
+    found = entries(region(METRICS, f"table: {name}"))
+    same_set(where, "series", list(expected), names_of(found))
+    for tag, parts in found:
+        if tag in expected and parts != [expected[tag]]:
+            wrong(where, f"{tag} is \"{parts[0]}\", expected \"{expected[tag]}\"")
 
 
-def check_fields(readme, metrics):
-    where = "README.md, list of Telegraf's fields"
-    found = re.search(r"<!-- list: telegraf -->\n+((?:(?:- |  ).*\n|\n(?=- |  ))+)", readme)
+def check_fields(metrics):
+    where = f"{TELEGRAF_README}, list of fields"
+    found = re.search(r"<!-- list: telegraf -->\n+((?:(?:- |  ).*\n|\n(?=- |  ))+)",
+                      read(TELEGRAF_README))
     if not found:
-        wrong("README.md", "there is no list behind <!-- list: telegraf -->")
+        wrong(TELEGRAF_README, "there is no list behind <!-- list: telegraf -->")
         return
     given = re.findall(r"^\s+- `(\w+)` \((\w+)", found.group(1), re.M)
     expected = {m.field: m.field_type for m in metrics if m.field}
@@ -323,66 +410,173 @@ def check_fields(readme, metrics):
             wrong(where, f"the field {field} is {kind}, expected {expected[field]}")
 
 
-def check_examples(readme):
+def expected_words(*arguments):
+    """What the program says that it expected, as a list of words; None without YAML."""
+    _, _, error = run(TEXTFILE, "--check-config", *arguments)
+    if "no libyaml" in error:
+        return None
+    found = re.search(r"expected (?:any of |at least one of )?(.*?)(?:, or one of them.*)?$",
+                      error.strip())
+    return re.split(r", | or ", found.group(1)) if found else []
+
+
+def check_words():
+    """Lists of words that an option takes: the programs name them in their messages."""
+    rule = "[{comm: [x], name: \"{{.?}}\"}]"
+    for name, what, words in (
+            ("list: keys", "key", expected_words("--group-by", "?")),
+            ("list: collect", "word", expected_words("--collect", "?")),
+            ("list: selectors", "selector", expected_words("--process_names", "[{}]")),
+            ("list: template", "variable", expected_words("--process_names", rule))):
+        text = region(CONFIGURATION, name)
+        if words is None:
+            continue
+        if name == "list: collect":
+            given = [plain_line(line).rstrip(" ,.") for line in text.splitlines()
+                     if line.startswith(".B")]
+        else:
+            given = names_of(entries(text))
+        if name == "list: template":
+            words = ["{{%s}}" % w for w in words]
+        same_set(f"{CONFIGURATION}, {name}", what, words, given)
+
+
+def check_verbs():
+    known, own = flags(TEXTFILE)
+    verbs = [verb_of(k) for k in known if k not in own and k != "interval"]
+    given = re.findall(r"\w+", plain(region(COLLECTD, "list: verbs")))
+    same_set(f"{COLLECTD}, list: verbs", "verb", verbs, given)
+    plugin = read("plugins/collectd/plugin.c")
+    verbs = re.findall(r'\{"(Collect\w+)", (?:NULL|")', plugin)
+    verbs += re.findall(r'is_key\(item, "(Process\w*)"\)', plugin)
+    given = [tag.split()[0] for tag, _ in entries(region(COLLECTD, "list: switches"))]
+    same_set(f"{COLLECTD}, list: switches", "verb", verbs, given)
+
+
+# ---- What documents show and name --------------------------------------------------------
+
+def fenced(path):
+    """The code blocks of a Markdown document: (language, text)."""
+    return re.findall(r"^```(\w*)\n(.*?)^```", read(path), re.S | re.M)
+
+
+def check_examples(pages):
     shown = []
-    for path, block in re.findall(r"<!-- (examples/\S+) -->\n+```\w*\n(.*?)^```", readme,
-                                  re.S | re.M):
-        shown.append(path)
+    for where in DOCUMENTS:
+        for path, block in re.findall(r"<!-- (examples/\S+) -->\n+```\w*\n(.*?)^```", read(where),
+                                      re.S | re.M):
+            shown.append((where, path, block))
+    for where in pages:
+        shown += [(where, path, block) for path, block in blocks(where)
+                  if path.startswith("examples/")]
+    for where, path, block in shown:
         if not os.path.exists(os.path.join(SRC, path)):
-            wrong("README.md", f"shows {path}, which does not exist")
+            wrong(where, f"shows {path}, which does not exist")
         elif block != read(path):
-            wrong("README.md", f"the block behind <!-- {path} --> is not what the file holds")
-    for folder, _, names in os.walk(os.path.join(SRC, "examples")):
-        for name in names:
-            path = os.path.relpath(os.path.join(folder, name), SRC)
-            is_text = os.path.splitext(name)[1] in (".yaml", ".conf", "") and \
-                not os.access(os.path.join(folder, name), os.X_OK)
-            if is_text and not path.startswith(NOT_SHOWN) and path not in shown:
-                wrong("README.md", f"does not show {path}")
-    for path in sorted(set(re.findall(r"(?:examples|tests|core)/[\w./-]*\w", readme))):
-        if not os.path.exists(os.path.join(SRC, path)):
-            wrong("README.md", f"names {path}, which does not exist")
+            wrong(where, f"the block behind {path} is not what the file holds")
+    for path in find("examples/**/*"):
+        name = os.path.join(SRC, path)
+        is_text = os.path.isfile(name) and not os.access(name, os.X_OK) and \
+            os.path.splitext(path)[1] in (".yaml", ".conf", "")
+        if is_text and not path.startswith(NOT_SHOWN) and path not in [p for _, p, _ in shown]:
+            wrong(path, "is shown in no document")
 
 
-def check_yaml(readme):
-    """Each configuration that README shows is one that the program takes."""
-    for block in re.findall(r"^```yaml\n(.*?)^```", readme, re.S | re.M):
+def check_yaml(pages):
+    """Each configuration that a document shows is one that the program takes."""
+    found = [(where, text) for where in DOCUMENTS for language, text in fenced(where)
+             if language == "yaml"]
+    found += [(where, text) for where in pages for what, text in blocks(where)
+              if what == "yaml" or what.endswith(".yaml")]
+    for where, text in found:
         with tempfile.NamedTemporaryFile("w", suffix=".yaml", encoding="utf-8") as file:
-            file.write(block)
+            file.write(text)
             file.flush()
             status, _, error = run(TEXTFILE, "--check-config", "--config", file.name)
         if status != 0 and "no libyaml" not in error and "no PCRE2" not in error:
-            wrong("README.md", f"a configuration is refused: {error.strip()}\n{block}")
+            wrong(where, f"a configuration is refused: {error.strip()}\n{text}")
 
 
-# ---- Manual pages --------------------------------------------------------------------------
+def check_names(where, text, pages):
+    """Files, manual pages and flags that a document names are there."""
+    for path in sorted(set(re.findall(r"(?<![\w./-])(?:examples|tests|core|plugins)/[\w./-]*\w",
+                                      text))):
+        if not os.path.exists(os.path.join(SRC, path)) and \
+                not os.path.exists(os.path.join(BUILD, path)):
+            wrong(where, f"names {path}, which does not exist")
+    known = {os.path.basename(page) for page in pages}
+    for name, section in sorted(set(re.findall(r"(proctally[\w.-]*)\((\d)\)", text))):
+        if f"{name}.{section}" not in known:
+            wrong(where, f"names {name}({section}), which does not exist")
+    for name, program in PROGRAMS.items():
+        known = flags(program)[0]
+        for line in re.sub(r"\\\n", " ", text).splitlines():
+            for command in re.findall(rf"{name}((?: +[^\s|`]+)+)", line):
+                for flag in re.findall(r"(?<=\s)--?([a-z][\w-]+)", command):
+                    if flag.replace("_", "-") not in [k.replace("_", "-") for k in known]:
+                        wrong(where, f"gives {name} the flag --{flag}, which it does not have")
+
+
+def check_links(where):
+    for link in re.findall(r"\]\(([^)#\s]+)", read(where)):
+        path = os.path.join(SRC, os.path.dirname(where), link)
+        if "://" not in link and not os.path.exists(path):
+            wrong(where, f"has a link to {link}, which does not exist")
+
+
+def check_readme(pages):
+    text = read(README)
+    lines = text.count("\n")
+    if lines > README_LINES:
+        wrong(README, f"has {lines} lines, expected at most {README_LINES}")
+    for command in ("sh examples/quickstart.sh", "sh tests/run.sh"):
+        if f"```sh\n{command}\n```" not in text:
+            wrong(README, f"does not show the command {command}")
+    for page in pages:
+        if f"]({page})" not in text:
+            wrong(README, f"does not name {page}")
+
+
+# ---- Manual pages as such -----------------------------------------------------------------
+
+def check_flags(path, program):
+    """Each flag has a paragraph of its own, with its default."""
+    options = re.search(r"^\.SH OPTIONS\n(.*?)^\.SH", read(path), re.S | re.M)
+    found = {}
+    for tag, parts in entries(options.group(1) if options else ""):
+        head = re.match(r"--(\w[\w-]*)", tag)
+        if head:
+            found[head.group(1)] = parts[-1]
+    known, _ = flags(program)
+    same_set(path, "flag", [f"--{k}" for k in known], [f"--{f}" for f in found])
+    for name, (_, default) in known.items():
+        if default and name in found and not found[name].endswith(f"Default: {default}"):
+            wrong(path, f"--{name} does not end with \"Default: {default}\"")
+
 
 def check_manual(path, program):
-    if not os.path.exists(os.path.join(SRC, path)):
-        wrong(path, "does not exist")
-        return
     text = read(path)
+    name, section = re.fullmatch(r"(.*)\.(\d)", os.path.basename(path)).groups()
+    version = output(TEXTFILE, "--version").split()[1]
+    title = re.search(r'^\.TH "([^"]*)" "(\d)" "" "proctally ([^"]*)" "[^"]*"$', text, re.M)
+    expected = (name.upper(), section, version)
+    given = (unescape(title.group(1)),) + title.groups()[1:] if title else None
+    if given != expected:
+        wrong(path, f"its .TH says {given}, expected {expected}")
+    wanted = ["NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"]
+    if section == "1":
+        wanted += ["OPTIONS", "FILES", "EXIT STATUS", "SIGNALS", "EXAMPLES"]
+    if section == "7":
+        wanted.remove("SYNOPSIS")
     sections = re.findall(r'^\.SH "?([^"\n]*)', text, re.M)
-    for name in ("NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "FILES", "EXIT STATUS", "SIGNALS",
-                 "EXAMPLES", "SEE ALSO"):
-        if name not in sections:
-            wrong(path, f"has no section {name}")
-    # each flag has a paragraph of its own: .TP, then its name, then what it does
-    plain = re.sub(r"\\f.|^\.(?:B|I|BR|BI|IR) ", "", text, flags=re.M).replace("\\-", "-")
-    paragraphs = {}
-    for paragraph in re.split(r"^\.(?:TP|PP|SH|SS).*\n", plain, flags=re.M):
-        head = re.match(r'"?--(\w[\w-]*)', paragraph)
-        if head:
-            paragraphs[head.group(1)] = " ".join(paragraph.split())
-    known, _ = flags(program)
-    same_set(path, "flag", [f"--{k}" for k in known], [f"--{p}" for p in paragraphs])
-    for name, (_, default) in known.items():
-        if default and name in paragraphs and f"Default: {default}" not in paragraphs[name]:
-            wrong(path, f"--{name} does not say \"Default: {default}\"")
-    if f'"proctally {output(program, "--version").split()[1]}"' not in text:
-        wrong(path, "is of another version than the program")
+    for one in wanted:
+        if one not in sections:
+            wrong(path, f"has no section {one}")
+    if program:
+        check_flags(path, program)
     try:
-        _, out, error = run("groff", "-man", "-ww", "-z", "-Kutf8", os.path.join(SRC, path))
+        _, out, error = run("groff", "-man", "-Tutf8", "-ww", "-z", "-Kutf8",
+                            os.path.join(SRC, path))
     except FileNotFoundError:
         return
     if out or error:
@@ -391,19 +585,24 @@ def check_manual(path, program):
 
 def main():
     metrics = catalogue()
-    readme = read("README.md")
-    groups = [m for m in metrics if not m.about_self]
-    check_options(readme)
-    check_metrics(readme, groups, "metrics", "proctally_")
-    check_metrics(readme, [m for m in metrics if m.about_self], "self", "proctally_")
-    check_schema(readme, metrics, "process-exporter", "PROCESS_EXPORTER",
-                 "namedprocess_namegroup_")
-    check_schema(readme, metrics, "process", "PROCESS", "process_")
-    check_fields(readme, metrics)
-    check_examples(readme)
-    check_yaml(readme)
-    for path, program in MANUALS.items():
-        check_manual(path, program)
+    pages = find("core/**/*.[1-9]") + find("plugins/**/*.[1-9]")
+    check_options()
+    check_metrics([m for m in metrics if not m.about_self], "metrics")
+    check_metrics([m for m in metrics if m.about_self], "self")
+    check_schema(metrics, "process-exporter", "PROCESS_EXPORTER")
+    check_schema(metrics, "process", "PROCESS")
+    check_fields(metrics)
+    check_words()
+    check_verbs()
+    check_examples(pages)
+    check_yaml(pages)
+    check_readme(pages)
+    for path in DOCUMENTS:
+        check_names(path, read(path), pages)
+        check_links(path)
+    for path in pages:
+        check_names(path, plain(read(path)), pages)
+        check_manual(path, PROGRAMS.get(os.path.basename(path).rpartition(".")[0]))
     for problem in problems:
         print(problem)
     print(f"{len(problems)} mistakes in the documentation" if problems else "documentation ok")
