@@ -507,95 +507,17 @@ START_TEST(explained) {
 }
 END_TEST
 
-/* ---- Names that fit ------------------------------------------------------------------------------ */
+/* ---- Groups that are named in the configuration -------------------------------------------------- */
 
 #define BAD "\xef\xbf\xbd" /* U+FFFD */
 
-START_TEST(equal_after_cleaning) {
-    open_grouping();
-    const struct group *g = classify_under(&(struct person){.comm = "a\x01z"}, 0, NULL, NULL);
-    ck_assert_str_eq(g->name, "a?z");
-    ck_assert_ptr_eq(classify_under(&(struct person){.comm = "a\x02z"}, 0, NULL, NULL), g);
-    ck_assert_ptr_eq(classify_under(&(struct person){.comm = "a?z"}, 0, NULL, NULL), g);
-    g = classify_under(&(struct person){.comm = "\xff"}, 0, NULL, NULL);
-    ck_assert_ptr_eq(classify_under(&(struct person){.comm = "\x80"}, 0, NULL, NULL), g);
-    ck_assert_uint_eq(tallies.count, 2);
-    /* without a name */
-    ck_assert_str_eq(group_name(&(struct person){.comm = ""}), "unnamed");
-}
-END_TEST
-
-START_TEST(long_names) {
-    char name[2 * GROUP_NAME_MAX + 1];
-
-    memset(name, 'x', sizeof(name));
-    name[sizeof(name) - 1] = '\0';
-    name[GROUP_NAME_MAX - 1] = '\\'; /* the last that is kept */
-    open_grouping();
-    const char *got = group_name(&(struct person){.comm = name});
-    ck_assert_uint_eq(strlen(got), GROUP_NAME_MAX);
-    ck_assert_int_eq(got[GROUP_NAME_MAX - 1], '?');
-}
-END_TEST
-
-/* ---- The number of groups ------------------------------------------------------------------------- */
-
-static const struct group *group_number(int i) {
-    char name[24];
-
-    snprintf(name, sizeof(name), "name-%d", i);
-    return classify_under(&(struct person){.comm = name}, 0, NULL, NULL);
-}
-
-START_TEST(ten_thousand_names) {
-    set(config, "max-groups", "100");
-    RULE("always", [SELECTOR_COMM] = "nobody");
-    open_grouping();
-    for (int round = 0; round < 3; round++)
-        for (int i = 0; i < 10000; i++) {
-            const struct group *g = group_number(i);
-            char name[24];
-
-            snprintf(name, sizeof(name), "name-%d", i);
-            /* one place is taken by the literal group */
-            ck_assert_str_eq(g->name, i < 99 ? name : "other");
-        }
-    ck_assert_uint_eq(tallies.count, 100);
-    ck_assert_uint_eq(tallies.overflowed, 9901);
-    /* a process that calls itself so is in it too, and did not overflow */
-    ck_assert_str_eq(group_name(&(struct person){.comm = "other"}), "other");
-    ck_assert_uint_eq(tallies.overflowed, 9901);
-    ck_assert_str_eq(group_name(&(struct person){.comm = "nobody"}), "always");
-
-    struct tallies_moment moment = {.now_ns = 1000, .cpus = 1};
-    tallies_begin(&tallies, false);
-    tallies_end(&tallies, &moment);
-    ck_assert_int_eq(tallies_order(&tallies, 50), 0);
-    ck_assert_uint_eq(tallies.order_count, 101);
-    for (size_t i = 1; i < tallies.order_count; i++)
-        ck_assert_str_lt(tallies.order[i - 1]->name, tallies.order[i]->name);
-}
-END_TEST
-
-/* ---- The life of groups ------------------------------------------------------------------------------ */
-
-#define SECOND UINT64_C(1000000000)
-
-/* One collection at a time, with one member in each of these groups. */
-static void collect(uint64_t now_s_since_boot, const struct group *const *members, size_t count) {
-    struct tallies_moment moment = {.now_ns = now_s_since_boot * SECOND,
-                                    .interval_ns = 10 * SECOND,
-                                    .cpus = 1,
-                                    .expire_after_ns = 60 * SECOND};
+static void collect_nothing(uint64_t now_s_since_boot) {
+    const struct tallies_moment moment = {.now_ns = now_s_since_boot * NS_PER_S,
+                                          .interval_ns = 10 * NS_PER_S,
+                                          .cpus = 1,
+                                          .expire_after_ns = 60 * NS_PER_S};
 
     tallies_begin(&tallies, false);
-    for (size_t i = 0; i < count; i++) {
-        struct sample s = {.pid = 1, .state = 'S'};
-        sample_set(&s, FIELD_THREADS, 1);
-        sample_set(&s, FIELD_RSS_BYTES, 100 - i);
-        sample_set(&s, FIELD_UTIME_NS, 0);
-        tallies_member(&tallies, members[i]->index, &s, 1);
-    }
     tallies_end(&tallies, &moment);
     while (tallies_expire(&tallies, &moment) != 0)
         ;
@@ -615,7 +537,7 @@ START_TEST(literal_groups_are_always_shown) {
     RULE("{{.Comm}}", [SELECTOR_COMM] = "z");
     RULE("literal", [SELECTOR_COMM] = "w");
     open_grouping();
-    collect(100, NULL, 0);
+    collect_nothing(100);
     ck_assert_uint_eq(tallies.order_count, 2);
     const struct group *g = shown("literal");
     ck_assert_ptr_nonnull(g);
@@ -625,78 +547,9 @@ START_TEST(literal_groups_are_always_shown) {
     ck_assert(!(g->known & BIT(METRIC_START_TIME)));
     ck_assert_ptr_eq(classify_under(&(struct person){.comm = "x"}, 0, NULL, NULL), g);
     ck_assert_ptr_eq(classify_under(&(struct person){.comm = "w"}, 0, NULL, NULL), g);
-    collect(100000, NULL, 0);
-    collect(200000, NULL, 0);
+    collect_nothing(100000);
+    collect_nothing(200000);
     ck_assert_ptr_eq(shown("literal"), g);
-}
-END_TEST
-
-START_TEST(groups_expire) {
-    RULE("literal", [SELECTOR_COMM] = "x");
-    set(config, "max-groups", "3");
-    open_grouping();
-    const struct group *a = group_number(1), *b = group_number(2);
-    const struct group *other = group_number(3);
-    ck_assert_str_eq(other->name, "other");
-    const struct group *all[] = {a, b, other};
-
-    collect(100, all, 3);
-    ck_assert_ptr_nonnull(shown("name-1"));
-    collect(110, all, 1); /* from here on b is empty */
-    ck_assert_ptr_nonnull(shown("name-2"));
-    ck_assert_uint_eq(shown("name-2")->value[METRIC_PROCESSES], 0);
-    collect(169, all, 1);
-    ck_assert_ptr_nonnull(shown("name-2"));
-    ck_assert_uint_eq(tallies.count, 3);
-    collect(170, all, 1);
-    ck_assert_ptr_null(shown("name-2"));
-    ck_assert_uint_eq(tallies.count, 2);
-    ck_assert_ptr_nonnull(shown("name-1"));
-    ck_assert_ptr_nonnull(shown("other"));
-    ck_assert_ptr_nonnull(shown("literal"));
-    /* there is room again, and its place is free to be given out */
-    const struct group *c = group_number(4);
-    ck_assert_str_eq(c->name, "name-4");
-    ck_assert_uint_eq(tallies.count, 3);
-    const struct group *two[] = {a, c};
-    collect(180, two, 2);
-    ck_assert_ptr_nonnull(shown("name-4"));
-    /* the clock starts anew with each member */
-    collect(190, all, 1);
-    collect(230, two, 2);
-    collect(240, all, 1);
-    collect(299, all, 1);
-    ck_assert_ptr_nonnull(shown("name-4"));
-    collect(300, all, 1);
-    ck_assert_ptr_null(shown("name-4"));
-}
-END_TEST
-
-START_TEST(a_clock_that_is_behind) {
-    open_grouping();
-    group_number(1);
-    collect(1000000, NULL, 0);
-    collect(5, NULL, 0);
-    ck_assert_ptr_nonnull(shown("name-1"));
-}
-END_TEST
-
-START_TEST(single_processes) {
-    set(config, "group-by", "pid");
-    open_grouping();
-    const struct group *all[4];
-    for (uint32_t i = 0; i < 4; i++)
-        all[i] = classify_under(&(struct person){.comm = "x", .pid = 10 + i}, 0, NULL, NULL);
-    collect(100, all, 4);
-    /* two at most: those with most memory, as none used the CPU */
-    ck_assert_uint_eq(tallies.order_count, 2);
-    ck_assert_ptr_nonnull(shown("10"));
-    ck_assert_ptr_nonnull(shown("11"));
-    /* gone as soon as they are empty */
-    collect(101, all, 1);
-    collect(102, all, 1);
-    ck_assert_uint_eq(tallies.order_count, 1);
-    ck_assert_uint_eq(tallies.count, 1);
 }
 END_TEST
 
@@ -731,14 +584,7 @@ int main(void) {
     tcase_add_test(tc, what_rules_read);
     tc = add_open_case(suite, "explain");
     tcase_add_test(tc, explained);
-    tc = add_open_case(suite, "names");
-    tcase_add_test(tc, equal_after_cleaning);
-    tcase_add_test(tc, long_names);
-    tcase_add_test(tc, ten_thousand_names);
-    tc = add_open_case(suite, "life");
+    tc = add_open_case(suite, "literal");
     tcase_add_test(tc, literal_groups_are_always_shown);
-    tcase_add_test(tc, groups_expire);
-    tcase_add_test(tc, a_clock_that_is_behind);
-    tcase_add_test(tc, single_processes);
     return run_suite(suite);
 }
