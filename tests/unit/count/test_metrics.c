@@ -1,0 +1,145 @@
+/* SPDX-License-Identifier: MIT */
+/* The catalogue of metrics where the counting relies on it, and ratios. Names and
+ * families, which encoders rely on, are tried in output/test_encode.c. */
+#include "count/metrics.h"
+
+#include "base/number.h"
+#include "source/sample.h"
+#include "source/source.h"
+#include "suite.h"
+
+#include <math.h>
+#include <string.h>
+
+static const struct {
+    double part, whole;
+    uint64_t billionths;
+} ratio_cases[] = {
+    {1, 2, 500000000},
+    {1, 1, 1000000000},
+    {3, 2, 1500000000}, /* more than the whole is no mistake here */
+    {1, 3, 333333333},
+    {2, 3, 666666667}, /* to the nearest */
+    {0, 5, 0},
+    {1, 4e9, 0},
+    {2, 3e9, 1},
+    /* nothing to divide by, and nonsense */
+    {1, 0, 0},
+    {0, 0, 0},
+    {1, -1, 0},
+    {-1, 1, 0},
+    {NAN, 1, 0},
+    {1, NAN, 0},
+    /* as far as 64 bits go */
+    {1e10, 1, UINT64_C(10000000000000000000)},
+    {2e10, 1, UINT64_MAX},
+    {1, 1e-300, UINT64_MAX},
+    {INFINITY, 1, UINT64_MAX},
+    {1, INFINITY, 0},
+};
+
+START_TEST(ratios) {
+    ck_assert_uint_eq(ratio_of(ratio_cases[_i].part, ratio_cases[_i].whole),
+                      ratio_cases[_i].billionths);
+}
+END_TEST
+
+static bool ends_with(const char *text, const char *end) {
+    size_t len = strlen(text), end_len = strlen(end);
+
+    return len >= end_len && strcmp(text + len - end_len, end) == 0;
+}
+
+/* They are found by adding to the first of them. */
+START_TEST(a_row_for_each_origin) {
+    static const char *const origins[ORIGINS] = {
+        [ORIGIN_STATUS] = "status", [ORIGIN_IO] = "io",       [ORIGIN_FD] = "fd",
+        [ORIGIN_LIMITS] = "limits", [ORIGIN_SCHED] = "sched", [ORIGIN_PSS] = "smaps_rollup",
+        [ORIGIN_IDENTITY] = "identity",
+    };
+    const struct tally_metric *m = &metric_table[METRIC_UNREADABLE_STATUS + _i];
+
+    ck_assert_msg(ends_with(m->id, origins[_i]), "%s", m->id);
+    ck_assert_str_eq(m->prometheus[TALLY_SCHEMA_NATIVE].value, origins[_i]);
+    ck_assert_int_eq(m->kind, TALLY_GAUGE);
+}
+END_TEST
+
+/* In the order in which sources hand them out. */
+START_TEST(a_row_for_each_kind_of_traffic) {
+    static const char *const names[TRAFFIC_COUNTERS] = {
+        "network_receive_bytes_tcp",    "network_receive_bytes_udp",
+        "network_receive_packets_tcp",  "network_receive_packets_udp",
+        "network_transmit_bytes_tcp",   "network_transmit_bytes_udp",
+        "network_transmit_packets_tcp", "network_transmit_packets_udp",
+    };
+    const struct tally_metric *m = &metric_table[METRIC_RECEIVED_BYTES_TCP + _i];
+
+    ck_assert_str_eq(m->id, names[_i]);
+    ck_assert_int_eq(m->kind, TALLY_COUNTER);
+    ck_assert_int_eq(m->unit, strstr(names[_i], "bytes") ? TALLY_BYTES : TALLY_COUNT);
+}
+END_TEST
+
+/* What a process can have less of later is no counter, and the other way round. */
+START_TEST(kinds) {
+    static const enum metric counters[] = {
+        METRIC_CPU_USER,
+        METRIC_CPU_SYSTEM,
+        METRIC_DISK_READ,
+        METRIC_DISK_WRITTEN,
+        METRIC_IO_READ,
+        METRIC_IO_WRITTEN,
+        METRIC_IO_READS,
+        METRIC_IO_WRITES,
+        METRIC_SWITCHES,
+        METRIC_SWITCHES_VOLUNTARY,
+        METRIC_SWITCHES_INVOLUNTARY,
+        METRIC_FAULTS,
+        METRIC_FAULTS_MINOR,
+        METRIC_FAULTS_MAJOR,
+        METRIC_RUN_QUEUE_WAIT,
+        METRIC_BLKIO_DELAY,
+        METRIC_STARTS,
+        METRIC_EXITS,
+    };
+    uint64_t wanted = 0, found = 0;
+
+    for (int i = 0; i < COUNT(counters); i++)
+        wanted |= BIT(counters[i]);
+    for (int i = 0; i < TRAFFIC_COUNTERS; i++)
+        wanted |= BIT(METRIC_RECEIVED_BYTES_TCP + i);
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (metric_table[m].kind == TALLY_COUNTER)
+            found |= BIT(m);
+    ck_assert_msg(wanted == found, "%s", metric_table[__builtin_ctzll(wanted ^ found)].id);
+}
+END_TEST
+
+/* ratio_of() gives billionths, which is what this unit means. */
+START_TEST(ratios_have_that_unit) {
+    static const enum metric metrics[] = {METRIC_CPU_USAGE, METRIC_WORST_FD_RATIO,
+                                          METRIC_SELF_COVERAGE};
+
+    for (size_t m = 0; m < METRICS; m++) {
+        bool is_ratio = false;
+        for (int i = 0; i < COUNT(metrics); i++)
+            is_ratio = is_ratio || metrics[i] == m;
+        ck_assert_msg((metric_table[m].unit == TALLY_RATIO) == is_ratio, "%s", metric_table[m].id);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("metrics");
+    TCase *tc;
+
+    tc = add_case(suite, "ratios");
+    tcase_add_loop_test(tc, ratios, 0, COUNT(ratio_cases));
+    tcase_add_test(tc, ratios_have_that_unit);
+    tc = add_case(suite, "rows");
+    tcase_add_loop_test(tc, a_row_for_each_origin, 0, ORIGINS);
+    tcase_add_loop_test(tc, a_row_for_each_kind_of_traffic, 0, TRAFFIC_COUNTERS);
+    tcase_add_test(tc, kinds);
+    return run_suite(suite);
+}
