@@ -3,15 +3,21 @@
  * proctally: what did each group of processes on this host use?
  *
  * Ownership, in one sentence: every tally_*_new() is released by its
- * tally_*_free() (which accepts NULL and returns NULL), and everything else
- * that a function hands out belongs to the object that it was asked of.
+ * tally_*_free() (which accepts NULL and returns NULL), a snapshot that you want
+ * to keep by tally_snapshot_unref(), and everything else that a function hands
+ * out belongs to the object that it was asked of.
  *
  * Errors are negative errno values. Outputs are `ret_` parameters, written
  * only on success. The library never prints, logs, exits, aborts, and touches
  * neither the locale nor signals.
  *
- * Threads: one object is used by one thread at a time; different objects are
- * independent of each other. Nothing is shared behind the scenes.
+ * Threads: one object is used by one thread at a time, and different objects are
+ * independent of each other. The exception is a snapshot: it never changes, so any
+ * number of threads may read and encode it, also while its collector makes the next.
+ *
+ * Growing: structs that this library hands out get new members at their end, and are
+ * only ever reached by pointer; structs that you fill begin with their size. Enums get
+ * new values at their end.
  */
 #ifndef PROCTALLY_H
 #define PROCTALLY_H
@@ -25,9 +31,14 @@
 extern "C" {
 #endif
 
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
+
 typedef struct tally_config tally_config;
 typedef struct tally tally;
 typedef struct tally_snapshot tally_snapshot;
+typedef struct tally_text tally_text;
 
 /* One sentence for the user: what, where, what was expected. Always ended by
  * a NUL byte, never by a newline or a full stop. */
@@ -53,18 +64,20 @@ enum tally_option_type {
 };
 
 struct tally_option {
-    const char *name;     /* as in YAML and after "--": "group-by" */
-    const char *argument; /* what it takes, for --help: "DURATION" */
-    const char *standard; /* the default, as a user would write it; may be "" */
-    const char *help;     /* one or two sentences, without a newline */
+    const char *name;          /* as in YAML and after "--": "group-by" */
+    const char *argument;      /* what it takes, for --help: "DURATION" */
+    const char *default_value; /* as a user would write it; may be "" */
+    const char *help;          /* one or two sentences, without a newline */
     enum tally_option_type type;
-    bool list; /* may be given several times; values add up */
+    bool repeatable;            /* may be given several times; values add up */
     const char *const *choices; /* ended by NULL; or NULL */
 };
 
-/* The options, in the order in which help and documentation show them.
- * The table is constant and lives as long as the program. */
-const struct tally_option *tally_options(size_t *ret_count);
+/* The options by number, in the order in which help and documentation show them;
+ * NULL past the last. They are constant, and live as long as the program. */
+const struct tally_option *tally_option(size_t number);
+/* The option of this name, in which '-' and '_' are the same; NULL: none. */
+const struct tally_option *tally_option_find(const char *name);
 
 /* ---- Configuration ------------------------------------------------------- */
 
@@ -80,11 +93,11 @@ tally_config *tally_config_free(tally_config *config);
  * what else open(2) says, -ENOTSUP in a build without libyaml, -ENOMEM. */
 int tally_config_load(tally_config *config, const char *path, struct tally_error *error);
 
-/* Gives one option one value, written as in the YAML file; for a list option
+/* Gives one option one value, written as in the YAML file; for a repeatable option
  * each call adds an element (group-by and collect also take several, separated
  * by commas; an empty value empties the list). "process_names" takes YAML (or
- * JSON) text. '-' and '_' are the same in names. -EINVAL, -ENOENT for a name
- * that is no option, -ENOTSUP, -ENOMEM; error is filled on failure. */
+ * JSON) text. -EINVAL, -ENOENT for a name that is no option, -ENOTSUP, -ENOMEM;
+ * error is filled on failure. */
 int tally_config_set(tally_config *config, const char *name, const char *value,
                      struct tally_error *error);
 
@@ -95,18 +108,19 @@ struct tally_strings {
     size_t count;
 };
 struct tally_rule {
-    const char *name;            /* template; NULL: "{{.ExeBase}}" */
-    struct tally_strings comm;   /* exact, any of */
-    struct tally_strings exe;    /* argv[0]: base name, or whole if it has a '/'; any of */
-    struct tally_strings cmdline;/* regular expressions, all must match */
-    struct tally_strings user;   /* names or numbers of the effective user, any of */
-    struct tally_strings cgroup; /* paths: the path itself, what is below it, or a glob; any of */
-    struct tally_strings unit;   /* systemd units, exact or a glob; any of */
+    size_t size;                  /* sizeof(struct tally_rule) */
+    const char *name;             /* template; NULL: "{{.ExeBase}}" */
+    struct tally_strings comm;    /* exact, any of */
+    struct tally_strings exe;     /* argv[0]: base name, or whole if it has a '/'; any of */
+    struct tally_strings cmdline; /* regular expressions, all must match */
+    struct tally_strings user;    /* names or numbers of the effective user, any of */
+    struct tally_strings cgroup;  /* paths: the path itself, what is below it, or a glob; any of */
+    struct tally_strings unit;    /* systemd units, exact or a glob; any of */
 };
 
 /* Adds a rule behind those that are there. Copies what it needs.
- * -EINVAL with error filled, -ENOTSUP (cmdline in a build without PCRE2),
- * -ENOMEM. */
+ * -EINVAL with error filled, -E2BIG (what this library does not know is not 0),
+ * -ENOTSUP (cmdline in a build without PCRE2), -ENOMEM. */
 int tally_config_add_rule(tally_config *config, const struct tally_rule *rule,
                           struct tally_error *error);
 
@@ -122,19 +136,41 @@ const char *tally_config_get(const tally_config *config, const char *name);
 /* ---- The catalogue of metrics -------------------------------------------- */
 
 enum tally_kind {
-    TALLY_GAUGE,
-    TALLY_COUNTER /* never falls while the group exists */
+    TALLY_KIND_GAUGE,
+    TALLY_KIND_COUNTER /* never falls while the group exists */
 };
 
 /* The unit of a raw value. */
 enum tally_unit {
-    TALLY_COUNT,
-    TALLY_SIGNED,      /* a count that may be negative: read it as int64_t */
-    TALLY_BYTES,
-    TALLY_NANOSECONDS, /* shown as seconds */
-    TALLY_UNIX_NS,     /* a moment: nanoseconds since 1970; shown as seconds */
-    TALLY_RATIO        /* billionths: 1000000000 is 1 */
+    TALLY_UNIT_COUNT,
+    TALLY_UNIT_SIGNED, /* a count that may be negative: read it as int64_t */
+    TALLY_UNIT_BYTES,
+    TALLY_UNIT_NS,      /* a time in nanoseconds; shown as seconds */
+    TALLY_UNIT_UNIX_NS, /* a moment: nanoseconds since 1970; shown as seconds */
+    TALLY_UNIT_RATIO    /* billionths: 1000000000 is 1 */
 };
+
+/* What has a value of the metric. */
+enum tally_scope {
+    TALLY_SCOPE_GROUP, /* groups; most of them single processes too */
+    TALLY_SCOPE_SELF,  /* the collector */
+    TALLY_SCOPE_HOST   /* the host; only in snapshots that keep it, and in no agent */
+};
+
+struct tally_metric {
+    const char *id; /* unique; what --list-metrics shows */
+    const char *help; /* ends without a full stop */
+    enum tally_kind kind;
+    enum tally_unit unit;
+    enum tally_scope scope;
+};
+
+/* The metrics by number, by which they are named below; NULL past the last. Those of
+ * one scope stand together, and among them the rows of one Prometheus family, and those
+ * of one collectd type and instance. Constant, as the options are. */
+const struct tally_metric *tally_metric(size_t number);
+/* The number of the metric with this id; -ENOENT. */
+int tally_metric_find(const char *id, size_t *ret_number);
 
 /* Sets of Prometheus names; the option `schema` chooses one. */
 enum tally_schema {
@@ -147,14 +183,13 @@ enum tally_schema {
 /* How a dialect shows a value, where not in the metric's natural form (counts
  * and bytes whole, times in seconds, ratios as 0..1). */
 enum tally_form {
-    TALLY_NATURAL,
-    TALLY_PERCENT,      /* of a ratio */
-    TALLY_MICROSECONDS, /* of a time; whole */
-    TALLY_WHOLE_NS,     /* of a moment; whole */
-    TALLY_UPTIME        /* of a moment: seconds from then to the snapshot */
+    TALLY_FORM_NATURAL,
+    TALLY_FORM_PERCENT,      /* of a ratio */
+    TALLY_FORM_MICROSECONDS, /* of a time; whole */
+    TALLY_FORM_WHOLE_NS,     /* of a moment; whole */
+    TALLY_FORM_UPTIME        /* of a moment: seconds from then to the snapshot */
 };
 
-/* A metric's name in one agent's dialect; name NULL: it has none there. */
 struct tally_prometheus_name {
     const char *name;  /* without prefix */
     const char *label; /* NULL, or the label that tells rows of one family apart */
@@ -173,29 +208,68 @@ struct tally_collectd_name {
     enum tally_form form;
 };
 
-struct tally_metric {
-    const char *id; /* unique; what --list-metrics shows */
-    enum tally_kind kind;
-    enum tally_unit unit;
-    bool about_self; /* about the collector, not about a group */
-    const char *help; /* ends without a full stop */
-    struct tally_prometheus_name prometheus[TALLY_SCHEMAS]; /* about_self: native in all */
-    struct tally_influx_name influx;
-    struct tally_collectd_name collectd;
-};
-
-/* All metrics; rows of one Prometheus family stand together, as do those of
- * one collectd type and instance. A metric is named by its index here. */
-const struct tally_metric *tally_metrics(size_t *ret_count);
+/* A metric's name in one agent's dialect; NULL: it has none there. Metrics about the
+ * collector have their native name in all schemas. */
+const struct tally_prometheus_name *tally_metric_prometheus(size_t metric,
+                                                            enum tally_schema schema);
+const struct tally_influx_name *tally_metric_influx(size_t metric);
+const struct tally_collectd_name *tally_metric_collectd(size_t metric);
 
 /* ---- Collecting ----------------------------------------------------------- */
 
-/* A collector for this configuration (which may be freed afterwards). Opens
- * /proc, and reads the state file if one is configured: a state file that can't
+/* Embedders may sort processes themselves: asked after the filters and before
+ * the rules, once per process and again when its identity can have changed.
+ * Write a name of at most `size` bytes (no NUL needed) and return its length; it is
+ * cleaned as all names are, and cut. Return 0 to leave the process to the rules.
+ * Texts are valid during the call. */
+struct tally_process_view {
+    /* 0 for processes that came and went between two collections. Source bpf adds up
+     * those that look the same, and asks once for all of them. */
+    pid_t pid, ppid;
+    uid_t uid;
+    const char *name; /* comm */
+    const char *user;
+    const char *exe; /* "" if it can't be read */
+    const char *cgroup;
+    const char *cmdline; /* cmdline_len bytes, NUL bytes between the arguments */
+    size_t cmdline_len;
+};
+typedef size_t tally_grouper(void *data, const struct tally_process_view *process, char *name,
+                             size_t size);
+
+/* What a snapshot is to hold besides the groups. */
+enum tally_keep {
+    TALLY_KEEP_PROCESSES = 1 << 0, /* tally_snapshot_process() */
+    TALLY_KEEP_HOST = 1 << 1       /* metrics with TALLY_SCOPE_HOST */
+};
+
+/* How to begin; what is 0 is left out. */
+struct tally_new_opts {
+    size_t size; /* sizeof(struct tally_new_opts) */
+    tally_grouper *grouper;
+    void *grouper_data;
+    /* Without a state file there is no earlier collection to count from. With this the
+     * first one shows, for each process that is alive, what it used in its whole life. */
+    bool count_lifetimes;
+    /* Takes over the tallies and the last-seen values of another collector, for a change
+     * of configuration without a gap: processes are classified anew under the new rules.
+     * The state file is not read then. The other one is not changed, and may be freed. */
+    const tally *inherit;
+    /* Counts this process and all that descends from it, also those whose parents have
+     * ended, and nothing else: everybody else is left out, whatever the rules. 0: off.
+     * Source procfs finds the descendants that it sees alive; bpf all of them. */
+    pid_t follow;
+    unsigned keep; /* bits of enum tally_keep */
+};
+
+/* A collector for this configuration (which may be freed afterwards); opts may be NULL.
+ * Opens /proc, and reads the state file if one is configured: a state file that can't
  * be used is set aside (renamed to NAME.rejected) and counting starts afresh;
- * tally_notice() tells. -EINVAL, -ENOENT (no /proc there), -EACCES, -ENOMEM;
- * error is filled on failure. */
-int tally_new(const tally_config *config, tally **ret_tally, struct tally_error *error);
+ * tally_notice() tells. -EINVAL, -E2BIG (options that this library does not know are not
+ * 0), -ENOENT (no /proc there), -ESRCH (no process to follow), -EACCES, -ENOMEM; error is
+ * filled on failure. */
+int tally_new(const tally_config *config, const struct tally_new_opts *opts, tally **ret_tally,
+              struct tally_error *error);
 tally *tally_free(tally *t);
 
 /* Takes away what the option `pin` has left in the kernel, and the directory if it
@@ -203,17 +277,17 @@ tally *tally_free(tally *t);
  * error is filled on failure. */
 int tally_unpin(const char *dir, struct tally_error *error);
 
-/* In a one-shot run without a state file there is no earlier collection to
- * count from. After this call the first collection shows, for each process
- * that is alive, what it used in its whole life. Call it before the first
- * collection. */
-void tally_count_lifetimes(tally *t);
-
-/* Collects once. The snapshot belongs to the collector and is valid until the
- * next call on it. With a state file, the state is saved before this returns,
+/* Collects once. The snapshot is lent until the next call on the collector; take a
+ * reference to keep it. With a state file, the state is saved before this returns,
  * so that no number that was published can be forgotten by a crash; failing to
- * save it is a notice, not an error. Returns 0, or -errno if /proc itself
- * can't be read (nothing that was counted is lost; call again later). */
+ * save it is a notice, not an error.
+ *
+ * With ret_snapshot NULL it only counts what there is to count, for instance before
+ * another collector inherits it: what is shown per interval (CPU usage, coverage) still
+ * begins at the last collection that made a snapshot.
+ *
+ * Returns 0, or -errno if /proc itself can't be read or there is no memory (nothing that
+ * was counted is lost; call again later). */
 int tally_collect(tally *t, const tally_snapshot **ret_snapshot);
 
 /* Did the last collection save the state? False without a state file. */
@@ -224,34 +298,20 @@ bool tally_state_is_saved(const tally *t);
  * struct tally_error. */
 bool tally_notice(tally *t, struct tally_error *ret_text);
 
-/* Takes over the tallies and the last-seen values of another collector, for a
- * change of configuration without a gap: processes are classified anew under
- * t's rules. Call it before t's first collection. -EBUSY after it, -ENOMEM. */
-int tally_inherit(tally *t, const tally *from);
-
-/* Embedders may sort processes themselves: asked after the filters and before
- * the rules, once per process and again when its identity can have changed.
- * Write a name of at most `size` bytes (no NUL needed) and return its length;
- * return 0 to leave the process to the rules. `cmdline` has NUL bytes between
- * the arguments. Call it before the first collection. */
-struct tally_process_view {
-    pid_t pid, ppid;
-    uid_t uid;
-    const char *name;    /* comm */
-    const char *user;
-    const char *exe;     /* "" if it can't be read */
-    const char *cgroup;
-    const char *cmdline; /* cmdline_len bytes */
-    size_t cmdline_len;
-};
-typedef size_t tally_grouper(void *data, const struct tally_process_view *process, char *name,
-                             size_t size);
-void tally_set_grouper(tally *t, tally_grouper *grouper, void *data);
-
 /* ---- Reading a snapshot ---------------------------------------------------- */
+
+/* A snapshot owns its values. While you hold a reference it stays as it is, whatever
+ * becomes of its collector. Both may be called by any thread. */
+const tally_snapshot *tally_snapshot_ref(const tally_snapshot *s);
+const tally_snapshot *tally_snapshot_unref(const tally_snapshot *s); /* accepts and returns NULL */
 
 /* When the snapshot was taken, nanoseconds since 1970. */
 uint64_t tally_snapshot_time(const tally_snapshot *s);
+/* The time since the one before it, nanoseconds; 0: it is the first. */
+uint64_t tally_snapshot_interval(const tally_snapshot *s);
+/* The option `prefix` without the underscores at its end: the measurement in Telegraf,
+ * the plugin in collectd. */
+const char *tally_snapshot_measurement(const tally_snapshot *s);
 
 /* The groups, sorted by name; a group is named by its index below. */
 size_t tally_snapshot_groups(const tally_snapshot *s);
@@ -261,10 +321,39 @@ const char *tally_snapshot_group_name(const tally_snapshot *s, size_t group);
 bool tally_snapshot_label(const tally_snapshot *s, size_t group, size_t i, const char **ret_key,
                           const char **ret_value);
 
-/* One value in the metric's unit. For a metric about_self the group is
- * ignored. Returns false if it is not known (which is not 0). */
+/* One value in the metric's unit. For a metric of another scope than the groups', `group`
+ * is ignored. Returns false if it is not known (which is not 0). */
 bool tally_snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
                           uint64_t *ret_value);
+
+/* The processes that were alive, by ascending pid; 0 if they were not kept. */
+#define TALLY_NO_GROUP SIZE_MAX
+struct tally_process {
+    pid_t pid, ppid;
+    uint64_t start_ns; /* since 1970; with the pid it is one incarnation */
+    const char *name;  /* comm, cleaned as names of groups are */
+    const char *user;  /* of the effective uid, by name; NULL: not known */
+    uid_t uid;         /* if user is not NULL */
+    char state;        /* as in /proc/PID/stat */
+    uint32_t terminal; /* its device number as in /proc/PID/stat; 0: none */
+    size_t group;      /* index of its group; TALLY_NO_GROUP: left out, or not shown */
+};
+size_t tally_snapshot_processes(const tally_snapshot *s);
+const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size_t i);
+/* Any metric of the groups that one process has: counters are those of its life, as its
+ * source counts them. False: it has none, or it is not known. */
+bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metric,
+                                  uint64_t *ret_value);
+/* What is not kept is read now, from /proc. Fills at most `size` bytes, without a NUL at
+ * the end, and returns how many; a command line has NUL bytes between its arguments.
+ * -ESRCH: the process has ended since; -EACCES, … */
+enum tally_process_text {
+    TALLY_PROCESS_CMDLINE,
+    TALLY_PROCESS_EXE,   /* path of the program file */
+    TALLY_PROCESS_CGROUP /* one representative path */
+};
+ssize_t tally_snapshot_process_text(const tally_snapshot *s, size_t i,
+                                    enum tally_process_text which, char *to, size_t size);
 
 /* A value as a dialect shows it: whole + billionths / 1e9, negated if so. */
 struct tally_number {
@@ -273,25 +362,31 @@ struct tally_number {
     uint64_t whole;
     uint32_t billionths;
 };
-struct tally_number tally_present(const tally_snapshot *s, const struct tally_metric *metric,
-                                  enum tally_form form, uint64_t value);
+struct tally_number tally_present(const tally_snapshot *s, size_t metric, enum tally_form form,
+                                  uint64_t value);
 
 /* ---- Encoders --------------------------------------------------------------- */
 
-/* Text of the whole snapshot. *ret_text belongs to the collector and is valid
- * until its next collection or encoding. -ENOMEM, -E2BIG past 1 GiB.
+/* Room for text, to be used again and again; one for each thread that encodes. -ENOMEM. */
+int tally_text_new(tally_text **ret_text);
+tally_text *tally_text_free(tally_text *text);
+
+/* Text of the whole snapshot, with the names and labels of its configuration. It is in
+ * `to`, and valid until that is used again. -ENOMEM, -E2BIG past 1 GiB.
  *
- * Prometheus text format 0.0.4, with the names of the configured schema. */
-int tally_encode_prometheus(tally *t, const char **ret_text, size_t *ret_len);
+ * Prometheus text format 0.0.4. */
+int tally_encode_prometheus(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                            size_t *ret_len);
 /* InfluxDB line protocol, one line per group and one about the collector, all
  * with the snapshot's time in nanoseconds. */
-int tally_encode_influx(tally *t, const char **ret_text, size_t *ret_len);
+int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                        size_t *ret_len);
 
 /* ---- For people -------------------------------------------------------------- */
 
 /* Collects, then writes in plain words which filter, rule or ancestor decides
  * about a process, and why the others do not. Text as above. -ESRCH. */
-int tally_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len);
+int tally_explain(tally *t, pid_t pid, tally_text *to, const char **ret_data, size_t *ret_len);
 
 /* ---- A file that is whole at any moment ---------------------------------------- */
 
@@ -300,6 +395,10 @@ int tally_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len);
  * (-EBUSY). `durable` adds fsync(2). On failure the old file is untouched and
  * nothing is left behind. -ENOTSUP: what has that name is no regular file. */
 int tally_replace_file(const char *path, const void *data, size_t len, mode_t mode, bool durable);
+
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 
 #ifdef __cplusplus
 }

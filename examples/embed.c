@@ -12,12 +12,10 @@
 
 /* 0 also for a time that is not known; a real program would tell the two apart. */
 static double seconds(const tally_snapshot *s, size_t group, const char *id) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    size_t metric;
     uint64_t value = 0;
-    for (size_t m = 0; m < count; m++)
-        if (strcmp(metrics[m].id, id) == 0 && !tally_snapshot_value(s, group, m, &value))
-            value = 0;
+    if (tally_metric_find(id, &metric) < 0 || !tally_snapshot_value(s, group, metric, &value))
+        return 0;
     return (double)value / 1e9;
 }
 
@@ -44,7 +42,7 @@ int main(void) {
     int r = tally_config_new(&config);
     if (r >= 0)
         r = tally_config_set(config, "group-by", "user,name", &error);
-    r = r < 0 ? r : tally_new(config, &t, &error);
+    r = r < 0 ? r : tally_new(config, NULL, &t, &error);
     tally_config_free(config); /* the collector has all that it needs of it */
     if (r < 0) {
         fprintf(stderr, "%s\n", error.text);

@@ -183,10 +183,10 @@ def value(items):
 
 class Metric:
     def __init__(self, row):
-        self.id = row[".id"]
-        self.kind = "counter" if row[".kind"] == "TALLY_COUNTER" else "gauge"
-        self.unit = row[".unit"]
-        self.about_self = row.get(".about_self") == "true"
+        self.id = row[".metric.id"]
+        self.kind = "counter" if row[".metric.kind"] == "TALLY_KIND_COUNTER" else "gauge"
+        self.unit = row[".metric.unit"]
+        self.about_self = row.get(".metric.scope") == "TALLY_SCOPE_SELF"
         self.prometheus = {}
         for schema in ("NATIVE", "PROCESS_EXPORTER", "PROCESS"):
             name = row.get(f".prometheus[TALLY_SCHEMA_{schema}]")
@@ -197,10 +197,11 @@ class Metric:
         self.field = influx[0] if influx else None
         self.field_type = None
         if influx:
-            form = influx.get(1, influx.get(".form", "TALLY_NATURAL"))
-            whole = form in ("TALLY_WHOLE_NS", "TALLY_MICROSECONDS", "TALLY_UPTIME")
-            whole = whole or (form == "TALLY_NATURAL" and
-                              self.unit in ("TALLY_COUNT", "TALLY_SIGNED", "TALLY_BYTES"))
+            form = influx.get(1, influx.get(".form", "TALLY_FORM_NATURAL"))
+            whole = form in ("TALLY_FORM_WHOLE_NS", "TALLY_FORM_MICROSECONDS", "TALLY_FORM_UPTIME")
+            whole = whole or (form == "TALLY_FORM_NATURAL" and
+                              self.unit in ("TALLY_UNIT_COUNT", "TALLY_UNIT_SIGNED",
+                                            "TALLY_UNIT_BYTES"))
             self.field_type = "integer" if whole else "float"
         collectd = row.get(".collectd")
         self.collectd, self.data_source = None, None

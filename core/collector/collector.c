@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* The life of a collector. */
-#define _GNU_SOURCE
 #include "collector/collector.h"
-#include "collector/state.h"
-#include "base/error.h"
 
+#include "base/error.h"
+#include "base/replace_file.h"
+#include "base/sized.h"
 #include "build-config.h"
+#include "collector/state.h"
 #include "config/config.h"
 
 #include <errno.h>
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TEXT_CEILING ((size_t)1 << 30)
+#define STATE_CEILING ((size_t)1 << 30)
 /* Groups of single processes, of which only the top is shown. */
 #define SINGLES_LIMIT 65536u
 
@@ -22,12 +23,7 @@ const char *tally_version(void) {
     return VERSION;
 }
 
-static void close_tallies(tally *t) {
-    proctable_clear(&t->table);
-    tallies_clear(&t->tallies);
-    t->progress = (struct progress){0};
-    memset(t->self_before, 0, sizeof(t->self_before));
-}
+/* ---- Counting --------------------------------------------------------------------- */
 
 /* What is read of each process, and can therefore be refused. */
 static unsigned origins_of(const tally *t) {
@@ -46,13 +42,51 @@ static unsigned origins_of(const tally *t) {
     return origins;
 }
 
-static int open_tallies(tally *t) {
+static void close_counting(struct counting *c) {
+    proctable_clear(&c->table);
+    tallies_clear(&c->tallies);
+    fold_free(&c->fold);
+    *c = (struct counting){0};
+}
+
+/* Nothing is counted yet, whatever was before. -ENOMEM. */
+static int open_counting(tally *t) {
+    struct counting *c = &t->counting;
     size_t limit = t->settings.max_groups;
     if (t->grouping.by_pid && limit < SINGLES_LIMIT)
         limit = SINGLES_LIMIT;
-    proctable_init(&t->table);
-    int r = tallies_init(&t->tallies, limit, t->settings.collect, origins_of(t));
-    return r < 0 ? r : grouping_add_literals(&t->grouping, &t->tallies);
+    close_counting(c);
+    proctable_init(&c->table);
+    self_set(c, METRIC_SELF_VANISHED, 0);
+    self_set(c, METRIC_SELF_CMDLINES_CUT, 0);
+    if (t->settings.state_file)
+        self_set(c, METRIC_SELF_STATE_FAILURES, 0);
+    int r = tallies_init(&c->tallies, limit, t->settings.collect, origins_of(t));
+    return r < 0 ? r : grouping_add_literals(&t->grouping, &c->tallies);
+}
+
+/* ---- The state ------------------------------------------------------------------------ */
+
+static struct state_origin origin_of(const tally *t) {
+    return (struct state_origin){.boot_id = t->source->boot_id, .source = t->source->name};
+}
+
+void save_state(struct tally *t) {
+    const struct state_origin origin = origin_of(t);
+    int r = state_encode(&t->counting, &origin, &t->state);
+    /* not fsynced: a crash of the host ends the boot that the state belongs to */
+    if (r == 0)
+        r = replace_file(&t->io, t->settings.state_file, t->state.data, t->state.len, 0600, false);
+    t->state_saved = r == 0;
+    if (r == 0) {
+        notice_clear(&t->notices, NOTICE_STATE_UNSAVED);
+        return;
+    }
+    self_add(&t->counting, METRIC_SELF_STATE_FAILURES, 1);
+    notice_raise(&t->notices, NOTICE_STATE_UNSAVED,
+                 "the state file %.200s can't be saved: %s; counting goes on, but a restart would "
+                 "lose it",
+                 t->settings.state_file, strerror(-r));
 }
 
 /* Why a state was not taken, for the user. */
@@ -101,72 +135,113 @@ static bool is_passing(int error) {
 /* Goes on from the state file. One that can't be used is set aside, so that somebody
  * can look at it, and so that it is not overwritten unseen. */
 static int load_state(tally *t, struct tally_error *error) {
+    const char *path = t->settings.state_file;
+    const struct state_origin origin = origin_of(t);
     /* not waiting, should a pipe be in its place */
-    int fd = t->io.openat(t->io.data, AT_FDCWD, t->settings.state_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK,
-                          0);
+    int fd = t->io.openat(t->io.data, AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK, 0);
     int r = fd < 0 ? -errno : read_state(t, fd);
     bool was_read = r == 0;
     if (fd >= 0)
         t->io.close(t->io.data, fd);
     if (r == 0)
-        r = state_decode(t, t->state.data, t->state.len);
+        r = state_decode(&t->counting, &origin, clock_ns(t, CLOCK_BOOTTIME), t->state.data,
+                         t->state.len);
     if (r == 0 || r == -ENOENT || r == -ENOTDIR)
         return 0;
     if (is_passing(r)) {
-        error_set(error, "can't read the state file %.200s: %s", t->settings.state_file, strerror(-r));
+        error_set(error, "can't read the state file %.200s: %s", path, strerror(-r));
         return r;
     }
 
     char aside[4096 + 16];
     struct stat st;
-    close_tallies(t);
-    snprintf(aside, sizeof(aside), "%.4096s.rejected", t->settings.state_file);
-    bool is_file = was_read || (t->io.fstatat(t->io.data, AT_FDCWD, t->settings.state_file, &st,
-                                              AT_SYMLINK_NOFOLLOW) == 0 &&
-                                S_ISREG(st.st_mode));
-    bool moved = is_file && t->io.rename(t->io.data, t->settings.state_file, aside) == 0;
+    snprintf(aside, sizeof(aside), "%.4096s.rejected", path);
+    bool is_file =
+        was_read || (t->io.fstatat(t->io.data, AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                     S_ISREG(st.st_mode));
+    bool moved = is_file && t->io.rename(t->io.data, path, aside) == 0;
     notice_raise(&t->notices, NOTICE_STATE_REJECTED,
-                 "the state file %.150s was not used: %s; counting starts anew%s%.160s",
-                 t->settings.state_file, rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");
-    return open_tallies(t);
+                 "the state file %.150s was not used: %s; counting starts anew%s%.160s", path,
+                 rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");
+    return open_counting(t);
 }
 
-int collector_new(const tally_config *config, const struct io *io, tally **ret_tally,
-                  struct tally_error *error) {
+/* As if through a state file that nothing can damage. -ENOMEM, -E2BIG. */
+static int inherit(tally *t, const tally *from, struct tally_error *error) {
+    const struct state_origin origin = origin_of(from);
+    int r = state_encode(&from->counting, &origin, &t->state);
+    if (r == 0) {
+        /* the boot is the same, whatever is known of it here and there */
+        const struct state_origin same_boot = {.boot_id = origin.boot_id,
+                                               .source = t->source->name};
+        r = state_decode(&t->counting, &same_boot, UINT64_MAX, t->state.data, t->state.len);
+    }
+    if (r < 0)
+        error_set(error, "can't take over what was counted: %s", strerror(-r));
+    return r;
+}
+
+/* ---- Begin and end ------------------------------------------------------------------------ */
+
+/* -ESRCH: there is no such process. */
+static int find_followed(tally *t, pid_t pid, struct tally_error *error) {
+    uint64_t start_ticks = 0;
+    int r = pid > 0 ? source_start_ticks(&t->io, t->settings.procfs, (uint32_t)pid, &start_ticks)
+                    : -ESRCH;
+    if (r < 0) {
+        error_set(error, "can't follow process %ld: %s", (long)pid,
+                  r == -ESRCH ? "there is none" : strerror(-r));
+        return r;
+    }
+    t->grouping.follow = (uint32_t)pid;
+    t->grouping.follow_start_ticks = start_ticks;
+    return 0;
+}
+
+int collector_new(const tally_config *config, const struct tally_new_opts *given,
+                  const struct io *io, tally **ret_tally, struct tally_error *error) {
+    struct tally_error why_not_bpf = {{0}};
+    struct tally_new_opts opts = {0};
+    if (error)
+        error->text[0] = '\0';
     tally *t = calloc(1, sizeof(*t));
     if (!t) {
         error_set(error, "out of memory");
         return -ENOMEM;
     }
-    if (error)
-        error->text[0] = '\0';
     t->io = *io;
-    buf_init(&t->text, TEXT_CEILING);
-    buf_init(&t->state, TEXT_CEILING);
-    buf_init(&t->self_labels, 1 << 20);
-    self_set(t, METRIC_SELF_VANISHED, 0);
-    self_set(t, METRIC_SELF_CMDLINES_CUT, 0);
-    struct tally_error why_not_bpf = {{0}};
-    int r = config_settings(config, &t->settings);
+    buf_init(&t->state, STATE_CEILING);
+    int r = given ? struct_copy(&opts, sizeof(opts), given, given->size) : 0;
+    t->count_lifetimes = opts.count_lifetimes;
+    t->keep = opts.keep;
+    if (r == 0)
+        r = config_settings(config, &t->settings);
     if (r == 0 && t->settings.pin_dir && !t->settings.state_file) {
         error_set(error, "pin is given without state-file; expected both, or what was counted "
                          "between two runs would have nothing to be added to");
         r = -EINVAL;
     }
     if (r == 0)
-        r = grouping_new(&t->settings, &t->grouping, error);
+        r = snapshots_init(&t->snapshots, &t->settings);
     if (r == 0)
-        r = open_tallies(t);
+        r = grouping_new(&t->settings, opts.grouper, opts.grouper_data, &t->grouping, error);
     if (r == 0)
-        r = source_open(&t->settings, &t->io, t->grouping.needs, &t->source, error, &why_not_bpf);
+        r = source_open(&t->settings, &t->io,
+                        &(struct source_needs){.identity = t->grouping.needs,
+                                               .ancestors = t->settings.children || opts.follow},
+                        &t->source, error, &why_not_bpf);
     if (r == 0 && why_not_bpf.text[0])
         notice_raise(&t->notices, NOTICE_SOURCE,
                      "reading /proc, which misses what is over too soon; not source bpf: %s",
                      why_not_bpf.text);
-    if (r == 0 && t->settings.state_file) {
-        self_set(t, METRIC_SELF_STATE_FAILURES, 0);
+    if (r == 0 && opts.follow)
+        r = find_followed(t, opts.follow, error);
+    if (r == 0)
+        r = open_counting(t);
+    if (r == 0 && opts.inherit)
+        r = inherit(t, opts.inherit, error);
+    else if (r == 0 && t->settings.state_file)
         r = load_state(t, error);
-    }
     if (r < 0) {
         if (error && !error->text[0])
             error_set(error, "%s", r == -ENOMEM ? "out of memory" : strerror(-r));
@@ -177,22 +252,21 @@ int collector_new(const tally_config *config, const struct io *io, tally **ret_t
     return 0;
 }
 
-int tally_new(const tally_config *config, tally **ret_tally, struct tally_error *error) {
-    return collector_new(config, &io_kernel, ret_tally, error);
+int tally_new(const tally_config *config, const struct tally_new_opts *opts, tally **ret_tally,
+              struct tally_error *error) {
+    return collector_new(config, opts, &io_kernel, ret_tally, error);
 }
 
 tally *tally_free(tally *t) {
     if (!t)
         return NULL;
-    close_tallies(t);
-    fold_free(&t->fold);
+    close_counting(&t->counting);
+    snapshots_clear(&t->snapshots);
     free(t->pss_order.ids);
     if (t->source)
         t->source->ops->free(t->source);
     grouping_free(&t->grouping);
-    buf_free(&t->text);
     buf_free(&t->state);
-    buf_free(&t->self_labels);
     settings_free(&t->settings);
     free(t);
     return NULL;
@@ -200,35 +274,4 @@ tally *tally_free(tally *t) {
 
 bool tally_state_is_saved(const tally *t) {
     return t->state_saved;
-}
-
-void tally_count_lifetimes(tally *t) {
-    t->count_lifetimes = true;
-}
-
-int tally_inherit(tally *t, const tally *from) {
-    if (t->collected)
-        return -EBUSY;
-    /* the state belongs to the boot, and both live in this one */
-    struct tally view = *from;
-    buf_init(&view.state, TEXT_CEILING);
-    int r = state_encode(&view);
-    if (r == 0) {
-        /* what the state file gave it is older than what `from` knows */
-        close_tallies(t);
-        r = open_tallies(t);
-    }
-    if (r == 0)
-        r = state_decode(t, view.state.data, view.state.len);
-    if (r < 0) {
-        close_tallies(t);
-        int again = open_tallies(t);
-        r = again < 0 ? again : r;
-    }
-    buf_free(&view.state);
-    return r;
-}
-
-void tally_set_grouper(tally *t, tally_grouper *grouper, void *data) {
-    grouping_set_grouper(&t->grouping, grouper, data);
 }

@@ -1,35 +1,39 @@
 /* SPDX-License-Identifier: MIT */
-/* What `struct tally` is made of. */
+/* What a collector is made of, and one round of it. */
 #ifndef COLLECTOR_H
 #define COLLECTOR_H
 
-#include "proctally.h"
-#include "settings.h"
-#include "count/fold.h"
-#include "group/grouping.h"
+#include "base/buf.h"
 #include "base/io.h"
 #include "collector/notices.h"
-#include "count/proctable.h"
+#include "collector/snapshot.h"
+#include "count/counting.h"
+#include "group/grouping.h"
+#include "proctally.h"
+#include "settings.h"
 #include "source/source.h"
-#include "count/tallies.h"
-
-struct tally_snapshot {
-    const struct tally *tally;
-    uint64_t time_ns; /* since 1970 */
-};
-
-/* Kept between collections, and in the state file. */
-struct progress {
-    bool started;            /* there was a collection to count from */
-    uint64_t scan_boot_ns;   /* when it began, since boot (CLOCK_BOOTTIME) */
-    uint64_t scan_mono_ns;   /* the same on CLOCK_MONOTONIC */
-    uint64_t host_busy_ticks;
-    bool has_host_busy;
-};
 
 struct pss_order {
     process_id *ids;
     size_t size;
+};
+
+struct tally {
+    struct io io;
+    struct settings settings;
+    unsigned keep;        /* bits of enum tally_keep */
+    bool count_lifetimes; /* the first collection shows whole lives */
+
+    struct source *source;
+    struct grouping grouping;
+    struct counting counting;
+
+    bool wants_all;   /* the next list is to show everybody in full */
+    bool state_saved; /* by the last collection */
+    struct notices notices;
+    struct snapshots snapshots;
+    struct pss_order pss_order;
+    struct buf state;
 };
 
 /* Of the time that matching may take of a collection, what went to one user's
@@ -40,51 +44,69 @@ struct match_user {
     uint64_t used_ns; /* 0: the entry is free */
 };
 
-struct tally {
-    struct io io;
-    struct settings settings;
+/* One collection. */
+struct round {
+    struct tally *t;
+    tally_snapshot *snapshot; /* that it fills; NULL: none is asked for */
+    /* When it began: before the list was made, as what starts meanwhile may not be in it,
+     * and is then new in the next one. */
+    uint64_t boot_ns, mono_ns, cpu_ns; /* CLOCK_BOOTTIME, _MONOTONIC, _THREAD_CPUTIME_ID */
+    uint64_t unix_ns;
+    uint32_t boot_s; /* as records keep it */
+    uint64_t scan_interval_ns;  /* since the one before; 0: none */
+    uint64_t shown_interval_ns; /* since the one before that made a snapshot; 0: none */
 
-    struct source *source;
-    struct proctable table;
-    struct grouping grouping;
-    struct tallies tallies;
-    struct fold fold;
-    struct notices notices;
-    struct pss_order pss_order;
-
-    struct progress progress;
-    bool collected;       /* at least once since tally_new() */
-    bool count_lifetimes; /* the first collection shows whole lives */
-    uint32_t number;      /* of the current collection */
-    uint64_t now_boot_ns; /* when it began */
-    uint32_t now_boot_s;  /* the same, as records keep it */
-    uint64_t interval_ns; /* since the one before; 0: none */
+    const struct listed *listed;
+    size_t listed_count;
     struct host_stat host;
     bool has_host;
-    uint64_t not_fully_read; /* processes with something refused, in this collection */
+    struct source_health health;
+    uint64_t not_fully_read; /* processes with something refused */
     struct match_user match_users[MATCH_USERS + 1];
     bool unsure; /* the process in hand: a match was given up that may be made the next time */
-
-    uint64_t self_value[METRICS - METRIC_SELF_FIRST];
-    bool self_known[METRICS - METRIC_SELF_FIRST];
-    uint64_t self_before[METRICS - METRIC_SELF_FIRST]; /* counted before a restart */
-    bool state_saved; /* by the last collection */
-
-    struct tally_snapshot snapshot;
-    struct buf text, state, self_labels;
 };
 
 /* tally_new() with the calls and the clock as a parameter. */
-int collector_new(const tally_config *config, const struct io *io, tally **ret_tally,
-                  struct tally_error *error);
+int collector_new(const tally_config *config, const struct tally_new_opts *opts,
+                  const struct io *io, tally **ret_tally, struct tally_error *error);
 
-static inline void self_set(struct tally *t, enum metric m, uint64_t value) {
-    t->self_value[m - METRIC_SELF_FIRST] = value;
-    t->self_known[m - METRIC_SELF_FIRST] = true;
+static inline uint64_t clock_ns(const struct tally *t, clockid_t clock) {
+    return t->io.clock_ns(t->io.data, clock);
 }
 
-static inline void self_add(struct tally *t, enum metric m, uint64_t more) {
-    self_set(t, m, t->self_value[m - METRIC_SELF_FIRST] + more);
-}
+/* ---- classify.c: which group -------------------------------------------------------- */
+
+/* Can it have become another since it was classified? */
+bool needs_identity(const struct round *round, const struct process *p, const struct sample *s);
+/* Its cgroup decides about its group, and has not been looked at for long. */
+bool has_stale_cgroup(const struct round *round, const struct process *p);
+/* Finds the group of the open process. 1: not yet, as nobody can tell right now what it
+ * is going to be; it is not to be counted before. -ESRCH: it has ended; -ENOMEM. */
+int classify(struct round *round, struct process *p, struct sample *s);
+/* The group of processes that no list has shown. -ENOMEM. */
+int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_t *ret_group);
+
+/* ---- credit.c: how much, and to whom --------------------------------------------------- */
+
+/* What the counters went up by since the last sample goes to the process's group. -ENOMEM:
+ * nothing was taken. */
+int credit(struct round *round, process_id id, struct sample *s);
+/* It executed a program since the last time. Until then it was who it was. -ENOMEM. */
+int credit_until_exec(struct round *round, process_id id, const struct sample *s, bool is_new);
+/* Turns exact CPU time into user and system time; p is NULL if it has none from before. */
+void divide_cpu_time(const struct process *p, struct sample *s);
+
+/* ---- unseen.c: what has ended, from a source that is told of every end -------------------- */
+
+int credit_ended(struct round *round);
+int credit_unlisted(struct round *round);
+void forget_ended(struct round *round);
+
+/* ---- The rest ----------------------------------------------------------------------------- */
+
+int collect_pss(struct round *round);          /* pss.c */
+void describe_self(struct round *round);       /* about_self.c */
+void raise_notices(struct round *round);
+void save_state(struct tally *t);              /* collector.c */
 
 #endif

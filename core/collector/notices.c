@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-#include "collector/notices.h"
-#include "base/error.h"
-
 #include "collector/collector.h"
+
+#include "base/error.h"
 
 #include <stdarg.h>
 #include <stdio.h>

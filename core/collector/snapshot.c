@@ -1,81 +1,167 @@
 /* SPDX-License-Identifier: MIT */
-/* Reading a snapshot, and how a dialect shows a value. */
-#include "collector/collector.h"
+#define _GNU_SOURCE
+#include "collector/snapshot.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct snapshot_words *words_unref(struct snapshot_words *w) {
+    if (w && atomic_fetch_sub_explicit(&w->references, 1, memory_order_acq_rel) == 1) {
+        free(w->prefix);
+        free(w->self_prefix);
+        free(w->measurement);
+        free(w->procfs);
+        string_list_free(&w->labels);
+        free(w);
+    }
+    return NULL;
+}
+
+int snapshots_init(struct snapshots *s, const struct settings *settings) {
+    struct snapshot_words *w = calloc(1, sizeof(*w));
+    if (!w)
+        return -ENOMEM;
+    atomic_init(&w->references, 1);
+    w->schema = settings->schema;
+    w->prefix = strdup(settings->prefix);
+    w->self_prefix = strdup(settings->self_prefix);
+    w->measurement = strdup(settings->measurement);
+    w->procfs = strdup(settings->procfs);
+    if (!w->prefix || !w->self_prefix || !w->measurement || !w->procfs ||
+        string_list_copy(&w->labels, &settings->labels) < 0) {
+        words_unref(w);
+        return -ENOMEM;
+    }
+    *s = (struct snapshots){.words = w};
+    return 0;
+}
+
+static void snapshot_free(tally_snapshot *s) {
+    for (size_t i = 0; i < s->group_size; i++)
+        group_texts_unref(s->groups[i].texts);
+    free(s->groups);
+    free(s->processes);
+    buf_free(&s->texts);
+    words_unref(s->words);
+    free(s);
+}
+
+const tally_snapshot *tally_snapshot_ref(const tally_snapshot *s) {
+    tally_snapshot *counted = (tally_snapshot *)(uintptr_t)s;
+    atomic_fetch_add_explicit(&counted->references, 1, memory_order_relaxed);
+    return s;
+}
+
+const tally_snapshot *tally_snapshot_unref(const tally_snapshot *s) {
+    tally_snapshot *counted = (tally_snapshot *)(uintptr_t)s;
+    if (s && atomic_fetch_sub_explicit(&counted->references, 1, memory_order_acq_rel) == 1)
+        snapshot_free(counted);
+    return NULL;
+}
+
+void snapshots_clear(struct snapshots *s) {
+    tally_snapshot_unref(s->current);
+    tally_snapshot_unref(s->spare);
+    words_unref(s->words);
+    *s = (struct snapshots){0};
+}
+
+int snapshots_begin(struct snapshots *s, tally_snapshot **ret) {
+    /* acquire: whoever held it has read all that is now to be written over */
+    if (s->spare && atomic_load_explicit(&s->spare->references, memory_order_acquire) > 1) {
+        tally_snapshot_unref(s->spare);
+        s->spare = NULL;
+    }
+    if (!s->spare) {
+        tally_snapshot *fresh = calloc(1, sizeof(*fresh));
+        if (!fresh)
+            return -ENOMEM;
+        atomic_init(&fresh->references, 1);
+        atomic_fetch_add_explicit(&s->words->references, 1, memory_order_relaxed);
+        fresh->words = s->words;
+        buf_init(&fresh->texts, (size_t)1 << 30);
+        s->spare = fresh;
+    }
+    *ret = s->spare;
+    return 0;
+}
+
+void snapshots_publish(struct snapshots *s, tally_snapshot *snapshot) {
+    s->spare = s->current;
+    s->current = snapshot;
+}
+
+int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
+    const size_t count = tallies->order_count;
+    if (count > s->group_size) {
+        size_t size = s->group_size ? s->group_size : 64;
+        while (size < count)
+            size *= 2;
+        struct snapshot_group *groups = realloc(s->groups, size * sizeof(*groups));
+        if (!groups)
+            return -ENOMEM;
+        memset(groups + s->group_size, 0, (size - s->group_size) * sizeof(*groups));
+        s->groups = groups;
+        s->group_size = size;
+    }
+    for (size_t i = 0; i < count; i++) {
+        struct snapshot_group *to = &s->groups[i];
+        const struct group *from = tallies->order[i];
+        if (to->texts != from->texts) { /* they are the same in most collections */
+            group_texts_unref(to->texts);
+            to->texts = group_texts_ref(from->texts);
+        }
+        to->known = from->known;
+        memcpy(to->value, from->value, sizeof(to->value));
+    }
+    s->group_count = count;
+    return 0;
+}
+
+void snapshot_set_self(tally_snapshot *s, const struct self_values *self) {
+    memcpy(s->self_known, self->known, sizeof(s->self_known));
+    for (size_t i = 0; i < SELF_METRICS; i++)
+        s->self_value[i] = self->now[i] + self->before[i];
+}
+
+/* ---- Reading ------------------------------------------------------------------------ */
 
 uint64_t tally_snapshot_time(const tally_snapshot *s) {
     return s->time_ns;
 }
 
+uint64_t tally_snapshot_interval(const tally_snapshot *s) {
+    return s->interval_ns;
+}
+
+const char *tally_snapshot_measurement(const tally_snapshot *s) {
+    return s->words->measurement;
+}
+
 size_t tally_snapshot_groups(const tally_snapshot *s) {
-    return s->tally->tallies.order_count;
+    return s->group_count;
 }
 
 const char *tally_snapshot_group_name(const tally_snapshot *s, size_t group) {
-    return s->tally->tallies.order[group]->name;
+    return s->groups[group].texts->name;
 }
 
 bool tally_snapshot_label(const tally_snapshot *s, size_t group, size_t i, const char **ret_key,
                           const char **ret_value) {
-    const struct group *g = s->tally->tallies.order[group];
-    if (i >= g->label_count)
+    const struct group_texts *texts = s->groups[group].texts;
+    if (i >= texts->label_count)
         return false;
-    *ret_key = g->labels[i].key;
-    *ret_value = g->labels[i].value;
+    *ret_key = texts->labels[i].key;
+    *ret_value = texts->labels[i].value;
     return true;
 }
 
 bool tally_snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
                           uint64_t *ret_value) {
-    if (metric >= METRIC_SELF_FIRST) {
-        size_t i = metric - METRIC_SELF_FIRST;
-        if (i >= METRICS - METRIC_SELF_FIRST || !s->tally->self_known[i])
-            return false;
-        *ret_value = s->tally->self_value[i] + s->tally->self_before[i];
-        return true;
-    }
-    const struct group *g = s->tally->tallies.order[group];
-    if (!(g->known & BIT(metric)))
+    uint64_t value;
+    if (!snapshot_value(s, group, metric, &value))
         return false;
-    *ret_value = g->value[metric];
+    *ret_value = value;
     return true;
-}
-
-struct tally_number tally_present(const tally_snapshot *s, const struct tally_metric *metric,
-                                  enum tally_form form, uint64_t value) {
-    struct tally_number n = {0};
-    uint64_t billionths = value; /* of the unit that is shown */
-    switch (form) {
-    case TALLY_NATURAL:
-        if (metric->unit == TALLY_COUNT || metric->unit == TALLY_BYTES) {
-            n.is_whole = true;
-            n.whole = value;
-            return n;
-        }
-        if (metric->unit == TALLY_SIGNED) {
-            n.is_whole = true;
-            n.negative = (int64_t)value < 0;
-            n.whole = n.negative ? -value : value;
-            return n;
-        }
-        break;
-    case TALLY_PERCENT:
-        if (__builtin_mul_overflow(value, 100, &billionths))
-            billionths = UINT64_MAX;
-        break;
-    case TALLY_MICROSECONDS:
-        n.is_whole = true;
-        n.whole = value / 1000;
-        return n;
-    case TALLY_WHOLE_NS:
-        n.is_whole = true;
-        n.whole = value;
-        return n;
-    case TALLY_UPTIME:
-        n.is_whole = true;
-        n.whole = s->time_ns > value ? (s->time_ns - value) / NS_PER_S : 0;
-        return n;
-    }
-    n.whole = billionths / NS_PER_S;
-    n.billionths = (uint32_t)(billionths % NS_PER_S);
-    return n;
 }

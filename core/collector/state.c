@@ -1,19 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Layout: the line "proctally state 1", then a sequence of numbers and texts,
+ * Layout: the line "proctally state 2", then a sequence of numbers and texts,
  * then eight bytes of checksum over all before. Numbers are in base 128, low
  * part first, the high bit of a byte saying that more follow; a text is its
- * length and its bytes. Nothing in it depends on the machine.
+ * length and its bytes. Nothing in it depends on the machine. Version 1 (proctally
+ * 0.1.0), which lacks what was not shown yet, is read too.
  */
 #include "collector/state.h"
 
 #include "base/hash.h"
 
+#include "settings.h"
+
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const char magic[] = "proctally state ";
-static const char version[] = "1\n";
+static const char version[] = "2\n";
 #define HEADER_LEN (sizeof(magic) - 1 + sizeof(version) - 1)
 #define CHECKSUM_LEN 8
 
@@ -36,17 +40,19 @@ static void put_text(struct buf *to, const char *text) {
 }
 
 static void put_group(struct buf *to, const struct group *g) {
-    put_text(to, g->name ? g->name : "");
+    put_text(to, g->texts ? g->texts->name : "");
     put_number(to, g->had_members);
     put_number(to, g->owner);
     put_number(to, g->emptied_ns);
-    put_number(to, g->label_count);
-    for (size_t i = 0; i < g->label_count; i++) {
-        put_text(to, g->labels[i].key);
-        put_text(to, g->labels[i].value);
+    put_number(to, g->cpu_ns);
+    const size_t labels = g->texts ? g->texts->label_count : 0;
+    put_number(to, labels);
+    for (size_t i = 0; i < labels; i++) {
+        put_text(to, g->texts->labels[i].key);
+        put_text(to, g->texts->labels[i].value);
     }
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].kind == TALLY_COUNTER) {
+        if (metric_table[m].metric.kind == TALLY_KIND_COUNTER) {
             put_number(to, g->have >> m & 1);
             put_number(to, g->value[m]);
         }
@@ -54,24 +60,31 @@ static void put_group(struct buf *to, const struct group *g) {
 
 /* Counters about the collector, but for what is part of the tallies. */
 static bool is_self_counter(size_t m) {
-    return m >= METRIC_SELF_FIRST && metric_table[m].kind == TALLY_COUNTER &&
+    return m >= METRIC_SELF_FIRST && metric_table[m].metric.kind == TALLY_KIND_COUNTER &&
            m != METRIC_SELF_OVERFLOWED;
 }
 
-static void put_self(struct buf *to, const struct tally *t) {
+static void put_self(struct buf *to, const struct self_values *self) {
     size_t count = 0;
     for (size_t m = METRIC_SELF_FIRST; m < METRICS; m++)
         count += is_self_counter(m);
     put_number(to, count);
     for (size_t m = METRIC_SELF_FIRST; m < METRICS; m++)
         if (is_self_counter(m)) {
-            put_text(to, metric_table[m].id);
-            put_number(to, t->self_value[m - METRIC_SELF_FIRST] +
-                               t->self_before[m - METRIC_SELF_FIRST]);
+            put_text(to, metric_table[m].metric.id);
+            put_number(to, self->now[m - METRIC_SELF_FIRST] + self->before[m - METRIC_SELF_FIRST]);
         }
 }
 
-enum { FROM_BIRTH = 1, IGNORES_CHILDREN = 2, HAS_OWED = 4, HAS_OWED_INDIRECT = 8, ORPHAN = 16 };
+enum {
+    FROM_BIRTH = 1,
+    IGNORES_CHILDREN = 2,
+    HAS_PENDING = 4,
+    HAS_VIA_ANCESTOR = 8,
+    ORPHAN = 16,
+    START_COUNTED = 32, /* or it started before us; since version 2 */
+    ADOPTED = 64
+};
 
 static void put_process(struct buf *to, const struct process *p) {
     put_number(to, p->pid);
@@ -86,67 +99,73 @@ static void put_process(struct buf *to, const struct process *p) {
     put_number(to, p->threads);
     put_number(to, (p->from_birth ? FROM_BIRTH : 0) |
                        (p->ignores_children ? IGNORES_CHILDREN : 0) |
-                       (p->owed ? HAS_OWED | HAS_OWED_INDIRECT : 0) | (p->orphan ? ORPHAN : 0));
+                       (p->pending ? HAS_PENDING | HAS_VIA_ANCESTOR : 0) |
+                       (p->orphan ? ORPHAN : 0) | (p->adopted ? ADOPTED : 0) |
+                       (p->start_counted ? START_COUNTED : 0));
     put_number(to, p->pss_bytes);
     put_number(to, p->pss_s);
     put_number(to, p->have);
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
         if (p->have & BIT(f))
             put_number(to, p->last[f]);
-    for (size_t k = 0; p->owed && k < FIELD_FOLDED; k++)
-        put_number(to, p->owed->all[k]);
-    for (size_t k = 0; p->owed && k < FIELD_FOLDED; k++)
-        put_number(to, p->owed->indirect[k]);
+    for (size_t k = 0; p->pending && k < FIELD_FOLDED; k++)
+        put_number(to, p->pending->all[k]);
+    for (size_t k = 0; p->pending && k < FIELD_FOLDED; k++)
+        put_number(to, p->pending->via_ancestor[k]);
 }
 
-int state_encode(struct tally *t) {
-    struct buf *to = &t->state;
+int state_encode(const struct counting *c, const struct state_origin *origin, struct buf *to) {
+    const struct progress *progress = &c->progress;
+    const struct tallies *tallies = &c->tallies;
     size_t groups = 0;
     buf_reset(to);
     buf_add_str(to, magic);
     buf_add_str(to, version);
-    put_text(to, t->source ? t->source->boot_id : "");
-    put_text(to, t->source ? t->source->ops->name : "");
-    put_number(to, t->progress.scan_boot_ns);
-    put_number(to, t->progress.scan_mono_ns);
-    put_number(to, t->progress.has_host_busy);
-    put_number(to, t->progress.host_busy_ticks);
-    put_number(to, t->tallies.overflowed);
-    put_number(to, t->tallies.refused_count);
-    for (size_t i = 0; t->tallies.refused_count && i < REFUSED_SLOTS; i++)
-        if (t->tallies.refused_names[i])
-            put_number(to, t->tallies.refused_names[i]);
+    put_text(to, origin->boot_id);
+    put_text(to, origin->source);
+    put_number(to, progress->scan_boot_ns);
+    put_number(to, progress->scan_mono_ns);
+    put_number(to, progress->has_host_busy);
+    put_number(to, progress->host_busy_ticks);
+    put_number(to, progress->shown);
+    put_number(to, progress->shown_mono_ns);
+    put_number(to, tallies->cpu_ns);
+    put_number(to, tallies->overflowed);
+    put_number(to, tallies->refused_count);
+    for (size_t i = 0; tallies->refused_count && i < REFUSED_SLOTS; i++)
+        if (tallies->refused_names[i])
+            put_number(to, tallies->refused_names[i]);
 
-    put_self(to, t);
+    put_self(to, &c->self);
 
     /* counters by their names, so that a later version can have more of them */
     size_t counters = 0;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        counters += metric_table[m].kind == TALLY_COUNTER;
+        counters += metric_table[m].metric.kind == TALLY_KIND_COUNTER;
     put_number(to, counters);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].kind == TALLY_COUNTER)
-            put_text(to, metric_table[m].id);
+        if (metric_table[m].metric.kind == TALLY_KIND_COUNTER)
+            put_text(to, metric_table[m].metric.id);
 
-    for (size_t i = 0; i < t->tallies.end; i++)
-        groups += t->tallies.groups[i] != NULL;
+    for (size_t i = 0; i < tallies->end; i++)
+        groups += tallies->groups[i] != NULL;
     put_number(to, groups);
-    for (size_t i = 0; i < t->tallies.end; i++)
-        if (t->tallies.groups[i]) {
+    for (size_t i = 0; i < tallies->end; i++)
+        if (tallies->groups[i]) {
             put_number(to, i);
-            put_group(to, t->tallies.groups[i]);
+            put_group(to, tallies->groups[i]);
         }
 
     put_number(to, FIELD_COUNTERS);
     size_t processes = 0;
-    for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
-         id = proctable_next(&t->table, id + 1))
-        processes += !proctable_at(&t->table, id)->ended;
+    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
+         id = proctable_next(&c->table, id + 1))
+        processes += !proctable_at(&c->table, id)->ended;
     put_number(to, processes);
-    for (process_id id = proctable_next(&t->table, 0); id != NO_PROCESS;
-         id = proctable_next(&t->table, id + 1))
-        if (!proctable_at(&t->table, id)->ended)
-            put_process(to, proctable_at(&t->table, id));
+    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
+         id = proctable_next(&c->table, id + 1))
+        if (!proctable_at(&c->table, id)->ended)
+            put_process(to, proctable_at(&c->table, id));
 
     if (to->error)
         return to->error;
@@ -159,6 +178,7 @@ int state_encode(struct tally *t) {
 /* ---- Reading --------------------------------------------------------------------- */
 
 struct reader {
+    unsigned version;
     const char *at, *end;
     bool bad;
 };
@@ -224,13 +244,14 @@ struct translation {
     ((uint32_t)(BIT(FIELD_UTIME_NS) | BIT(FIELD_STIME_NS) | BIT(FIELD_MINFLT) | \
                 BIT(FIELD_MAJFLT)))
 
-static int get_group(struct reader *r, struct tally *t, const struct translation *names,
+static int get_group(struct reader *r, struct counting *c, const struct translation *names,
                      uint32_t *ret_index) {
     struct group_labels labels = {0};
     struct text name = get_text(r);
     bool had_members = get_number(r);
     uint32_t owner = get_number32(r);
     uint64_t emptied_ns = get_number(r);
+    uint64_t cpu_ns = r->version >= 2 ? get_number(r) : 0;
     uint64_t label_count = get_number(r);
     if (r->bad || label_count > LABELS_MAX)
         return -EBADMSG;
@@ -245,13 +266,14 @@ static int get_group(struct reader *r, struct tally *t, const struct translation
     if (name.len == 0) {
         *ret_index = GROUP_LEFT_OUT;
     } else {
-        int e = tallies_group(&t->tallies, name, &labels, false, owner, ret_index);
+        int e = tallies_group(&c->tallies, name, &labels, false, owner, ret_index);
         if (e < 0)
             return e;
     }
-    struct group *g = t->tallies.groups[*ret_index];
+    struct group *g = c->tallies.groups[*ret_index];
     g->had_members = g->had_members || had_members;
     g->emptied_ns = emptied_ns;
+    g->cpu_ns += cpu_ns;
     for (size_t i = 0; i < names->counter_count; i++) {
         bool have = get_number(r);
         uint64_t value = get_number(r);
@@ -274,14 +296,14 @@ static uint32_t translate(const struct translation *names, struct reader *r) {
     return names->groups[index];
 }
 
-static int get_process(struct reader *r, struct tally *t, const struct translation *names) {
+static int get_process(struct reader *r, struct counting *c, const struct translation *names) {
     uint32_t pid = get_number32(r);
     if (r->bad)
         return -EBADMSG;
-    process_id id = proctable_add(&t->table, pid);
+    process_id id = proctable_add(&c->table, pid);
     if (id == NO_PROCESS)
         return -ENOMEM;
-    struct process *p = proctable_at(&t->table, id);
+    struct process *p = proctable_at(&c->table, id);
     p->restored = true;
     p->ppid = get_number32(r);
     p->start_ticks = get_number(r);
@@ -296,6 +318,8 @@ static int get_process(struct reader *r, struct tally *t, const struct translati
     p->from_birth = flags & FROM_BIRTH;
     p->ignores_children = flags & IGNORES_CHILDREN;
     p->orphan = flags & ORPHAN;
+    p->adopted = flags & ADOPTED;
+    p->start_counted = r->version < 2 || flags & START_COUNTED;
     p->pss_bytes = get_number(r);
     p->pss_s = get_number32(r);
     p->have = get_number32(r);
@@ -308,23 +332,23 @@ static int get_process(struct reader *r, struct tally *t, const struct translati
         p->have &= SAME_EVERYWHERE;
         p->from_birth = false; /* what else it did was counted then, the other way */
     }
-    if (flags & HAS_OWED) {
-        p->owed = calloc(1, sizeof(*p->owed));
-        if (!p->owed)
+    if (flags & HAS_PENDING) {
+        p->pending = calloc(1, sizeof(*p->pending));
+        if (!p->pending)
             return -ENOMEM;
         for (size_t k = 0; k < FIELD_FOLDED; k++)
-            p->owed->all[k] = get_number(r);
-        for (size_t k = 0; flags & HAS_OWED_INDIRECT && k < FIELD_FOLDED; k++)
-            p->owed->indirect[k] = get_number(r);
+            p->pending->all[k] = get_number(r);
+        for (size_t k = 0; flags & HAS_VIA_ANCESTOR && k < FIELD_FOLDED; k++)
+            p->pending->via_ancestor[k] = get_number(r);
         if (!names->same_source) {
-            free(p->owed);
-            p->owed = NULL;
+            free(p->pending);
+            p->pending = NULL;
         }
     }
     return r->bad ? -EBADMSG : 0;
 }
 
-static int get_groups(struct reader *r, struct tally *t, struct translation *names) {
+static int get_groups(struct reader *r, struct counting *c, struct translation *names) {
     names->counter_count = get_number(r);
     if (r->bad || names->counter_count > METRICS_OF_GROUP)
         return -EBADMSG;
@@ -332,7 +356,7 @@ static int get_groups(struct reader *r, struct tally *t, struct translation *nam
         struct text id = get_text(r);
         names->counters[i] = METRICS;
         for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-            if (metric_table[m].kind == TALLY_COUNTER && text_is(id, metric_table[m].id))
+            if (metric_table[m].metric.kind == TALLY_KIND_COUNTER && text_is(id, metric_table[m].metric.id))
                 names->counters[i] = (enum metric)m;
     }
     uint64_t count = get_number(r);
@@ -349,72 +373,85 @@ static int get_groups(struct reader *r, struct tally *t, struct translation *nam
             while (names->group_count <= number)
                 groups[names->group_count++] = UINT32_MAX;
         }
-        int e = get_group(r, t, names, &names->groups[number]);
+        int e = get_group(r, c, names, &names->groups[number]);
         if (e < 0)
             return e;
     }
     return r->bad ? -EBADMSG : 0;
 }
 
-static void get_self(struct reader *r, struct tally *t) {
+static void get_self(struct reader *r, struct counting *c) {
     uint64_t count = get_number(r);
     for (uint64_t i = 0; !r->bad && i < count; i++) {
         struct text id = get_text(r);
         uint64_t value = get_number(r);
         for (size_t m = METRIC_SELF_FIRST; !r->bad && m < METRICS; m++)
-            if (is_self_counter(m) && text_is(id, metric_table[m].id))
-                t->self_before[m - METRIC_SELF_FIRST] = value;
+            if (is_self_counter(m) && text_is(id, metric_table[m].metric.id))
+                c->self.before[m - METRIC_SELF_FIRST] = value;
     }
 }
 
-static int get_all(struct reader *r, struct tally *t, struct translation *names) {
-    if (!text_is(get_text(r), t->source ? t->source->boot_id : ""))
+static void get_progress(struct reader *r, struct counting *c) {
+    struct progress *progress = &c->progress;
+    progress->scan_boot_ns = get_number(r);
+    progress->scan_mono_ns = get_number(r);
+    progress->has_host_busy = get_number(r);
+    progress->host_busy_ticks = get_number(r);
+    progress->shown = r->version >= 2 ? get_number(r) : true;
+    progress->shown_mono_ns = r->version >= 2 ? get_number(r) : progress->scan_mono_ns;
+    c->tallies.cpu_ns = r->version >= 2 ? get_number(r) : 0;
+}
+
+static int get_all(struct reader *r, struct counting *c, const struct state_origin *origin,
+                   uint64_t now_boot_ns, struct translation *names) {
+    if (!text_is(get_text(r), origin->boot_id))
         return r->bad ? -EBADMSG : -ESTALE;
-    names->same_source = text_is(get_text(r), t->source ? t->source->ops->name : "");
-    t->progress.scan_boot_ns = get_number(r);
-    t->progress.scan_mono_ns = get_number(r);
-    t->progress.has_host_busy = get_number(r);
-    t->progress.host_busy_ticks = get_number(r);
+    names->same_source = text_is(get_text(r), origin->source);
+    get_progress(r, c);
     uint64_t overflowed = get_number(r);
     uint64_t refused = get_number(r);
     for (uint64_t i = 0; !r->bad && i < refused; i++)
-        tallies_note_refused(&t->tallies, get_number(r));
+        tallies_note_refused(&c->tallies, get_number(r));
     /* where the boot id can't be read, at least this clock tells boots apart */
-    if (!r->bad && t->progress.scan_boot_ns > t->io.clock_ns(t->io.data, CLOCK_BOOTTIME))
+    if (!r->bad && c->progress.scan_boot_ns > now_boot_ns)
         return -ESTALE;
-    get_self(r, t);
-    int e = get_groups(r, t, names);
+    get_self(r, c);
+    int e = get_groups(r, c, names);
     if (e < 0)
         return e;
-    t->tallies.overflowed = overflowed;
+    c->tallies.overflowed = overflowed;
     if (get_number(r) != FIELD_COUNTERS)
         return -EBADMSG;
     uint64_t processes = get_number(r);
     for (uint64_t i = 0; !r->bad && i < processes; i++) {
-        e = get_process(r, t, names);
+        e = get_process(r, c, names);
         if (e < 0)
             return e;
     }
     if (r->bad || r->at != r->end)
         return -EBADMSG;
-    t->progress.started = true;
+    c->progress.started = true;
     return 0;
 }
 
-int state_decode(struct tally *t, const char *data, size_t len) {
+int state_decode(struct counting *c, const struct state_origin *origin, uint64_t now_boot_ns,
+                 const char *data, size_t len) {
     size_t magic_len = sizeof(magic) - 1;
     if (len < HEADER_LEN + CHECKSUM_LEN || memcmp(data, magic, magic_len) != 0)
         return -EBADMSG;
-    if (memcmp(data + magic_len, version, sizeof(version) - 1) != 0)
+    const char digit = data[magic_len];
+    if (digit < '1' || digit > version[0] || data[magic_len + 1] != '\n')
         return -EPROTO;
     uint64_t sum = 0;
     for (int i = 0; i < CHECKSUM_LEN; i++)
         sum |= (uint64_t)(unsigned char)data[len - CHECKSUM_LEN + (size_t)i] << 8 * i;
     if (sum != hash_bytes(data, len - CHECKSUM_LEN))
         return -EBADMSG;
-    struct reader r = {.at = data + HEADER_LEN, .end = data + len - CHECKSUM_LEN};
+    struct reader r = {.version = (unsigned)(digit - '0'),
+                       .at = data + HEADER_LEN,
+                       .end = data + len - CHECKSUM_LEN};
     struct translation names = {0};
-    int e = get_all(&r, t, &names);
+    int e = get_all(&r, c, origin, now_boot_ns, &names);
     free(names.groups);
     return e;
 }

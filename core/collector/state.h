@@ -4,14 +4,23 @@
 #ifndef STATE_H
 #define STATE_H
 
-#include "collector/collector.h"
+#include "base/buf.h"
+#include "count/counting.h"
 
-/* Into t->state. -ENOMEM, -E2BIG. */
-int state_encode(struct tally *t);
+/* Where the figures come from: two sources count some of them differently. */
+struct state_origin {
+    const char *boot_id; /* "" where that can't be known */
+    const char *source;
+};
 
-/* Into a collector that has not collected yet. -EBADMSG: damaged; -EPROTO: of
- * another version; -ESTALE: of another boot; -ENOMEM. After a failure the
- * collector must be reset by the caller. */
-int state_decode(struct tally *t, const char *data, size_t len);
+/* Replaces the content of `to`. -ENOMEM, -E2BIG. */
+int state_encode(const struct counting *c, const struct state_origin *origin, struct buf *to);
+
+/* Into a counting that has counted nothing yet, but for groups that exist from the start.
+ * now_boot_ns is the time since boot. -EBADMSG: damaged; -EPROTO: of another version;
+ * -ESTALE: of another boot; -ENOMEM. After a failure the counting must be made anew by
+ * the caller. */
+int state_decode(struct counting *c, const struct state_origin *origin, uint64_t now_boot_ns,
+                 const char *data, size_t len);
 
 #endif

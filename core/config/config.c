@@ -94,7 +94,7 @@ static int check_pattern(enum option option, const char *text, struct tally_erro
     if (r == 0)
         pattern_free(p);
     else
-        error_about(error, tally_options(&(size_t){0})[option].name);
+        error_about(error, tally_option(option)->name);
     return r;
 }
 
@@ -105,7 +105,7 @@ static int check_value(const tally_config *c, bool other_layer, enum option opti
     uint64_t number;
     bool on;
     unsigned choice;
-    switch (tally_options(&(size_t){0})[option].type) {
+    switch (tally_option(option)->type) {
     case TALLY_OPTION_DURATION:
         if (option_parse_duration(value, &number) < 0)
             return -EINVAL;
@@ -156,14 +156,14 @@ static int split_words(enum option option, const char *value, struct string_list
 
 int config_set(tally_config *c, enum layer layer, enum option option, const char *value,
                struct tally_error *error) {
-    const struct tally_option *row = &tally_options(&(size_t){0})[option];
+    const struct tally_option *row = tally_option(option);
     struct config_value *v = &c->values[option];
     struct string_list fresh = {0};
-    bool replaces = v->layer < layer || !row->list || !*value;
+    bool replaces = v->layer < layer || !row->repeatable || !*value;
     int r = 0;
     if (error)
         error->text[0] = '\0';
-    if (!*value && row->list) {
+    if (!*value && row->repeatable) {
         /* an empty list */
     } else if (row->type == TALLY_OPTION_WORDS) {
         r = split_words(option, value, &fresh);
@@ -266,7 +266,7 @@ int config_add_rule(tally_config *c, enum layer layer, unsigned line, const stru
 static const char *value_of(const tally_config *c, enum option option) {
     const struct config_value *v = &c->values[option];
     if (v->layer == LAYER_DEFAULT)
-        return tally_options(&(size_t){0})[option].standard;
+        return tally_option(option)->default_value;
     return v->items.count ? v->items.items[0] : "";
 }
 

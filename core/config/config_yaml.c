@@ -70,7 +70,7 @@ static int check_keys(struct loader *l, const yaml_node_t *map, const char *what
 }
 
 static int set_scalar(struct loader *l, enum option option, const yaml_node_t *node) {
-    const struct tally_option *row = &tally_options(&(size_t){0})[option];
+    const struct tally_option *row = tally_option((size_t)option);
     const char *text = is_null(node) ? "" : scalar(node);
     if (!text) {
         error_set(l->error, "%s is not a plain value, expected %s", row->name,
@@ -109,7 +109,7 @@ static int set_mapping(struct loader *l, enum option option, const yaml_node_t *
             len = snprintf(text, sizeof(text), "%s%s", on ? "" : "no-", key);
         if (len < 0 || (size_t)len >= sizeof(text)) {
             error_set(l->error, "%s is wrong, expected %s",
-                      tally_options(&(size_t){0})[option].name,
+                      tally_option((size_t)option)->name,
                       option == OPTION_LABELS ? "a text for each key" : "true or false for each key");
             return fail_at(l, key_node, -EINVAL);
         }
@@ -239,14 +239,14 @@ static int read_options(struct loader *l, const yaml_node_t *map) {
             return fail_at(l, key_node, -EINVAL);
         }
         seen |= 1u << option;
-        const struct tally_option *row = &tally_options(&(size_t){0})[option];
+        const struct tally_option *row = tally_option((size_t)option);
         if (row->type == TALLY_OPTION_RULES)
             r = read_rules(l, value);
-        else if (row->list && is_null(value))
+        else if (row->repeatable && is_null(value))
             r = config_set(l->config, l->layer, (enum option)option, "", l->error);
-        else if (row->list && value->type == YAML_SEQUENCE_NODE)
+        else if (row->repeatable && value->type == YAML_SEQUENCE_NODE)
             r = set_list(l, (enum option)option, value);
-        else if (row->list && value->type == YAML_MAPPING_NODE &&
+        else if (row->repeatable && value->type == YAML_MAPPING_NODE &&
                  (option == OPTION_LABELS || option == OPTION_COLLECT))
             r = set_mapping(l, (enum option)option, value);
         else

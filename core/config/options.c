@@ -86,9 +86,13 @@ static const struct tally_option option_table[OPTIONS] = {
                               TALLY_OPTION_COUNT, false, NULL},
 };
 
-const struct tally_option *tally_options(size_t *ret_count) {
-    *ret_count = OPTIONS;
-    return option_table;
+const struct tally_option *tally_option(size_t number) {
+    return number < OPTIONS ? &option_table[number] : NULL;
+}
+
+const struct tally_option *tally_option_find(const char *name) {
+    int option = option_find(name, strlen(name));
+    return option < 0 ? NULL : &option_table[option];
 }
 
 static char fold_dash(char c) {

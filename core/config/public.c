@@ -3,6 +3,7 @@
  * both the options and the reader of YAML. */
 #include "config/config_yaml.h"
 #include "base/error.h"
+#include "base/sized.h"
 
 #include <errno.h>
 #include <string.h>
@@ -15,12 +16,19 @@ int tally_config_set(tally_config *c, const char *name, const char *value,
         return -ENOENT;
     }
     if (option == OPTION_PROCESS_NAMES)
-        return config_load_text(c, LAYER_CALLER, tally_options(&(size_t){0})[option].name, value,
+        return config_load_text(c, LAYER_CALLER, tally_option((size_t)option)->name, value,
                                 strlen(value), true, error);
     return config_set(c, LAYER_CALLER, (enum option)option, value, error);
 }
 
 int tally_config_add_rule(tally_config *c, const struct tally_rule *rule,
                           struct tally_error *error) {
-    return config_add_rule(c, LAYER_CALLER, 0, rule, error);
+    struct tally_rule known;
+    int r = struct_copy(&known, sizeof(known), rule, rule->size);
+    if (r < 0) {
+        error_set(error, "a rule has a size of %zu that this library does not know, expected %zu",
+                  rule->size, sizeof(known));
+        return r;
+    }
+    return config_add_rule(c, LAYER_CALLER, 0, &known, error);
 }

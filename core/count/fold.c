@@ -36,6 +36,11 @@ void fold_free(struct fold *f) {
     free(f->entries);
     free(f->credits);
     free(f->dead);
+    while (f->spares) {
+        struct pending_credit *next = f->spares->next_spare;
+        free(f->spares);
+        f->spares = next;
+    }
     *f = (struct fold){0};
 }
 
@@ -59,40 +64,51 @@ static void *with_room(void *items, size_t count, size_t *size, size_t item_size
     return grown;
 }
 
-/* The credit of an entry, made if there is none. */
+static int reserve_credit(struct fold *f) {
+    struct fold_credit *credits =
+        with_room(f->credits, f->credit_count, &f->credit_size, sizeof(*credits));
+    if (!credits)
+        return -ENOMEM;
+    f->credits = credits;
+    return 0;
+}
+
+int fold_reserve(struct fold *f) {
+    struct fold_entry *entries = with_room(f->entries, f->count, &f->size, sizeof(*entries));
+    if (!entries)
+        return -ENOMEM;
+    f->entries = entries;
+    return reserve_credit(f);
+}
+
+/* The credit of an entry, made if there is none. NULL: no memory. */
 static struct fold_credit *credit_of(struct fold *f, struct fold_entry *e) {
     if (e->credit == NO_CREDIT) {
-        struct fold_credit *credits =
-            with_room(f->credits, f->credit_count, &f->credit_size, sizeof(*credits));
-        if (!credits)
+        if (reserve_credit(f) < 0)
             return NULL;
-        f->credits = credits;
         e->credit = (uint32_t)f->credit_count++;
         f->credits[e->credit] = (struct fold_credit){0};
     }
     return &f->credits[e->credit];
 }
 
-static uint64_t settled_of(const struct fold *f, const struct fold_entry *e, size_t k) {
-    return e->credit == NO_CREDIT ? 0 : f->credits[e->credit].settled[k];
+static uint64_t already_credited(const struct fold *f, const struct fold_entry *e, size_t k) {
+    return e->credit == NO_CREDIT ? 0 : f->credits[e->credit].already[k];
 }
 
 int fold_increase(struct fold *f, struct proctable *table, process_id parent,
                   const uint64_t increase[FIELD_FOLDED], uint64_t known) {
-    struct fold_entry *entries = with_room(f->entries, f->count, &f->size, sizeof(*entries));
-    if (!entries)
-        return -ENOMEM;
-    f->entries = entries;
+    int r = fold_reserve(f);
+    if (r < 0)
+        return r;
     struct process *p = proctable_at(table, parent);
     struct fold_entry *e = &f->entries[f->count];
     *e = (struct fold_entry){.parent = parent, .known = (uint32_t)known, .credit = NO_CREDIT};
     memcpy(e->increase, increase, sizeof(e->increase));
-    if (p->owed) {
+    if (p->pending) {
         struct fold_credit *credit = credit_of(f, e);
-        if (!credit)
-            return -ENOMEM;
-        memcpy(credit->settled, p->owed->all, sizeof(credit->settled));
-        memcpy(credit->indirect, p->owed->indirect, sizeof(credit->indirect));
+        memcpy(credit->already, p->pending->all, sizeof(credit->already));
+        memcpy(credit->via_ancestor, p->pending->via_ancestor, sizeof(credit->via_ancestor));
     }
     p->fold = (uint32_t)f->count++;
     return 0;
@@ -106,14 +122,15 @@ static struct fold_entry *entry_of(const struct fold *f, const struct proctable 
 
 /* ---- Who reaped whom ------------------------------------------------------------- */
 
-/* The nearest ancestor that lives. NO_PROCESS: none that we know. */
+/* The nearest living ancestor, and whether that is not the parent. NO_PROCESS: none that
+ * we know. */
 static process_id find_living(const struct proctable *table, const struct process *p, uint32_t now,
-                              bool *ret_indirect) {
-    *ret_indirect = p->orphan;
+                              bool *ret_via_ancestor) {
+    *ret_via_ancestor = p->orphan;
     for (int depth = 0; depth < DEPTH_MAX; depth++) {
         process_id id = proctable_find_parent(table, p->ppid, p->start_ticks);
         if (id == NO_PROCESS) { /* its parent was gone before we came */
-            *ret_indirect = true;
+            *ret_via_ancestor = true;
             return p->ppid <= 1 ? NO_PROCESS : proctable_find(table, 1);
         }
         const struct process *parent = proctable_at(table, id);
@@ -121,17 +138,17 @@ static process_id find_living(const struct proctable *table, const struct proces
             return NO_PROCESS;
         if (parent->seen == now)
             return id;
-        *ret_indirect = true;
+        *ret_via_ancestor = true;
         p = parent;
     }
     return NO_PROCESS;
 }
 
-/* The living process that a dead one was folded into, as far as we know. If that is
- * indirect, it can be one above that too. NO_PROCESS: none. */
+/* The living process that a dead one was folded into, as far as we know. If it is not its
+ * parent (via_ancestor), it can be one above that too. NO_PROCESS: none. */
 static process_id find_reaper(const struct proctable *table, const struct process *dead,
-                              uint32_t now, bool *ret_indirect) {
-    process_id id = find_living(table, dead, now, ret_indirect);
+                              uint32_t now, bool *ret_via_ancestor) {
+    process_id id = find_living(table, dead, now, ret_via_ancestor);
     if (id == NO_PROCESS)
         return id;
     const struct process *p = proctable_at(table, id);
@@ -183,8 +200,8 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
     static const uint64_t nothing[FIELD_FOLDED];
     for (size_t i = 0; i < f->dead_count; i++) {
         const struct process *dead = proctable_at(table, f->dead[i].id);
-        bool indirect;
-        process_id reaper = find_reaper(table, dead, now, &indirect);
+        bool via_ancestor;
+        process_id reaper = find_reaper(table, dead, now, &via_ancestor);
         if (reaper == NO_PROCESS)
             continue;
         struct fold_entry *e = entry_of(f, table, reaper);
@@ -209,12 +226,12 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
             if (dead->have & BIT(own_to_folded[k].own))
                 credited[INDEX(own_to_folded[k].folded)] += dead->last[own_to_folded[k].own];
         for (size_t k = 0; k < FIELD_FOLDED; k++) {
-            if (dead->owed)
-                credited[k] += dead->owed->all[k];
-            credit->settled[k] += credited[k];
+            if (dead->pending)
+                credited[k] += dead->pending->all[k];
+            credit->already[k] += credited[k];
             credit->fresh[k] += credited[k];
-            if (indirect)
-                credit->indirect[k] += credited[k];
+            if (via_ancestor)
+                credit->via_ancestor[k] += credited[k];
         }
     }
     return 0;
@@ -223,18 +240,18 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
 /* An orphan whose parent died first was not reaped by its grandparent, as was
  * assumed, but by init or a subreaper above it: what the grandparent can't have
  * taken in is looked for in its ancestors. */
-static void pass_upward(struct fold *f, const struct proctable *table) {
+static int pass_upward(struct fold *f, const struct proctable *table) {
     for (size_t i = 0; i < f->count; i++) {
         struct fold_entry *e = &f->entries[i];
         if (e->credit == NO_CREDIT)
             continue;
         for (size_t k = 0; k < FIELD_FOLDED; k++) {
             struct fold_credit *credit = &f->credits[e->credit];
-            if (credit->settled[k] <= e->increase[k] || credit->indirect[k] == 0)
+            if (credit->already[k] <= e->increase[k] || credit->via_ancestor[k] == 0)
                 continue;
-            uint64_t left = credit->settled[k] - e->increase[k];
-            if (left > credit->indirect[k])
-                left = credit->indirect[k];
+            uint64_t left = credit->already[k] - e->increase[k];
+            if (left > credit->via_ancestor[k])
+                left = credit->via_ancestor[k];
             const struct process *q = proctable_at(table, e->parent);
             for (int depth = 0; left && depth < DEPTH_MAX; depth++) {
                 process_id id = proctable_find_parent(table, q->ppid, q->start_ticks);
@@ -242,22 +259,23 @@ static void pass_upward(struct fold *f, const struct proctable *table) {
                     break;
                 q = proctable_at(table, id);
                 struct fold_entry *above = entry_of(f, table, id);
-                if (!above || above->increase[k] <= settled_of(f, above, k))
+                if (!above || above->increase[k] <= already_credited(f, above, k))
                     continue;
-                uint64_t room = above->increase[k] - settled_of(f, above, k);
+                uint64_t room = above->increase[k] - already_credited(f, above, k);
                 uint64_t moved = left < room ? left : room;
                 struct fold_credit *to = credit_of(f, above);
                 if (!to)
-                    return; /* it is then owed, as if it were to come later */
+                    return -ENOMEM;
                 credit = &f->credits[e->credit]; /* the array may have moved */
-                to->settled[k] += moved;
-                credit->settled[k] -= moved;
-                credit->indirect[k] -= moved;
+                to->already[k] += moved;
+                credit->already[k] -= moved;
+                credit->via_ancestor[k] -= moved;
                 credit->fresh[k] -= moved < credit->fresh[k] ? moved : credit->fresh[k];
                 left -= moved;
             }
         }
     }
+    return 0;
 }
 
 /* ---- Crediting -------------------------------------------------------------------- */
@@ -306,32 +324,58 @@ static void credit_waited(struct tallies *tallies, const struct proctable *table
 /* What the parent's numbers do not show yet, although it was credited: the
  * child ended after the parent had been read. The next collection will show
  * it; if even that does not, the kernel never folded it, and it is forgotten. */
-static int keep_owed(const struct fold *f, struct process *p, const struct fold_entry *e) {
-    struct owed owed = {0};
+static bool find_pending(const struct fold *f, const struct fold_entry *e,
+                         struct pending_credit *ret) {
     bool any = false;
+    *ret = (struct pending_credit){0};
     for (size_t k = 0; k < FIELD_FOLDED; k++) {
-        uint64_t settled = settled_of(f, e, k);
-        if (settled <= e->increase[k])
+        uint64_t already = already_credited(f, e, k);
+        if (already <= e->increase[k])
             continue;
         const struct fold_credit *credit = &f->credits[e->credit];
-        uint64_t over = settled - e->increase[k];
+        uint64_t over = already - e->increase[k];
         if (e->known & BIT(k) && over > credit->fresh[k])
             over = credit->fresh[k];
-        owed.all[k] = over;
-        owed.indirect[k] = over < credit->indirect[k] ? over : credit->indirect[k];
+        ret->all[k] = over;
+        ret->via_ancestor[k] = over < credit->via_ancestor[k] ? over : credit->via_ancestor[k];
         any = any || over;
     }
-    if (!any) {
-        free(p->owed);
-        p->owed = NULL;
-        return 0;
+    return any;
+}
+
+/* Room for all of it, before anything is credited: without, it would be counted twice. */
+static int reserve_pending(struct fold *f, const struct proctable *table) {
+    struct pending_credit unused;
+    size_t needed = 0;
+    for (size_t i = 0; i < f->count; i++)
+        needed += !proctable_at(table, f->entries[i].parent)->pending &&
+                  find_pending(f, &f->entries[i], &unused);
+    while (f->spare_count < needed) {
+        struct pending_credit *spare = malloc(sizeof(*spare));
+        if (!spare)
+            return -ENOMEM;
+        spare->next_spare = f->spares;
+        f->spares = spare;
+        f->spare_count++;
     }
-    if (!p->owed)
-        p->owed = malloc(sizeof(owed));
-    if (!p->owed)
-        return -ENOMEM;
-    *p->owed = owed;
     return 0;
+}
+
+static void keep_pending(struct fold *f, struct process *p, const struct fold_entry *e) {
+    struct pending_credit pending;
+    if (find_pending(f, e, &pending)) {
+        if (!p->pending) {
+            p->pending = f->spares;
+            f->spares = f->spares->next_spare;
+            f->spare_count--;
+        }
+        *p->pending = pending;
+    } else if (p->pending) {
+        p->pending->next_spare = f->spares;
+        f->spares = p->pending;
+        f->spare_count++;
+        p->pending = NULL;
+    }
 }
 
 static void credit_entry(struct fold *f, size_t i, struct proctable *table, struct tallies *tallies,
@@ -340,13 +384,13 @@ static void credit_entry(struct fold *f, size_t i, struct proctable *table, stru
     struct process *p = proctable_at(table, e->parent);
     uint64_t rest[FIELD_FOLDED];
     for (size_t k = 0; k < FIELD_FOLDED; k++)
-        rest[k] = e->increase[k] > settled_of(f, e, k) ? e->increase[k] - settled_of(f, e, k) : 0;
+        rest[k] = e->increase[k] > already_credited(f, e, k) ? e->increase[k] - already_credited(f, e, k) : 0;
     credit_waited(tallies, table, dead, dead_count, p, rest, interval_ns);
     /* the process's own and its unseen children's I/O can't be told apart */
     for (size_t k = IO_FIRST; k < FIELD_FOLDED; k++)
         if (rest[k])
             tallies_credit(tallies, p->group, FIELD_FOLDED_FIRST + (enum field)k, rest[k]);
-    keep_owed(f, p, e); /* without memory for it a little may be counted twice */
+    keep_pending(f, p, e);
 }
 
 /* Somebody else waits for the children of the dead from now on: an ancestor that is
@@ -363,8 +407,8 @@ static void rehome_orphans(const struct fold *f, const struct proctable *table, 
         process_id parent = proctable_find_parent(table, p->ppid, p->start_ticks);
         if (parent == NO_PROCESS || proctable_at(table, parent)->seen == now)
             continue;
-        bool indirect;
-        process_id above = find_living(table, p, now, &indirect);
+        bool via_ancestor;
+        process_id above = find_living(table, p, now, &via_ancestor);
         p->ppid = above == NO_PROCESS ? 1 : proctable_at(table, above)->pid;
         p->orphan = true;
         p->asleep = false;
@@ -377,9 +421,12 @@ int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies
     int r = find_dead(f, table, now);
     if (r == 0)
         r = match_reapers(f, table, now);
+    if (r == 0)
+        r = pass_upward(f, table);
+    if (r == 0)
+        r = reserve_pending(f, table);
     if (r < 0)
         return r;
-    pass_upward(f, table);
     if (f->dead_count > 1)
         qsort(f->dead, f->dead_count, sizeof(*f->dead), by_entry);
     size_t at = 0;

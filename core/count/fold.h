@@ -1,11 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The kernel folds what a child used into its parent when the parent reaps it:
- * CPU time and faults into the parent's cutime, cstime, cminflt and cmajflt,
- * I/O into the parent's own /proc/PID/io. Part of it was credited to the
- * child's group already, while the child lived. This takes that part off, and
- * credits the rest, which is what the child did since its last sample and what
- * children did that came and went unseen.
+ * When a parent reaps a child, the kernel adds what the child used to the parent: CPU
+ * time and faults to its cutime, cstime, cminflt and cmajflt, I/O to its own
+ * /proc/PID/io.
+ *
+ *      parent   reads:  100 at the last collection, 170 now:  increase        70
+ *        child          40 at the last collection, gone now:  already         40
+ *                                                             the rest        30
+ *
+ * What the child had used when it was last seen was credited to the child's group then
+ * (already). The rest is what it used after that, and what children did that came and
+ * went unseen: that is credited now, and nothing twice.
  */
 #ifndef FOLD_H
 #define FOLD_H
@@ -24,9 +29,9 @@ struct fold_entry {
 
 /* What of an increase was credited to the reaped children before. */
 struct fold_credit {
-    uint64_t settled[FIELD_FOLDED];
-    uint64_t fresh[FIELD_FOLDED];    /* of it: of children gone since last time */
-    uint64_t indirect[FIELD_FOLDED]; /* of it: of children's children */
+    uint64_t already[FIELD_FOLDED];
+    uint64_t fresh[FIELD_FOLDED];        /* of it: of children gone since last time */
+    uint64_t via_ancestor[FIELD_FOLDED]; /* of it: of children's children */
 };
 
 struct fold_dead {
@@ -41,6 +46,8 @@ struct fold {
     size_t credit_count, credit_size;
     struct fold_dead *dead;
     size_t dead_count, dead_size;
+    struct pending_credit *spares;
+    size_t spare_count;
 };
 
 void fold_begin(struct fold *f);
@@ -49,6 +56,8 @@ void fold_free(struct fold *f);
 /* The collection failed: as if none of its increases had been seen. */
 void fold_undo(struct fold *f, struct proctable *table);
 
+/* Makes room for one fold_increase(), which then can't fail. -ENOMEM. */
+int fold_reserve(struct fold *f);
 /* A living process's folded counters went up by this much (0 where not known).
  * -ENOMEM. */
 int fold_increase(struct fold *f, struct proctable *table, process_id parent,

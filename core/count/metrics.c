@@ -3,6 +3,9 @@
 
 #include "source/sample.h"
 
+#include <errno.h>
+#include <string.h>
+
 /* One row per value. The columns are the dialects; a dialect that is left out
  * does not have the metric. Short words keep a row readable. */
 #define NATIVE(...) .prometheus[TALLY_SCHEMA_NATIVE] = {__VA_ARGS__}
@@ -10,9 +13,11 @@
 #define PROCESS(...) .prometheus[TALLY_SCHEMA_PROCESS] = {__VA_ARGS__}
 #define INFLUX(...) .influx = {__VA_ARGS__}
 #define COLLECTD(...) .collectd = {__VA_ARGS__}
-#define GAUGE(name, of_unit, text) .id = name, .kind = TALLY_GAUGE, .unit = of_unit, .help = text
-#define COUNTER(name, of_unit, text) .id = name, .kind = TALLY_COUNTER, .unit = of_unit, .help = text
-#define SELF .about_self = true
+#define ROW(name, of_kind, of_unit, text) \
+    .metric.id = name, .metric.kind = of_kind, .metric.unit = of_unit, .metric.help = text
+#define GAUGE(name, of_unit, text) ROW(name, TALLY_KIND_GAUGE, of_unit, text)
+#define COUNTER(name, of_unit, text) ROW(name, TALLY_KIND_COUNTER, of_unit, text)
+#define SELF .metric.scope = TALLY_SCOPE_SELF
 
 #define STATES "Processes by the state of their main thread"
 #define CPU "CPU time used by the processes of the group"
@@ -23,11 +28,11 @@
 #define SOURCE "1 for the source in use, 0 for the others"
 
 #define STATE(metric, state, ...) \
-    [metric] = {GAUGE("states_" state, TALLY_COUNT, STATES), NATIVE("states", "state", state), \
+    [metric] = {GAUGE("states_" state, TALLY_UNIT_COUNT, STATES), NATIVE("states", "state", state), \
                 INFLUX(state), COLLECTD("ps_state", state) __VA_OPT__(, ) __VA_ARGS__}
 
 #define REFUSED(metric, file, instance) \
-    [metric] = {GAUGE("unreadable_" instance, TALLY_COUNT, UNREADABLE), \
+    [metric] = {GAUGE("unreadable_" instance, TALLY_UNIT_COUNT, UNREADABLE), \
                 NATIVE("unreadable_processes", "file", file), \
                 COLLECTD("gauge", "unreadable_" instance)}
 
@@ -43,14 +48,14 @@
 #define ABOUT_SELF_TOTAL(name) \
     SELF, NATIVE(name "_total"), INFLUX(name), COLLECTD("derive", name)
 
-const struct tally_metric metric_table[METRICS] = {
-    [METRIC_PROCESSES] = {GAUGE("processes", TALLY_COUNT, "Processes in the group"),
+const struct metric_row metric_table[METRICS] = {
+    [METRIC_PROCESSES] = {GAUGE("processes", TALLY_UNIT_COUNT, "Processes in the group"),
                           NATIVE("processes"), PE("num_procs"), PROCESS("num_procs"),
                           INFLUX("num_procs"), COLLECTD("ps_count", "", 0)},
-    [METRIC_THREADS] = {GAUGE("threads", TALLY_COUNT, "Threads of the group's processes"),
+    [METRIC_THREADS] = {GAUGE("threads", TALLY_UNIT_COUNT, "Threads of the group's processes"),
                         NATIVE("threads"), PE("num_threads"), PROCESS("threads", "state", "total"),
                         INFLUX("num_threads"), COLLECTD("ps_count", "", 1)},
-    [METRIC_THREADS_RUNNING] = {GAUGE("threads_running", TALLY_COUNT,
+    [METRIC_THREADS_RUNNING] = {GAUGE("threads_running", TALLY_UNIT_COUNT,
                                       "Threads that run or wait for a CPU"),
                                 NATIVE("threads_running"),
                                 PROCESS("threads", "state", "running"),
@@ -59,146 +64,146 @@ const struct tally_metric metric_table[METRICS] = {
     STATE(METRIC_STATE_SLEEPING, "sleeping", PE("states", "state", "Sleeping")),
     STATE(METRIC_STATE_DISK_SLEEP, "disk_sleep", PE("states", "state", "Waiting")),
     STATE(METRIC_STATE_ZOMBIE, "zombie", PE("states", "state", "Zombie")),
-    [METRIC_STATE_OTHER] = {GAUGE("states_other", TALLY_COUNT, STATES),
+    [METRIC_STATE_OTHER] = {GAUGE("states_other", TALLY_UNIT_COUNT, STATES),
                             PE("states", "state", "Other")},
     STATE(METRIC_STATE_STOPPED, "stopped"),
     STATE(METRIC_STATE_IDLE, "idle"),
-    [METRIC_CPU_USER] = {COUNTER("cpu_user", TALLY_NANOSECONDS, CPU),
+    [METRIC_CPU_USER] = {COUNTER("cpu_user", TALLY_UNIT_NS, CPU),
                          NATIVE("cpu_seconds_total", "mode", "user"),
                          PE("cpu_seconds_total", "mode", "user"),
                          PROCESS("cpu_seconds_total", "mode", "user"), INFLUX("cpu_time_user"),
-                         COLLECTD("ps_cputime", "", 0, TALLY_MICROSECONDS)},
-    [METRIC_CPU_SYSTEM] = {COUNTER("cpu_system", TALLY_NANOSECONDS, CPU),
+                         COLLECTD("ps_cputime", "", 0, TALLY_FORM_MICROSECONDS)},
+    [METRIC_CPU_SYSTEM] = {COUNTER("cpu_system", TALLY_UNIT_NS, CPU),
                            NATIVE("cpu_seconds_total", "mode", "system"),
                            PE("cpu_seconds_total", "mode", "system"),
                            PROCESS("cpu_seconds_total", "mode", "system"),
                            INFLUX("cpu_time_system"),
-                           COLLECTD("ps_cputime", "", 1, TALLY_MICROSECONDS)},
-    [METRIC_CPU_USAGE] = {GAUGE("cpu_usage", TALLY_RATIO,
+                           COLLECTD("ps_cputime", "", 1, TALLY_FORM_MICROSECONDS)},
+    [METRIC_CPU_USAGE] = {GAUGE("cpu_usage", TALLY_UNIT_RATIO,
                                 "CPU use since the previous collection; 1 is the whole machine, or "
                                 "one CPU with cpu-mode core"),
                           NATIVE("cpu_usage_ratio"),
-                          PROCESS("cpu_usage_percent", .form = TALLY_PERCENT,
+                          PROCESS("cpu_usage_percent", .form = TALLY_FORM_PERCENT,
                                   .help = "CPU use since the previous collection in percent"),
-                          INFLUX("cpu_usage", TALLY_PERCENT),
-                          COLLECTD("percent", "cpu", 0, TALLY_PERCENT)},
-    [METRIC_RSS] = {GAUGE("memory_rss", TALLY_BYTES,
+                          INFLUX("cpu_usage", TALLY_FORM_PERCENT),
+                          COLLECTD("percent", "cpu", 0, TALLY_FORM_PERCENT)},
+    [METRIC_RSS] = {GAUGE("memory_rss", TALLY_UNIT_BYTES,
                           "Resident memory, shared pages counted once for each process"),
                     NATIVE("memory_rss_bytes"),
                     PE("memory_bytes", "memtype", "resident", .help = "Memory in use, by type"),
                     PROCESS("memory_rss_bytes"), INFLUX("memory_rss"), COLLECTD("ps_rss", "")},
-    [METRIC_VMS] = {GAUGE("memory_vms", TALLY_BYTES, "Virtual memory"),
+    [METRIC_VMS] = {GAUGE("memory_vms", TALLY_UNIT_BYTES, "Virtual memory"),
                     NATIVE("memory_vms_bytes"), PE("memory_bytes", "memtype", "virtual"),
                     PROCESS("memory_vms_bytes"), INFLUX("memory_vms"), COLLECTD("ps_vm", "")},
-    [METRIC_SWAP] = {GAUGE("memory_swap", TALLY_BYTES, "Memory swapped out"),
+    [METRIC_SWAP] = {GAUGE("memory_swap", TALLY_UNIT_BYTES, "Memory swapped out"),
                      NATIVE("memory_swap_bytes"), PE("memory_bytes", "memtype", "swapped"),
                      INFLUX("memory_swap"), COLLECTD("memory", "swap")},
-    [METRIC_PSS] = {GAUGE("memory_pss", TALLY_BYTES,
+    [METRIC_PSS] = {GAUGE("memory_pss", TALLY_UNIT_BYTES,
                           "Proportional set size: each shared page divided by its users"),
                     NATIVE("memory_pss_bytes"),
                     PE("memory_bytes", "memtype", "proportionalResident"), INFLUX("memory_pss"),
                     COLLECTD("memory", "pss")},
-    [METRIC_PSS_AGE] = {GAUGE("memory_pss_age", TALLY_NANOSECONDS,
+    [METRIC_PSS_AGE] = {GAUGE("memory_pss_age", TALLY_UNIT_NS,
                               "How long ago the oldest part of the PSS was read"),
                         NATIVE("memory_pss_age_seconds"), INFLUX("memory_pss_age"),
                         COLLECTD("duration", "memory_pss_age")},
-    [METRIC_FOOTPRINT] = {GAUGE("memory_footprint", TALLY_BYTES,
+    [METRIC_FOOTPRINT] = {GAUGE("memory_footprint", TALLY_UNIT_BYTES,
                                 "Private memory: anonymous resident and swapped pages"),
                           NATIVE("memory_footprint_bytes"), PROCESS("phys_footprint_bytes"),
                           INFLUX("memory_footprint"), COLLECTD("memory", "footprint")},
-    [METRIC_DATA] = {GAUGE("memory_data", TALLY_BYTES, "Size of the data segments"),
+    [METRIC_DATA] = {GAUGE("memory_data", TALLY_UNIT_BYTES, "Size of the data segments"),
                      NATIVE("memory_data_bytes"), INFLUX("memory_data"), COLLECTD("ps_data", "")},
-    [METRIC_STACK] = {GAUGE("memory_stack", TALLY_BYTES, "Size of the main threads' stacks"),
+    [METRIC_STACK] = {GAUGE("memory_stack", TALLY_UNIT_BYTES, "Size of the main threads' stacks"),
                       NATIVE("memory_stack_bytes"), INFLUX("memory_stack"),
                       COLLECTD("ps_stacksize", "")},
-    [METRIC_CODE] = {GAUGE("memory_code", TALLY_BYTES, "Size of executable code and libraries"),
+    [METRIC_CODE] = {GAUGE("memory_code", TALLY_UNIT_BYTES, "Size of executable code and libraries"),
                      NATIVE("memory_code_bytes"), INFLUX("memory_code"), COLLECTD("ps_code", "")},
-    [METRIC_OPEN_FDS] = {GAUGE("open_fds", TALLY_COUNT, "Open file descriptors"),
+    [METRIC_OPEN_FDS] = {GAUGE("open_fds", TALLY_UNIT_COUNT, "Open file descriptors"),
                          NATIVE("open_fds"), PE("open_filedesc"), PROCESS("open_fds"),
                          INFLUX("num_fds"), COLLECTD("file_handles", "")},
-    [METRIC_WORST_FD_RATIO] = {GAUGE("worst_fd_ratio", TALLY_RATIO,
+    [METRIC_WORST_FD_RATIO] = {GAUGE("worst_fd_ratio", TALLY_UNIT_RATIO,
                                      "Open file descriptors by the soft limit, of the process "
                                      "that is nearest to it"),
                                NATIVE("worst_fd_ratio"), PE("worst_fd_ratio"),
                                INFLUX("worst_fd_ratio"),
-                               COLLECTD("percent", "worst_fd", 0, TALLY_PERCENT)},
-    [METRIC_DISK_READ] = {COUNTER("disk_read", TALLY_BYTES, "Bytes fetched from storage"),
+                               COLLECTD("percent", "worst_fd", 0, TALLY_FORM_PERCENT)},
+    [METRIC_DISK_READ] = {COUNTER("disk_read", TALLY_UNIT_BYTES, "Bytes fetched from storage"),
                           NATIVE("disk_read_bytes_total"), PE("read_bytes_total"),
                           PROCESS("diskio_bytes_read_total"), INFLUX("disk_read_bytes"),
                           COLLECTD("disk_octets", "", 0)},
-    [METRIC_DISK_WRITTEN] = {COUNTER("disk_written", TALLY_BYTES, "Bytes to be sent to storage"),
+    [METRIC_DISK_WRITTEN] = {COUNTER("disk_written", TALLY_UNIT_BYTES, "Bytes to be sent to storage"),
                              NATIVE("disk_written_bytes_total"), PE("write_bytes_total"),
                              PROCESS("diskio_bytes_write_total"), INFLUX("disk_write_bytes"),
                              COLLECTD("disk_octets", "", 1)},
-    [METRIC_IO_READ] = {COUNTER("io_read", TALLY_BYTES,
+    [METRIC_IO_READ] = {COUNTER("io_read", TALLY_UNIT_BYTES,
                                 "Bytes that read calls returned, cached and non-file ones too"),
                         NATIVE("io_read_bytes_total"), INFLUX("read_bytes"),
                         COLLECTD("io_octets", "", 0)},
-    [METRIC_IO_WRITTEN] = {COUNTER("io_written", TALLY_BYTES,
+    [METRIC_IO_WRITTEN] = {COUNTER("io_written", TALLY_UNIT_BYTES,
                                    "Bytes that write calls took, cached and non-file ones too"),
                            NATIVE("io_written_bytes_total"), INFLUX("write_bytes"),
                            COLLECTD("io_octets", "", 1)},
-    [METRIC_IO_READS] = {COUNTER("io_reads", TALLY_COUNT, SYSCALLS),
+    [METRIC_IO_READS] = {COUNTER("io_reads", TALLY_UNIT_COUNT, SYSCALLS),
                          NATIVE("io_syscalls_total", "op", "read"), INFLUX("read_count"),
                          COLLECTD("io_ops", "", 0)},
-    [METRIC_IO_WRITES] = {COUNTER("io_writes", TALLY_COUNT, SYSCALLS),
+    [METRIC_IO_WRITES] = {COUNTER("io_writes", TALLY_UNIT_COUNT, SYSCALLS),
                           NATIVE("io_syscalls_total", "op", "write"), INFLUX("write_count"),
                           COLLECTD("io_ops", "", 1)},
-    [METRIC_SWITCHES] = {COUNTER("context_switches", TALLY_COUNT, SWITCHES),
+    [METRIC_SWITCHES] = {COUNTER("context_switches", TALLY_UNIT_COUNT, SWITCHES),
                          PROCESS("context_switches_total")},
     [METRIC_SWITCHES_VOLUNTARY] =
-        {COUNTER("context_switches_voluntary", TALLY_COUNT, SWITCHES),
+        {COUNTER("context_switches_voluntary", TALLY_UNIT_COUNT, SWITCHES),
          NATIVE("context_switches_total", "type", "voluntary"),
          PE("context_switches_total", "ctxswitchtype", "voluntary"),
          INFLUX("voluntary_context_switches"), COLLECTD("contextswitch", "voluntary")},
     [METRIC_SWITCHES_INVOLUNTARY] =
-        {COUNTER("context_switches_involuntary", TALLY_COUNT, SWITCHES),
+        {COUNTER("context_switches_involuntary", TALLY_UNIT_COUNT, SWITCHES),
          NATIVE("context_switches_total", "type", "involuntary"),
          PE("context_switches_total", "ctxswitchtype", "nonvoluntary"),
          INFLUX("involuntary_context_switches"), COLLECTD("contextswitch", "involuntary")},
-    [METRIC_FAULTS] = {COUNTER("page_faults", TALLY_COUNT, FAULTS), PROCESS("faults_total")},
-    [METRIC_FAULTS_MINOR] = {COUNTER("page_faults_minor", TALLY_COUNT, FAULTS),
+    [METRIC_FAULTS] = {COUNTER("page_faults", TALLY_UNIT_COUNT, FAULTS), PROCESS("faults_total")},
+    [METRIC_FAULTS_MINOR] = {COUNTER("page_faults_minor", TALLY_UNIT_COUNT, FAULTS),
                              NATIVE("page_faults_total", "type", "minor"),
                              PE("minor_page_faults_total"), INFLUX("minor_faults"),
                              COLLECTD("ps_pagefaults", "", 0)},
-    [METRIC_FAULTS_MAJOR] = {COUNTER("page_faults_major", TALLY_COUNT, FAULTS),
+    [METRIC_FAULTS_MAJOR] = {COUNTER("page_faults_major", TALLY_UNIT_COUNT, FAULTS),
                              NATIVE("page_faults_total", "type", "major"),
                              PE("major_page_faults_total"), PROCESS("pageins_total"),
                              INFLUX("major_faults"), COLLECTD("ps_pagefaults", "", 1)},
-    [METRIC_RUN_QUEUE_WAIT] = {COUNTER("run_queue_wait", TALLY_NANOSECONDS,
+    [METRIC_RUN_QUEUE_WAIT] = {COUNTER("run_queue_wait", TALLY_UNIT_NS,
                                        "Time that runnable threads waited for a CPU"),
                                NATIVE("run_queue_wait_seconds_total"), INFLUX("run_queue_wait"),
-                               COLLECTD("derive", "run_queue_wait_us", 0, TALLY_MICROSECONDS)},
-    [METRIC_BLKIO_DELAY] = {COUNTER("blkio_delay", TALLY_NANOSECONDS,
+                               COLLECTD("derive", "run_queue_wait_us", 0, TALLY_FORM_MICROSECONDS)},
+    [METRIC_BLKIO_DELAY] = {COUNTER("blkio_delay", TALLY_UNIT_NS,
                                     "Time that threads waited for block I/O (needs the sysctl "
                                     "kernel.task_delayacct)"),
                             NATIVE("blkio_delay_seconds_total"), INFLUX("blkio_delay"),
-                            COLLECTD("derive", "blkio_delay_us", 0, TALLY_MICROSECONDS)},
-    TRAFFIC(METRIC_RECEIVED_BYTES, "receive_bytes", TALLY_BYTES,
+                            COLLECTD("derive", "blkio_delay_us", 0, TALLY_FORM_MICROSECONDS)},
+    TRAFFIC(METRIC_RECEIVED_BYTES, "receive_bytes", TALLY_UNIT_BYTES,
             "Bytes received, from the IP header on", "recv_bytes", "if_octets", 0),
-    TRAFFIC(METRIC_RECEIVED_PACKETS, "receive_packets", TALLY_COUNT, "Packets received",
+    TRAFFIC(METRIC_RECEIVED_PACKETS, "receive_packets", TALLY_UNIT_COUNT, "Packets received",
             "recv_packets", "if_packets", 0),
-    TRAFFIC(METRIC_TRANSMITTED_BYTES, "transmit_bytes", TALLY_BYTES,
+    TRAFFIC(METRIC_TRANSMITTED_BYTES, "transmit_bytes", TALLY_UNIT_BYTES,
             "Bytes sent, from the IP header on", "sent_bytes", "if_octets", 1),
-    TRAFFIC(METRIC_TRANSMITTED_PACKETS, "transmit_packets", TALLY_COUNT, "Packets sent",
+    TRAFFIC(METRIC_TRANSMITTED_PACKETS, "transmit_packets", TALLY_UNIT_COUNT, "Packets sent",
             "sent_packets", "if_packets", 1),
-    [METRIC_START_TIME] = {GAUGE("start_time", TALLY_UNIX_NS,
+    [METRIC_START_TIME] = {GAUGE("start_time", TALLY_UNIT_UNIX_NS,
                                  "When the oldest process of the group started, since 1970"),
                            NATIVE("start_time_seconds"), PE("oldest_start_time_seconds"),
-                           PROCESS("start_time_seconds"), INFLUX("created_at", TALLY_WHOLE_NS),
-                           COLLECTD("uptime", "", 0, TALLY_UPTIME)},
-    [METRIC_PRIORITY] = {GAUGE("priority", TALLY_SIGNED,
+                           PROCESS("start_time_seconds"), INFLUX("created_at", TALLY_FORM_WHOLE_NS),
+                           COLLECTD("uptime", "", 0, TALLY_FORM_UPTIME)},
+    [METRIC_PRIORITY] = {GAUGE("priority", TALLY_UNIT_SIGNED,
                                "Lowest (most favoured) scheduling priority in the group"),
                          NATIVE("priority"), PROCESS("priority"), INFLUX("priority"),
                          COLLECTD("gauge", "priority")},
-    [METRIC_NICE] = {GAUGE("nice", TALLY_SIGNED, "Lowest (most favoured) nice value in the group"),
+    [METRIC_NICE] = {GAUGE("nice", TALLY_UNIT_SIGNED, "Lowest (most favoured) nice value in the group"),
                      NATIVE("nice"), INFLUX("nice"), COLLECTD("gauge", "nice")},
-    [METRIC_STARTS] = {COUNTER("starts", TALLY_COUNT, "Processes that were seen to join by starting"),
+    [METRIC_STARTS] = {COUNTER("starts", TALLY_UNIT_COUNT, "Processes that were seen to join by starting"),
                        NATIVE("process_starts_total"), INFLUX("starts"),
                        COLLECTD("derive", "starts")},
-    [METRIC_EXITS] = {COUNTER("exits", TALLY_COUNT, "Processes of the group that were seen to end"),
+    [METRIC_EXITS] = {COUNTER("exits", TALLY_UNIT_COUNT, "Processes of the group that were seen to end"),
                       NATIVE("process_exits_total"), INFLUX("exits"), COLLECTD("derive", "exits")},
-    [METRIC_UNREADABLE] = {GAUGE("unreadable", TALLY_COUNT,
+    [METRIC_UNREADABLE] = {GAUGE("unreadable", TALLY_UNIT_COUNT,
                                  "Processes of which something could not be read"),
                            INFLUX("unreadable")},
     REFUSED(METRIC_UNREADABLE_STATUS, "status", "status"),
@@ -209,63 +214,90 @@ const struct tally_metric metric_table[METRICS] = {
     REFUSED(METRIC_UNREADABLE_PSS, "smaps_rollup", "smaps_rollup"),
     REFUSED(METRIC_UNREADABLE_IDENTITY, "identity", "identity"),
 
-    [METRIC_SELF_DURATION] = {GAUGE("collection_duration", TALLY_NANOSECONDS,
+    [METRIC_SELF_DURATION] = {GAUGE("collection_duration", TALLY_UNIT_NS,
                                     "How long the last finished collection took"),
                               ABOUT_SELF("collection_duration_seconds", "duration")},
-    [METRIC_SELF_CPU] = {GAUGE("collection_cpu", TALLY_NANOSECONDS,
+    [METRIC_SELF_CPU] = {GAUGE("collection_cpu", TALLY_UNIT_NS,
                                "CPU time that the last finished collection took"),
                          ABOUT_SELF("collection_cpu_seconds", "duration")},
-    [METRIC_SELF_PROCESSES] = {GAUGE("processes_seen", TALLY_COUNT,
+    [METRIC_SELF_PROCESSES] = {GAUGE("processes_seen", TALLY_UNIT_COUNT,
                                      "Processes seen, filtered ones included"),
                                ABOUT_SELF("processes_seen", "gauge")},
-    [METRIC_SELF_HIDDEN] = {GAUGE("processes_hidden", TALLY_COUNT,
+    [METRIC_SELF_HIDDEN] = {GAUGE("processes_hidden", TALLY_UNIT_COUNT,
                                   "Processes listed that may not be read at all (hidepid)"),
                             ABOUT_SELF("processes_hidden", "gauge")},
-    [METRIC_SELF_VANISHED] = {COUNTER("processes_vanished", TALLY_COUNT,
+    [METRIC_SELF_VANISHED] = {COUNTER("processes_vanished", TALLY_UNIT_COUNT,
                                       "Processes that ended while they were being read"),
                               ABOUT_SELF_TOTAL("processes_vanished")},
-    [METRIC_SELF_PARTIAL] = {GAUGE("partial_visibility", TALLY_COUNT,
+    [METRIC_SELF_PARTIAL] = {GAUGE("partial_visibility", TALLY_UNIT_COUNT,
                                    "1 if the mount options of /proc hide processes from us"),
                              ABOUT_SELF("partial_visibility", "gauge")},
-    [METRIC_SELF_GROUPS] = {GAUGE("groups", TALLY_COUNT, "Groups shown"),
+    [METRIC_SELF_GROUPS] = {GAUGE("groups", TALLY_UNIT_COUNT, "Groups shown"),
                             ABOUT_SELF("groups", "gauge")},
-    [METRIC_SELF_OVERFLOWED] = {COUNTER("groups_overflowed", TALLY_COUNT,
+    [METRIC_SELF_OVERFLOWED] = {COUNTER("groups_overflowed", TALLY_UNIT_COUNT,
                                         "Group names that did not fit (max-groups) and were "
                                         "counted in the group other"),
                                 ABOUT_SELF_TOTAL("groups_overflowed")},
-    [METRIC_SELF_COVERAGE] = {GAUGE("cpu_coverage", TALLY_RATIO,
+    [METRIC_SELF_COVERAGE] = {GAUGE("cpu_coverage", TALLY_UNIT_RATIO,
                                     "CPU time found in processes by the host's, since the "
                                     "previous collection"),
                               ABOUT_SELF("cpu_coverage_ratio", "gauge")},
-    [METRIC_SELF_LOST_EVENTS] = {COUNTER("lost_events", TALLY_COUNT,
+    [METRIC_SELF_LOST_EVENTS] = {COUNTER("lost_events", TALLY_UNIT_COUNT,
                                          "Events that the kernel had to drop"),
                                  ABOUT_SELF_TOTAL("lost_events")},
-    [METRIC_SELF_THREADS_SKIPPED] = {COUNTER("threads_skipped", TALLY_COUNT,
+    [METRIC_SELF_THREADS_SKIPPED] = {COUNTER("threads_skipped", TALLY_UNIT_COUNT,
                                              "Threads not read because the budget was used up"),
                                      ABOUT_SELF_TOTAL("threads_skipped")},
-    [METRIC_SELF_PATTERN_LIMITS] = {COUNTER("pattern_limits", TALLY_COUNT,
+    [METRIC_SELF_PATTERN_LIMITS] = {COUNTER("pattern_limits", TALLY_UNIT_COUNT,
                                             "Matches given up because a regular expression took "
                                             "too many steps"),
                                     ABOUT_SELF_TOTAL("pattern_limits")},
-    [METRIC_SELF_CMDLINES_CUT] = {COUNTER("cmdlines_cut", TALLY_COUNT,
+    [METRIC_SELF_CMDLINES_CUT] = {COUNTER("cmdlines_cut", TALLY_UNIT_COUNT,
                                           "Command lines of which only the first 64 KiB were used"),
                                   ABOUT_SELF_TOTAL("cmdlines_cut")},
-    [METRIC_SELF_STATE_FAILURES] = {COUNTER("state_failures", TALLY_COUNT,
+    [METRIC_SELF_STATE_FAILURES] = {COUNTER("state_failures", TALLY_UNIT_COUNT,
                                             "Times that the state file could not be saved"),
                                     ABOUT_SELF_TOTAL("state_failures")},
-    [METRIC_SELF_SOURCE_PROCFS] = {GAUGE("source_procfs", TALLY_COUNT, SOURCE), SELF,
+    [METRIC_SELF_SOURCE_PROCFS] = {GAUGE("source_procfs", TALLY_UNIT_COUNT, SOURCE), SELF,
                                    NATIVE("source", "source", "procfs"),
                                    INFLUX("source_procfs"), COLLECTD("gauge", "source_procfs")},
-    [METRIC_SELF_SOURCE_BPF] = {GAUGE("source_bpf", TALLY_COUNT, SOURCE), SELF,
-                                NATIVE("source", "source", "bpf"), PE("source", "source", "bpf"),
-                                PROCESS("source", "source", "bpf"), INFLUX("source_bpf"),
+    [METRIC_SELF_SOURCE_BPF] = {GAUGE("source_bpf", TALLY_UNIT_COUNT, SOURCE), SELF,
+                                NATIVE("source", "source", "bpf"), INFLUX("source_bpf"),
                                 COLLECTD("gauge", "source_bpf")},
 };
 
 _Static_assert(METRIC_UNREADABLE_STATUS + ORIGINS - 1 == METRIC_UNREADABLE_IDENTITY,
                "one row for each origin");
 
-const struct tally_metric *tally_metrics(size_t *ret_count) {
-    *ret_count = METRICS;
-    return metric_table;
+const struct tally_metric *tally_metric(size_t number) {
+    return number < METRICS ? &metric_table[number].metric : NULL;
+}
+
+int tally_metric_find(const char *id, size_t *ret_number) {
+    for (size_t m = 0; m < METRICS; m++)
+        if (strcmp(metric_table[m].metric.id, id) == 0) {
+            *ret_number = m;
+            return 0;
+        }
+    return -ENOENT;
+}
+
+const struct tally_prometheus_name *tally_metric_prometheus(size_t metric,
+                                                            enum tally_schema schema) {
+    if (metric >= METRICS || (unsigned)schema >= TALLY_SCHEMAS)
+        return NULL;
+    const struct metric_row *row = &metric_table[metric];
+    if (row->metric.scope == TALLY_SCOPE_SELF)
+        schema = TALLY_SCHEMA_NATIVE;
+    return row->prometheus[schema].name ? &row->prometheus[schema] : NULL;
+}
+
+const struct tally_influx_name *tally_metric_influx(size_t metric) {
+    return metric < METRICS && metric_table[metric].influx.field ? &metric_table[metric].influx
+                                                                 : NULL;
+}
+
+const struct tally_collectd_name *tally_metric_collectd(size_t metric) {
+    return metric < METRICS && metric_table[metric].collectd.type ? &metric_table[metric].collectd
+                                                                  : NULL;
 }

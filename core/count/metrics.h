@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* The catalogue of metrics: the ids behind the indices of tally_metrics(). */
+/* The catalogue of metrics: names for the numbers of tally_metric(), and its rows. */
 #ifndef METRICS_H
 #define METRICS_H
 
 #include "proctally.h"
 
-/* A ratio in the unit of TALLY_RATIO: billionths, as far as 64 bits go. */
+/* A ratio in the unit of TALLY_UNIT_RATIO: billionths, as far as 64 bits go. */
 static inline uint64_t ratio_of(double part, double whole) {
     double billionths = whole > 0 && part >= 0 ? part / whole * 1e9 + 0.5 : 0;
     return billionths < 0x1p64 ? (uint64_t)billionths : UINT64_MAX;
@@ -89,6 +89,7 @@ enum metric {
     METRIC_SELF_STATE_FAILURES,
     METRIC_SELF_SOURCE_PROCFS,
     METRIC_SELF_SOURCE_BPF,
+    METRIC_SELF_LAST = METRIC_SELF_SOURCE_BPF,
     METRICS
 };
 
@@ -97,6 +98,12 @@ enum metric {
 
 _Static_assert(METRICS_OF_GROUP <= 64, "one presence bit per group metric in 64 bits");
 
-extern const struct tally_metric metric_table[METRICS];
+struct metric_row {
+    struct tally_metric metric;
+    struct tally_prometheus_name prometheus[TALLY_SCHEMAS]; /* about the collector: native only */
+    struct tally_influx_name influx;
+    struct tally_collectd_name collectd;
+};
+extern const struct metric_row metric_table[METRICS];
 
 #endif

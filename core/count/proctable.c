@@ -4,15 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CHUNK 256
-
 void proctable_init(struct proctable *t) {
     *t = (struct proctable){.free = NO_PROCESS};
 }
 
 void proctable_clear(struct proctable *t) {
     for (process_id id = proctable_next(t, 0); id != NO_PROCESS; id = proctable_next(t, id + 1))
-        free(proctable_at(t, id)->owed);
+        free(proctable_at(t, id)->pending);
     for (size_t i = 0; i < t->chunk_count; i++)
         free(t->chunks[i]);
     free(t->chunks);
@@ -39,6 +37,16 @@ process_id proctable_find_parent(const struct proctable *t, uint32_t ppid, uint6
     while (id != NO_PROCESS && (proctable_at(t, id)->pid != ppid ||
                                 proctable_at(t, id)->start_ticks > start_ticks))
         id = proctable_at(t, id)->next;
+    return id;
+}
+
+process_id proctable_find_incarnation(const struct proctable *t, uint32_t pid,
+                                      uint64_t start_ticks) {
+    /* another one may have had that number, or may have it now */
+    process_id id = proctable_find_parent(t, pid, start_ticks);
+    if (id != NO_PROCESS &&
+        (proctable_at(t, id)->start_ticks != start_ticks || proctable_at(t, id)->ended))
+        return NO_PROCESS;
     return id;
 }
 
@@ -76,7 +84,7 @@ static int add_chunk(struct proctable *t) {
     if (!chunks)
         return -1;
     t->chunks = chunks;
-    chunks[t->chunk_count] = calloc(CHUNK, sizeof(**chunks));
+    chunks[t->chunk_count] = calloc(CHUNK_RECORDS, sizeof(**chunks));
     if (!chunks[t->chunk_count])
         return -1;
     t->chunk_count++;
@@ -90,7 +98,7 @@ process_id proctable_add(struct proctable *t, uint32_t pid) {
     if (id != NO_PROCESS) {
         t->free = proctable_at(t, id)->next;
     } else {
-        if (t->end == t->chunk_count * CHUNK && add_chunk(t) < 0)
+        if (t->end == t->chunk_count * CHUNK_RECORDS && add_chunk(t) < 0)
             return NO_PROCESS;
         id = (process_id)t->end++;
     }
@@ -108,7 +116,7 @@ void proctable_remove(struct proctable *t, process_id id) {
     while (*link != id)
         link = &proctable_at(t, *link)->next;
     *link = p->next;
-    free(p->owed);
+    free(p->pending);
     *p = (struct process){.next = t->free};
     t->free = id;
     t->count--;
@@ -119,4 +127,48 @@ process_id proctable_next(const struct proctable *t, process_id from) {
         if (proctable_at(t, (process_id)id)->used)
             return (process_id)id;
     return NO_PROCESS;
+}
+
+void process_remember(struct process *p, const struct sample *s, uint64_t marker, uint32_t now_s) {
+    for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
+        p->gauge[f - FIELD_CACHED_FIRST] = s->value[f];
+    p->known = (uint32_t)s->have & (uint32_t)(BIT(FIELD_CACHED_END) - 1);
+    p->unreadable = (uint8_t)s->unreadable;
+    p->adopted |= p->orphan || (p->measured_s && p->ppid != s->ppid);
+    p->ppid = s->ppid;
+    p->orphan = false;
+    p->threads = (uint32_t)s->value[FIELD_THREADS];
+    p->counts_threads = s->have & BIT(FIELD_THREADS_RUNNING);
+    p->state = s->state;
+    p->priority = (int16_t)s->value[FIELD_PRIORITY];
+    p->nice = (int8_t)s->value[FIELD_NICE];
+    p->ignores_children = s->ignores_children;
+    p->asleep = s->activity && s->activity == p->activity && s->state != 'R' && !p->unsure;
+    p->activity = s->activity;
+    p->marker = marker;
+    p->measured_s = now_s;
+    if (s->have & BIT(FIELD_FD_LIMIT)) {
+        p->fd_limit = s->value[FIELD_FD_LIMIT];
+        p->fd_limit_s = now_s;
+    }
+}
+
+void process_recall(const struct process *p, struct sample *ret) {
+    *ret = (struct sample){
+        .pid = p->pid,
+        .ppid = p->ppid,
+        .start_ticks = p->start_ticks,
+        .state = p->state,
+        .unreadable = p->unreadable,
+        .have = p->known,
+    };
+    for (enum field f = 0; f < FIELD_COUNTERS; f++)
+        ret->value[f] = p->last[f];
+    for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
+        ret->value[f] = p->gauge[f - FIELD_CACHED_FIRST];
+    sample_set(ret, FIELD_THREADS, p->threads);
+    sample_set(ret, FIELD_PRIORITY, (uint64_t)p->priority);
+    sample_set(ret, FIELD_NICE, (uint64_t)p->nice);
+    if (p->counts_threads)
+        sample_set(ret, FIELD_THREADS_RUNNING, 0);
 }

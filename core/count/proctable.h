@@ -11,11 +11,14 @@
 typedef uint32_t process_id;
 #define NO_PROCESS UINT32_MAX
 
-/* Of the use of a process's reaped children: what was credited to them already, but
- * has not shown in its own numbers yet. */
-struct owed {
-    uint64_t all[FIELD_FOLDED];
-    uint64_t indirect[FIELD_FOLDED]; /* of it: what may show further up instead */
+/* Of what a process's reaped children used: what was credited to them already, but has
+ * not shown in the process's own numbers yet. */
+struct pending_credit {
+    union {
+        uint64_t all[FIELD_FOLDED];
+        struct pending_credit *next_spare;
+    };
+    uint64_t via_ancestor[FIELD_FOLDED]; /* of it: what may show further up instead */
 };
 
 struct process {
@@ -40,8 +43,12 @@ struct process {
     bool cgroup_settled : 1; /* its cgroup was looked at again after the start */
     bool restored : 1;       /* from a state, and not seen since */
     bool orphan : 1;         /* its parent has ended; ppid is a living ancestor's for now */
+    bool adopted : 1;        /* its parent is not the one that started it */
+    bool followed : 1;       /* it, or an ancestor, is followed */
     bool ended : 1;          /* all it used is counted; kept for what its children inherit */
     bool unsure : 1;         /* there was not enough time to tell its group */
+    bool start_counted : 1;  /* in its group's starts; or it started before us */
+    bool counts_threads : 1; /* its samples have FIELD_THREADS_RUNNING */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */
     char state;
     int8_t nice;
@@ -52,18 +59,28 @@ struct process {
     uint64_t last[FIELD_COUNTERS]; /* as of the last sample, each at its highest */
     uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
     uint64_t activity;             /* at that time; 0: not known */
-    struct owed *owed;             /* NULL: nothing */
+    struct pending_credit *pending; /* NULL: nothing */
     uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
     uint64_t pss_bytes;
 
     /* When each was read, in seconds since boot; 0: never. */
     uint32_t measured_s, identified_s, fd_limit_s, pss_s;
-    uint32_t gone_s; /* since when it is not listed any more; 0: it is */
+    uint32_t gone_s;    /* since when it is not listed any more; 0: it is */
+    uint32_t unclear_s; /* since when nobody can tell what it is; 0: it is known */
     uint32_t threads;
 };
 
 _Static_assert(FIELD_CACHED_END <= 32, "counters and kept gauges have a bit each in 32 bits");
 _Static_assert(ORIGINS <= 8, "origins have a bit each in 8 bits");
+
+/* Keeps the gauges of a sample, and what tells whether the next one can differ. */
+void process_remember(struct process *p, const struct sample *s, uint64_t marker, uint32_t now_s);
+/* The sample that measuring would give again, of a process that has not run since. */
+void process_recall(const struct process *p, struct sample *ret);
+
+/* Records lie in chunks, so that they keep their place while the table grows. */
+#define CHUNK_BITS 8
+#define CHUNK_RECORDS (1u << CHUNK_BITS)
 
 struct proctable {
     struct process **chunks;
@@ -79,7 +96,7 @@ void proctable_init(struct proctable *t);
 void proctable_clear(struct proctable *t);
 
 static inline struct process *proctable_at(const struct proctable *t, process_id id) {
-    return &t->chunks[id >> 8][id & 255];
+    return &t->chunks[id >> CHUNK_BITS][id & (CHUNK_RECORDS - 1)];
 }
 
 /* The latest incarnation with this pid, or NO_PROCESS. */
@@ -87,6 +104,9 @@ process_id proctable_find(const struct proctable *t, uint32_t pid);
 /* The latest incarnation that can have been the parent of a process that
  * started then. */
 process_id proctable_find_parent(const struct proctable *t, uint32_t ppid, uint64_t start_ticks);
+/* The record of just this incarnation, as long as it has not ended. */
+process_id proctable_find_incarnation(const struct proctable *t, uint32_t pid,
+                                      uint64_t start_ticks);
 /* A new record, zeroed but for pid; found from now on in place of an older one
  * with the same pid. NO_PROCESS: out of memory. */
 process_id proctable_add(struct proctable *t, uint32_t pid);

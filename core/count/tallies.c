@@ -4,7 +4,6 @@
 #include "base/buf.h"
 #include "base/hash.h"
 #include "settings.h"
-#include "base/utf8.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -77,7 +76,7 @@ static const struct {
 static uint64_t counter_bits(void) {
     uint64_t bits = 0;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].kind == TALLY_COUNTER)
+        if (metric_table[m].metric.kind == TALLY_KIND_COUNTER)
             bits |= BIT(m);
     return bits;
 }
@@ -85,10 +84,7 @@ static uint64_t counter_bits(void) {
 /* ---- Groups ------------------------------------------------------------------ */
 
 static void group_free(struct group *g) {
-    for (size_t i = 0; i < g->label_count; i++)
-        free(g->labels[i].value);
-    free(g->encoded);
-    free(g->name);
+    group_texts_unref(g->texts);
     free(g);
 }
 
@@ -111,43 +107,19 @@ static int add_slot(struct tallies *t, uint32_t *ret_index) {
     return 0;
 }
 
-static char *clean_copy(struct text text) {
-    struct buf clean;
-    buf_init(&clean, GROUP_NAME_MAX + 8);
-    utf8_clean(text.at, text.len, GROUP_NAME_MAX, &clean);
-    buf_text(&clean);
-    if (clean.error) {
-        buf_free(&clean);
-        return NULL;
-    }
-    return clean.data;
-}
-
-static int add_labels(struct group *g, const struct group_labels *labels) {
-    for (size_t i = 0; labels && i < labels->count; i++) {
-        if (labels->items[i].value.len == 0)
-            continue; /* no agent tells an empty label from none */
-        char *value = clean_copy(labels->items[i].value);
-        if (!value)
-            return -ENOMEM;
-        g->labels[g->label_count++] = (struct label){labels->items[i].key, value};
-    }
-    return 0;
-}
-
+/* Takes over the name, unless it fails. */
 static int group_add(struct tallies *t, char *name, const struct group_labels *labels,
                      uint32_t *ret_index) {
     struct group *g = calloc(1, sizeof(*g));
     uint32_t index = 0;
     int r = g ? add_slot(t, &index) : -ENOMEM;
     if (r == 0)
-        r = add_labels(g, labels);
+        r = group_texts_new(name, labels, &g->texts);
     if (r == 0) {
-        g->name = name;
         g->hashed = true;
-        HASH_ADD_KEYPTR(hh, t->by_name, g->name, strlen(g->name), g);
+        HASH_ADD_KEYPTR(hh, t->by_name, name, strlen(name), g);
         if (!g->hashed) {
-            g->name = NULL;
+            g->texts->name = NULL; /* the caller's still */
             r = -ENOMEM;
         }
     }
@@ -283,9 +255,7 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
 
 /* ---- One collection ------------------------------------------------------------ */
 
-void tallies_begin(struct tallies *t, bool sees_traffic) {
-    if (sees_traffic)
-        t->always |= TRAFFIC_METRICS;
+void tallies_begin(struct tallies *t) {
     for (size_t i = 0; i < t->end; i++) {
         struct group *g = t->groups[i];
         if (!g)
@@ -294,9 +264,7 @@ void tallies_begin(struct tallies *t, bool sees_traffic) {
             if (!(t->counters & BIT(m)))
                 g->value[m] = 0;
         g->have &= t->counters;
-        g->cpu_ns = 0;
     }
-    t->cpu_ns = 0;
     t->available = 0;
 }
 
@@ -407,7 +375,8 @@ void tallies_passed_by(struct tallies *t, uint32_t index) {
 /* ---- The end of it ---------------------------------------------------------------- */
 
 static int by_name(const void *a, const void *b) {
-    return strcmp((*(struct group *const *)a)->name, (*(struct group *const *)b)->name);
+    return strcmp((*(struct group *const *)a)->texts->name,
+                  (*(struct group *const *)b)->texts->name);
 }
 
 static int by_use(const void *a, const void *b) {
@@ -416,7 +385,7 @@ static int by_use(const void *a, const void *b) {
         return x->cpu_ns < y->cpu_ns ? 1 : -1;
     if (x->value[METRIC_RSS] != y->value[METRIC_RSS])
         return x->value[METRIC_RSS] < y->value[METRIC_RSS] ? 1 : -1;
-    return strcmp(x->name, y->name);
+    return strcmp(x->texts->name, y->texts->name);
 }
 
 static void derive(struct tallies *t, struct group *g, const struct tallies_moment *moment) {
@@ -450,6 +419,8 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
 }
 
 void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
+    if (moment->sees_traffic)
+        t->always |= TRAFFIC_METRICS;
     for (size_t i = 1; i < t->end; i++)
         if (t->groups[i])
             derive(t, t->groups[i], moment);
@@ -460,18 +431,18 @@ static bool is_over(const struct group *g, const struct tallies_moment *moment) 
         return false;
     /* a clock of another boot may be behind */
     uint64_t empty_ns = moment->now_ns > g->emptied_ns ? moment->now_ns - g->emptied_ns : 0;
-    /* the last values of a single process are shown once */
-    return g->owner ? empty_ns > 0 : empty_ns >= moment->expire_after_ns;
+    /* what its last processes used is shown once, however soon it expires */
+    return empty_ns > 0 && (g->owner || empty_ns >= moment->expire_after_ns);
 }
 
-uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
-    for (uint32_t i = 1; i < t->end; i++) {
-        if (!t->groups[i] || !is_over(t->groups[i], moment))
-            continue;
-        group_remove(t, i);
-        return i;
-    }
-    return 0;
+size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
+    size_t count = 0;
+    for (uint32_t i = 1; i < t->end; i++)
+        if (t->groups[i] && is_over(t->groups[i], moment)) {
+            group_remove(t, i);
+            count++;
+        }
+    return count;
 }
 
 int tallies_order(struct tallies *t, size_t top) {
@@ -501,4 +472,11 @@ int tallies_order(struct tallies *t, size_t top) {
     t->order_count = count;
     t->order_stale = singles > 0; /* use changes each time */
     return 0;
+}
+
+void tallies_shown(struct tallies *t) {
+    for (size_t i = 0; i < t->end; i++)
+        if (t->groups[i])
+            t->groups[i]->cpu_ns = 0;
+    t->cpu_ns = 0;
 }

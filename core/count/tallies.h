@@ -3,33 +3,19 @@
 #ifndef TALLIES_H
 #define TALLIES_H
 
-#include "source/identity.h"
+#include "count/group_texts.h"
 #include "count/metrics.h"
+#include "source/identity.h"
 #include "source/sample.h"
-#include "base/string_list.h"
 
 #include <stdbool.h>
 
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
-/* Longest name of a group or value of a label, in bytes. */
-#define GROUP_NAME_MAX 512
-/* The keys of group-by, and those that pid brings along. */
-#define LABELS_MAX 16
-
-struct label {
-    const char *key; /* constant text */
-    char *value;
-};
-
 struct group {
-    char *name;
+    struct group_texts *texts;
     uint32_t index;
-    struct label labels[LABELS_MAX];
-    size_t label_count;
-    char *encoded; /* name and labels as the Prometheus encoder writes them; or NULL */
-    size_t encoded_len;
     bool hashed;
     bool literal;     /* named in the configuration: never expires */
     /* With group-by pid: the only process in it. Such a group is shown if it is
@@ -37,7 +23,7 @@ struct group {
     uint32_t owner;
     bool had_members;
     uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
-    uint64_t cpu_ns; /* credited in the current collection */
+    uint64_t cpu_ns; /* credited since it was last shown */
     uint64_t have;   /* BIT(metric) that members gave */
     uint64_t known;  /* BIT(metric) to show: those, and what is 0 without members */
     uint64_t value[METRICS_OF_GROUP];
@@ -67,7 +53,7 @@ struct tallies {
     uint64_t counters;  /* BIT(metric) of those that are counters */
     uint64_t always;    /* BIT(metric): known of every group, members or not */
     uint64_t switched_off; /* BIT(metric): not asked for */
-    uint64_t cpu_ns;    /* credited in the current collection, to all groups */
+    uint64_t cpu_ns;    /* credited since they were last shown, to all groups */
 
     struct group **order; /* shown groups by name */
     size_t order_count, order_size;
@@ -77,14 +63,6 @@ struct tallies {
 /* `collect` has bits of enum collect; `origins` of what is read. */
 int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins);
 void tallies_clear(struct tallies *t);
-
-struct group_labels {
-    size_t count;
-    struct {
-        const char *key; /* constant text */
-        struct text value;
-    } items[LABELS_MAX];
-};
 
 /* The index of the group with this name (cleaned first), created if there is
  * none. `other` if there is no room, or if it is to be a process's own (owner is
@@ -100,9 +78,9 @@ void tallies_note_refused(struct tallies *t, uint64_t hash);
  * whether it is gone; it is not if it is no process's own. */
 bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner);
 
-/* One collection: begin, then for each member … , then end, expire until there is
- * nothing more, order. */
-void tallies_begin(struct tallies *t, bool sees_traffic);
+/* One collection: begin, then for each member … ; and if the groups are to be shown, end,
+ * expire, order, and shown when they have been. */
+void tallies_begin(struct tallies *t);
 /* Gauges of a member; its counters are known from now on, be they 0. */
 void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
                     uint64_t start_unix_ns);
@@ -115,17 +93,19 @@ void tallies_passed_by(struct tallies *t, uint32_t group);
 
 struct tallies_moment {
     uint64_t now_ns;      /* of the clock that expiry is measured with */
-    uint64_t interval_ns; /* since the previous collection; 0: there is none */
+    uint64_t interval_ns; /* since they were last shown; 0: never */
     uint32_t cpus;        /* that CPU usage of 1 stands for */
     uint64_t expire_after_ns;
+    bool sees_traffic;
 };
 /* Works out what is derived. */
 void tallies_end(struct tallies *t, const struct tallies_moment *moment);
-/* Removes the next group that has been empty for too long, and returns its
- * index; 0 if there is none. Its index is free to be given out again. */
-uint32_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
+/* Removes the groups that have been empty for too long, and returns how many. Their
+ * indices are free to be given out again. */
+size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
 /* Lists the groups to show; of those that are a process's own the first few.
  * -ENOMEM: none are shown. */
 int tallies_order(struct tallies *t, size_t top);
+void tallies_shown(struct tallies *t);
 
 #endif

@@ -59,9 +59,11 @@ static const unsigned key_needs[GROUP_KEYS] = {
     [GROUP_PID] = IDENTITY_EXE,
 };
 
-int grouping_new(const struct settings *settings, struct grouping *ret,
-                 struct tally_error *error) {
+int grouping_new(const struct settings *settings, tally_grouper *grouper, void *grouper_data,
+                 struct grouping *ret, struct tally_error *error) {
     *ret = (struct grouping){
+        .grouper = grouper,
+        .grouper_data = grouper_data,
         .children = settings->children,
         .group_by_count = settings->group_by_count,
         .representative = settings->schema == TALLY_SCHEMA_PROCESS,
@@ -79,6 +81,8 @@ int grouping_new(const struct settings *settings, struct grouping *ret,
         return r;
     }
     ret->needs = ret->rules.needs | (ret->representative ? IDENTITY_USER : 0);
+    if (grouper)
+        ret->needs |= IDENTITY_CMDLINE | IDENTITY_EXE | IDENTITY_CGROUP | IDENTITY_USER;
     for (size_t i = 0; i < ret->group_by_count; i++) {
         ret->needs |= key_needs[ret->group_by[i]];
         ret->by_pid = ret->by_pid || ret->group_by[i] == GROUP_PID;
@@ -93,13 +97,6 @@ void grouping_free(struct grouping *g) {
     buf_free(&g->name);
     buf_free(&g->value);
     *g = (struct grouping){0};
-}
-
-void grouping_set_grouper(struct grouping *g, tally_grouper *grouper, void *data) {
-    g->grouper = grouper;
-    g->grouper_data = data;
-    if (grouper)
-        g->needs |= IDENTITY_CMDLINE | IDENTITY_EXE | IDENTITY_CGROUP | IDENTITY_USER;
 }
 
 /* ---- Filters --------------------------------------------------------------------- */
@@ -253,12 +250,7 @@ static void add_label(struct group_labels *labels, const char *key, struct text 
     labels->items[labels->count++].value = value;
 }
 
-struct label_room {
-    struct group_labels labels;
-    char numbers[4][20]; /* pid, ppid, uid, gid */
-};
-
-static void add_process_labels(struct label_room *room, const struct identity *id) {
+static void add_process_labels(struct decision *d, const struct identity *id) {
     const struct {
         const char *key;
         uint32_t value;
@@ -268,15 +260,15 @@ static void add_process_labels(struct label_room *room, const struct identity *i
                    {"uid", id->uid, id->has_credentials},
                    {"gid", id->gid, id->has_credentials}};
     for (size_t i = 0; i < 4; i++) {
-        struct text text = {room->numbers[i], format_u64(room->numbers[i], numbers[i].value)};
+        struct text text = {d->numbers[i], format_u64(d->numbers[i], numbers[i].value)};
         if (numbers[i].known)
-            add_label(&room->labels, numbers[i].key, text);
+            add_label(&d->labels, numbers[i].key, text);
     }
-    add_label(&room->labels, "path", id->exe);
+    add_label(&d->labels, "path", id->exe);
 }
 
 /* The keys of group-by, joined by ':', into g->name; and as labels. */
-static void join_keys(struct grouping *g, const struct identity *id, struct label_room *room) {
+static void join_keys(struct grouping *g, const struct identity *id, struct decision *d) {
     char number[20];
     buf_reset(&g->name);
     for (size_t i = 0; i < g->group_by_count; i++) {
@@ -287,14 +279,14 @@ static void join_keys(struct grouping *g, const struct identity *id, struct labe
         buf_add(&g->name, text.at, text.len);
     }
     if (g->by_pid)
-        add_process_labels(room, id);
+        add_process_labels(d, id);
     for (size_t i = 0; i < g->group_by_count; i++) {
         enum group_key key = g->group_by[i];
         struct text text = key_text(g, key, id, number);
         /* what is in brackets stands in the scratch buffer: the same for both keys */
         bool is_groupname = key == GROUP_NAME && g->group_by_count == 1;
         if (key != GROUP_PID && !is_groupname)
-            add_label(&room->labels, group_key_names[key], key_label(key, text, id));
+            add_label(&d->labels, group_key_names[key], key_label(key, text, id));
     }
 }
 
@@ -323,56 +315,108 @@ static bool must_wait(const struct match_time *time) {
     return time->ran_out && time->can_wait;
 }
 
-int grouping_classify(struct grouping *g, const struct identity *id, uint32_t inherited,
-                      struct match_time *time, struct tallies *tallies, uint32_t *ret_group,
-                      uint32_t *ret_lineage, struct buf *why) {
-    struct label_room room = {0};
-    bool by_rule = true;
-    uint32_t owner = 0;
-    *ret_lineage = g->children ? inherited : 0;
-    *ret_group = GROUP_LEFT_OUT;
+static bool is_followed(const struct grouping *g, const struct identity *id,
+                        struct lineage ancestors, struct buf *why) {
+    if (g->follow == 0 || ancestors.is_followed ||
+        (id->pid == g->follow && id->start_ticks == g->follow_start_ticks))
+        return true;
+    explain(why, "follow: it does not descend from process %u: left out", g->follow);
+    return false;
+}
+
+/* 1: it has a rule group. Its name is in g->name. */
+static int find_rule_group(struct grouping *g, const struct identity *id, struct match_time *time,
+                           struct decision *ret, struct buf *why) {
+    if (ask_grouper(g, id, why)) {
+        ret->by = BY_GROUPER;
+        return 1;
+    }
+    const struct rule *rule = find_rule(g, id, time, why);
+    if (must_wait(time))
+        return -EAGAIN;
+    if (!rule)
+        return 0;
+    ret->by = BY_RULE;
+    buf_reset(&g->name);
+    template_expand(rule->name, id, rule->cmdline, rule->cmdline_count, &g->name);
+    return 1;
+}
+
+/* What no rule took. */
+static void decide_the_rest(struct grouping *g, const struct identity *id,
+                            struct lineage ancestors, struct decision *ret, struct buf *why) {
+    if (g->children && ancestors.group) {
+        explain(why, "children: joins the group of its nearest ancestor that a rule took");
+        ret->by = BY_ANCESTOR;
+        return;
+    }
+    if (g->children)
+        explain(why, "children: no rule took an ancestor");
+    if (g->group_by_count == 0) {
+        explain(why, "group-by: empty: left out");
+        return;
+    }
+    explain(why, "group-by: takes what no rule took");
+    if (g->by_pid && id->pid == 0) {
+        ret->by = BY_OVERFLOW;
+        return;
+    }
+    ret->by = BY_KEYS;
+    ret->owner = g->by_pid ? id->pid : 0;
+    join_keys(g, id, ret);
+}
+
+int grouping_decide(struct grouping *g, const struct identity *id, struct lineage ancestors,
+                    struct match_time *time, struct decision *ret, struct buf *why) {
+    ret->by = BY_NOBODY;
+    ret->is_followed = is_followed(g, id, ancestors, why);
+    ret->ancestors_group = ancestors.group;
+    ret->owner = 0;
+    ret->labels.count = 0;
+    if (!ret->is_followed)
+        return 0;
     bool passes = filters_pass(g, id, time, why);
     if (must_wait(time))
         return -EAGAIN;
     if (!passes)
         return 0;
-
-    if (!ask_grouper(g, id, why)) {
-        const struct rule *rule = find_rule(g, id, time, why);
-        if (must_wait(time))
-            return -EAGAIN;
-        if (rule) {
-            buf_reset(&g->name);
-            template_expand(rule->name, id, rule->cmdline, rule->cmdline_count, &g->name);
-        } else if (g->children && inherited) {
-            explain(why, "children: joins the group of its nearest ancestor that a rule took");
-            *ret_group = inherited;
-            return 0;
-        } else {
-            if (g->children)
-                explain(why, "children: no rule took an ancestor");
-            if (g->group_by_count == 0) {
-                explain(why, "group-by: empty: left out");
-                return 0;
-            }
-            explain(why, "group-by: takes what no rule took");
-            by_rule = false;
-            /* what came and went without being listed has no number to be known by */
-            if (g->by_pid && id->pid == 0)
-                return tallies_group(tallies, (struct text){"other", 5}, NULL, true, 0, ret_group);
-            owner = g->by_pid ? id->pid : 0;
-            join_keys(g, id, &room);
-        }
-    }
+    int r = find_rule_group(g, id, time, ret, why);
+    if (r < 0)
+        return r;
+    if (r == 0)
+        decide_the_rest(g, id, ancestors, ret, why);
     if (g->representative) {
-        add_label(&room.labels, "name", id->comm);
-        add_label(&room.labels, "user", id->user);
+        add_label(&ret->labels, "name", id->comm);
+        add_label(&ret->labels, "user", id->user);
     }
-    if (g->name.error)
-        return g->name.error;
-    int r = tallies_group(tallies, (struct text){g->name.data, g->name.len}, &room.labels, false,
-                          owner, ret_group);
-    if (r == 0 && by_rule && g->children)
-        *ret_lineage = *ret_group;
-    return r;
+    ret->name = (struct text){g->name.data, g->name.len};
+    return g->name.error;
+}
+
+int decision_group(const struct decision *d, struct tallies *tallies, uint32_t *ret_group) {
+    static const struct text other = {"other", 5};
+    switch (d->by) {
+    case BY_NOBODY:
+        *ret_group = GROUP_LEFT_OUT;
+        return 0;
+    case BY_ANCESTOR:
+        *ret_group = d->ancestors_group;
+        return 0;
+    case BY_OVERFLOW:
+        return tallies_group(tallies, other, NULL, true, 0, ret_group);
+    case BY_GROUPER:
+    case BY_RULE:
+    case BY_KEYS:
+        break;
+    }
+    return tallies_group(tallies, d->name, &d->labels, false, d->owner, ret_group);
+}
+
+struct lineage decision_lineage(const struct grouping *g, const struct decision *d,
+                                struct lineage ancestors, uint32_t group) {
+    const bool has_rule_group = d->by == BY_RULE || d->by == BY_GROUPER;
+    return (struct lineage){
+        .group = !g->children ? 0 : has_rule_group ? group : ancestors.group,
+        .is_followed = g->follow && d->is_followed,
+    };
 }

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* Which group a process belongs to: filters, the embedder's grouper, rules,
- * ancestors, group-by, in this order. */
+/*
+ * Which group a process belongs to: filters, the embedder's grouper, rules, ancestors,
+ * group-by, in this order. Deciding makes no group; decision_group() does.
+ */
 #ifndef GROUPING_H
 #define GROUPING_H
 
 #include "base/buf.h"
-#include "source/identity.h"
+#include "count/tallies.h"
 #include "group/rules.h"
 #include "settings.h"
-#include "count/tallies.h"
+#include "source/identity.h"
 
 struct grouping {
     struct pattern **include, **exclude;
@@ -21,27 +23,56 @@ struct grouping {
     bool representative;     /* labels name and user of the first member (schema process) */
     tally_grouper *grouper;  /* NULL: none */
     void *grouper_data;
+    uint32_t follow;         /* only this process and its descendants; 0: all */
+    uint64_t follow_start_ticks;
     unsigned needs;          /* parts of the identity to read */
     uint64_t pattern_limits; /* matches given up so far */
     struct buf name, value;  /* scratch */
 };
 
 /* The settings stay the caller's, and have to live as long. -EINVAL, -ENOTSUP, -ENOMEM. */
-int grouping_new(const struct settings *settings, struct grouping *ret,
-                 struct tally_error *error);
+int grouping_new(const struct settings *settings, tally_grouper *grouper, void *grouper_data,
+                 struct grouping *ret, struct tally_error *error);
 void grouping_free(struct grouping *g);
-void grouping_set_grouper(struct grouping *g, tally_grouper *grouper, void *data);
 
 /* Creates the groups that are named literally, so that they are shown even
  * before they have a process. */
 int grouping_add_literals(const struct grouping *g, struct tallies *tallies);
 
-/* The group of a process. `inherited` is the rule group of its nearest ancestor
- * that has one (0: none). *ret_lineage is what its own children inherit. With
- * `why`, tells there how it was decided. -ENOMEM; -EAGAIN: there was not enough time,
+/* What a process has from its ancestors. */
+struct lineage {
+    uint32_t group;   /* rule group of the nearest one that has one; 0: none */
+    bool is_followed; /* one of them is followed */
+};
+static inline bool grouping_needs_lineage(const struct grouping *g) {
+    return g->children || g->follow;
+}
+
+struct decision {
+    enum decided_by {
+        BY_NOBODY,   /* it is left out */
+        BY_GROUPER,
+        BY_RULE,
+        BY_ANCESTOR, /* the group is lineage.group */
+        BY_KEYS,     /* of group-by */
+        BY_OVERFLOW  /* it has no pid to be called by, with group-by pid */
+    } by;
+    bool is_followed;
+    uint32_t ancestors_group;
+    struct text name; /* raw; valid until the next decision */
+    struct group_labels labels;
+    uint32_t owner; /* tallies_group() */
+    char numbers[4][20]; /* pid, ppid, uid, gid, for the labels */
+};
+
+/* With `why`, tells there how it was decided. -ENOMEM; -EAGAIN: there was not enough time,
  * and the process can wait (else what was given up does not match). */
-int grouping_classify(struct grouping *g, const struct identity *id, uint32_t inherited,
-                      struct match_time *time, struct tallies *tallies, uint32_t *ret_group,
-                      uint32_t *ret_lineage, struct buf *why);
+int grouping_decide(struct grouping *g, const struct identity *id, struct lineage ancestors,
+                    struct match_time *time, struct decision *ret, struct buf *why);
+/* The group that was decided on, made if there is none. -ENOMEM. */
+int decision_group(const struct decision *d, struct tallies *tallies, uint32_t *ret_group);
+/* What children of a process in this group have from it and its ancestors. */
+struct lineage decision_lineage(const struct grouping *g, const struct decision *d,
+                                struct lineage ancestors, uint32_t group);
 
 #endif

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* InfluxDB line protocol:
  * https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/ */
-#include "collector/collector.h"
-#include "output/encode.h"
+#include "output/present.h"
 
 #include <errno.h>
 
@@ -64,58 +63,55 @@ static void add_field_value(struct buf *to, struct tally_number n) {
         uint64_t most = (uint64_t)INT64_MAX;
         if (n.whole > most)
             n.whole = most;
-        encode_number(to, n);
+        add_number(to, n);
         buf_add_char(to, 'i');
     } else {
-        encode_number(to, n);
+        add_number(to, n);
     }
 }
 
 /* The known fields of metrics from..end; nothing is written if there are none. */
-static void add_line(struct buf *to, const tally *t, size_t group, size_t from, size_t end) {
-    bool self = metric_table[from].about_self;
-    const struct group *g = self ? NULL : t->tallies.order[group];
+static void add_line(struct buf *to, const tally_snapshot *s, size_t group, size_t from,
+                     size_t end) {
+    const bool self = metric_table[from].metric.scope == TALLY_SCOPE_SELF;
     size_t start = to->len;
-    buf_add_str(to, t->settings.measurement);
+    buf_add_str(to, s->words->measurement);
     if (self)
         buf_add_str(to, "_self");
-    add_user_tags(to, &t->settings.labels);
-    if (g) {
-        add_tag(to, "groupname", strlen("groupname"), g->name);
-        for (size_t i = 0; i < g->label_count; i++)
-            add_tag(to, g->labels[i].key, strlen(g->labels[i].key), g->labels[i].value);
+    add_user_tags(to, &s->words->labels);
+    if (!self) {
+        const struct group_texts *texts = s->groups[group].texts;
+        add_tag(to, "groupname", strlen("groupname"), texts->name);
+        for (size_t i = 0; i < texts->label_count; i++)
+            add_tag(to, texts->labels[i].key, strlen(texts->labels[i].key),
+                    texts->labels[i].value);
     }
     char separator = ' ';
     for (size_t m = from; m < end; m++) {
         const struct tally_influx_name *name = &metric_table[m].influx;
         uint64_t value;
-        if (!name->field || !tally_snapshot_value(&t->snapshot, group, m, &value))
+        if (!name->field || !snapshot_value(s, group, m, &value))
             continue;
         buf_add_char(to, separator);
         separator = ',';
         buf_add_str(to, name->field);
         buf_add_char(to, '=');
-        add_field_value(to, tally_present(&t->snapshot, &metric_table[m], name->form, value));
+        add_field_value(to, present(s, &metric_table[m].metric, name->form, value));
     }
     if (separator == ' ') {
         to->len = start;
         return;
     }
     buf_add_char(to, ' ');
-    buf_add_u64(to, t->snapshot.time_ns);
+    buf_add_u64(to, s->time_ns);
     buf_add_char(to, '\n');
 }
 
-int tally_encode_influx(tally *t, const char **ret_text, size_t *ret_len) {
-    struct buf *to = &t->text;
-    buf_reset(to);
-    for (size_t i = 0; i < t->tallies.order_count; i++)
-        add_line(to, t, i, 0, METRICS_OF_GROUP);
-    add_line(to, t, 0, METRIC_SELF_FIRST, METRICS);
-    buf_text(to);
-    if (to->error)
-        return to->error;
-    *ret_text = to->data;
-    *ret_len = to->len;
-    return 0;
+int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                        size_t *ret_len) {
+    buf_reset(&to->data);
+    for (size_t i = 0; i < s->group_count; i++)
+        add_line(&to->data, s, i, 0, METRICS_OF_GROUP);
+    add_line(&to->data, s, 0, METRIC_SELF_FIRST, METRIC_SELF_LAST + 1);
+    return text_finish(to, ret_data, ret_len);
 }

@@ -2,8 +2,7 @@
 /* Prometheus text format 0.0.4:
  * https://prometheus.io/docs/instrumenting/exposition_formats/ */
 #define _GNU_SOURCE
-#include "collector/collector.h"
-#include "output/encode.h"
+#include "output/present.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,20 +12,21 @@
  * the last. Control characters and invalid UTF-8 can't be here (utf8.h), but
  * the user's own labels may hold anything. */
 static void add_escaped(struct buf *to, const char *text, bool quotes) {
-    for (; *text; text++) {
-        if (*text == '\\' || (*text == '"' && quotes)) {
-            buf_add_char(to, '\\');
-            buf_add_char(to, *text);
-        } else if (*text == '\n') {
-            buf_add(to, "\\n", 2);
-        } else {
-            buf_add_char(to, *text);
-        }
+    for (;;) {
+        size_t plain = strcspn(text, quotes ? "\\\"\n" : "\\\n");
+        buf_add(to, text, plain);
+        text += plain;
+        if (!*text)
+            return;
+        buf_add_char(to, '\\');
+        buf_add_char(to, *text == '\n' ? 'n' : *text);
+        text++;
     }
 }
 
-static void add_label(struct buf *to, const char *key, size_t key_len, const char *value) {
-    if (to->len > 0)
+static void add_label(struct buf *to, size_t start, const char *key, size_t key_len,
+                      const char *value) {
+    if (to->len > start)
         buf_add_char(to, ',');
     buf_add(to, key, key_len);
     buf_add(to, "=\"", 2);
@@ -34,31 +34,44 @@ static void add_label(struct buf *to, const char *key, size_t key_len, const cha
     buf_add_char(to, '"');
 }
 
-static void add_user_labels(struct buf *to, const struct string_list *labels) {
+static void add_user_labels(struct buf *to, size_t start, const struct string_list *labels) {
     for (size_t i = 0; i < labels->count; i++) {
         const char *equals = strchr(labels->items[i], '=');
-        add_label(to, labels->items[i], (size_t)(equals - labels->items[i]), equals + 1);
+        add_label(to, start, labels->items[i], (size_t)(equals - labels->items[i]), equals + 1);
     }
 }
 
-/* Labels never change during the life of a group: they are written out once. */
-static int encode_labels(const tally *t, struct group *g) {
-    struct buf to;
-    buf_init(&to, 1 << 20);
-    add_label(&to, "groupname", strlen("groupname"), g->name);
+static void add_group_labels(struct buf *to, const struct group_texts *texts,
+                             const struct snapshot_words *words) {
+    const size_t start = to->len;
+    add_label(to, start, "groupname", strlen("groupname"), texts->name);
     /* process-exporter's series have no label but these: dashboards join on them */
-    if (t->settings.schema != TALLY_SCHEMA_PROCESS_EXPORTER)
-        for (size_t i = 0; i < g->label_count; i++)
-            add_label(&to, g->labels[i].key, strlen(g->labels[i].key), g->labels[i].value);
-    add_user_labels(&to, &t->settings.labels);
-    if (to.error) {
-        int r = to.error;
-        buf_free(&to);
-        return r;
+    if (words->schema != TALLY_SCHEMA_PROCESS_EXPORTER)
+        for (size_t i = 0; i < texts->label_count; i++)
+            add_label(to, start, texts->labels[i].key, strlen(texts->labels[i].key),
+                      texts->labels[i].value);
+    add_user_labels(to, start, &words->labels);
+}
+
+/* The labels of each group are the same in all its series: they are written once, here,
+ * and then copied. Behind those of the groups are those about the collector. */
+static int prepare_labels(const tally_snapshot *s, tally_text *text) {
+    if (text->label_size < s->group_count + 1) {
+        size_t size = (s->group_count + 1) * 2;
+        size_t *ends = realloc(text->label_ends, size * sizeof(*ends));
+        if (!ends)
+            return -ENOMEM;
+        text->label_ends = ends;
+        text->label_size = size;
     }
-    g->encoded = to.data;
-    g->encoded_len = to.len;
-    return 0;
+    buf_reset(&text->labels);
+    for (size_t i = 0; i < s->group_count; i++) {
+        add_group_labels(&text->labels, s->groups[i].texts, s->words);
+        text->label_ends[i] = text->labels.len;
+    }
+    add_user_labels(&text->labels, text->labels.len, &s->words->labels);
+    text->label_ends[s->group_count] = text->labels.len;
+    return text->labels.error;
 }
 
 /* What differs from row to row of the catalogue: the name, and its own label. */
@@ -89,11 +102,15 @@ static void add_head(struct buf *to, const struct row *first, const char *help) 
     add_escaped(to, help ? help : first->metric->help, false);
     buf_add_str(to, "\n# TYPE ");
     buf_add(to, first->name, first->name_len);
-    buf_add_str(to, first->metric->kind == TALLY_COUNTER ? " counter\n" : " gauge\n");
+    buf_add_str(to, first->metric->kind == TALLY_KIND_COUNTER ? " counter\n" : " gauge\n");
 }
 
-static void add_series(struct buf *to, const tally *t, const struct row *row, const char *labels,
-                       size_t labels_len, uint64_t value) {
+static void add_series(tally_text *text, const tally_snapshot *s, const struct row *row,
+                       size_t group, uint64_t value) {
+    struct buf *to = &text->data;
+    const size_t first = group ? text->label_ends[group - 1] : 0;
+    const char *labels = text->labels.data ? text->labels.data + first : "";
+    const size_t labels_len = text->label_ends[group] - first;
     if (buf_reserve(to, row->name_len + labels_len + row->label_len + 4) < 0)
         return;
     char *at = to->data + to->len;
@@ -109,7 +126,7 @@ static void add_series(struct buf *to, const tally *t, const struct row *row, co
     }
     *at++ = ' ';
     to->len = (size_t)(at - to->data);
-    encode_number(to, tally_present(&t->snapshot, row->metric, row->form, value));
+    add_number(to, present(s, row->metric, row->form, value));
     buf_add_char(to, '\n');
 }
 
@@ -119,61 +136,48 @@ _Static_assert(ORIGINS <= FAMILY_ROWS, "a row for each origin");
 
 /* Rows from..end of the catalogue are of one family: all its series, behind its
  * head, which is left out if there is no series. */
-static void add_family(struct buf *to, const tally *t, size_t from, size_t end, bool self) {
-    enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : t->settings.schema;
-    const char *prefix = self ? t->settings.self_prefix : t->settings.prefix;
+static void add_family(tally_text *text, const tally_snapshot *s, size_t from, size_t end,
+                       bool self) {
+    const enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : s->words->schema;
+    const char *prefix = self ? s->words->self_prefix : s->words->prefix;
     struct row rows[FAMILY_ROWS];
     size_t index[FAMILY_ROWS], count = 0;
     for (size_t m = from; m < end && count < FAMILY_ROWS; m++)
         if (metric_table[m].prometheus[schema].name) {
             index[count] = m;
-            describe_row(&rows[count++], &metric_table[m], &metric_table[m].prometheus[schema],
-                         prefix);
+            describe_row(&rows[count++], &metric_table[m].metric,
+                         &metric_table[m].prometheus[schema], prefix);
         }
-    size_t groups = self ? 1 : t->tallies.order_count;
+    /* the collector stands behind the groups */
+    const size_t first = self ? s->group_count : 0, last = s->group_count + self;
     bool headed = false;
-    for (size_t i = 0; i < groups; i++) {
-        const struct group *g = self ? NULL : t->tallies.order[i];
+    for (size_t i = first; i < last; i++)
         for (size_t k = 0; k < count; k++) {
             uint64_t value;
-            if (!tally_snapshot_value(&t->snapshot, i, index[k], &value))
+            if (!snapshot_value(s, i, index[k], &value))
                 continue;
             if (!headed)
-                add_head(to, &rows[0], metric_table[from].prometheus[schema].help);
+                add_head(&text->data, &rows[0], metric_table[from].prometheus[schema].help);
             headed = true;
-            if (g)
-                add_series(to, t, &rows[k], g->encoded, g->encoded_len, value);
-            else
-                add_series(to, t, &rows[k], t->self_labels.data, t->self_labels.len, value);
+            add_series(text, s, &rows[k], i, value);
         }
-    }
 }
 
-static int prepare_labels(tally *t) {
-    for (size_t i = 0; i < t->tallies.order_count; i++) {
-        struct group *g = t->tallies.order[i];
-        int r = g->encoded ? 0 : encode_labels(t, g);
-        if (r < 0)
-            return r;
-    }
-    buf_reset(&t->self_labels);
-    add_user_labels(&t->self_labels, &t->settings.labels);
-    return t->self_labels.error;
-}
-
-int tally_encode_prometheus(tally *t, const char **ret_text, size_t *ret_len) {
-    struct buf *to = &t->text;
-    int r = prepare_labels(t);
+int tally_encode_prometheus(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                            size_t *ret_len) {
+    int r = prepare_labels(s, to);
     if (r < 0)
         return r;
-    buf_reset(to);
-    for (size_t from = 0; from < METRICS;) {
-        bool self = metric_table[from].about_self;
-        enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : t->settings.schema;
+    buf_reset(&to->data);
+    for (size_t from = 0; from <= METRIC_SELF_LAST;) {
+        const enum tally_scope scope = metric_table[from].metric.scope;
+        const bool self = scope == TALLY_SCOPE_SELF;
+        const enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : s->words->schema;
         const char *name = metric_table[from].prometheus[schema].name;
         size_t end = from + 1;
         /* rows without a name in this schema may stand in between */
-        for (size_t m = end; name && m < METRICS && metric_table[m].about_self == self; m++) {
+        for (size_t m = end; name && m <= METRIC_SELF_LAST && metric_table[m].metric.scope == scope;
+             m++) {
             const char *next = metric_table[m].prometheus[schema].name;
             if (next && strcmp(next, name) == 0)
                 end = m + 1;
@@ -181,13 +185,8 @@ int tally_encode_prometheus(tally *t, const char **ret_text, size_t *ret_len) {
                 break;
         }
         if (name)
-            add_family(to, t, from, end, self);
+            add_family(to, s, from, end, self);
         from = end;
     }
-    buf_text(to);
-    if (to->error)
-        return to->error;
-    *ret_text = to->data;
-    *ret_len = to->len;
-    return 0;
+    return text_finish(to, ret_data, ret_len);
 }

@@ -27,6 +27,7 @@ struct identity {
     uint32_t pid; /* 0: of processes that were not listed */
     uint32_t ppid, uid, gid;
     bool has_credentials;
+    uint64_t start_ticks;  /* since boot; with the pid it is one incarnation */
     uint64_t start_time_s; /* since 1970 */
     struct text comm;
     struct text cmdline; /* arguments with a NUL byte between them, none at the end */
@@ -36,7 +37,8 @@ struct identity {
     struct text cgroups; /* the paths of all hierarchies, as process-exporter shows them */
     struct text cgroup;  /* one representative path */
     struct text unit, container; /* empty: none */
-    bool refused;    /* something that was asked for may not be read */
+    bool refused;         /* something that was asked for may not be read */
+    bool lacks_arguments; /* it has an address space, and no command line in it */
     bool cmdline_cut; /* longer than what is kept */
 };
 

@@ -75,7 +75,8 @@ enum origin {
 struct sample {
     uint32_t pid, ppid;
     uint64_t start_ticks; /* since boot; pid and this are one incarnation */
-    uint64_t exec_marker; /* differs after execve(2), as far as can be seen */
+    uint64_t exec_marker; /* differs after execve(2), as far as can be seen; 0: it can't be
+                           * told now what the process is, only what it was */
     uint32_t uid, gid;    /* effective; known if has_credentials */
     bool has_credentials;
     bool seen_from_birth;  /* the source saw it begin, or was told */

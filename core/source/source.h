@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Where samples come from. One collection asks a source for the list, then
- * opens one process after another:
+ * Where samples come from. One collection asks a source for the list, then opens one
+ * process after another:
  *
- *     list(); for each pid { activity(); or open(); measure(); [identify();] close(); }
+ *     list(); for each that is listed { open(); measure(); [identify();] close(); }
+ *
+ * Most processes sleep, and are as they were when they were measured last: the list says
+ * so, or open() finds out before it reads anything.
  *
  * Counters that a source hands out never fall during the life of a process.
  */
@@ -17,8 +20,19 @@
 #include "source/sample.h"
 #include "settings.h"
 
+/* How it becomes known what a process used between its last sample and its end. */
+enum ends {
+    ENDS_BY_FOLDING, /* parents show what children used that they reaped: count/fold.h */
+    ENDS_BY_EVENTS   /* the source is told of every end: next_ended(), next_unlisted() */
+};
+
 struct source {
     const struct source_ops *ops;
+    const char *name;
+    enum ends ends;
+    /* Of a process from before it was opened, a source may not know all that was used:
+     * after a restart of ours its counters can be lower than the ones that were saved. */
+    bool restarts_lower;
     uint64_t tick_ns;      /* of the times since boot that it hands out */
     uint64_t boot_unix_ns; /* when the host booted, since 1970; known after host() */
     char boot_id[40];      /* of this boot alone; "" where that can't be known */
@@ -34,12 +48,15 @@ struct host_stat {
 /* A process in the list. */
 struct listed {
     uint32_t pid;
+    /* Whether it has run since it was measured last. */
+    enum listed_state {
+        LISTED_UNKNOWN, /* open() finds out */
+        LISTED_ASLEEP,  /* it has not, and can't be opened unless list() was called in_full */
+        LISTED_ACTIVE
+    } state;
     /* Stays the same as long as this is the same process; it may change without
      * need, but is never the same for another process of this pid. 0: not known. */
     uint64_t marker;
-    /* It has not run since it was sampled last, and is not to be opened. Only of a
-     * source that knows without being asked for the activity of each. */
-    bool asleep;
 };
 
 /* What the caller knows, so that needless work is left out. */
@@ -53,7 +70,7 @@ enum { TRAFFIC_COUNTERS = 8 };
 
 /* What was used by processes that no list has shown: they started and ended
  * between two of them, or were another program until one executed this one. */
-struct unlisted_use {
+struct unlisted_usage {
     struct identity identity; /* texts are valid until the next call */
     uint32_t known_pid;       /* what the identity lacks it has from this listed process; 0: none */
     bool is_known;            /* it is known_pid */
@@ -64,23 +81,30 @@ struct unlisted_use {
     uint64_t traffic[TRAFFIC_COUNTERS];
 };
 
+/* How well the source can do its work. */
+struct source_health {
+    bool is_partial;       /* the way /proc is mounted hides some processes from us */
+    bool lacks_rights;     /* we do not have every right that reading all of a process needs */
+    bool reads_by_thread;  /* threads are read one by one, for want of a right */
+    uint64_t threads_skipped; /* so far, as the budget for that was used up */
+    uint64_t lost_events;     /* so far; ENDS_BY_EVENTS */
+    bool sees_traffic;
+    struct tally_error no_traffic; /* why not, if it is to be collected; else "" */
+};
+
 struct source_ops {
-    const char *name;
     struct source *(*free)(struct source *s);
 
     /* The processes there are, by ascending pid. The array is valid until the
-     * next list(). Starts a collection. -errno. */
-    int (*list)(struct source *s, const struct listed **ret_listed, size_t *ret_count);
-    /* The next list is to say of nobody that he is asleep. NULL: none does. */
-    void (*wake_all)(struct source *s);
-
-    /* The number that measure() puts into a sample's activity, and nothing else,
-     * in the cheapest way. NULL: the list has said who is asleep. */
-    int (*activity)(struct source *s, uint32_t pid, uint64_t *ret);
-    /* Turns to a process and fills what identifies it, and what came with
-     * that. -ESRCH: it is gone; -EACCES, -EPERM: it is hidden; -EAGAIN: it is
-     * asleep, and the next list will show all that are. */
-    int (*open)(struct source *s, uint32_t pid, struct sample *ret);
+     * next list(). Starts a collection. in_full: nobody is LISTED_ASLEEP. -errno. */
+    int (*list)(struct source *s, bool in_full, const struct listed **ret_listed,
+                size_t *ret_count);
+    /* Turns to a process and fills what identifies it, and what came with that.
+     * `activity` is that of its last sample if it slept then and that sample would still
+     * do, else 0: 1 is returned if it is the same now; then no process is open.
+     * -ESRCH: it is gone; -EACCES, -EPERM: it is hidden; -EAGAIN: it is LISTED_ASLEEP. */
+    int (*open)(struct source *s, const struct listed *listed, uint64_t activity,
+                struct sample *ret);
     /* The rest, of the process that is open. -ESRCH: it has ended meanwhile, and
      * the sample is not to be used. */
     int (*measure)(struct source *s, struct sample *sample, struct measure_hints hints);
@@ -88,41 +112,43 @@ struct source_ops {
     int (*identify)(struct source *s, const struct sample *sample, unsigned parts,
                     struct identity *ret);
     void (*close)(struct source *s);
+    /* Proportional set size; may take long. -ESRCH, -EACCES … */
+    int (*pss)(struct source *s, uint32_t pid, uint64_t *ret_bytes);
+    int (*host)(struct source *s, struct host_stat *ret);
+    void (*health)(struct source *s, struct source_health *ret);
 
-    /* A source that sees every end has these; they are NULL in others, where
-     * fold.c has to work out what the ended used.
-     *
-     * The next process that was listed once and has ended, with its final counters
-     * (or those until it executed another program); to be called until it says
-     * false, after list() and before anything is opened. */
+    /* With ENDS_BY_FOLDING only. Has this process, which was opened, not ended yet? */
+    bool (*is_alive)(struct source *s, uint32_t pid, uint64_t start_ticks);
+
+    /* With ENDS_BY_EVENTS only. The next process that was listed once and has ended, with
+     * its final counters (or those until it executed another program); to be called until
+     * it says false, after list() and before anything is opened. */
     bool (*next_ended)(struct source *s, struct sample *ret);
     /* The next of what was used unlisted; the same way, but when all that are listed
      * have had their turn: it may be theirs. Parts as in identify(). */
-    bool (*next_unlisted)(struct source *s, unsigned parts, struct unlisted_use *ret);
+    bool (*next_unlisted)(struct source *s, unsigned parts, struct unlisted_usage *ret);
     /* Who an ancestor was that has not been listed either, and its own ancestor. */
-    bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_use *ret);
-    uint64_t (*lost_events)(struct source *s);
-    /* If not although it is to be collected, why_not says why. */
-    bool (*sees_traffic)(struct source *s, struct tally_error *why_not);
+    bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_usage *ret);
+};
 
-    /* Proportional set size; may take long. -ESRCH, -EACCES … */
-    int (*pss)(struct source *s, uint32_t pid, uint64_t *ret_bytes);
-    bool (*is_alive)(struct source *s, uint32_t pid, uint64_t start_ticks);
-    int (*host)(struct source *s, struct host_stat *ret);
-    /* Some processes are hidden from us by the way /proc is mounted. */
-    bool (*is_partial)(struct source *s);
-    /* We do not have every right that reading all of a process needs. */
-    bool (*lacks_rights)(struct source *s);
-    /* Threads are read one by one, for want of a right. NULL: never. */
-    bool (*lacks_thread_totals)(struct source *s);
-    /* Threads left out so far because the budget was used up. */
-    uint64_t (*threads_skipped)(struct source *s);
+/* What grouping asks about processes, also about those that no list will show. */
+struct source_needs {
+    unsigned identity; /* bits of enum identity_part */
+    bool ancestors;    /* of whom they descend */
 };
 
 /* Opens the source that the settings ask for; they and io stay the caller's, and have
- * to live as long. `needs` has bits of enum identity_part. With source auto, why_not says
- * in one sentence why it is not bpf, if it is not. -errno, with error filled. */
-int source_open(const struct settings *settings, const struct io *io, unsigned needs,
-                struct source **ret, struct tally_error *error, struct tally_error *why_not);
+ * to live as long. With source auto, why_not says in one sentence why it is not bpf, if it
+ * is not. -errno, with error filled. */
+int source_open(const struct settings *settings, const struct io *io,
+                const struct source_needs *needs, struct source **ret, struct tally_error *error,
+                struct tally_error *why_not);
+
+/* Of one process of the proc file system at `root`, outside of any collection. -ESRCH, and
+ * what reading says. */
+int source_start_ticks(const struct io *io, const char *root, uint32_t pid, uint64_t *ret);
+ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
+                            uint64_t start_ticks, enum tally_process_text which, char *to,
+                            size_t size);
 
 #endif

@@ -52,7 +52,6 @@ struct instance {
     bool switched_inside; /* a Collect… stands in a Process block */
     bool has_process, has_group, has_group_by, has_process_names;
 
-    char plugin[DATA_MAX_NAME_LEN];
     bool percent_of_core;
     struct series *series;
     size_t series_count;
@@ -141,10 +140,9 @@ static int value_text(const oconfig_item_t *item, int index, char **ret_text) {
 
 /* The option whose name is this key without regard to case, '-' and '_'. */
 static const struct tally_option *find_option(const char *key) {
-    size_t count;
-    const struct tally_option *options = tally_options(&count);
-    for (size_t i = 0; i < count; i++) {
-        const char *name = options[i].name, *k = key;
+    const struct tally_option *option;
+    for (size_t i = 0; (option = tally_option(i)); i++) {
+        const char *name = option->name, *k = key;
         while (*name || *k) {
             if (*name == '-' || *name == '_')
                 name++;
@@ -156,7 +154,7 @@ static const struct tally_option *find_option(const char *key) {
                 break;
         }
         if (*name == '\0' && *k == '\0')
-            return &options[i];
+            return option;
     }
     return NULL;
 }
@@ -184,9 +182,9 @@ static int config_option(struct instance *in, const oconfig_item_t *item) {
               option->argument);
         return -EINVAL;
     }
-    if (item->values_num < 1 || (item->values_num > 1 && !option->list)) {
+    if (item->values_num < 1 || (item->values_num > 1 && !option->repeatable)) {
         ERROR(SAY "%s has %d values; expected %s (%s)", item->key, item->values_num,
-              option->list ? "one or more" : "one", option->argument);
+              option->repeatable ? "one or more" : "one", option->argument);
         return -EINVAL;
     }
     if (strcmp(option->name, "labels") == 0)
@@ -346,7 +344,7 @@ static int config_process(struct instance *in, const oconfig_item_t *item, bool 
     struct values values = {0};
     int r = add_values(&values, item, match ? 1 : 0);
     if (r >= 0) {
-        struct tally_rule rule = {.name = item->values[0].value.string};
+        struct tally_rule rule = {.size = sizeof(rule), .name = item->values[0].value.string};
         *(match ? &rule.cmdline : &rule.comm) = as_strings(&values);
         r = add_rule(in, item, &rule);
     }
@@ -415,12 +413,6 @@ static int finish_config(struct instance *in) {
         ERROR(SAY "%s", error.text);
         return r;
     }
-    /* the measurement of the other agents: the prefix without its underscores */
-    const char *prefix = tally_config_get(in->config, "prefix");
-    size_t len = strlen(prefix);
-    while (len > 0 && prefix[len - 1] == '_')
-        len--;
-    snprintf(in->plugin, sizeof(in->plugin), "%.*s", (int)len, len > 0 ? prefix : NAME);
     in->percent_of_core = strcmp(tally_config_get(in->config, "cpu-mode"), "core") == 0;
     return 0;
 }
@@ -428,45 +420,46 @@ static int finish_config(struct instance *in) {
 /* ---- Values: all that a collectd with another data model would change ------------ */
 
 /* CPU use by core can be over 100, which the type percent turns to NaN. */
-static const char *type_of(const struct instance *in, const struct tally_metric *metric) {
-    return in->percent_of_core && strcmp(metric->id, "cpu_usage") == 0 ? "gauge"
-                                                                        : metric->collectd.type;
+static const char *type_of(const struct instance *in, size_t metric) {
+    return in->percent_of_core && strcmp(tally_metric(metric)->id, "cpu_usage") == 0
+               ? "gauge"
+               : tally_metric_collectd(metric)->type;
 }
 
-static bool same_series(const struct instance *in, const struct tally_metric *a,
-                        const struct tally_metric *b) {
-    return b->collectd.type && a->about_self == b->about_self &&
-           strcmp(type_of(in, a), type_of(in, b)) == 0 &&
-           strcmp(a->collectd.instance, b->collectd.instance) == 0;
+static bool same_series(const struct instance *in, size_t a, size_t b) {
+    const struct tally_collectd_name *x = tally_metric_collectd(a), *y = tally_metric_collectd(b);
+    return x && y && tally_metric(a)->scope == tally_metric(b)->scope &&
+           strcmp(type_of(in, a), type_of(in, b)) == 0 && strcmp(x->instance, y->instance) == 0;
 }
 
 /* Has an earlier row of the catalogue begun the value list that this one is part of? */
-static bool is_in_series(const struct instance *in, const struct tally_metric *metrics, size_t row) {
+static bool is_in_series(const struct instance *in, size_t row) {
     for (size_t i = 0; i < row; i++)
-        if (metrics[i].collectd.type && same_series(in, &metrics[i], &metrics[row]))
+        if (same_series(in, i, row))
             return true;
     return false;
 }
 
 /* Finds the value lists of the catalogue and their types. */
 static int find_series(struct instance *in) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    size_t count = 0;
+    while (tally_metric(count))
+        count++;
     in->series = calloc(count, sizeof(*in->series));
     if (!in->series) {
         ERROR(SAY "out of memory");
         return -ENOMEM;
     }
     for (size_t i = 0; i < count; i++) {
-        if (!metrics[i].collectd.type || is_in_series(in, metrics, i))
+        if (!tally_metric_collectd(i) || is_in_series(in, i))
             continue;
-        struct series series = {.type = type_of(in, &metrics[i])};
+        struct series series = {.type = type_of(in, i)};
         series.data_set = plugin_get_ds(series.type);
         bool fits = series.data_set && series.data_set->ds_num <= MOST_SOURCES;
         for (size_t m = i; fits && m < count; m++) {
-            if (!same_series(in, &metrics[i], &metrics[m]))
+            if (!same_series(in, i, m))
                 continue;
-            fits = metrics[m].collectd.index < series.data_set->ds_num &&
+            fits = tally_metric_collectd(m)->index < series.data_set->ds_num &&
                    series.count < MOST_SOURCES;
             if (fits)
                 series.rows[series.count++] = m;
@@ -474,15 +467,15 @@ static int find_series(struct instance *in) {
         if (fits)
             in->series[in->series_count++] = series;
         else
-            WARNING(SAY "%s is not sent: types.db has no type %s that fits", metrics[i].id,
+            WARNING(SAY "%s is not sent: types.db has no type %s that fits", tally_metric(i)->id,
                     series.type);
     }
     return 0;
 }
 
-static value_t present(const tally_snapshot *s, const struct tally_metric *metric, int ds_type,
-                       bool is_percent, uint64_t raw) {
-    struct tally_number n = tally_present(s, metric, metric->collectd.form, raw);
+static value_t present(const tally_snapshot *s, size_t metric, int ds_type, bool is_percent,
+                       uint64_t raw) {
+    struct tally_number n = tally_present(s, metric, tally_metric_collectd(metric)->form, raw);
     uint64_t positive = n.negative ? 0 : n.whole;
     value_t value = {.gauge = NAN};
     switch (ds_type) {
@@ -507,11 +500,8 @@ static value_t present(const tally_snapshot *s, const struct tally_metric *metri
     return value;
 }
 
-static void dispatch_series(const struct instance *in, const tally_snapshot *s,
-                            const struct series *series, size_t group,
+static void dispatch_series(const tally_snapshot *s, const struct series *series, size_t group,
                             const char *plugin_instance) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
     const data_set_t *data_set = series->data_set;
     bool is_percent = strcmp(series->type, "percent") == 0;
     bool known[MOST_SOURCES] = {false};
@@ -522,8 +512,8 @@ static void dispatch_series(const struct instance *in, const tally_snapshot *s,
         uint64_t raw;
         if (!tally_snapshot_value(s, group, m, &raw))
             continue;
-        unsigned at = metrics[m].collectd.index;
-        values[at] = present(s, &metrics[m], data_set->ds[at].type, is_percent, raw);
+        unsigned at = tally_metric_collectd(m)->index;
+        values[at] = present(s, m, data_set->ds[at].type, is_percent, raw);
         known[at] = true;
         any = true;
     }
@@ -540,25 +530,24 @@ static void dispatch_series(const struct instance *in, const tally_snapshot *s,
     value_list_t list = VALUE_LIST_INIT;
     list.values = values;
     list.values_len = data_set->ds_num;
-    snprintf(list.plugin, sizeof(list.plugin), "%s", in->plugin);
+    snprintf(list.plugin, sizeof(list.plugin), "%s", tally_snapshot_measurement(s));
     snprintf(list.plugin_instance, sizeof(list.plugin_instance), "%s", plugin_instance);
     snprintf(list.type, sizeof(list.type), "%s", series->type);
     snprintf(list.type_instance, sizeof(list.type_instance), "%s",
-             metrics[series->rows[0]].collectd.instance);
+             tally_metric_collectd(series->rows[0])->instance);
     plugin_dispatch_values(&list);
 }
 
 static void dispatch(const struct instance *in, const tally_snapshot *s) {
-    size_t count, groups = tally_snapshot_groups(s);
-    const struct tally_metric *metrics = tally_metrics(&count);
+    const size_t groups = tally_snapshot_groups(s);
     for (size_t i = 0; i < in->series_count; i++) {
         const struct series *series = &in->series[i];
-        if (metrics[series->rows[0]].about_self)
-            dispatch_series(in, s, series, 0, "");
+        if (tally_metric(series->rows[0])->scope == TALLY_SCOPE_SELF)
+            dispatch_series(s, series, 0, "");
         else
             for (size_t group = 0; group < groups; group++)
                 if (!in->left_out[group])
-                    dispatch_series(in, s, series, group, in->names[group]);
+                    dispatch_series(s, series, group, in->names[group]);
     }
 }
 
@@ -638,7 +627,7 @@ static int read_callback(user_data_t *data) {
     struct instance *in = data->data;
     const tally_snapshot *snapshot;
     struct tally_error text;
-    if (!in->t && tally_new(in->config, &in->t, &text) < 0)
+    if (!in->t && tally_new(in->config, NULL, &in->t, &text) < 0)
         return failed(in, text.text);
     int r = tally_collect(in->t, &snapshot);
     struct tally_error notice;
@@ -662,7 +651,7 @@ static int init_callback(void) {
     struct tally_error error;
     if (!in || in->refused || finish_config(in) < 0 || find_series(in) < 0)
         return -1;
-    int r = tally_new(in->config, &in->t, &error);
+    int r = tally_new(in->config, NULL, &in->t, &error);
     if (r == -EINVAL) {
         ERROR(SAY "%s", error.text);
         return -1;

@@ -69,12 +69,12 @@ static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t cou
 }
 
 static const struct tally_option *find_option(const char *name, size_t len) {
-    size_t count;
-    const struct tally_option *options = tally_options(&count);
-    for (size_t i = 0; i < count; i++)
-        if (same_name(options[i].name, name, len))
-            return &options[i];
-    return NULL;
+    char text[64];
+    if (len >= sizeof(text))
+        return NULL;
+    memcpy(text, name, len);
+    text[len] = '\0';
+    return tally_option_find(text);
 }
 
 /* A switch may stand alone; what follows it is its value only if it can be. */
@@ -221,7 +221,7 @@ static void print_wrapped(const char *text, size_t at, size_t indent) {
 }
 
 static void print_flag(const char *name, const char *argument, const char *help,
-                       const char *standard) {
+                       const char *default_value) {
     char left[128], right[1024];
     int len = snprintf(left, sizeof(left), "  --%s%s%s", name, argument ? " " : "",
                        argument ? argument : "");
@@ -231,16 +231,15 @@ static void print_flag(const char *name, const char *argument, const char *help,
         printf("\n%*s", HELP_INDENT, "");
     else
         printf("%*s", (int)(HELP_INDENT - at), "");
-    if (standard && *standard)
-        snprintf(right, sizeof(right), "%s Default: %s", help, standard);
+    if (default_value && *default_value)
+        snprintf(right, sizeof(right), "%s Default: %s", help, default_value);
     else
         snprintf(right, sizeof(right), "%s", help);
     print_wrapped(right, HELP_INDENT, HELP_INDENT);
 }
 
 static void print_help(const struct cli_program *program) {
-    size_t count;
-    const struct tally_option *options = tally_options(&count);
+    const struct tally_option *option;
     printf("Usage: %s [--FLAG [VALUE]]...\n\n", program->name);
     print_wrapped(program->summary, 0, 0);
     putchar('\n');
@@ -250,8 +249,8 @@ static void print_help(const struct cli_program *program) {
     for (size_t i = 0; i < shared_flag_count; i++)
         print_flag(shared_flags[i].name, shared_flags[i].argument, shared_flags[i].help, NULL);
     fputs("\nOptions, also in the file:\n\n", stdout);
-    for (size_t i = 0; i < count; i++)
-        print_flag(options[i].name, options[i].argument, options[i].help, options[i].standard);
+    for (size_t i = 0; (option = tally_option(i)); i++)
+        print_flag(option->name, option->argument, option->help, option->default_value);
     putchar('\n');
     print_wrapped("A flag is written --NAME VALUE or --NAME=VALUE, with one dash or two; - and _ "
                   "are the same in names. Durations are written 15s, 500ms, 1h. Exit status: 0 "
@@ -262,15 +261,15 @@ static void print_help(const struct cli_program *program) {
 
 static const char *unit_name(enum tally_unit unit) {
     switch (unit) {
-    case TALLY_COUNT:
-    case TALLY_SIGNED:
+    case TALLY_UNIT_COUNT:
+    case TALLY_UNIT_SIGNED:
         return "count";
-    case TALLY_BYTES:
+    case TALLY_UNIT_BYTES:
         return "bytes";
-    case TALLY_NANOSECONDS:
-    case TALLY_UNIX_NS:
+    case TALLY_UNIT_NS:
+    case TALLY_UNIT_UNIX_NS:
         return "seconds";
-    case TALLY_RATIO:
+    case TALLY_UNIT_RATIO:
         return "ratio";
     }
     return "";
@@ -278,25 +277,25 @@ static const char *unit_name(enum tally_unit unit) {
 
 static const char *kind_name(enum tally_kind kind) {
     switch (kind) {
-    case TALLY_GAUGE:
+    case TALLY_KIND_GAUGE:
         return "gauge";
-    case TALLY_COUNTER:
+    case TALLY_KIND_COUNTER:
         return "counter";
     }
     return "";
 }
 
 static void print_metrics(void) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    const struct tally_metric *metric;
     size_t widest = strlen("METRIC");
-    for (size_t i = 0; i < count; i++)
-        if (strlen(metrics[i].id) > widest)
-            widest = strlen(metrics[i].id);
+    for (size_t i = 0; (metric = tally_metric(i)); i++)
+        if (strlen(metric->id) > widest)
+            widest = strlen(metric->id);
     printf("%-*s  %-7s  %-7s  %s\n", (int)widest, "METRIC", "KIND", "UNIT", "MEANING");
-    for (size_t i = 0; i < count; i++)
-        printf("%-*s  %-7s  %-7s  %s\n", (int)widest, metrics[i].id, kind_name(metrics[i].kind),
-               unit_name(metrics[i].unit), metrics[i].help);
+    for (size_t i = 0; (metric = tally_metric(i)); i++)
+        if (metric->scope != TALLY_SCOPE_HOST) /* agents have their own */
+            printf("%-*s  %-7s  %-7s  %s\n", (int)widest, metric->id, kind_name(metric->kind),
+                   unit_name(metric->unit), metric->help);
 }
 
 static int end_of_output(const struct cli_program *program) {
@@ -338,22 +337,25 @@ static int explain(const struct cli *cli, const char *text) {
     }
     /* looking must not count: the state belongs to the program that runs */
     tally *t = NULL;
+    tally_text *answer = NULL;
     int r = tally_config_set(config, "pin", "", &error);
     cli_prefer_procfs(config);
     if (r >= 0)
         r = tally_config_set(config, "state-file", "", &error);
     if (r >= 0)
-        r = tally_new(config, &t, &error);
+        r = tally_new(config, NULL, &t, &error);
     tally_config_free(config);
     if (r < 0) {
         cli_say(program, 'E', "%s", error.text);
         return r == -EINVAL ? CLI_MISUSED : CLI_FAILED;
     }
 
-    const char *answer;
+    const char *data;
     size_t len;
     int status;
-    r = tally_explain(t, (pid_t)pid, &answer, &len);
+    r = tally_text_new(&answer);
+    if (r == 0)
+        r = tally_explain(t, (pid_t)pid, answer, &data, &len);
     if (r == -ESRCH) {
         cli_say(program, 'E', "there is no process %ld", pid);
         status = CLI_FAILED;
@@ -361,9 +363,10 @@ static int explain(const struct cli *cli, const char *text) {
         cli_say(program, 'E', "cannot explain process %ld: %s", pid, strerror(-r));
         status = CLI_FAILED;
     } else {
-        fwrite(answer, 1, len, stdout);
+        fwrite(data, 1, len, stdout);
         status = end_of_output(program);
     }
+    tally_text_free(answer);
     tally_free(t);
     return status;
 }

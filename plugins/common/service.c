@@ -126,6 +126,20 @@ bool service_stays(const struct service *s) {
                                           tally_config_interval(s->config, &interval_ns) == 1);
 }
 
+bool service_counts_lifetimes(const struct service *s) {
+    return !service_stays(s) && tally_config_get(s->config, "state-file")[0] == '\0';
+}
+
+/* A collector for s->config, which goes on from another one unless that is NULL. -errno. */
+static int open_tally(struct service *s, const tally *from, struct tally_error *error) {
+    const struct tally_new_opts opts = {
+        .size = sizeof(opts),
+        .count_lifetimes = service_counts_lifetimes(s),
+        .inherit = from,
+    };
+    return tally_new(s->config, &opts, &s->t, error);
+}
+
 /* 0, or the status to exit with. */
 static int open_collector(struct service *s) {
     const struct cli_program *program = s->cli.program;
@@ -139,7 +153,7 @@ static int open_collector(struct service *s) {
     }
     if (!service_stays(s))
         cli_prefer_procfs(s->config);
-    int r = tally_new(s->config, &s->t, &error);
+    int r = open_tally(s, NULL, &error);
     if (r == -EINVAL) {
         cli_say(program, 'E', "%s", error.text);
         return CLI_MISUSED;
@@ -174,8 +188,10 @@ int service_main(const struct cli_program *program, const int *pokes,
     int status = cli_begin(&s.cli, program, argc, argv);
     if (status < 0) {
         int r = open_signals(&s.signals, pokes);
+        if (r == 0)
+            r = tally_text_new(&s.text);
         if (r < 0)
-            cli_say(program, 'E', "cannot prepare for signals: %s", strerror(-r));
+            cli_say(program, 'E', "cannot prepare for signals and output: %s", strerror(-r));
         status = r < 0 ? CLI_FAILED : open_collector(&s);
         if (status == 0) {
             enter_sandbox(&s);
@@ -183,15 +199,9 @@ int service_main(const struct cli_program *program, const int *pokes,
         }
     }
     close_collector(&s);
+    tally_text_free(s.text);
     cli_end(&s.cli);
     return status;
-}
-
-bool service_counts_lifetimes(struct service *s) {
-    bool lifetimes = tally_config_get(s->config, "state-file")[0] == '\0';
-    if (lifetimes)
-        tally_count_lifetimes(s->t);
-    return lifetimes;
 }
 
 void service_reload(struct service *s, bool now) {
@@ -205,45 +215,39 @@ void service_reload(struct service *s, bool now) {
     s->file = file;
 
     struct tally_error error;
+    const struct service before = *s;
     tally_config *config = NULL;
-    tally *t = NULL;
     int r = cli_configure(&s->cli, &config, &error);
-    /* what came and went since the last time is known to the old one alone */
-    const tally_snapshot *unused;
-    if (r >= 0 && s->t)
-        (void)tally_collect(s->t, &unused);
-    if (r >= 0)
-        r = tally_new(config, &t, &error);
-    if (r >= 0 && s->t) {
-        r = tally_inherit(t, s->t);
-        if (r < 0)
-            snprintf(error.text, sizeof(error.text), "cannot take over what was counted: %s",
-                     strerror(-r));
+    if (r >= 0) {
+        /* what came and went since the last time is known to the old one alone */
+        if (before.t)
+            (void)tally_collect(before.t, NULL);
+        s->config = config;
+        r = open_tally(s, before.t, &error);
     }
     if (r < 0) {
         cli_say(program, 'E', "%s; the old configuration stays", error.text);
-        tally_free(t);
+        s->config = before.config;
         tally_config_free(config);
         return;
     }
-    close_collector(s);
-    s->config = config;
-    s->t = t;
+    tally_free(before.t);
+    tally_config_free(before.config);
+    s->snapshot = NULL;
     cli_say(program, 'I', "%s has been read again", path);
 }
 
 int service_collect(struct service *s) {
     struct tally_error text;
-    const tally_snapshot *snapshot;
     int r = 0;
     if (!s->t) {
-        r = tally_new(s->config, &s->t, &text);
+        r = open_tally(s, NULL, &text);
         if (r < 0) {
             say_failure(s, text.text);
             return r;
         }
     }
-    r = tally_collect(s->t, &snapshot);
+    r = tally_collect(s->t, &s->snapshot);
     if (r < 0) {
         snprintf(text.text, sizeof(text.text), "cannot collect: %s", strerror(-r));
         say_failure(s, text.text);

@@ -50,6 +50,8 @@ struct service {
     struct service_signals signals;
     tally_config *config;
     tally *t; /* NULL while /proc has not been readable yet */
+    const tally_snapshot *snapshot; /* of the last service_collect() that went well */
+    tally_text *text;               /* for encoders */
     struct service_file file;
     bool failing; /* collecting failed, and that was said */
 };
@@ -64,9 +66,8 @@ int service_main(const struct cli_program *program, const int *pokes,
 /* Does this run stay, or collect only once? */
 bool service_stays(const struct service *s);
 
-/* For a run that collects only once: without a state file counters are lifetime
- * values. Returns whether they are. */
-bool service_counts_lifetimes(struct service *s);
+/* In a run that collects only once, without a state file, counters are lifetime values. */
+bool service_counts_lifetimes(const struct service *s);
 
 /* Takes up a changed configuration file (always, if `now`). A file with a
  * mistake is reported once, and the old configuration stays. */

@@ -29,7 +29,7 @@ enum outcome { GO_ON, LEAVE, FAIL };
 static enum outcome print(struct service *service) {
     const char *text;
     size_t len;
-    int r = tally_encode_influx(service->t, &text, &len);
+    int r = tally_encode_influx(service->snapshot, service->text, &text, &len);
     if (r < 0) {
         cli_say(&program, 'E', "cannot write down what was collected: %s", strerror(-r));
         return GO_ON;
@@ -47,7 +47,6 @@ static enum outcome print(struct service *service) {
 static int run_once(struct service *service) {
     if (!service->t) /* the reason has been said */
         return CLI_FAILED;
-    (void)service_counts_lifetimes(service);
     if (service_collect(service) < 0)
         return CLI_FAILED;
     return print(service) == FAIL ? CLI_FAILED : CLI_DONE;

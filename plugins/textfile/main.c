@@ -44,7 +44,7 @@ static int collect_and_encode(struct service *service, const char **ret_text, si
     int r = service_collect(service);
     if (r < 0)
         return r;
-    r = tally_encode_prometheus(service->t, ret_text, ret_len);
+    r = tally_encode_prometheus(service->snapshot, service->text, ret_text, ret_len);
     if (r < 0)
         cli_say(&program, 'E', "cannot write down what was collected: %s", strerror(-r));
     return r;

@@ -76,7 +76,7 @@ tally *bench_collector(const struct io *io, const char *procfs, ...) {
         if (tally_config_set(config, name, va_arg(args, const char *), &error) < 0)
             bench_die(error.text);
     va_end(args);
-    if (collector_new(config, io, &t, &error) < 0)
+    if (collector_new(config, NULL, io, &t, &error) < 0)
         bench_die(error.text);
     tally_config_free(config);
     return t;
@@ -97,5 +97,5 @@ uint64_t bench_timed_collect(tally *t) {
 
 uint64_t bench_self(tally *t, enum metric metric) {
     uint64_t value;
-    return tally_snapshot_value(&t->snapshot, 0, metric, &value) ? value : 0;
+    return tally_snapshot_value(t->snapshots.current, 0, metric, &value) ? value : 0;
 }

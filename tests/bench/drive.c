@@ -17,7 +17,7 @@
 
 static uint64_t now_ns = UINT64_C(100000) * 1000000000;
 
-static uint64_t clock_ns(void *data, clockid_t clock) {
+static uint64_t fake_clock_ns(void *data, clockid_t clock) {
     (void)data;
     return clock == CLOCK_REALTIME ? UINT64_C(1700000000) * 1000000000 + now_ns : now_ns;
 }
@@ -40,6 +40,7 @@ int main(int argc, char **argv) {
     struct tally_error error;
     tally_config *config;
     tally *t;
+    tally_text *room;
     if (argc != 3)
         die("usage: drive DIR COLLECTIONS");
     if (tally_config_new(&config) < 0 ||
@@ -47,8 +48,8 @@ int main(int argc, char **argv) {
         tally_config_set(config, "group-by", "name,user", &error) < 0)
         die("no configuration");
     struct io io = io_kernel;
-    io.clock_ns = clock_ns;
-    if (collector_new(config, &io, &t, &error) < 0)
+    io.clock_ns = fake_clock_ns;
+    if (tally_text_new(&room) < 0 || collector_new(config, NULL, &io, &t, &error) < 0)
         die(error.text);
     tally_config_free(config);
     size_t total = 0;
@@ -60,14 +61,16 @@ int main(int argc, char **argv) {
         now_ns += 1000000000;
         put(argv[1], "schedstat", content, content_schedstat(content, i / 3));
         put(argv[1], "io", content, content_io(content, i / 3));
-        if (tally_collect(t, &snapshot) < 0 || tally_encode_prometheus(t, &text, &len) < 0)
+        if (tally_collect(t, &snapshot) < 0 ||
+            tally_encode_prometheus(snapshot, room, &text, &len) < 0)
             die("no collection");
         total += len;
-        if (tally_encode_influx(t, &text, &len) < 0)
+        if (tally_encode_influx(snapshot, room, &text, &len) < 0)
             die("no line protocol");
         total += len;
     }
     printf("%zu bytes\n", total);
+    tally_text_free(room);
     tally_free(t);
     return 0;
 }

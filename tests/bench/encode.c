@@ -30,18 +30,21 @@ static size_t count_influx(const char *text) {
     return count;
 }
 
-static void measure(tally *t, const char *name, int (*encode)(tally *, const char **, size_t *),
+typedef int encoder(const tally_snapshot *, tally_text *, const char **, size_t *);
+
+static void measure(const tally_snapshot *s, const char *name, encoder *encode,
                     size_t (*count)(const char *), size_t rounds) {
     uint64_t taken[1000];
+    tally_text *room;
     const char *text;
     size_t len;
-    if (encode(t, &text, &len) < 0)
+    if (tally_text_new(&room) < 0 || encode(s, room, &text, &len) < 0)
         bench_die("encode: failed");
     size_t series = count(text);
     uint64_t before = bench_allocations;
     for (size_t i = 0; i < rounds; i++) {
         uint64_t start = bench_cpu_ns();
-        if (encode(t, &text, &len) < 0)
+        if (encode(s, room, &text, &len) < 0)
             bench_die("encode: failed");
         taken[i] = bench_cpu_ns() - start;
     }
@@ -50,6 +53,7 @@ static void measure(tally *t, const char *name, int (*encode)(tally *, const cha
            "in %zu encodings of %zu series\n",
            name, (double)series / ns * 1000, ns / (double)series, (double)len / (double)series,
            (unsigned long long)(bench_allocations - before), rounds, series);
+    tally_text_free(room);
 }
 
 int main(int argc, char **argv) {
@@ -75,10 +79,10 @@ int main(int argc, char **argv) {
     memory_pass(10);
     uint64_t before = bench_allocations;
     bench_collect(t);
-    printf("%zu groups, %llu allocations in a collection\n", tally_snapshot_groups(&t->snapshot),
+    printf("%zu groups, %llu allocations in a collection\n", tally_snapshot_groups(t->snapshots.current),
            (unsigned long long)(bench_allocations - before));
-    measure(t, "prometheus", tally_encode_prometheus, count_prometheus, rounds);
-    measure(t, "line protocol", tally_encode_influx, count_influx, rounds);
+    measure(t->snapshots.current, "prometheus", tally_encode_prometheus, count_prometheus, rounds);
+    measure(t->snapshots.current, "line protocol", tally_encode_influx, count_influx, rounds);
     tally_free(t);
     memory_free();
     return 0;

@@ -32,7 +32,7 @@ static void measure(const char *name, const char *rules, unsigned processes) {
     printf("%-12s first collection %8.1f ms, the following %6.1f ms; %.2f and %.2f us per process; "
            "%zu groups\n",
            name, (double)first / 1e6, (double)later / 1e6, (double)first / 1e3 / processes,
-           (double)later / 1e3 / processes, tally_snapshot_groups(&t->snapshot));
+           (double)later / 1e3 / processes, tally_snapshot_groups(t->snapshots.current));
     tally_free(t);
 }
 

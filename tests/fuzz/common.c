@@ -161,13 +161,16 @@ static void classify_one(struct grouping *grouping, const struct settings *setti
     };
     struct tallies tallies;
     struct match_time time = {.left_ns = NS_PER_S};
-    uint32_t group, lineage;
+    struct decision decision;
+    uint32_t group;
     int r = tallies_init(&tallies, settings->max_groups, settings->collect, 0);
     CHECK(r == 0, "tallies_init(): %d", r);
     r = grouping_add_literals(grouping, &tallies);
     CHECK(r == 0, "grouping_add_literals(): %d", r);
-    r = grouping_classify(grouping, &id, 0, &time, &tallies, &group, &lineage, NULL);
-    CHECK(r == 0 || r == -E2BIG, "grouping_classify(): %d", r);
+    r = grouping_decide(grouping, &id, (struct lineage){0}, &time, &decision, NULL);
+    CHECK(r == 0 || r == -E2BIG, "grouping_decide(): %d", r);
+    r = r == 0 ? decision_group(&decision, &tallies, &group) : 0;
+    CHECK(r == 0, "decision_group(): %d", r);
     tallies_clear(&tallies);
 }
 
@@ -175,9 +178,9 @@ void check_config(const tally_config *config) {
     struct settings settings;
     struct tally_error error;
     struct grouping grouping;
-    size_t count;
+    const size_t count = OPTIONS;
     uint64_t interval_ns = 0;
-    const struct tally_option *options = tally_options(&count);
+    const struct tally_option *options = tally_option(0);
     for (size_t i = 0; i < count; i++) {
         const char *value = tally_config_get(config, options[i].name);
         CHECK(value, "option %s has no value", options[i].name);
@@ -200,7 +203,7 @@ void check_config(const tally_config *config) {
               settings.group_by_count <= GROUP_KEYS && settings.schema < TALLY_SCHEMAS &&
               settings.collect >> COLLECTS == 0,
           "settings out of their bounds");
-    r = grouping_new(&settings, &grouping, &error);
+    r = grouping_new(&settings, NULL, NULL, &grouping, &error);
     CHECK(r == 0, "an accepted configuration can't be used: %d", r);
     classify_one(&grouping, &settings);
     grouping_free(&grouping);
@@ -216,8 +219,8 @@ static void check_name(const char *what, const char *text) {
 }
 
 void check_groups(const tally *t) {
-    const tally_snapshot *s = &t->snapshot;
-    size_t count = tally_snapshot_groups(s), most = t->tallies.limit + 1;
+    const tally_snapshot *s = t->snapshots.current;
+    size_t count = tally_snapshot_groups(s), most = t->counting.tallies.limit + 1;
     CHECK(count <= most, "%zu groups, at most %zu", count, most);
     for (size_t i = 0; i < count; i++) {
         const char *name = tally_snapshot_group_name(s, i), *key, *value;

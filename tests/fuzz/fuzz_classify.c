@@ -15,7 +15,7 @@
 
 static void add_rule(tally_config *config, const char *name, const char *regex, char *lines) {
     const char *items[SELECTORS];
-    struct tally_rule rule = {.name = name};
+    struct tally_rule rule = {.size = sizeof(rule), .name = name};
     struct tally_strings *to[SELECTORS] = {&rule.comm, &rule.exe,    &rule.cmdline,
                                            &rule.user, &rule.cgroup, &rule.unit};
     struct tally_error error;
@@ -55,13 +55,13 @@ static void check_group(const struct tallies *t, uint32_t index) {
     const struct group *g = t->groups[index];
     if (index == GROUP_LEFT_OUT)
         return;
-    CHECK(g->name[0] && strlen(g->name) <= GROUP_NAME_MAX && is_utf8(g->name, strlen(g->name)) &&
-              is_harmless(g->name, strlen(g->name)),
-          "a group called %s", g->name);
-    for (size_t i = 0; i < g->label_count; i++)
-        CHECK(g->labels[i].value[0] && is_utf8(g->labels[i].value, strlen(g->labels[i].value)) &&
-                  is_harmless(g->labels[i].value, strlen(g->labels[i].value)),
-              "the label %s is %s", g->labels[i].key, g->labels[i].value);
+    CHECK(g->texts->name[0] && strlen(g->texts->name) <= GROUP_NAME_MAX && is_utf8(g->texts->name, strlen(g->texts->name)) &&
+              is_harmless(g->texts->name, strlen(g->texts->name)),
+          "a group called %s", g->texts->name);
+    for (size_t i = 0; i < g->texts->label_count; i++)
+        CHECK(g->texts->labels[i].value[0] && is_utf8(g->texts->labels[i].value, strlen(g->texts->labels[i].value)) &&
+                  is_harmless(g->texts->labels[i].value, strlen(g->texts->labels[i].value)),
+              "the label %s is %s", g->texts->labels[i].key, g->texts->labels[i].value);
 }
 
 static void check_why(const struct buf *why) {
@@ -76,11 +76,28 @@ static void check_why(const struct buf *why) {
 struct run {
     struct grouping grouping;
     struct tallies tallies;
-    uint32_t lineage;
+    struct lineage lineage;
     uint32_t pid;
 };
 
-static void classify(struct run *run, const struct part parts[5]) {
+/* Its group; and what its children inherit is the run's. */
+static uint32_t decide(struct run *run, const struct identity *id, struct lineage ancestors,
+                       struct buf *why) {
+    struct match_time time = {.left_ns = NS_PER_S};
+    struct decision decision;
+    uint32_t group = GROUP_LEFT_OUT;
+    int r = grouping_decide(&run->grouping, id, ancestors, &time, &decision, why);
+    CHECK(r == 0, "grouping_decide(): %d", r);
+    r = decision_group(&decision, &run->tallies, &group);
+    CHECK(r == 0, "decision_group(): %d", r);
+    run->lineage = decision_lineage(&run->grouping, &decision, ancestors, group);
+    check_group(&run->tallies, group);
+    check_group(&run->tallies, run->lineage.group);
+    CHECK(run->grouping.children || run->lineage.group == 0, "a lineage without children");
+    return group;
+}
+
+static void classify_parts(struct run *run, const struct part parts[5]) {
     struct identity id = {
         .pid = ++run->pid,
         .ppid = run->pid - 1,
@@ -92,7 +109,7 @@ static void classify(struct run *run, const struct part parts[5]) {
         .exe = {parts[2].at, parts[2].len},
         .user = {parts[4].at, parts[4].len},
     };
-    uint32_t group, again, lineage, inherited = run->lineage;
+    uint32_t group, again;
     struct buf why;
     while (id.cmdline.len && id.cmdline.at[id.cmdline.len - 1] == '\0')
         id.cmdline.len--;
@@ -103,20 +120,13 @@ static void classify(struct run *run, const struct part parts[5]) {
     id.command = (struct text){command, id.cmdline.len};
     read_cgroup(&id, &parts[3]);
 
-    struct match_time time = {.left_ns = NS_PER_S};
-    int r = grouping_classify(&run->grouping, &id, inherited, &time, &run->tallies, &group,
-                              &lineage, NULL);
-    CHECK(r == 0, "grouping_classify(): %d", r);
-    check_group(&run->tallies, group);
-    check_group(&run->tallies, lineage);
-    CHECK(run->grouping.children || lineage == 0, "a lineage without children");
-    run->lineage = lineage;
+    const struct lineage first = run->lineage;
+    group = decide(run, &id, first, NULL);
+    const struct lineage lineage = run->lineage;
     buf_init(&why, 1 << 24);
-    r = grouping_classify(&run->grouping, &id, inherited, &time, &run->tallies, &again, &lineage,
-                          &why);
-    CHECK(r == 0, "grouping_classify(): %d, the second time", r);
+    again = decide(run, &id, first, &why);
     /* what is given up at one time may not be at another */
-    CHECK(run->grouping.pattern_limits || (again == group && lineage == run->lineage),
+    CHECK(run->grouping.pattern_limits || (again == group && lineage.group == run->lineage.group),
           "decided otherwise the second time");
     check_why(&why);
     buf_free(&why);
@@ -125,7 +135,7 @@ static void classify(struct run *run, const struct part parts[5]) {
 
 FUZZ_TARGET(classify) {
     struct part head[4] = {{0}};
-    struct run run = {.lineage = 0};
+    struct run run = {.pid = 0};
     struct settings settings;
     struct tally_error error;
     tally_config *config;
@@ -139,7 +149,7 @@ FUZZ_TARGET(classify) {
     }
     int r = config_settings(config, &settings);
     CHECK(r == 0, "config_settings(): %d", r);
-    r = grouping_new(&settings, &run.grouping, &error);
+    r = grouping_new(&settings, NULL, NULL, &run.grouping, &error);
     CHECK(r == 0, "grouping_new(): %d", r);
     r = tallies_init(&run.tallies, settings.max_groups, settings.collect, 0);
     CHECK(r == 0, "tallies_init(): %d", r);
@@ -151,7 +161,7 @@ FUZZ_TARGET(classify) {
         while (given < 5 && next_part(&data, &len, true, &parts[given]))
             given++;
         if (given == 5)
-            classify(&run, parts);
+            classify_parts(&run, parts);
         for (size_t i = 0; i < 5; i++)
             part_free(&parts[i]);
         if (given < 5)

@@ -199,13 +199,14 @@ static size_t name_group(void *data, const struct tally_process_view *view, char
                   strlen(view->cgroup) == SIZE_MAX);
 }
 
-static tally *new_collector(struct run *run) {
+static tally *new_collector(struct run *run, const tally *from) {
+    const struct tally_new_opts opts = {.size = sizeof(opts),
+                                        .grouper = run->grouper ? name_group : NULL,
+                                        .inherit = from};
     struct tally_error error;
     tally *t;
-    int r = collector_new(run->config, memproc_io(run->m), &t, &error);
+    int r = collector_new(run->config, &opts, memproc_io(run->m), &t, &error);
     CHECK(r == 0, "collector_new(): %s", error.text);
-    if (run->grouper)
-        tally_set_grouper(t, name_group, NULL);
     memset(run->self, 0, sizeof(run->self));
     return t;
 }
@@ -222,9 +223,9 @@ static void check_counter(const struct run *run, const char *group, size_t metri
                           uint64_t before, uint64_t now) {
     if (run->huge)
         return;
-    CHECK(now >= before, "%s of %s fell from %llu to %llu", metric_table[metric].id, group,
+    CHECK(now >= before, "%s of %s fell from %llu to %llu", metric_table[metric].metric.id, group,
           (unsigned long long)before, (unsigned long long)now);
-    CHECK(now < UINT64_C(1) << 62, "%s of %s is %llu", metric_table[metric].id, group,
+    CHECK(now < UINT64_C(1) << 62, "%s of %s is %llu", metric_table[metric].metric.id, group,
           (unsigned long long)now);
 }
 
@@ -236,7 +237,7 @@ static bool can_have_ended(const struct run *run, const struct seen *group) {
 
 /* Against the snapshot before, then in its place. */
 static void check_counters(struct run *run) {
-    const tally_snapshot *s = &run->t->snapshot;
+    const tally_snapshot *s = run->t->snapshots.current;
     size_t count = tally_snapshot_groups(s);
     struct seen *now = calloc(count + 1, sizeof(*now));
     CHECK(now, "out of memory");
@@ -253,7 +254,7 @@ static void check_counters(struct run *run) {
             before = NULL;
         tally_snapshot_value(s, i, METRIC_PROCESSES, &now[i].value[METRIC_PROCESSES]);
         for (size_t m = 0; m < METRICS_OF_GROUP; m++) {
-            if (metric_table[m].kind != TALLY_COUNTER ||
+            if (metric_table[m].metric.kind != TALLY_KIND_COUNTER ||
                 !tally_snapshot_value(s, i, m, &now[i].value[m]))
                 continue;
             now[i].have |= BIT(m);
@@ -267,7 +268,7 @@ static void check_counters(struct run *run) {
     run->seen_count = count;
     for (size_t m = METRIC_SELF_FIRST; m < METRICS; m++) {
         uint64_t value;
-        if (metric_table[m].kind != TALLY_COUNTER || !tally_snapshot_value(s, 0, m, &value))
+        if (metric_table[m].metric.kind != TALLY_KIND_COUNTER || !tally_snapshot_value(s, 0, m, &value))
             continue;
         check_counter(run, "the collector", m, run->self[m], value);
         run->self[m] = value;
@@ -276,7 +277,7 @@ static void check_counters(struct run *run) {
 
 /* Everyone who was seen is in one group. */
 static void check_members(const struct run *run, size_t processes) {
-    const tally_snapshot *s = &run->t->snapshot;
+    const tally_snapshot *s = run->t->snapshots.current;
     uint64_t seen = 0, members = 0, value;
     CHECK(tally_snapshot_value(s, 0, METRIC_SELF_PROCESSES, &seen), "no processes_seen");
     CHECK(seen <= processes + (run->disturbed ? 2 : 0), "%llu processes seen, there are %zu",
@@ -314,9 +315,7 @@ static void collect(struct run *run, uint64_t ms, uint64_t busy) {
 }
 
 static void go_on(struct run *run) {
-    tally *next = new_collector(run);
-    int r = tally_inherit(next, run->t);
-    CHECK(r == 0, "tally_inherit(): %d", r);
+    tally *next = new_collector(run, run->t);
     tally_free(run->t);
     run->t = next;
 }
@@ -324,16 +323,18 @@ static void go_on(struct run *run) {
 static void explain(struct run *run, uint64_t pid) {
     const char *text;
     size_t len;
-    int r = tally_explain(run->t, (pid_t)(pid & MOST), &text, &len);
+    tally_text *room;
+    CHECK(tally_text_new(&room) == 0, "out of memory");
+    int r = tally_explain(run->t, (pid_t)(pid & MOST), room, &text, &len);
     CHECK(r == 0 || r == -ESRCH || r == -EBADMSG || r == -EACCES || r == -EPERM || r == -EIO ||
               r == -EMFILE || r == -ENOENT,
           "tally_explain(): %d", r);
-    check_counters(run);
     for (const char *at = text, *end; r == 0 && at < text + len; at = end + 1) {
         end = memchr(at, '\n', (size_t)(text + len - at));
         CHECK(end && is_utf8(at, (size_t)(end - at)) && is_harmless(at, (size_t)(end - at)),
               "an explanation that is not fit for a terminal");
     }
+    tally_text_free(room);
 }
 
 /* ---- Steps -------------------------------------------------------------------------------- */
@@ -443,7 +444,7 @@ FUZZ_TARGET(collect) {
                 tally_config_set(run.config, "procfs", MEMPROC_ROOT, &error);
                 run.filtered = run.config->values[OPTION_INCLUDE].items.count ||
                                run.config->values[OPTION_EXCLUDE].items.count;
-                run.t = new_collector(&run);
+                run.t = new_collector(&run, NULL);
             }
             first = false;
             take_step(&run, part.at, part.len, false);

@@ -21,7 +21,7 @@ static tally *collector_of(const struct memproc *m, char *options) {
     tally_config_set(config, "state-file", "", &error);
     int r = tally_config_set(config, "procfs", MEMPROC_ROOT, &error);
     CHECK(r == 0, "procfs: %s", error.text);
-    r = collector_new(config, memproc_io(m), &t, &error);
+    r = collector_new(config, NULL, memproc_io(m), &t, &error);
     CHECK(r == 0, "collector_new(): %s", error.text);
     tally_config_free(config);
     return t;
@@ -61,7 +61,7 @@ FUZZ_TARGET(encode) {
         labels = (struct part){0};
         if (next_part(&data, &len, false, &labels))
             take_labels(&labels, &list);
-        int r = tallies_group(&t->tallies, (struct text){name.at, name.len}, &list, false, 0,
+        int r = tallies_group(&t->counting.tallies, (struct text){name.at, name.len}, &list, false, 0,
                               &groups[count]);
         CHECK(r == 0, "tallies_group(): %d", r);
         part_free(&labels);
@@ -70,24 +70,30 @@ FUZZ_TARGET(encode) {
             count++;
     }
     const struct tallies_moment moment = {.now_ns = 1, .cpus = 1};
-    tallies_end(&t->tallies, &moment);
-    CHECK(tallies_order(&t->tallies, 1000) == 0, "tallies_order()");
-    t->snapshot = (struct tally_snapshot){t, UINT64_C(1700000000123456789)};
+    tallies_end(&t->counting.tallies, &moment);
+    CHECK(tallies_order(&t->counting.tallies, 1000) == 0, "tallies_order()");
     for (size_t i = 0; i < count; i++) {
-        struct group *g = t->tallies.groups[groups[i]];
+        struct group *g = t->counting.tallies.groups[groups[i]];
         for (char *at = numbers[i].at; *at;) {
             char *before = at;
             uint64_t metric = next_number(&at), value = next_number(&at);
             if (metric < METRICS_OF_GROUP) {
                 g->value[metric] = value;
                 g->known |= BIT(metric);
-            } else if (metric < METRICS) {
-                self_set(t, (enum metric)metric, value);
+            } else if (metric <= METRIC_SELF_LAST) {
+                self_set(&t->counting, (enum metric)metric, value);
             }
             at += at == before;
         }
         part_free(&numbers[i]);
     }
+    tally_snapshot *s;
+    CHECK(snapshots_begin(&t->snapshots, &s) == 0 &&
+              snapshot_set_groups(s, &t->counting.tallies) == 0,
+          "out of memory");
+    s->time_ns = UINT64_C(1700000000123456789);
+    snapshot_set_self(s, &t->counting.self);
+    snapshots_publish(&t->snapshots, s);
     check_groups(t);
     check_encoders(t);
     tally_free(t);

@@ -32,19 +32,33 @@ static tally *fresh(const struct memproc *m) {
     CHECK(tally_config_new(&config) == 0, "out of memory");
     int r = tally_config_set(config, "procfs", MEMPROC_ROOT, &error);
     CHECK(r == 0, "procfs: %s", error.text);
-    r = collector_new(config, memproc_io(m), &t, &error);
+    r = collector_new(config, NULL, memproc_io(m), &t, &error);
     CHECK(r == 0, "collector_new(): %s", error.text);
     tally_config_free(config);
     return t;
 }
 
+static struct state_origin origin_of(const tally *t) {
+    return (struct state_origin){.boot_id = t->source->boot_id, .source = t->source->name};
+}
+
+static int encode_state(tally *t) {
+    const struct state_origin origin = origin_of(t);
+    return state_encode(&t->counting, &origin, &t->state);
+}
+
+static int decode_state(tally *t, const char *data, size_t len) {
+    const struct state_origin origin = origin_of(t);
+    return state_decode(&t->counting, &origin, clock_ns(t, CLOCK_BOOTTIME), data, len);
+}
+
 static void encode_again(const struct memproc *m, tally *t) {
     tally *copy = fresh(m);
-    int r = state_encode(t);
+    int r = encode_state(t);
     CHECK(r == 0, "state_encode(): %d", r);
-    r = state_decode(copy, t->state.data, t->state.len);
+    r = decode_state(copy, t->state.data, t->state.len);
     CHECK(r == 0, "what was encoded can't be decoded: %d", r);
-    r = state_encode(copy);
+    r = encode_state(copy);
     CHECK(r == 0, "state_encode(): %d", r);
     CHECK(copy->state.len == t->state.len &&
               memcmp(copy->state.data, t->state.data, t->state.len) == 0,
@@ -54,7 +68,7 @@ static void encode_again(const struct memproc *m, tally *t) {
 
 static void decode(const struct memproc *m, const char *data, size_t len) {
     tally *t = fresh(m);
-    int r = state_decode(t, data, len);
+    int r = decode_state(t, data, len);
     CHECK(r == 0 || r == -EBADMSG || r == -EPROTO || r == -ESTALE, "state_decode(): %d", r);
     if (r == 0) {
         const tally_snapshot *s;

@@ -336,33 +336,33 @@ static void read_influx(struct reading *r, const char *text, size_t len, uint64_
 
 /* ---- What should be there -------------------------------------------------------------------- */
 
-static struct number expected(const struct tally_metric *metric, enum tally_form form,
+static struct number expected(const struct metric_row *metric, enum tally_form form,
                               uint64_t value, uint64_t time_ns) {
     struct number n = {.whole = value};
     unsigned __int128 billionths = value;
     switch (form) {
-    case TALLY_NATURAL:
-        n.is_whole = metric->unit == TALLY_COUNT || metric->unit == TALLY_BYTES ||
-                     metric->unit == TALLY_SIGNED;
-        n.negative = metric->unit == TALLY_SIGNED && value >> 63;
+    case TALLY_FORM_NATURAL:
+        n.is_whole = metric->metric.unit == TALLY_UNIT_COUNT || metric->metric.unit == TALLY_UNIT_BYTES ||
+                     metric->metric.unit == TALLY_UNIT_SIGNED;
+        n.negative = metric->metric.unit == TALLY_UNIT_SIGNED && value >> 63;
         if (n.negative)
             n.whole = ~value + 1;
         if (n.is_whole)
             return n;
         break;
-    case TALLY_PERCENT:
+    case TALLY_FORM_PERCENT:
         billionths *= 100;
         if (billionths >> 64)
             billionths = UINT64_MAX;
         break;
-    case TALLY_MICROSECONDS:
+    case TALLY_FORM_MICROSECONDS:
         n.is_whole = true;
         n.whole = value / 1000;
         return n;
-    case TALLY_WHOLE_NS:
+    case TALLY_FORM_WHOLE_NS:
         n.is_whole = true;
         return n;
-    case TALLY_UPTIME:
+    case TALLY_FORM_UPTIME:
         n.is_whole = true;
         n.whole = time_ns > value ? (time_ns - value) / 1000000000 : 0;
         return n;
@@ -400,24 +400,24 @@ static void add_labels(struct labels *to, const tally *t, const struct group *g,
     }
     if (!g)
         return;
-    labels_add(to, copy("groupname", 9), copy(g->name, strlen(g->name)));
-    for (size_t i = 0; i < g->label_count && !only_name; i++)
-        labels_add(to, copy(g->labels[i].key, strlen(g->labels[i].key)),
-                   copy(g->labels[i].value, strlen(g->labels[i].value)));
+    labels_add(to, copy("groupname", 9), copy(g->texts->name, strlen(g->texts->name)));
+    for (size_t i = 0; i < g->texts->label_count && !only_name; i++)
+        labels_add(to, copy(g->texts->labels[i].key, strlen(g->texts->labels[i].key)),
+                   copy(g->texts->labels[i].value, strlen(g->texts->labels[i].value)));
 }
 
 static void expect_prometheus(struct reading *r, const tally *t) {
     enum tally_schema schema = t->settings.schema;
-    for (size_t i = 0; i <= t->tallies.order_count; i++) {
-        const struct group *g = i < t->tallies.order_count ? t->tallies.order[i] : NULL;
+    for (size_t i = 0; i <= t->counting.tallies.order_count; i++) {
+        const struct group *g = i < t->counting.tallies.order_count ? t->counting.tallies.order[i] : NULL;
         for (size_t m = 0; m < METRICS; m++) {
-            const struct tally_metric *metric = &metric_table[m];
+            const struct metric_row *metric = &metric_table[m];
             const struct tally_prometheus_name *name =
                 &metric->prometheus[g ? schema : TALLY_SCHEMA_NATIVE];
             uint64_t value;
             struct labels labels = {.count = 0};
-            if (metric->about_self == (g != NULL) || !name->name ||
-                !tally_snapshot_value(&t->snapshot, i, m, &value))
+            if ((metric->metric.scope == TALLY_SCOPE_SELF) == (g != NULL) || !name->name ||
+                !tally_snapshot_value(t->snapshots.current, i, m, &value))
                 continue;
             const char *prefix = g ? t->settings.prefix : t->settings.self_prefix;
             char *whole = malloc(strlen(prefix) + strlen(name->name) + 1);
@@ -428,7 +428,7 @@ static void expect_prometheus(struct reading *r, const tally *t) {
                 labels_add(&labels, copy(name->label, strlen(name->label)),
                            copy(name->value, strlen(name->value)));
             reading_add(r, whole, &labels,
-                        expected(metric, name->form, value, t->snapshot.time_ns));
+                        expected(metric, name->form, value, t->snapshots.current->time_ns));
             labels_free(&labels);
             free(whole);
         }
@@ -440,23 +440,23 @@ static void expect_influx(struct reading *r, const tally *t) {
     size_t name_len = strlen(prefix);
     while (name_len > 1 && prefix[name_len - 1] == '_')
         name_len--;
-    for (size_t i = 0; i <= t->tallies.order_count; i++) {
-        const struct group *g = i < t->tallies.order_count ? t->tallies.order[i] : NULL;
+    for (size_t i = 0; i <= t->counting.tallies.order_count; i++) {
+        const struct group *g = i < t->counting.tallies.order_count ? t->counting.tallies.order[i] : NULL;
         struct labels labels = {.count = 0};
         add_labels(&labels, t, g, true, false);
         for (size_t m = 0; m < METRICS; m++) {
             const struct tally_influx_name *name = &metric_table[m].influx;
             uint64_t value;
             char series[256];
-            if (metric_table[m].about_self == (g != NULL) || !name->field ||
-                !tally_snapshot_value(&t->snapshot, i, m, &value))
+            if ((metric_table[m].metric.scope == TALLY_SCOPE_SELF) == (g != NULL) || !name->field ||
+                !tally_snapshot_value(t->snapshots.current, i, m, &value))
                 continue;
             const char *of_self = g ? "" : "_self";
             if (name_len + strlen(of_self) + strlen(name->field) + 2 > sizeof(series))
                 continue;
             snprintf(series, sizeof(series), "%.*s%s %s", (int)name_len, prefix, of_self,
                      name->field);
-            struct number n = expected(&metric_table[m], name->form, value, t->snapshot.time_ns);
+            struct number n = expected(&metric_table[m], name->form, value, t->snapshots.current->time_ns);
             if (n.is_whole && n.whole > (uint64_t)INT64_MAX)
                 n.whole = (uint64_t)INT64_MAX;
             reading_add(r, series, &labels, n);
@@ -483,10 +483,13 @@ static void compare(struct reading *read, struct reading *wanted, bool types) {
 }
 
 void check_encoders(tally *t) {
+    const tally_snapshot *s = t->snapshots.current;
+    tally_text *room;
     struct reading read = {0}, wanted = {0};
     const char *text;
     size_t len;
-    int r = tally_encode_prometheus(t, &text, &len);
+    CHECK(tally_text_new(&room) == 0, "out of memory");
+    int r = tally_encode_prometheus(s, room, &text, &len);
     CHECK(r == 0, "tally_encode_prometheus(): %d", r);
     read_prometheus(&read, text, len);
     expect_prometheus(&wanted, t);
@@ -494,17 +497,18 @@ void check_encoders(tally *t) {
     reading_free(&read);
     reading_free(&wanted);
 
-    r = tally_encode_influx(t, &text, &len);
+    r = tally_encode_influx(s, room, &text, &len);
     CHECK(r == 0, "tally_encode_influx(): %d", r);
     /* Telegraf is who reads it, */
-    read_influx(&read, text, len, t->snapshot.time_ns, true);
+    read_influx(&read, text, len, t->snapshots.current->time_ns, true);
     expect_influx(&wanted, t);
     compare(&read, &wanted, true);
     reading_free(&read);
     reading_free(&wanted);
 
     /* and to InfluxDB no two of them may be the same either. */
-    read_influx(&read, text, len, t->snapshot.time_ns, false);
+    read_influx(&read, text, len, t->snapshots.current->time_ns, false);
     reading_sort(&read);
     reading_free(&read);
+    tally_text_free(room);
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "tree.h"
 
+#include "collector/state.h"
+
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -338,17 +340,15 @@ static int add_rule(tally_config *config, const char *text, struct tally_error *
     const char *comm = strchr(text, ' ') + 1;
     snprintf(group, sizeof(group), "%.*s", (int)(comm - text) - 1, text);
     return tally_config_add_rule(
-        config, &(struct tally_rule){.name = group, .comm = {&comm, 1}}, error);
+        config, &(struct tally_rule){.size = sizeof(struct tally_rule), .name = group, .comm = {&comm, 1}}, error);
 }
 
-tally *tree_collector(const char *name, ...) {
+static tally *open_collector(const struct tally_new_opts *opts, const char *name, va_list args) {
     struct tally_error error;
     tally_config *config;
     tally *t;
-    va_list args;
     ck_assert_int_eq(tally_config_new(&config), 0);
     ck_assert_int_eq(tally_config_set(config, "procfs", root, &error), 0);
-    va_start(args, name);
     while (name) {
         const char *value = va_arg(args, const char *);
         int r = strcmp(name, "rule") == 0 ? add_rule(config, value, &error)
@@ -356,11 +356,60 @@ tally *tree_collector(const char *name, ...) {
         ck_assert_msg(r == 0, "%s", error.text);
         name = va_arg(args, const char *);
     }
-    va_end(args);
-    int r = collector_new(config, &tree_io, &t, &error);
+    int r = collector_new(config, opts, &tree_io, &t, &error);
     ck_assert_msg(r == 0, "%s", error.text);
     tally_config_free(config);
     return t;
+}
+
+tally *tree_collector(const char *name, ...) {
+    va_list args;
+    va_start(args, name);
+    tally *t = open_collector(NULL, name, args);
+    va_end(args);
+    return t;
+}
+
+tally *tree_collector_from(const tally *from, const char *name, ...) {
+    const struct tally_new_opts opts = {.size = sizeof(opts), .inherit = from};
+    va_list args;
+    va_start(args, name);
+    tally *t = open_collector(&opts, name, args);
+    va_end(args);
+    return t;
+}
+
+static struct state_origin origin_of(const tally *t) {
+    return (struct state_origin){.boot_id = t->source->boot_id, .source = t->source->name};
+}
+
+int tree_encode_state(tally *t) {
+    const struct state_origin origin = origin_of(t);
+    return state_encode(&t->counting, &origin, &t->state);
+}
+
+int tree_decode_state(tally *t, const char *data, size_t len) {
+    const struct state_origin origin = origin_of(t);
+    return state_decode(&t->counting, &origin, tree_clock(NULL, CLOCK_BOOTTIME), data, len);
+}
+
+static tally_text *text(void) {
+    static tally_text *the_text;
+    if (!the_text)
+        ck_assert_int_eq(tally_text_new(&the_text), 0);
+    return the_text;
+}
+
+int tree_prometheus(tally *t, const char **ret_text, size_t *ret_len) {
+    return tally_encode_prometheus(t->snapshots.current, text(), ret_text, ret_len);
+}
+
+int tree_influx(tally *t, const char **ret_text, size_t *ret_len) {
+    return tally_encode_influx(t->snapshots.current, text(), ret_text, ret_len);
+}
+
+int tree_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len) {
+    return tally_explain(t, pid, text(), ret_text, ret_len);
 }
 
 const tally_snapshot *tree_collect(tally *t) {
@@ -370,8 +419,8 @@ const tally_snapshot *tree_collect(tally *t) {
 }
 
 static bool find_group(tally *t, const char *group, size_t *ret_index) {
-    for (size_t i = 0; i < tally_snapshot_groups(&t->snapshot); i++)
-        if (strcmp(tally_snapshot_group_name(&t->snapshot, i), group) == 0) {
+    for (size_t i = 0; i < tally_snapshot_groups(t->snapshots.current); i++)
+        if (strcmp(tally_snapshot_group_name(t->snapshots.current, i), group) == 0) {
             *ret_index = i;
             return true;
         }
@@ -387,21 +436,21 @@ bool has_value(tally *t, const char *group, enum metric metric) {
     size_t index;
     uint64_t value;
     ck_assert_msg(find_group(t, group, &index), "there is no group %s", group);
-    return tally_snapshot_value(&t->snapshot, index, metric, &value);
+    return tally_snapshot_value(t->snapshots.current, index, metric, &value);
 }
 
 uint64_t value_of(tally *t, const char *group, enum metric metric) {
     size_t index;
     uint64_t value = 0;
     ck_assert_msg(find_group(t, group, &index), "there is no group %s", group);
-    ck_assert_msg(tally_snapshot_value(&t->snapshot, index, metric, &value),
-                  "group %s has no %s", group, metric_table[metric].id);
+    ck_assert_msg(tally_snapshot_value(t->snapshots.current, index, metric, &value),
+                  "group %s has no %s", group, metric_table[metric].metric.id);
     return value;
 }
 
 uint64_t self_of(tally *t, enum metric metric) {
     uint64_t value = 0;
-    ck_assert_msg(tally_snapshot_value(&t->snapshot, 0, metric, &value), "there is no %s",
-                  metric_table[metric].id);
+    ck_assert_msg(tally_snapshot_value(t->snapshots.current, 0, metric, &value), "there is no %s",
+                  metric_table[metric].metric.id);
     return value;
 }

@@ -67,6 +67,17 @@ extern const struct io tree_io;
 tally *tree_collector(const char *name, ...) __attribute__((sentinel));
 const tally_snapshot *tree_collect(tally *t);
 
+/* The same, going on from another one. */
+tally *tree_collector_from(const tally *from, const char *name, ...) __attribute__((sentinel));
+
+/* Into t->state, and from such a content. */
+int tree_encode_state(tally *t);
+int tree_decode_state(tally *t, const char *data, size_t len);
+/* Of the last snapshot. The text is valid until the next call of any of these. */
+int tree_prometheus(tally *t, const char **ret_text, size_t *ret_len);
+int tree_influx(tally *t, const char **ret_text, size_t *ret_len);
+int tree_explain(tally *t, pid_t pid, const char **ret_text, size_t *ret_len);
+
 /* The value of a metric of a group in its unit; fails the test if it is absent,
  * or the group is. */
 uint64_t value_of(tally *t, const char *group, enum metric metric);

@@ -85,8 +85,8 @@ static const void *record_at(const struct bpf *b, uint32_t at) {
     return b->listing->data + at;
 }
 
-static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns, bool asleep,
-                       struct place place) {
+static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns,
+                       enum listed_state state, struct place place) {
     if (b->count == b->size) {
         size_t size = b->size ? b->size * 2 : 1024;
         struct listed *listed = realloc(b->listed, size * sizeof(*listed));
@@ -99,7 +99,7 @@ static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns, bool asle
             return -ENOMEM;
         b->size = size;
     }
-    b->listed[b->count] = (struct listed){pid, start_ns, asleep};
+    b->listed[b->count] = (struct listed){pid, state, start_ns};
     b->places[b->count++] = place;
     return 0;
 }
@@ -136,13 +136,13 @@ static int index_listing(void *data, struct buf *listing) {
         case RECORD_PROCESS:
             len = sizeof(struct record_process);
             process = (const void *)record;
-            r = add_process(b, process->pid, process->start_ns, false,
+            r = add_process(b, process->pid, process->start_ns, LISTED_ACTIVE,
                             (struct place){(uint32_t)at, exec});
             exec = NO_EXEC;
             break;
         case RECORD_SAME:
             len = sizeof(struct record_same);
-            r = add_process(b, record->pid, record->start_ns, true,
+            r = add_process(b, record->pid, record->start_ns, LISTED_ASLEEP,
                             (struct place){(uint32_t)at, NO_EXEC});
             break;
         case RECORD_THREAD:
@@ -196,8 +196,10 @@ static void add_threads_up(struct bpf *b) {
     b->at = 0;
 }
 
-static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *ret_count) {
+static int bpf_list(struct source *s, bool in_full, const struct listed **ret_listed,
+                    size_t *ret_count) {
     struct bpf *b = bpf_of(s);
+    b->in_full |= in_full;
     if (b->cgroups)
         cgroups_begin(b->cgroups);
     int r = bpf_programs_round(b->programs, b->in_full, index_listing, b);
@@ -208,10 +210,6 @@ static int bpf_list(struct source *s, const struct listed **ret_listed, size_t *
     *ret_listed = b->listed;
     *ret_count = b->count;
     return 0;
-}
-
-static void bpf_wake_all(struct source *s) {
-    bpf_of(s)->in_full = true;
 }
 
 /* ---- Samples -------------------------------------------------------------------- */
@@ -288,24 +286,31 @@ static void set_ancestor(uint64_t ancestor, uint32_t *ret_pid, uint64_t *ret_anc
         *ret_ancestor = ancestor;
 }
 
-static int bpf_open(struct source *s, uint32_t pid, struct sample *ret) {
+/* 0: it can't be told, as it has no address space any more. */
+static uint64_t exec_marker(const struct record_process *r) {
+    if (!(r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD)))
+        return 0;
+    return r->exec_id << 2 | (uint64_t)!(r->flags & PROCESS_FORKED_ONLY) << 1 | 1;
+}
+
+static int bpf_open(struct source *s, const struct listed *listed, uint64_t activity,
+                    struct sample *ret) {
     struct bpf *b = bpf_of(s);
+    const uint32_t pid = listed->pid;
+    (void)activity; /* the list has told who is asleep */
     const struct place *place = find(b, pid);
     if (!place)
         return -ESRCH;
     const struct record_process *r = record_at(b, place->process);
-    if (r->kind != RECORD_PROCESS) {
-        /* nobody remembers it here, which the kernel could not know */
-        bpf_wake_all(s);
+    if (r->kind != RECORD_PROCESS)
         return -EAGAIN;
-    }
     b->open = r;
     size_t comm_len = strnlen(r->comm, sizeof(r->comm));
     *ret = (struct sample){
         .pid = r->pid,
         .ppid = r->ppid,
         .start_ticks = ticks_of(b, r->start_ns),
-        .exec_marker = r->exec_id << 1 | !(r->flags & PROCESS_FORKED_ONLY),
+        .exec_marker = exec_marker(r),
         .uid = r->uid,
         .gid = r->gid,
         .has_credentials = true,
@@ -334,7 +339,7 @@ static int bpf_open(struct source *s, uint32_t pid, struct sample *ret) {
 
 /* Turns to the same process in /proc. */
 static int open_in_procfs(struct bpf *b, const struct sample *sample, struct sample *ret) {
-    int r = b->procfs->ops->open(b->procfs, sample->pid, ret);
+    int r = b->procfs->ops->open(b->procfs, &(struct listed){.pid = sample->pid}, 0, ret);
     if (r == 0 && ret->start_ticks != sample->start_ticks)
         r = -ESRCH;
     return r;
@@ -446,6 +451,7 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
         .uid = sample->uid,
         .gid = sample->gid,
         .has_credentials = true,
+        .start_ticks = sample->start_ticks,
         .start_time_s = (s->boot_unix_ns + b->open->start_ns) / NS_PER_S,
         .comm = {sample->comm, sample->comm_len},
     };
@@ -461,8 +467,8 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
 _Static_assert(TRAFFIC_COUNTERS == PROTOCOLS * TRAFFICS, "one counter for each");
 
 static void identify_unlisted(struct bpf *b, const struct who *who, unsigned parts,
-                              struct texts *texts, struct unlisted_use *ret) {
-    *ret = (struct unlisted_use){.identity = {
+                              struct texts *texts, struct unlisted_usage *ret) {
+    *ret = (struct unlisted_usage){.identity = {
                                      .uid = who->uid,
                                      .gid = who->gid,
                                      .has_credentials = parts & BY_USER,
@@ -479,7 +485,7 @@ static void identify_unlisted(struct bpf *b, const struct who *who, unsigned par
         identify_cgroup(b, who->cgroup, texts, &ret->identity);
 }
 
-static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_use *ret) {
+static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_usage *ret) {
     struct bpf *b = bpf_of(s);
     const struct unlisted *u = bpf_programs_next_unlisted(b->programs);
     if (!u)
@@ -492,7 +498,7 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
     return true;
 }
 
-static bool bpf_ancestor(struct source *s, unsigned parts, struct unlisted_use *ret) {
+static bool bpf_ancestor(struct source *s, unsigned parts, struct unlisted_usage *ret) {
     struct bpf *b = bpf_of(s);
     if (ret->ancestor == 0 || bpf_programs_ancestor(b->programs, ret->ancestor, &b->above) < 0)
         return false;
@@ -512,12 +518,6 @@ static bool bpf_next_ended(struct source *s, struct sample *ret) {
     return true;
 }
 
-static bool bpf_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
-    struct bpf *b = bpf_of(s);
-    const struct place *place = find(b, pid);
-    return place && ticks_of(b, b->listed[place - b->places].marker) == start_ticks;
-}
-
 /* ---- The rest ------------------------------------------------------------------------ */
 
 static int bpf_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
@@ -533,27 +533,15 @@ static int bpf_host(struct source *s, struct host_stat *ret) {
 }
 
 /* The programs see all processes, whatever /proc hides. */
-static bool bpf_is_partial(struct source *s) {
-    (void)s;
-    return false;
-}
-
-static bool bpf_lacks_rights(struct source *s) {
+static void bpf_health(struct source *s, struct source_health *ret) {
     struct bpf *b = bpf_of(s);
-    return b->procfs->ops->lacks_rights(b->procfs);
-}
-
-static uint64_t bpf_threads_skipped(struct source *s) {
-    (void)s;
-    return 0;
-}
-
-static uint64_t bpf_lost_events(struct source *s) {
-    return bpf_programs_lost(bpf_of(s)->programs);
-}
-
-static bool bpf_sees_traffic(struct source *s, struct tally_error *why_not) {
-    return bpf_programs_see_traffic(bpf_of(s)->programs, why_not);
+    struct source_health procfs;
+    b->procfs->ops->health(b->procfs, &procfs);
+    *ret = (struct source_health){
+        .lacks_rights = procfs.lacks_rights,
+        .lost_events = bpf_programs_lost(b->programs),
+    };
+    ret->sees_traffic = bpf_programs_see_traffic(b->programs, &ret->no_traffic);
 }
 
 static struct source *bpf_free(struct source *s) {
@@ -571,25 +559,18 @@ static struct source *bpf_free(struct source *s) {
 }
 
 static const struct source_ops bpf_ops = {
-    .name = "bpf",
     .free = bpf_free,
     .list = bpf_list,
-    .wake_all = bpf_wake_all,
     .open = bpf_open,
     .measure = bpf_measure,
     .identify = bpf_identify,
     .close = bpf_close,
+    .pss = bpf_pss,
+    .host = bpf_host,
+    .health = bpf_health,
     .next_ended = bpf_next_ended,
     .next_unlisted = bpf_next_unlisted,
     .ancestor = bpf_ancestor,
-    .lost_events = bpf_lost_events,
-    .sees_traffic = bpf_sees_traffic,
-    .pss = bpf_pss,
-    .is_alive = bpf_is_alive,
-    .host = bpf_host,
-    .is_partial = bpf_is_partial,
-    .lacks_rights = bpf_lacks_rights,
-    .threads_skipped = bpf_threads_skipped,
 };
 
 static uint64_t counters_of(const struct io *io, unsigned collect) {
@@ -618,15 +599,15 @@ static bool is_hosts_pid_namespace(const struct io *io) {
     return n == (ssize_t)sizeof(initial) - 1 && memcmp(target, initial, (size_t)n) == 0;
 }
 
-int bpf_new(const struct settings *settings, const struct io *io, unsigned needs,
-            struct source **ret, struct tally_error *why) {
+int bpf_new(const struct settings *settings, const struct io *io,
+            const struct source_needs *needs, struct source **ret, struct tally_error *why) {
     const unsigned collect = settings->collect;
     const struct bpf_wants wants = {
-        .program = needs & (IDENTITY_CMDLINE | IDENTITY_EXE),
-        .args = needs & IDENTITY_CMDLINE,
-        .user = needs & BY_USER,
-        .cgroup = needs & IDENTITY_CGROUP,
-        .ancestor = settings->children,
+        .program = needs->identity & (IDENTITY_CMDLINE | IDENTITY_EXE),
+        .args = needs->identity & IDENTITY_CMDLINE,
+        .user = needs->identity & BY_USER,
+        .cgroup = needs->identity & IDENTITY_CGROUP,
+        .ancestor = needs->ancestors,
         .max_processes = (uint32_t)settings->max_processes,
         .traffic = collect & 1u << COLLECT_NETWORK,
     };
@@ -638,6 +619,9 @@ int bpf_new(const struct settings *settings, const struct io *io, unsigned needs
     if (!b)
         return -ENOMEM;
     b->source.ops = &bpf_ops;
+    b->source.name = "bpf";
+    b->source.ends = ENDS_BY_EVENTS;
+    b->source.restarts_lower = true;
     b->io = io;
     b->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     b->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);

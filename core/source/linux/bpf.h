@@ -4,10 +4,9 @@
 
 #include "source/source.h"
 
-/* Asks programs in the kernel, and the tree at /proc for what only that knows. `needs`
- * has bits of enum identity_part. Without the rights or the kernel for it -errno, and
+/* Asks programs in the kernel, and the tree at /proc for what only that knows. Without the rights or the kernel for it -errno, and
  * why in one sentence. */
-int bpf_new(const struct settings *settings, const struct io *io, unsigned needs,
-            struct source **ret, struct tally_error *why);
+int bpf_new(const struct settings *settings, const struct io *io,
+            const struct source_needs *needs, struct source **ret, struct tally_error *why);
 
 #endif

@@ -18,8 +18,8 @@
 
 /* Another tree than /proc is recorded, or another host's as seen from a container:
  * it goes with no kernel that we could ask. */
-static int open_bpf(const struct settings *settings, const struct io *io, unsigned needs,
-                    struct source **ret, struct tally_error *error, struct tally_error *why_not) {
+static int open_bpf(const struct settings *settings, const struct io *io,
+                    const struct source_needs *needs, struct source **ret, struct tally_error *error, struct tally_error *why_not) {
     const bool is_must = settings->source == SOURCE_BPF;
     struct tally_error why = {{0}};
     int r;
@@ -66,8 +66,9 @@ static int read_boot_id(const char *root, const struct io *io, struct source *s,
     return (int)n;
 }
 
-int source_open(const struct settings *settings, const struct io *io, unsigned needs,
-                struct source **ret, struct tally_error *error, struct tally_error *why_not) {
+int source_open(const struct settings *settings, const struct io *io,
+                const struct source_needs *needs, struct source **ret, struct tally_error *error,
+                struct tally_error *why_not) {
     struct source *s;
     int r = open_bpf(settings, io, needs, &s, error, why_not);
     if (r < 0 && settings->source == SOURCE_BPF)

@@ -56,6 +56,7 @@ struct procfs {
     int root_fd;
     bool counts_fds;       /* st_size of fd/ is the number of descriptors (Linux 6.2) */
     bool delayacct;        /* kernel.task_delayacct is on */
+    bool shows_layout;     /* stat has the places of code and stack (gVisor's has 0) */
     bool partial, lacks_rights;
     bool lacks_net_admin; /* nothing else keeps us from taskstats */
     uint64_t page_bytes;
@@ -190,8 +191,10 @@ static void close_parts(struct procfs *p) {
     p->parts.task_fd = -1;
 }
 
-static int procfs_list(struct source *s, const struct listed **ret_listed, size_t *ret_count) {
+static int procfs_list(struct source *s, bool in_full, const struct listed **ret_listed,
+                       size_t *ret_count) {
     struct procfs *p = procfs_of(s);
+    (void)in_full; /* nobody is listed as asleep anyway */
     p->listed_count = 0;
     if (p->io->rewind(p->io->data, p->root_fd) < 0)
         return -errno;
@@ -219,14 +222,20 @@ static int procfs_list(struct source *s, const struct listed **ret_listed, size_
 /* ---- One process ----------------------------------------------------------- */
 
 /* What changes when a process gets a new program: the places of its parts,
- * which the kernel draws anew (seen only with the right to trace it), and the
- * flag of a process that was only forked. */
-static uint64_t exec_marker(const struct stat_line *stat) {
+ * which the kernel draws anew (seen only with the right to trace it, else the first is
+ * 1), and the flag of a process that was only forked. 0: it can't be told, as there is
+ * no address space any more, or the new one is not laid out yet. */
+static uint64_t exec_marker(const struct procfs *p, const struct stat_line *stat) {
+    const bool is_zombie = stat->state == 'Z' || stat->state == 'X';
+    if (stat->flags & PF_KTHREAD)
+        return 1;
+    if (is_zombie || (p->shows_layout && stat->start_code == 0))
+        return 0;
     uint64_t h = stat->start_code;
     h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->start_stack;
     h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->start_data;
     h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->arg_start;
-    return h << 1 | !(stat->flags & PF_FORKNOEXEC);
+    return h << 2 | (uint64_t)!(stat->flags & PF_FORKNOEXEC) << 1 | 1;
 }
 
 /* The kernel appends to a worker's name what it did last ("kworker/0:1-events"):
@@ -251,7 +260,7 @@ static void sample_from_stat(const struct procfs *p, const struct stat_line *sta
         .pid = stat->pid,
         .ppid = stat->ppid,
         .start_ticks = stat->start_ticks,
-        .exec_marker = exec_marker(stat),
+        .exec_marker = exec_marker(p, stat),
         .state = stat->state,
     };
     const uint64_t tick_ns = p->source.tick_ns;
@@ -308,25 +317,6 @@ static int read_stat(struct procfs *p, uint32_t pid, struct sample *ret) {
         return -EBADMSG;
     if (r == 0)
         sample_from_stat(p, &stat, ret);
-    return r;
-}
-
-/* The pid can be given to another process at any time, so that two paths may
- * lead to two processes. But what is open stays with the one that it was opened
- * of, and says ESRCH once that has ended: status is opened first and read last,
- * and if it can be read, all that was read in between is of the same process. */
-static int procfs_open(struct source *s, uint32_t pid, struct sample *ret) {
-    struct procfs *p = procfs_of(s);
-    procfs_close(s);
-    p->ahead.opened_since = true;
-    turn_to(p, pid);
-    p->status_fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "status"),
-                                 O_RDONLY | O_CLOEXEC, 0);
-    if (p->status_fd < 0)
-        p->status_fd = -errno;
-    int r = read_stat(p, pid, ret);
-    if (r < 0)
-        procfs_close(s);
     return r;
 }
 
@@ -792,13 +782,33 @@ static int procfs_measure(struct source *source, struct sample *s, struct measur
     return r;
 }
 
-static int procfs_activity(struct source *source, uint32_t pid, uint64_t *ret) {
-    struct procfs *p = procfs_of(source);
+/* The number that measuring puts into a sample's activity, in the cheapest way. 0: it
+ * can't be told, or the process is gone. */
+static uint64_t activity_of(struct procfs *p, uint32_t pid) {
     struct sample s = {.pid = pid};
-    turn_to(p, pid);
     int r = p->taskstats ? taskstats_activity(p, &s) : measure_schedstat(p, &s);
-    if (r == 0)
-        *ret = s.activity;
+    return r < 0 ? 0 : s.activity;
+}
+
+/* The pid can be given to another process at any time, so that two paths may
+ * lead to two processes. But what is open stays with the one that it was opened
+ * of, and says ESRCH once that has ended: status is opened first and read last,
+ * and if it can be read, all that was read in between is of the same process. */
+static int procfs_open(struct source *s, const struct listed *listed, uint64_t activity,
+                       struct sample *ret) {
+    struct procfs *p = procfs_of(s);
+    procfs_close(s);
+    turn_to(p, listed->pid);
+    if (activity && activity_of(p, listed->pid) == activity)
+        return 1;
+    p->ahead.opened_since = true;
+    p->status_fd = p->io->openat(p->io->data, p->root_fd, path_to(p, "status"),
+                                 O_RDONLY | O_CLOEXEC, 0);
+    if (p->status_fd < 0)
+        p->status_fd = -errno;
+    int r = read_stat(p, listed->pid, ret);
+    if (r < 0)
+        procfs_close(s);
     return r;
 }
 
@@ -818,6 +828,7 @@ static int identify_cmdline(struct procfs *p, struct identity *id) {
     id->cmdline = (struct text){p->cmdline, len};
     id->command = (struct text){p->command, len};
     id->cmdline_cut = cut;
+    id->lacks_arguments = len == 0;
     return 0;
 }
 
@@ -857,6 +868,7 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
         .uid = s->uid,
         .gid = s->gid,
         .has_credentials = s->has_credentials,
+        .start_ticks = s->start_ticks,
         .start_time_s = (source->boot_unix_ns + s->start_ticks * source->tick_ns) / NS_PER_S,
         .comm = {s->comm, s->comm_len},
     };
@@ -871,6 +883,7 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
     }
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE | IDENTITY_CGROUP) && !is_still_there(p, s))
         return -ESRCH;
+    ret->lacks_arguments = ret->lacks_arguments && s->value[FIELD_VMS_BYTES] > 0;
     if (parts & IDENTITY_USER && s->has_credentials)
         ret->user = users_name(p->users, s->uid);
     return 0;
@@ -905,22 +918,15 @@ static int procfs_host(struct source *s, struct host_stat *ret) {
     return r;
 }
 
-static bool procfs_is_partial(struct source *s) {
-    return procfs_of(s)->partial;
-}
-
-static bool procfs_lacks_rights(struct source *s) {
-    return procfs_of(s)->lacks_rights;
-}
-
-static bool procfs_lacks_thread_totals(struct source *s) {
-    struct procfs *p = procfs_of(s);
-    return p->lacks_net_admin &&
-           p->collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS);
-}
-
-static uint64_t procfs_threads_skipped(struct source *s) {
-    return procfs_of(s)->threads_skipped;
+static void procfs_health(struct source *s, struct source_health *ret) {
+    const struct procfs *p = procfs_of(s);
+    const unsigned by_thread = 1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS;
+    *ret = (struct source_health){
+        .is_partial = p->partial,
+        .lacks_rights = p->lacks_rights,
+        .reads_by_thread = p->lacks_net_admin && p->collect & by_thread,
+        .threads_skipped = p->threads_skipped,
+    };
 }
 
 static struct source *procfs_free(struct source *s) {
@@ -977,24 +983,22 @@ static void find_abilities(struct procfs *p) {
     }
     ssize_t n = read_record(p, p->root_fd, "sys/kernel/task_delayacct");
     p->delayacct = n > 0 && p->file[0] == '1';
+    struct stat_line own;
+    n = read_record(p, p->root_fd, "self/stat");
+    p->shows_layout = n > 0 && parse_stat(p->file, (size_t)n, &own) == 0 && own.start_code != 0;
 }
 
 static const struct source_ops procfs_ops = {
-    .name = "procfs",
     .free = procfs_free,
     .list = procfs_list,
-    .activity = procfs_activity,
     .open = procfs_open,
     .measure = procfs_measure,
     .identify = procfs_identify,
     .close = procfs_close,
     .pss = procfs_pss,
-    .is_alive = procfs_is_alive,
     .host = procfs_host,
-    .is_partial = procfs_is_partial,
-    .lacks_rights = procfs_lacks_rights,
-    .lacks_thread_totals = procfs_lacks_thread_totals,
-    .threads_skipped = procfs_threads_skipped,
+    .health = procfs_health,
+    .is_alive = procfs_is_alive,
 };
 
 int procfs_new(const char *root, const struct io *io, unsigned collect, struct source **ret) {
@@ -1002,6 +1006,8 @@ int procfs_new(const char *root, const struct io *io, unsigned collect, struct s
     if (!p)
         return -ENOMEM;
     p->source.ops = &procfs_ops;
+    p->source.name = "procfs";
+    p->source.ends = ENDS_BY_FOLDING;
     p->io = io;
     p->collect = collect;
     p->status_fd = -ESRCH;

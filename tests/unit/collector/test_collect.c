@@ -107,7 +107,7 @@ START_TEST(lifetimes_leave_out_long_gone_children) {
     shell.rchar = 10;
     tree_put(&shell);
     tally *t = tree_collector(NULL, NULL);
-    tally_count_lifetimes(t);
+    t->count_lifetimes = true;
     collect_at(t, 1000);
     ck_assert_uint_eq(cpu_of(t, "sh"), 5 * S);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_IO_READ), 10);
@@ -1207,7 +1207,7 @@ START_TEST(single_processes_are_shown_by_use) {
         ck_assert_str_eq(value, wanted[i][1]);
     }
     collect_at(t, 1020);
-    ck_assert_uint_eq(t->tallies.count, 9);
+    ck_assert_uint_eq(t->counting.tallies.count, 9);
     tally_free(t);
 }
 END_TEST
@@ -1306,8 +1306,7 @@ START_TEST(a_new_configuration_inherits) {
     shell.utime = 100;
     tree_put(&shell);
     collect_at(old, 1010);
-    tally *t = tree_collector("rule", "renamed worker", NULL);
-    ck_assert_int_eq(tally_inherit(t, old), 0);
+    tally *t = tree_collector_from(old, "rule", "renamed worker", NULL);
     tally_free(old);
     shell.utime = 130;
     worker.utime = 40;
@@ -1317,7 +1316,6 @@ START_TEST(a_new_configuration_inherits) {
     ck_assert_uint_eq(cpu_of(t, "sh"), 1300000000);
     ck_assert_uint_eq(cpu_of(t, "renamed"), 400000000);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_PROCESSES), 0);
-    ck_assert_int_eq(tally_inherit(t, t), -EBUSY);
     tally_free(t);
 }
 END_TEST
@@ -1334,7 +1332,7 @@ START_TEST(proc_that_can_not_be_read_is_an_error_and_loses_nothing) {
     tally *none;
     ck_assert_int_eq(tally_config_new(&config), 0);
     ck_assert_int_eq(tally_config_set(config, "procfs", "/nonexistent/proc", &error), 0);
-    ck_assert_int_eq(collector_new(config, &tree_io, &none, &error), -ENOENT);
+    ck_assert_int_eq(collector_new(config, NULL, &tree_io, &none, &error), -ENOENT);
     ck_assert_ptr_nonnull(strstr(error.text, "/nonexistent/proc"));
     tally_config_free(config);
     collect_at(t, 1020);
@@ -1573,9 +1571,9 @@ START_TEST(the_steady_state_allocates_nothing) {
         counting = round >= 3;
         int r = tally_collect(t, &snapshot);
         if (r == 0)
-            r = tally_encode_prometheus(t, &text, &len);
+            r = tree_prometheus(t, &text, &len);
         if (r == 0)
-            r = tally_encode_influx(t, &text, &len);
+            r = tree_influx(t, &text, &len);
         counting = false;
         ck_assert_int_eq(r, 0);
     }

@@ -161,7 +161,7 @@ static tally_config *world_config(void) {
     ck_assert_int_eq(tally_config_set(c, "group-by", "exe,unit,user", &error), 0);
     ck_assert_int_eq(tally_config_set(c, "children", "true", &error), 0);
     static const char *const sh = "sh";
-    struct tally_rule rule = {.name = "{{.Comm}}", .comm = {&sh, 1}, .exe = {&sh, 1}};
+    struct tally_rule rule = {.size = sizeof(rule), .name = "{{.Comm}}", .comm = {&sh, 1}, .exe = {&sh, 1}};
 #ifdef HAVE_PCRE2
     rule.cmdline = rule.comm;
 #endif
@@ -172,8 +172,8 @@ static tally_config *world_config(void) {
 /* The sum over all groups: no fault may lose or double what was used. */
 static uint64_t total_of(tally *t, enum metric metric) {
     uint64_t total = 0, value;
-    for (size_t i = 0; i < tally_snapshot_groups(&t->snapshot); i++)
-        if (tally_snapshot_value(&t->snapshot, i, metric, &value))
+    for (size_t i = 0; i < tally_snapshot_groups(t->snapshots.current); i++)
+        if (tally_snapshot_value(t->snapshots.current, i, metric, &value))
             total += value;
     return total;
 }
@@ -205,7 +205,7 @@ static int collect_and_write(tally *t, double second) {
     clock_set(1000 + second);
     int r = tally_collect(t, &s);
     if (r == 0)
-        r = tally_encode_prometheus(t, &text, &len);
+        r = tree_prometheus(t, &text, &len);
     if (r == 0)
         r = replace_file(&t->io, output_path, text, len, 0644, true);
     return r;
@@ -220,7 +220,7 @@ static void play(long at, long allocation_at) {
     unlink(state_path);
     unlink(output_path);
     put_world(0);
-    ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+    ck_assert_int_eq(collector_new(config, NULL, &faulty_io, &t, &error), 0);
     tally_config_free(config);
     ck_assert_int_eq(collect_and_write(t, 0), 0);
     ck_assert_int_eq(collect_and_write(t, 5), 0);
@@ -267,7 +267,7 @@ static void play(long at, long allocation_at) {
 
     /* the state can be read, and counting goes on */
     config = world_config();
-    ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+    ck_assert_int_eq(collector_new(config, NULL, &faulty_io, &t, &error), 0);
     tally_config_free(config);
     ck_assert(!tally_notice(t, &error));
     put_world(40);
@@ -299,7 +299,7 @@ static void play_start(long at, long allocation_at) {
     unlink(state_path);
     unlink(aside);
     put_world(0);
-    ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+    ck_assert_int_eq(collector_new(config, NULL, &faulty_io, &t, &error), 0);
     ck_assert_int_eq(collect_and_write(t, 0), 0);
     put_world(10);
     ck_assert_int_eq(collect_and_write(t, 10), 0);
@@ -311,7 +311,7 @@ static void play_start(long at, long allocation_at) {
     error.text[0] = '\0';
     fail_at = at;
     fail_allocation_at = allocation_at;
-    int r = collector_new(config, &faulty_io, &t, &error);
+    int r = collector_new(config, NULL, &faulty_io, &t, &error);
     fail_at = 0;
     fail_allocation_at = 0;
     const char *what = r < 0 ? error.text : "";
@@ -319,7 +319,7 @@ static void play_start(long at, long allocation_at) {
         ck_assert_int_eq(opened, 0);
         ck_assert_msg(*what, "fault %d at call %ld, allocation %ld: no reason", fault, at,
                       allocation_at);
-        ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+        ck_assert_int_eq(collector_new(config, NULL, &faulty_io, &t, &error), 0);
     }
     bool said = tally_notice(t, &error);
     ck_assert_int_eq(collect_and_write(t, 20), 0);
@@ -333,7 +333,7 @@ static void play_start(long at, long allocation_at) {
     ck_assert_msg(!is_kept || rename(aside, state_path) == 0, "it can't be put back");
     tally_free(t);
     ck_assert_int_eq(opened, 0);
-    ck_assert_int_eq(collector_new(config, &faulty_io, &t, &error), 0);
+    ck_assert_int_eq(collector_new(config, NULL, &faulty_io, &t, &error), 0);
     ck_assert(!tally_notice(t, &error));
     put_world(30);
     ck_assert_int_eq(collect_and_write(t, 30), 0);
@@ -388,7 +388,7 @@ START_TEST(each_allocation_fails_once) {
         allocations = 0;
         fail_allocation_at = at;
         opened = 0;
-        int r = collector_new(config, &faulty_io, &t, &error);
+        int r = collector_new(config, NULL, &faulty_io, &t, &error);
         if (r == 0)
             r = collect_and_write(t, 10);
         bool done = allocations < at;

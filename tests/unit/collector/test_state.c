@@ -253,24 +253,24 @@ static tally *eventful_collector(void) {
 }
 
 static void assert_same_values(tally *a, tally *b) {
-    size_t groups = tally_snapshot_groups(&a->snapshot);
+    size_t groups = tally_snapshot_groups(a->snapshots.current);
 
-    ck_assert_uint_eq(tally_snapshot_groups(&b->snapshot), groups);
+    ck_assert_uint_eq(tally_snapshot_groups(b->snapshots.current), groups);
     for (size_t g = 0; g < groups; g++) {
         const char *key, *value, *other_key, *other_value;
 
-        ck_assert_str_eq(tally_snapshot_group_name(&a->snapshot, g),
-                         tally_snapshot_group_name(&b->snapshot, g));
-        for (size_t i = 0; tally_snapshot_label(&a->snapshot, g, i, &key, &value); i++) {
-            ck_assert(tally_snapshot_label(&b->snapshot, g, i, &other_key, &other_value));
+        ck_assert_str_eq(tally_snapshot_group_name(a->snapshots.current, g),
+                         tally_snapshot_group_name(b->snapshots.current, g));
+        for (size_t i = 0; tally_snapshot_label(a->snapshots.current, g, i, &key, &value); i++) {
+            ck_assert(tally_snapshot_label(b->snapshots.current, g, i, &other_key, &other_value));
             ck_assert_str_eq(key, other_key);
             ck_assert_str_eq(value, other_value);
         }
         for (size_t m = 0; m < METRICS_OF_GROUP; m++) {
             uint64_t x = 0, y = 0;
-            ck_assert_int_eq(tally_snapshot_value(&a->snapshot, g, m, &x),
-                             tally_snapshot_value(&b->snapshot, g, m, &y));
-            ck_assert_msg(x == y, "%s: %llu and %llu", metric_table[m].id, (unsigned long long)x,
+            ck_assert_int_eq(tally_snapshot_value(a->snapshots.current, g, m, &x),
+                             tally_snapshot_value(b->snapshots.current, g, m, &y));
+            ck_assert_msg(x == y, "%s: %llu and %llu", metric_table[m].metric.id, (unsigned long long)x,
                           (unsigned long long)y);
         }
     }
@@ -279,13 +279,13 @@ static void assert_same_values(tally *a, tally *b) {
 
 START_TEST(round_trip) {
     tally *t = eventful_collector();
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
 
     tally *u = tree_collector("group-by", "name,user", "exclude", "hidden", "max-groups", "5",
                               NULL);
-    ck_assert_int_eq(state_decode(u, t->state.data, t->state.len), 0);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
     /* the same bytes again */
-    ck_assert_int_eq(state_encode(u), 0);
+    ck_assert_int_eq(tree_encode_state(u), 0);
     ck_assert_uint_eq(u->state.len, t->state.len);
     ck_assert(memcmp(u->state.data, t->state.data, t->state.len) == 0);
     /* and the same numbers from here on */
@@ -302,9 +302,9 @@ END_TEST
 
 START_TEST(empty_state) {
     tally *t = tree_collector("include", "nobody", NULL);
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     tally *u = tree_collector("include", "nobody", NULL);
-    ck_assert_int_eq(state_decode(u, t->state.data, t->state.len), 0);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
     tally_free(t);
     tally_free(u);
 }
@@ -316,7 +316,7 @@ static int decode_copy(tally *t, const char *data, size_t len) {
 
     ck_assert_ptr_nonnull(copy);
     memcpy(copy, data, len);
-    int r = state_decode(t, copy, len);
+    int r = tree_decode_state(t, copy, len);
     free(copy);
     return r;
 }
@@ -324,7 +324,7 @@ static int decode_copy(tally *t, const char *data, size_t len) {
 START_TEST(truncated) {
     tally *t = eventful_collector(), *u = tree_collector(NULL, NULL);
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     for (size_t len = 0; len < t->state.len; len++)
         ck_assert_int_eq(decode_copy(u, t->state.data, len), -EBADMSG);
     tally_free(t);
@@ -336,7 +336,7 @@ START_TEST(every_byte_damaged) {
     static const unsigned char flips[] = {0x01, 0x80, 0xff, 0x20};
     tally *t = eventful_collector(), *u = tree_collector(NULL, NULL);
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     for (size_t at = 0; at < t->state.len; at++)
         for (int i = 0; i < COUNT(flips); i++) {
             t->state.data[at] = (char)((unsigned char)t->state.data[at] ^ flips[i]);
@@ -374,7 +374,7 @@ START_TEST(random_bytes) {
         for (size_t i = 0; i < sizeof(data); i++)
             data[i] = (char)next_random(&random);
         ck_assert_int_eq(decode_copy(u, data, next_random(&random) % sizeof(data)), -EBADMSG);
-        memcpy(data, "proctally state 1\n", 18);
+        memcpy(data, "proctally state 2\n", 18);
         ck_assert_int_eq(decode_copy(u, data, 18 + next_random(&random) % (sizeof(data) - 18)),
                          -EBADMSG);
     }
@@ -383,11 +383,11 @@ START_TEST(random_bytes) {
 END_TEST
 
 START_TEST(other_versions) {
-    static const char *const headers[] = {"proctally state 2\n", "proctally state 0\n",
+    static const char *const headers[] = {"proctally state 3\n", "proctally state 0\n",
                                           "proctally state 12", "proctally state 1\r"};
     tally *t = eventful_collector(), *u = tree_collector(NULL, NULL);
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     memcpy(t->state.data, headers[_i], 18);
     ck_assert_int_eq(decode_copy(u, t->state.data, t->state.len), -EPROTO);
     tally_free(t);
@@ -398,15 +398,15 @@ END_TEST
 START_TEST(other_boot) {
     tally *t = eventful_collector();
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     tree_set_boot_id("00000000-0000-0000-0000-000000000002");
     tally *u = tree_collector(NULL, NULL);
-    ck_assert_int_eq(state_decode(u, t->state.data, t->state.len), -ESTALE);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), -ESTALE);
     tally_free(u);
     /* no boot id at all is another one too */
     tree_set_boot_id("");
     u = tree_collector(NULL, NULL);
-    ck_assert_int_eq(state_decode(u, t->state.data, t->state.len), -ESTALE);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), -ESTALE);
     tally_free(u);
     tally_free(t);
 }
@@ -417,13 +417,13 @@ START_TEST(other_boot_by_the_clock) {
     tree_set_boot_id("");
     tally *t = eventful_collector(), *u = tree_collector(NULL, NULL);
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     clock_set(1019);
-    ck_assert_int_eq(state_decode(u, t->state.data, t->state.len), -ESTALE);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), -ESTALE);
     tally_free(u);
     u = tree_collector(NULL, NULL);
     clock_set(1020);
-    ck_assert_int_eq(state_decode(u, t->state.data, t->state.len), 0);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
     tally_free(u);
     tally_free(t);
 }
@@ -452,8 +452,8 @@ static void assert_harmless(const char *data, size_t len) {
         size_t text_len;
         collect_at(u, 1030);
         collect_at(u, 1040);
-        ck_assert_int_eq(tally_encode_prometheus(u, &text, &text_len), 0);
-        ck_assert_int_eq(state_encode(u), 0);
+        ck_assert_int_eq(tree_prometheus(u, &text, &text_len), 0);
+        ck_assert_int_eq(tree_encode_state(u), 0);
     }
     tally_free(u);
 }
@@ -462,7 +462,7 @@ START_TEST(sealed_again_truncated) {
     tally *t = eventful_collector();
     char *data;
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     data = malloc(t->state.len);
     ck_assert_ptr_nonnull(data);
     for (size_t len = 18 + 8; len < t->state.len; len += 3) {
@@ -483,7 +483,7 @@ START_TEST(sealed_again_damaged) {
     tally *t = eventful_collector();
     char *data;
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     data = malloc(t->state.len);
     ck_assert_ptr_nonnull(data);
     for (size_t at = 18; at < t->state.len - 8; at++) {
@@ -502,7 +502,7 @@ START_TEST(sealed_again_random) {
     uint64_t random = 88172645463325252u + (uint64_t)_i;
     char *data;
 
-    ck_assert_int_eq(state_encode(t), 0);
+    ck_assert_int_eq(tree_encode_state(t), 0);
     data = malloc(t->state.len);
     ck_assert_ptr_nonnull(data);
     for (int round = 0; round < 300; round++) {
@@ -527,7 +527,7 @@ static tally *with_state(const struct io *io, const char *path) {
     ck_assert_int_eq(tally_config_new(&config), 0);
     ck_assert_int_eq(tally_config_set(config, "procfs", tree_path(), &error), 0);
     ck_assert_int_eq(tally_config_set(config, "state-file", path, &error), 0);
-    int r = collector_new(config, io, &t, &error);
+    int r = collector_new(config, NULL, io, &t, &error);
     ck_assert_msg(r == 0, "%s", error.text);
     tally_config_free(config);
     return t;
@@ -599,7 +599,7 @@ static void damage_newer(const char *path) {
 
     make_state(path);
     char *data = read_file(path, &len);
-    memcpy(data, "proctally state 2\n", 18);
+    memcpy(data, "proctally state 3\n", 18);
     write_file(path, data, len);
     free(data);
 }
@@ -794,7 +794,7 @@ START_TEST(no_state_file) {
     uint64_t value;
 
     collect_at(t, 1000);
-    ck_assert(!tally_snapshot_value(&t->snapshot, 0, METRIC_SELF_STATE_FAILURES, &value));
+    ck_assert(!tally_snapshot_value(t->snapshots.current, 0, METRIC_SELF_STATE_FAILURES, &value));
     ck_assert_int_eq(entries(), 0);
     tally_free(t);
 }

@@ -17,12 +17,12 @@
 START_TEST(standard_settings) {
     tally_config *c = new_config(), *given = new_config();
     struct settings s, t;
-    size_t count;
-    const struct tally_option *options = tally_options(&count);
+    const size_t count = OPTIONS;
+    const struct tally_option *options = tally_option(0); /* they are one table here */
 
     for (size_t i = 0; i < count; i++)
         if (options[i].type != TALLY_OPTION_RULES)
-            set(given, options[i].name, options[i].standard);
+            set(given, options[i].name, options[i].default_value);
     s = plain_settings_of(c);
     t = plain_settings_of(given);
     ck_assert_uint_eq(s.group_by_count, 1);
@@ -199,7 +199,7 @@ START_TEST(rule_by_call) {
     static const char *const regex[] = {"(?P<X>.)"};
     tally_config *c = new_config();
     struct tally_error error;
-    struct tally_rule rule = {.comm = {comms, 2}};
+    struct tally_rule rule = {.size = sizeof(rule), .comm = {comms, 2}};
 
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), 0);
     ck_assert_uint_eq(c->rule_count, 1);
@@ -207,18 +207,18 @@ START_TEST(rule_by_call) {
     ck_assert_uint_eq(c->rules[0].selectors[SELECTOR_COMM].count, 2);
     ck_assert_ptr_ne(c->rules[0].selectors[SELECTOR_COMM].items[0], comms[0]);
 #ifdef HAVE_PCRE2
-    rule = (struct tally_rule){.name = "{{.Matches.X}}", .cmdline = {regex, 1}};
+    rule = (struct tally_rule){.size = sizeof(struct tally_rule), .name = "{{.Matches.X}}", .cmdline = {regex, 1}};
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), 0);
     ck_assert_uint_eq(c->rule_count, 2);
 #else
-    rule = (struct tally_rule){.cmdline = {regex, 1}};
+    rule = (struct tally_rule){.size = sizeof(rule), .cmdline = {regex, 1}};
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -ENOTSUP);
 #endif
     size_t before = c->rule_count;
-    rule = (struct tally_rule){.name = "x"};
+    rule = (struct tally_rule){.size = sizeof(struct tally_rule), .name = "x"};
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
     assert_mentions(error.text, "expected at least one of");
-    rule = (struct tally_rule){.name = "{{.Nope}}", .comm = {comms, 1}};
+    rule = (struct tally_rule){.size = sizeof(struct tally_rule), .name = "{{.Nope}}", .comm = {comms, 1}};
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
     assert_mentions(error.text, "{{.Nope}}");
     ck_assert_int_eq(tally_config_add_rule(c, &rule, NULL), -EINVAL);

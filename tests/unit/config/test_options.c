@@ -13,14 +13,16 @@
 
 START_TEST(every_option) {
     size_t count = 0;
-    const struct tally_option *options = tally_options(&count), *o = &options[_i];
+    while (tally_option(count))
+        count++;
+    const struct tally_option *options = tally_option(0), *o = &options[_i];
 
     ck_assert_uint_eq(count, OPTIONS);
     ck_assert_ptr_nonnull(o->name);
     ck_assert(strlen(o->name) > 0);
     ck_assert_ptr_nonnull(o->argument);
     ck_assert(strlen(o->argument) > 0);
-    ck_assert_ptr_nonnull(o->standard);
+    ck_assert_ptr_nonnull(o->default_value);
     ck_assert_ptr_nonnull(o->help);
     ck_assert(strlen(o->help) > 10);
     ck_assert_ptr_null(strchr(o->help, '\n'));
@@ -47,13 +49,12 @@ START_TEST(every_option) {
     ck_assert_int_eq(o->choices != NULL, has_choices);
     bool is_list = o->type == TALLY_OPTION_WORDS || o->type == TALLY_OPTION_TEXTS ||
                    o->type == TALLY_OPTION_PAIRS || o->type == TALLY_OPTION_RULES;
-    ck_assert_int_eq(o->list, is_list);
+    ck_assert_int_eq(o->repeatable, is_list);
 }
 END_TEST
 
 START_TEST(choices_are_taken) {
-    size_t count;
-    const struct tally_option *o = &tally_options(&count)[_i];
+    const struct tally_option *o = tally_option((size_t)_i);
 
     for (size_t i = 0; o->choices && o->choices[i]; i++) {
         tally_config *c = new_config();
@@ -72,15 +73,14 @@ START_TEST(choices_are_taken) {
 END_TEST
 
 START_TEST(standard_value) {
-    size_t count;
-    const struct tally_option *o = &tally_options(&count)[_i];
+    const struct tally_option *o = tally_option((size_t)_i);
     tally_config *c = new_config();
 
-    ck_assert_str_eq(tally_config_get(c, o->name), o->standard);
+    ck_assert_str_eq(tally_config_get(c, o->name), o->default_value);
 #ifndef HAVE_YAML
     if (o->type != TALLY_OPTION_RULES)
 #endif
-        set(c, o->name, o->standard);
+        set(c, o->name, o->default_value);
     tally_config_free(c);
 }
 END_TEST
@@ -254,8 +254,7 @@ END_TEST
 
 /* Every wrong value names the option, itself and what was expected. */
 START_TEST(wrong_value_message) {
-    size_t count;
-    const struct tally_option *o = &tally_options(&count)[_i];
+    const struct tally_option *o = tally_option((size_t)_i);
     tally_config *c = new_config();
     struct tally_error error = {{0}};
     const char *wrong = o->type == TALLY_OPTION_TEXTS ? NULL

@@ -38,8 +38,8 @@ static bool is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
     return lives;
 }
 
-static const struct source_ops ops = {.name = "stub", .is_alive = is_alive};
-static struct source source = {.ops = &ops};
+static const struct source_ops ops = {.is_alive = is_alive};
+static struct source source = {.ops = &ops, .name = "stub", .ends = ENDS_BY_FOLDING};
 
 static void setup(void) {
     proctable_init(&table);
@@ -149,7 +149,7 @@ START_TEST(what_a_known_child_did_at_last_is_its_groups) {
     /* and it is gone */
     ck_assert_uint_eq(table.count, 1);
     ck_assert_uint_eq(proctable_find(&table, 20), NO_PROCESS);
-    ck_assert_ptr_null(at(parent)->owed);
+    ck_assert_ptr_null(at(parent)->pending);
     /* both are in the CPU use of the collection */
     ck_assert_uint_eq(tallies.cpu_ns, 25);
 }
@@ -350,8 +350,8 @@ START_TEST(an_orphan_is_reaped_by_init) {
     assert_user("init", 1);
     assert_user("parent", 0);
     assert_user("child", 0);
-    ck_assert_ptr_null(at(above)->owed);
-    ck_assert_ptr_null(at(init)->owed);
+    ck_assert_ptr_null(at(above)->pending);
+    ck_assert_ptr_null(at(init)->pending);
 }
 END_TEST
 
@@ -372,16 +372,16 @@ START_TEST(what_orphans_left_is_spread_upward) {
      * 16 - 4 - 3 = 9 are owed, 9 - 4 - 3 = 2 of them perhaps by somebody above */
     assert_user("reaper", 0);
     assert_user("init", 0);
-    ck_assert_ptr_nonnull(at(above)->owed);
-    ck_assert_uint_eq(at(above)->owed->all[K(FIELD_CUTIME_NS)], 9);
-    ck_assert_uint_eq(at(above)->owed->indirect[K(FIELD_CUTIME_NS)], 2);
+    ck_assert_ptr_nonnull(at(above)->pending);
+    ck_assert_uint_eq(at(above)->pending->all[K(FIELD_CUTIME_NS)], 9);
+    ck_assert_uint_eq(at(above)->pending->via_ancestor[K(FIELD_CUTIME_NS)], 2);
     next_collection();
     INCREASE(above, [K(FIELD_CUTIME_NS)] = 7);
     INCREASE(init, [K(FIELD_CUTIME_NS)] = 3);
     settle();
     assert_user("above", 0);
     assert_user("init", 1); /* 3 - 2 */
-    ck_assert_ptr_null(at(above)->owed);
+    ck_assert_ptr_null(at(above)->pending);
 }
 END_TEST
 
@@ -395,9 +395,9 @@ START_TEST(a_child_is_not_looked_for_above_its_parent) {
     INCREASE(init, [K(FIELD_CUTIME_NS)] = 6);
     settle();
     assert_user("init", 6);
-    ck_assert_ptr_nonnull(at(parent)->owed);
-    ck_assert_uint_eq(at(parent)->owed->all[K(FIELD_CUTIME_NS)], 5);
-    ck_assert_uint_eq(at(parent)->owed->indirect[K(FIELD_CUTIME_NS)], 0);
+    ck_assert_ptr_nonnull(at(parent)->pending);
+    ck_assert_uint_eq(at(parent)->pending->all[K(FIELD_CUTIME_NS)], 5);
+    ck_assert_uint_eq(at(parent)->pending->via_ancestor[K(FIELD_CUTIME_NS)], 0);
 }
 END_TEST
 
@@ -460,7 +460,7 @@ START_TEST(a_parent_that_ignores_its_children) {
     assert_user("parent", 50);
     assert_user("child", 0);
     assert_exits("child", 1);
-    ck_assert_ptr_null(at(parent)->owed);
+    ck_assert_ptr_null(at(parent)->pending);
 }
 END_TEST
 
@@ -473,10 +473,10 @@ static process_id one_that_is_owed(void) {
     at(child)->last[FIELD_IO_READ_BYTES] = 1000;
     dies(child);
     settle(); /* the child ended when the parent had been read already */
-    ck_assert_ptr_nonnull(at(parent)->owed);
-    ck_assert_uint_eq(at(parent)->owed->all[K(FIELD_CUTIME_NS)], 30);
-    ck_assert_uint_eq(at(parent)->owed->all[K(FIELD_IO_READ_BYTES)], 1000);
-    ck_assert_uint_eq(at(parent)->owed->all[K(FIELD_CSTIME_NS)], 0);
+    ck_assert_ptr_nonnull(at(parent)->pending);
+    ck_assert_uint_eq(at(parent)->pending->all[K(FIELD_CUTIME_NS)], 30);
+    ck_assert_uint_eq(at(parent)->pending->all[K(FIELD_IO_READ_BYTES)], 1000);
+    ck_assert_uint_eq(at(parent)->pending->all[K(FIELD_CSTIME_NS)], 0);
     next_collection();
     return parent;
 }
@@ -488,7 +488,7 @@ START_TEST(what_is_owed_shows_the_next_time) {
     settle();
     assert_user("parent", 5);
     ck_assert_uint_eq(credited("parent", METRIC_IO_READ), 500);
-    ck_assert_ptr_null(at(parent)->owed);
+    ck_assert_ptr_null(at(parent)->pending);
 }
 END_TEST
 
@@ -499,7 +499,7 @@ START_TEST(what_is_owed_is_forgotten) {
     INCREASE(parent, [K(FIELD_CUTIME_NS)] = 10);
     settle();
     assert_user("parent", 0);
-    ck_assert_ptr_null(at(parent)->owed);
+    ck_assert_ptr_null(at(parent)->pending);
     next_collection();
     INCREASE(parent, [K(FIELD_CUTIME_NS)] = 35);
     settle();
@@ -513,8 +513,8 @@ START_TEST(what_is_owed_waits_until_it_is_read) {
 
     INCREASE_KNOWN(parent, 0, 0);
     settle();
-    ck_assert_ptr_nonnull(at(parent)->owed);
-    ck_assert_uint_eq(at(parent)->owed->all[K(FIELD_CUTIME_NS)], 30);
+    ck_assert_ptr_nonnull(at(parent)->pending);
+    ck_assert_uint_eq(at(parent)->pending->all[K(FIELD_CUTIME_NS)], 30);
     next_collection();
     INCREASE(parent, [K(FIELD_CUTIME_NS)] = 35, [K(FIELD_IO_READ_BYTES)] = 1500);
     settle();
@@ -574,7 +574,7 @@ START_TEST(an_orphan_that_ends_later) {
     INCREASE(init, [K(FIELD_CUTIME_NS)] = 6);
     settle();
     assert_user("init", 1); /* 6 - 5 */
-    ck_assert_ptr_null(at(above)->owed);
+    ck_assert_ptr_null(at(above)->pending);
 }
 END_TEST
 

@@ -57,11 +57,11 @@ START_TEST(a_row_for_each_origin) {
         [ORIGIN_LIMITS] = "limits", [ORIGIN_SCHED] = "sched", [ORIGIN_PSS] = "smaps_rollup",
         [ORIGIN_IDENTITY] = "identity",
     };
-    const struct tally_metric *m = &metric_table[METRIC_UNREADABLE_STATUS + _i];
+    const struct metric_row *m = &metric_table[METRIC_UNREADABLE_STATUS + _i];
 
-    ck_assert_msg(ends_with(m->id, origins[_i]), "%s", m->id);
+    ck_assert_msg(ends_with(m->metric.id, origins[_i]), "%s", m->metric.id);
     ck_assert_str_eq(m->prometheus[TALLY_SCHEMA_NATIVE].value, origins[_i]);
-    ck_assert_int_eq(m->kind, TALLY_GAUGE);
+    ck_assert_int_eq(m->metric.kind, TALLY_KIND_GAUGE);
 }
 END_TEST
 
@@ -73,11 +73,11 @@ START_TEST(a_row_for_each_kind_of_traffic) {
         "network_transmit_bytes_tcp",   "network_transmit_bytes_udp",
         "network_transmit_packets_tcp", "network_transmit_packets_udp",
     };
-    const struct tally_metric *m = &metric_table[METRIC_RECEIVED_BYTES_TCP + _i];
+    const struct metric_row *m = &metric_table[METRIC_RECEIVED_BYTES_TCP + _i];
 
-    ck_assert_str_eq(m->id, names[_i]);
-    ck_assert_int_eq(m->kind, TALLY_COUNTER);
-    ck_assert_int_eq(m->unit, strstr(names[_i], "bytes") ? TALLY_BYTES : TALLY_COUNT);
+    ck_assert_str_eq(m->metric.id, names[_i]);
+    ck_assert_int_eq(m->metric.kind, TALLY_KIND_COUNTER);
+    ck_assert_int_eq(m->metric.unit, strstr(names[_i], "bytes") ? TALLY_UNIT_BYTES : TALLY_UNIT_COUNT);
 }
 END_TEST
 
@@ -110,9 +110,9 @@ START_TEST(kinds) {
     for (int i = 0; i < TRAFFIC_COUNTERS; i++)
         wanted |= BIT(METRIC_RECEIVED_BYTES_TCP + i);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].kind == TALLY_COUNTER)
+        if (metric_table[m].metric.kind == TALLY_KIND_COUNTER)
             found |= BIT(m);
-    ck_assert_msg(wanted == found, "%s", metric_table[__builtin_ctzll(wanted ^ found)].id);
+    ck_assert_msg(wanted == found, "%s", metric_table[__builtin_ctzll(wanted ^ found)].metric.id);
 }
 END_TEST
 
@@ -125,7 +125,7 @@ START_TEST(ratios_have_that_unit) {
         bool is_ratio = false;
         for (int i = 0; i < COUNT(metrics); i++)
             is_ratio = is_ratio || metrics[i] == m;
-        ck_assert_msg((metric_table[m].unit == TALLY_RATIO) == is_ratio, "%s", metric_table[m].id);
+        ck_assert_msg((metric_table[m].metric.unit == TALLY_UNIT_RATIO) == is_ratio, "%s", metric_table[m].metric.id);
     }
 }
 END_TEST

@@ -113,8 +113,8 @@ START_TEST(a_new_record_is_empty) {
     p->last[FIELD_UTIME_NS] = 5;
     p->gauge[0] = 6;
     p->orphan = p->asleep = p->restored = true;
-    p->owed = calloc(1, sizeof(*p->owed)); /* which the table frees */
-    ck_assert_ptr_nonnull(p->owed);
+    p->pending = calloc(1, sizeof(*p->pending)); /* which the table frees */
+    ck_assert_ptr_nonnull(p->pending);
     proctable_remove(&table, id);
     ck_assert_uint_eq(table.count, 0);
 
@@ -124,7 +124,7 @@ START_TEST(a_new_record_is_empty) {
     ck_assert(p->used && !p->orphan && !p->asleep && !p->restored && !p->classified);
     ck_assert_uint_eq(p->have | p->known, 0);
     ck_assert_uint_eq(p->start_ticks, 0);
-    ck_assert_ptr_null(p->owed);
+    ck_assert_ptr_null(p->pending);
     ck_assert_int_eq(memcmp(p->last, empty.last, sizeof(p->last)), 0);
     ck_assert_int_eq(memcmp(p->gauge, empty.gauge, sizeof(p->gauge)), 0);
     ck_assert_uint_eq(proctable_find(&table, 7), NO_PROCESS);
@@ -210,7 +210,7 @@ END_TEST
 
 START_TEST(cleared_it_can_be_used_again) {
     process_id id = add(7, 100);
-    proctable_at(&table, id)->owed = calloc(1, sizeof(struct owed));
+    proctable_at(&table, id)->pending = calloc(1, sizeof(struct pending_credit));
     proctable_clear(&table);
     ck_assert_uint_eq(table.count, 0);
     ck_assert_uint_eq(proctable_find(&table, 7), NO_PROCESS);

@@ -2,7 +2,7 @@
 /* What goes out: the catalogue of metrics is sound, and both texts can be read
  * back. The readers below were written from the formats' descriptions and share
  * nothing with the encoders. */
-#include "output/encode.h"
+#include "output/present.h"
 #include "config/options.h"
 #include "tree.h"
 
@@ -49,49 +49,50 @@ static bool is_made_of(const char *text, const char *letters) {
 #define ANY "ABCDEFGHIJKLMNOPQRSTUVWXYZ" LOWER
 
 START_TEST(every_metric) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count), *m = &metrics[_i];
+    const size_t count = METRICS;
+    const struct metric_row *metrics = metric_table, *m = &metrics[_i];
 
-    ck_assert_uint_eq(count, METRICS);
-    ck_assert_ptr_nonnull(m->id);
-    ck_assert_msg(is_made_of(m->id, LOWER), "%s", m->id);
-    ck_assert_ptr_nonnull(m->help);
-    ck_assert(strlen(m->help) > 5);
-    ck_assert_ptr_null(strchr(m->help, '\n'));
-    ck_assert(!ends_with(m->help, "."));
-    ck_assert_int_eq(m->about_self, _i >= METRIC_SELF_FIRST);
+    ck_assert_ptr_eq(tally_metric((size_t)_i), &m->metric);
+    ck_assert_ptr_null(tally_metric(count));
+    ck_assert_ptr_nonnull(m->metric.id);
+    ck_assert_msg(is_made_of(m->metric.id, LOWER), "%s", m->metric.id);
+    ck_assert_ptr_nonnull(m->metric.help);
+    ck_assert(strlen(m->metric.help) > 5);
+    ck_assert_ptr_null(strchr(m->metric.help, '\n'));
+    ck_assert(!ends_with(m->metric.help, "."));
+    ck_assert_int_eq((m->metric.scope == TALLY_SCOPE_SELF), _i >= METRIC_SELF_FIRST);
     for (size_t i = 0; i < count; i++)
         if (i != (size_t)_i)
-            ck_assert_str_ne(metrics[i].id, m->id);
+            ck_assert_str_ne(metrics[i].metric.id, m->metric.id);
     /* shown somewhere */
     bool shown = m->influx.field || m->collectd.type;
     for (int s = 0; s < TALLY_SCHEMAS; s++)
         shown = shown || m->prometheus[s].name;
-    ck_assert_msg(shown, "%s", m->id);
+    ck_assert_msg(shown, "%s", m->metric.id);
     /* what only adds up is no moment and no ratio */
-    if (m->kind == TALLY_COUNTER)
-        ck_assert(m->unit == TALLY_COUNT || m->unit == TALLY_BYTES || m->unit == TALLY_NANOSECONDS);
+    if (m->metric.kind == TALLY_KIND_COUNTER)
+        ck_assert(m->metric.unit == TALLY_UNIT_COUNT || m->metric.unit == TALLY_UNIT_BYTES || m->metric.unit == TALLY_UNIT_NS);
 }
 END_TEST
 
 /* The names that a row has under a schema; about itself it is always the first. */
-static const struct tally_prometheus_name *name_in(const struct tally_metric *m, int schema) {
-    return &m->prometheus[m->about_self ? TALLY_SCHEMA_NATIVE : schema];
+static const struct tally_prometheus_name *name_in(const struct metric_row *m, int schema) {
+    return &m->prometheus[(m->metric.scope == TALLY_SCOPE_SELF) ? TALLY_SCHEMA_NATIVE : schema];
 }
 
 START_TEST(prometheus_names) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    const size_t count = METRICS;
+    const struct metric_row *metrics = metric_table;
     int schema = _i;
 
     for (size_t i = 0; i < count; i++) {
-        const struct tally_metric *m = &metrics[i];
+        const struct metric_row *m = &metrics[i];
         const struct tally_prometheus_name *n = name_in(m, schema);
 
         if (!n->name)
             continue;
         ck_assert_msg(is_made_of(n->name, LOWER), "%s", n->name);
-        ck_assert_int_eq(ends_with(n->name, "_total"), m->kind == TALLY_COUNTER);
+        ck_assert_int_eq(ends_with(n->name, "_total"), m->metric.kind == TALLY_KIND_COUNTER);
         ck_assert_int_eq(n->label != NULL, n->value != NULL);
         if (n->label) {
             ck_assert_msg(is_made_of(n->label, ANY), "%s", n->label);
@@ -104,7 +105,7 @@ START_TEST(prometheus_names) {
         /* the rows of a family are alike, stand together, and differ in one label */
         bool apart = false;
         for (size_t k = i + 1; k < count; k++) {
-            const struct tally_metric *other = &metrics[k];
+            const struct metric_row *other = &metrics[k];
             const struct tally_prometheus_name *o = name_in(other, schema);
 
             if (!o->name)
@@ -114,9 +115,9 @@ START_TEST(prometheus_names) {
                 continue;
             }
             ck_assert_msg(!apart, "%s is in two places", n->name);
-            ck_assert_int_eq(other->kind, m->kind);
-            ck_assert_int_eq(other->unit, m->unit);
-            ck_assert_int_eq(other->about_self, m->about_self);
+            ck_assert_int_eq(other->metric.kind, m->metric.kind);
+            ck_assert_int_eq(other->metric.unit, m->metric.unit);
+            ck_assert_int_eq((other->metric.scope == TALLY_SCOPE_SELF), (m->metric.scope == TALLY_SCOPE_SELF));
             ck_assert_int_eq(o->form, n->form);
             ck_assert_ptr_nonnull(n->label);
             ck_assert_pstr_eq(o->label, n->label);
@@ -134,11 +135,11 @@ START_TEST(native_names_are_idiomatic) {
                                           "_hours", "_kilobytes", "_info", "_created"};
     static const char *const words[] = {"gauge", "counter", "histogram", "summary", "metric",
                                         "__"};
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    const size_t count = METRICS;
+    const struct metric_row *metrics = metric_table;
 
     for (size_t i = 0; i < count; i++) {
-        const struct tally_metric *m = &metrics[i];
+        const struct metric_row *m = &metrics[i];
         const struct tally_prometheus_name *n = &m->prometheus[TALLY_SCHEMA_NATIVE];
         char base[128];
 
@@ -151,12 +152,12 @@ START_TEST(native_names_are_idiomatic) {
             ck_assert_msg(!ends_with(base, endings[k]), "%s", n->name);
         for (int k = 0; k < COUNT(words); k++)
             ck_assert_msg(!strstr(base, words[k]), "%s", n->name);
-        ck_assert_msg(ends_with(base, "_bytes") == (m->unit == TALLY_BYTES), "%s", n->name);
+        ck_assert_msg(ends_with(base, "_bytes") == (m->metric.unit == TALLY_UNIT_BYTES), "%s", n->name);
         ck_assert_msg(ends_with(base, "_seconds") ==
-                          (m->unit == TALLY_NANOSECONDS || m->unit == TALLY_UNIX_NS),
+                          (m->metric.unit == TALLY_UNIT_NS || m->metric.unit == TALLY_UNIT_UNIX_NS),
                       "%s", n->name);
-        ck_assert_msg(ends_with(base, "_ratio") == (m->unit == TALLY_RATIO), "%s", n->name);
-        ck_assert_int_eq(n->form, TALLY_NATURAL);
+        ck_assert_msg(ends_with(base, "_ratio") == (m->metric.unit == TALLY_UNIT_RATIO), "%s", n->name);
+        ck_assert_int_eq(n->form, TALLY_FORM_NATURAL);
     }
 }
 END_TEST
@@ -164,8 +165,7 @@ END_TEST
 /* node_exporter has these names for itself and drops ours. */
 START_TEST(default_prefix_is_free) {
     static const char *const taken[] = {"process_", "node_", "go_", "scrape_", "promhttp_"};
-    size_t count;
-    const char *prefix = tally_options(&count)[OPTION_PREFIX].standard;
+    const char *prefix = tally_option(OPTION_PREFIX)->default_value;
 
     for (int i = 0; i < COUNT(taken); i++)
         ck_assert(strncmp(prefix, taken[i], strlen(taken[i])) != 0);
@@ -201,8 +201,8 @@ START_TEST(process_exporter_names) {
         {"states", "state", "Zombie"},
         {"states", "state", "Other"},
     };
-    size_t count, found = 0;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    size_t found = 0;
+    const struct metric_row *metrics = metric_table;
 
     for (size_t i = 0; i < METRICS_OF_GROUP; i++) {
         const struct tally_prometheus_name *n =
@@ -222,8 +222,8 @@ START_TEST(process_exporter_names) {
 END_TEST
 
 START_TEST(influx_fields) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    const size_t count = METRICS;
+    const struct metric_row *metrics = metric_table;
 
     for (size_t i = 0; i < count; i++) {
         const char *field = metrics[i].influx.field;
@@ -233,7 +233,7 @@ START_TEST(influx_fields) {
         ck_assert_msg(is_made_of(field, LOWER), "%s", field);
         ck_assert_str_ne(field, "time");
         for (size_t k = i + 1; k < count; k++)
-            if (metrics[k].about_self == metrics[i].about_self && metrics[k].influx.field)
+            if ((metrics[k].metric.scope == TALLY_SCOPE_SELF) == (metrics[i].metric.scope == TALLY_SCOPE_SELF) && metrics[k].influx.field)
                 ck_assert_str_ne(metrics[k].influx.field, field);
         /* a field of a tag's name can hardly be asked for */
         for (size_t k = 0; k < GROUP_KEYS; k++)
@@ -243,11 +243,11 @@ START_TEST(influx_fields) {
 END_TEST
 
 START_TEST(collectd_types) {
-    size_t count;
-    const struct tally_metric *metrics = tally_metrics(&count);
+    const size_t count = METRICS;
+    const struct metric_row *metrics = metric_table;
 
     for (size_t i = 0; i < count; i++) {
-        const struct tally_metric *m = &metrics[i];
+        const struct metric_row *m = &metrics[i];
         int type = 0;
         unsigned rows = 0;
 
@@ -257,24 +257,24 @@ START_TEST(collectd_types) {
             type++;
         ck_assert_msg(type < COUNT(stock_types), "%s is no stock type", m->collectd.type);
         ck_assert_uint_lt(m->collectd.index, stock_types[type].sources);
-        ck_assert_msg(stock_types[type].derive == (m->kind == TALLY_COUNTER), "%s", m->id);
+        ck_assert_msg(stock_types[type].derive == (m->metric.kind == TALLY_KIND_COUNTER), "%s", m->metric.id);
         ck_assert_ptr_nonnull(m->collectd.instance);
         if (*m->collectd.instance)
             ck_assert_msg(is_made_of(m->collectd.instance, LOWER), "%s", m->collectd.instance);
         /* what is derived is counted in whole numbers */
-        if (m->kind == TALLY_COUNTER)
-            ck_assert(m->collectd.form == TALLY_MICROSECONDS ||
-                      (m->collectd.form == TALLY_NATURAL && m->unit != TALLY_NANOSECONDS));
+        if (m->metric.kind == TALLY_KIND_COUNTER)
+            ck_assert(m->collectd.form == TALLY_FORM_MICROSECONDS ||
+                      (m->collectd.form == TALLY_FORM_NATURAL && m->metric.unit != TALLY_UNIT_NS));
         /* all values of one list, each once */
         for (size_t k = 0; k < count; k++) {
-            const struct tally_metric *o = &metrics[k];
+            const struct metric_row *o = &metrics[k];
 
-            if (o->about_self != m->about_self || !o->collectd.type ||
+            if ((o->metric.scope == TALLY_SCOPE_SELF) != (m->metric.scope == TALLY_SCOPE_SELF) || !o->collectd.type ||
                 strcmp(o->collectd.type, m->collectd.type) != 0 ||
                 strcmp(o->collectd.instance, m->collectd.instance) != 0)
                 continue;
-            ck_assert_msg(k == i || o->collectd.index != m->collectd.index, "%s and %s", m->id,
-                          o->id);
+            ck_assert_msg(k == i || o->collectd.index != m->collectd.index, "%s and %s", m->metric.id,
+                          o->metric.id);
             rows++;
         }
         ck_assert_msg(rows == stock_types[type].sources, "%s has %u of %u values",
@@ -317,13 +317,13 @@ START_TEST(number_text) {
 
     buf_init(&to, 1 << 16);
     buf_add_str(&to, ">");
-    encode_number(&to, numbers[_i].number);
+    add_number(&to, numbers[_i].number);
     ck_assert_int_eq(to.error, 0);
     ck_assert_str_eq(buf_text(&to) + 1, numbers[_i].text);
     buf_free(&to);
     /* a ceiling is kept */
     buf_init(&to, 8);
-    encode_number(&to, numbers[_i].number);
+    add_number(&to, numbers[_i].number);
     ck_assert_int_eq(to.error, -E2BIG);
     buf_free(&to);
 }
@@ -335,30 +335,30 @@ static const struct {
     uint64_t value;
     struct tally_number number;
 } presented[] = {
-    {TALLY_COUNT, TALLY_NATURAL, UINT64_MAX, {.is_whole = true, .whole = UINT64_MAX}},
-    {TALLY_BYTES, TALLY_NATURAL, 4096, {.is_whole = true, .whole = 4096}},
-    {TALLY_SIGNED, TALLY_NATURAL, 20, {.is_whole = true, .whole = 20}},
-    {TALLY_SIGNED, TALLY_NATURAL, (uint64_t)-20, {true, true, 20, 0}},
-    {TALLY_SIGNED, TALLY_NATURAL, (uint64_t)INT64_MIN, {true, true, UINT64_C(1) << 63, 0}},
-    {TALLY_NANOSECONDS, TALLY_NATURAL, 0, {0}},
-    {TALLY_NANOSECONDS, TALLY_NATURAL, 1500000000, {.whole = 1, .billionths = 500000000}},
-    {TALLY_NANOSECONDS, TALLY_NATURAL, UINT64_MAX, {.whole = UINT64_C(18446744073), .billionths = 709551615}},
-    {TALLY_NANOSECONDS, TALLY_MICROSECONDS, 1999, {.is_whole = true, .whole = 1}},
-    {TALLY_RATIO, TALLY_NATURAL, 1000000000, {.whole = 1}},
-    {TALLY_RATIO, TALLY_NATURAL, 1, {.billionths = 1}},
-    {TALLY_RATIO, TALLY_PERCENT, 1000000000, {.whole = 100}},
-    {TALLY_RATIO, TALLY_PERCENT, 12345, {.billionths = 1234500}},
-    {TALLY_RATIO, TALLY_PERCENT, UINT64_MAX, {.whole = UINT64_C(18446744073), .billionths = 709551615}},
-    {TALLY_UNIX_NS, TALLY_NATURAL, UINT64_C(1700000000250000000), {.whole = 1700000000, .billionths = 250000000}},
-    {TALLY_UNIX_NS, TALLY_WHOLE_NS, UINT64_C(1700000000250000000), {.is_whole = true, .whole = UINT64_C(1700000000250000000)}},
-    {TALLY_UNIX_NS, TALLY_UPTIME, UINT64_C(1700000000250000000), {.is_whole = true, .whole = 99}},
-    {TALLY_UNIX_NS, TALLY_UPTIME, UINT64_MAX, {.is_whole = true}}, /* started in the future */
+    {TALLY_UNIT_COUNT, TALLY_FORM_NATURAL, UINT64_MAX, {.is_whole = true, .whole = UINT64_MAX}},
+    {TALLY_UNIT_BYTES, TALLY_FORM_NATURAL, 4096, {.is_whole = true, .whole = 4096}},
+    {TALLY_UNIT_SIGNED, TALLY_FORM_NATURAL, 20, {.is_whole = true, .whole = 20}},
+    {TALLY_UNIT_SIGNED, TALLY_FORM_NATURAL, (uint64_t)-20, {true, true, 20, 0}},
+    {TALLY_UNIT_SIGNED, TALLY_FORM_NATURAL, (uint64_t)INT64_MIN, {true, true, UINT64_C(1) << 63, 0}},
+    {TALLY_UNIT_NS, TALLY_FORM_NATURAL, 0, {0}},
+    {TALLY_UNIT_NS, TALLY_FORM_NATURAL, 1500000000, {.whole = 1, .billionths = 500000000}},
+    {TALLY_UNIT_NS, TALLY_FORM_NATURAL, UINT64_MAX, {.whole = UINT64_C(18446744073), .billionths = 709551615}},
+    {TALLY_UNIT_NS, TALLY_FORM_MICROSECONDS, 1999, {.is_whole = true, .whole = 1}},
+    {TALLY_UNIT_RATIO, TALLY_FORM_NATURAL, 1000000000, {.whole = 1}},
+    {TALLY_UNIT_RATIO, TALLY_FORM_NATURAL, 1, {.billionths = 1}},
+    {TALLY_UNIT_RATIO, TALLY_FORM_PERCENT, 1000000000, {.whole = 100}},
+    {TALLY_UNIT_RATIO, TALLY_FORM_PERCENT, 12345, {.billionths = 1234500}},
+    {TALLY_UNIT_RATIO, TALLY_FORM_PERCENT, UINT64_MAX, {.whole = UINT64_C(18446744073), .billionths = 709551615}},
+    {TALLY_UNIT_UNIX_NS, TALLY_FORM_NATURAL, UINT64_C(1700000000250000000), {.whole = 1700000000, .billionths = 250000000}},
+    {TALLY_UNIT_UNIX_NS, TALLY_FORM_WHOLE_NS, UINT64_C(1700000000250000000), {.is_whole = true, .whole = UINT64_C(1700000000250000000)}},
+    {TALLY_UNIT_UNIX_NS, TALLY_FORM_UPTIME, UINT64_C(1700000000250000000), {.is_whole = true, .whole = 99}},
+    {TALLY_UNIT_UNIX_NS, TALLY_FORM_UPTIME, UINT64_MAX, {.is_whole = true}}, /* started in the future */
 };
 
 START_TEST(presented_number) {
     const struct tally_snapshot s = {.time_ns = UINT64_C(1700000100000000000)};
     const struct tally_metric m = {.unit = presented[_i].unit};
-    struct tally_number n = tally_present(&s, &m, presented[_i].form, presented[_i].value);
+    struct tally_number n = present(&s, &m, presented[_i].form, presented[_i].value);
 
     ck_assert_int_eq(n.negative, presented[_i].number.negative);
     ck_assert_int_eq(n.is_whole, presented[_i].number.is_whole);
@@ -771,7 +771,7 @@ static struct document prometheus(void) {
     const char *text;
     size_t len;
 
-    ck_assert_int_eq(tally_encode_prometheus(collector, &text, &len), 0);
+    ck_assert_int_eq(tree_prometheus(collector, &text, &len), 0);
     return read_prometheus(text, len);
 }
 
@@ -779,7 +779,7 @@ static struct points influx(void) {
     const char *text;
     size_t len;
 
-    ck_assert_int_eq(tally_encode_influx(collector, &text, &len), 0);
+    ck_assert_int_eq(tree_influx(collector, &text, &len), 0);
     return read_influx(text, len);
 }
 
@@ -793,10 +793,10 @@ static const char *value_in(const struct label_read *labels, size_t count, const
 /* ---- The texts and the snapshot say the same ----------------------------------------------------------- */
 
 /* A value in its natural form, worked out another way. */
-static void natural_text(const struct tally_metric *m, uint64_t value, char *to, size_t size) {
-    if (m->unit == TALLY_COUNT || m->unit == TALLY_BYTES) {
+static void natural_text(const struct metric_row *m, uint64_t value, char *to, size_t size) {
+    if (m->metric.unit == TALLY_UNIT_COUNT || m->metric.unit == TALLY_UNIT_BYTES) {
         snprintf(to, size, "%llu", (unsigned long long)value);
-    } else if (m->unit == TALLY_SIGNED) {
+    } else if (m->metric.unit == TALLY_UNIT_SIGNED) {
         snprintf(to, size, "%lld", (long long)value);
     } else {
         snprintf(to, size, "%llu.%09llu", (unsigned long long)value / 1000000000,
@@ -837,17 +837,17 @@ static void assert_same_prometheus(const tally_snapshot *s, int schema, const ch
     size_t expected = 0;
 
     for (size_t m = 0; m < METRICS; m++) {
-        const struct tally_metric *metric = &metric_table[m];
+        const struct metric_row *metric = &metric_table[m];
         const struct tally_prometheus_name *n = name_in(metric, schema);
-        size_t groups = metric->about_self ? 1 : tally_snapshot_groups(s);
+        size_t groups = (metric->metric.scope == TALLY_SCOPE_SELF) ? 1 : tally_snapshot_groups(s);
         char name[450], text[64];
 
         if (!n->name)
             continue;
-        snprintf(name, sizeof(name), "%s%s", prefix_of(metric->about_self, schema, prefix),
+        snprintf(name, sizeof(name), "%s%s", prefix_of((metric->metric.scope == TALLY_SCOPE_SELF), schema, prefix),
                  n->name);
         for (size_t g = 0; g < groups; g++) {
-            const char *group = metric->about_self ? NULL : tally_snapshot_group_name(s, g);
+            const char *group = (metric->metric.scope == TALLY_SCOPE_SELF) ? NULL : tally_snapshot_group_name(s, g);
             const struct series *found = find_series(&d, name, group, n->label, n->value);
             uint64_t value;
             bool known = tally_snapshot_value(s, g, m, &value);
@@ -856,9 +856,9 @@ static void assert_same_prometheus(const tally_snapshot *s, int schema, const ch
             if (!known)
                 continue;
             expected++;
-            ck_assert_int_eq(found->counter, metric->kind == TALLY_COUNTER);
+            ck_assert_int_eq(found->counter, metric->metric.kind == TALLY_KIND_COUNTER);
             natural_text(metric, value, text, sizeof(text));
-            if (n->form == TALLY_NATURAL)
+            if (n->form == TALLY_FORM_NATURAL)
                 ck_assert_str_eq(found->number, text);
         }
     }
@@ -884,20 +884,20 @@ static void assert_same_influx(const tally_snapshot *s, const char *measurement)
         ck_assert_pstr_eq(value_in(point->tags, point->tag_count, "groupname"),
                           about_self ? NULL : tally_snapshot_group_name(s, i));
         for (size_t m = 0; m < METRICS; m++) {
-            const struct tally_metric *metric = &metric_table[m];
+            const struct metric_row *metric = &metric_table[m];
             uint64_t value;
 
-            if (metric->about_self != about_self || !metric->influx.field ||
+            if ((metric->metric.scope == TALLY_SCOPE_SELF) != about_self || !metric->influx.field ||
                 !tally_snapshot_value(s, about_self ? 0 : i, m, &value))
                 continue;
             const struct field_read *field = &point->fields[fields++];
             ck_assert_str_eq(field->key, metric->influx.field);
             natural_text(metric, value, text, sizeof(text));
-            if (metric->influx.form == TALLY_NATURAL)
+            if (metric->influx.form == TALLY_FORM_NATURAL)
                 ck_assert_str_eq(field->number, text);
             /* the type is the metric's, not the value's */
-            bool whole = metric->unit == TALLY_COUNT || metric->unit == TALLY_BYTES ||
-                         metric->unit == TALLY_SIGNED || metric->influx.form == TALLY_WHOLE_NS;
+            bool whole = metric->metric.unit == TALLY_UNIT_COUNT || metric->metric.unit == TALLY_UNIT_BYTES ||
+                         metric->metric.unit == TALLY_UNIT_SIGNED || metric->influx.form == TALLY_FORM_WHOLE_NS;
             ck_assert_msg(field->integer == whole, "%s=%s", field->key, field->number);
         }
         ck_assert_uint_eq(point->field_count, fields);
@@ -1056,7 +1056,7 @@ START_TEST(user_labels_come_back) {
     ck_assert_int_eq(tally_config_set(config, "procfs", tree_path(), &error), 0);
     for (int i = 0; i < COUNT(labels); i++)
         ck_assert_int_eq(tally_config_set(config, "labels", labels[i].pair, &error), 0);
-    ck_assert_int_eq(collector_new(config, &tree_io, &collector, &error), 0);
+    ck_assert_int_eq(collector_new(config, NULL, &tree_io, &collector, &error), 0);
     tally_config_free(config);
     collect(1);
     struct document d = prometheus();
@@ -1088,7 +1088,7 @@ START_TEST(user_labels_stay_valid) {
     ck_assert_int_eq(tally_config_set(config, "procfs", tree_path(), &error), 0);
     int r = tally_config_set(config, "labels", pairs[_i], &error);
     ck_assert(r == 0 || r == -EINVAL);
-    ck_assert_int_eq(collector_new(config, &tree_io, &collector, &error), 0);
+    ck_assert_int_eq(collector_new(config, NULL, &tree_io, &collector, &error), 0);
     tally_config_free(config);
     collect(1);
     free(prometheus().series);
@@ -1259,16 +1259,16 @@ START_TEST(the_locale_does_not_matter) {
     collector = tree_collector("group-by", "name,user", NULL);
     collect(1);
     for (int format = 0; format < 2; format++) {
-        ck_assert_int_eq(format ? tally_encode_influx(collector, &text, &len)
-                                : tally_encode_prometheus(collector, &text, &len),
+        ck_assert_int_eq(format ? tree_influx(collector, &text, &len)
+                                : tree_prometheus(collector, &text, &len),
                          0);
         char *plain = strdup(text);
         ck_assert_ptr_nonnull(plain);
         for (int i = 0; i < COUNT(locales); i++) {
             if (!setlocale(LC_ALL, locales[i]))
                 continue;
-            ck_assert_int_eq(format ? tally_encode_influx(collector, &text, &len)
-                                    : tally_encode_prometheus(collector, &text, &len),
+            ck_assert_int_eq(format ? tree_influx(collector, &text, &len)
+                                    : tree_prometheus(collector, &text, &len),
                              0);
             ck_assert_str_eq(text, plain);
         }

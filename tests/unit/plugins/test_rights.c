@@ -83,13 +83,15 @@ static int work(void) {
     tally_config *config;
     tally *t;
     const tally_snapshot *snapshot;
+    tally_text *room;
     const char *text;
     size_t len;
     char name[] = "/tmp/proctally-rights.XXXXXX";
 
-    if (tally_config_new(&config) < 0 || tally_new(config, &t, &error) < 0)
+    if (tally_config_new(&config) < 0 || tally_new(config, NULL, &t, &error) < 0)
         return 1;
-    if (tally_collect(t, &snapshot) < 0 || tally_encode_prometheus(t, &text, &len) < 0)
+    if (tally_collect(t, &snapshot) < 0 || tally_text_new(&room) < 0 ||
+        tally_encode_prometheus(snapshot, room, &text, &len) < 0)
         return 2;
     int fd = mkstemp(name);
     if (fd < 0)

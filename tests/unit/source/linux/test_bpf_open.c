@@ -29,7 +29,7 @@ static tally *open_collector(struct tally_error *error) {
         return NULL;
     if (tally_config_set(config, "source", "bpf", error) == 0 &&
         tally_config_set(config, "collect", "network", error) == 0)
-        (void)tally_new(config, &t, error);
+        (void)tally_new(config, NULL, &t, error);
     tally_config_free(config);
     return t;
 }

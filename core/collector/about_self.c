@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/* What a collection says about itself: its own metrics, and what a person should know. */
+#include "collector/collector.h"
+
+#include <string.h>
+
+static void describe_coverage(struct round *round) {
+    struct counting *c = &round->t->counting;
+    const struct progress *before = &c->progress;
+    if (round->has_host && before->has_host_busy && before->shown &&
+        round->host.busy_ticks > before->host_busy_ticks) {
+        uint64_t busy_ns =
+            (round->host.busy_ticks - before->host_busy_ticks) * round->t->source->tick_ns;
+        self_set(c, METRIC_SELF_COVERAGE, ratio_of((double)c->tallies.cpu_ns, (double)busy_ns));
+    } else {
+        c->self.known[METRIC_SELF_COVERAGE - METRIC_SELF_FIRST] = false;
+    }
+}
+
+void describe_self(struct round *round) {
+    struct tally *t = round->t;
+    struct counting *c = &t->counting;
+    const struct source_health *health = &round->health;
+    self_set(c, METRIC_SELF_PARTIAL, health->is_partial);
+    self_set(c, METRIC_SELF_GROUPS, c->tallies.order_count);
+    self_set(c, METRIC_SELF_OVERFLOWED, c->tallies.overflowed);
+    self_set(c, METRIC_SELF_THREADS_SKIPPED, health->threads_skipped);
+    if (t->source->ends == ENDS_BY_EVENTS)
+        self_set(c, METRIC_SELF_LOST_EVENTS, health->lost_events);
+    self_set(c, METRIC_SELF_PATTERN_LIMITS, t->grouping.pattern_limits);
+    self_set(c, METRIC_SELF_SOURCE_PROCFS, strcmp(t->source->name, "procfs") == 0);
+    self_set(c, METRIC_SELF_SOURCE_BPF, strcmp(t->source->name, "bpf") == 0);
+    describe_coverage(round);
+    self_set(c, METRIC_SELF_DURATION, clock_ns(t, CLOCK_MONOTONIC) - round->mono_ns);
+    self_set(c, METRIC_SELF_CPU, clock_ns(t, CLOCK_THREAD_CPUTIME_ID) - round->cpu_ns);
+}
+
+void raise_notices(struct round *round) {
+    struct tally *t = round->t;
+    const struct source_health *health = &round->health;
+    if (health->no_traffic.text[0])
+        notice_raise(&t->notices, NOTICE_TRAFFIC, "network traffic is not counted: %s",
+                     health->no_traffic.text);
+    if (health->is_partial)
+        notice_raise(&t->notices, NOTICE_PARTIAL,
+                     "the mount options of /proc (hidepid, subset) hide processes from this user, "
+                     "so the groups are not complete");
+    uint64_t seen = self_now(&t->counting, METRIC_SELF_PROCESSES);
+    /* where every right is there, the kernel closes a few all the same: no news */
+    if (round->not_fully_read && health->lacks_rights)
+        notice_raise(&t->notices, NOTICE_NOT_READABLE,
+                     "%llu of %llu processes can't be read fully (I/O, file descriptors …): that "
+                     "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH%s",
+                     (unsigned long long)round->not_fully_read, (unsigned long long)seen,
+                     health->reads_by_thread
+                         ? ", and context switches of ended threads CAP_NET_ADMIN"
+                         : "");
+    else if (health->reads_by_thread && !health->lacks_rights) /* one line is enough for both */
+        notice_raise(&t->notices, NOTICE_NOT_READABLE,
+                     "context switches and delays are read thread by thread, and those of ended "
+                     "threads are lost: CAP_NET_ADMIN is missing");
+    if (t->counting.tallies.overflowed)
+        notice_raise(&t->notices, NOTICE_OVERFLOW,
+                     "there are more groups than max-groups (%llu), the rest is counted in the "
+                     "group \"other\"",
+                     (unsigned long long)t->settings.max_groups);
+    if (t->grouping.pattern_limits)
+        notice_raise(&t->notices, NOTICE_PATTERN_LIMIT,
+                     "a regular expression took too many steps on a command line and was given up");
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/* Which group a process belongs to, and when to look again. */
+#include "base/hash.h"
+#include "collector/collector.h"
+
+#include <errno.h>
+
+/* A process can be moved to another cgroup without a trace in the files that
+ * are read each time: look again, where that decides about its group. */
+#define CGROUP_AGE_S 60u
+/* The CPU time that long matches may take in one collection for each user. Anybody can
+ * have arguments with which they take long, and new names, to be matched again. */
+#define MATCHING_NS (50 * UINT64_C(1000000))
+/* Chains of ancestors that no list has shown. */
+#define DEPTH_MAX 32
+/* An execve(2) takes milliseconds, an end a little longer on a busy host. What is still in
+ * the middle of it after this has no arguments for another reason. */
+#define UNCLEAR_MOST_S 2u
+
+bool has_stale_cgroup(const struct round *round, const struct process *p) {
+    return round->t->grouping.needs & IDENTITY_CGROUP &&
+           (!p->cgroup_settled || round->boot_s - p->identified_s >= CGROUP_AGE_S);
+}
+
+bool needs_identity(const struct round *round, const struct process *p, const struct sample *s) {
+    if (!p->classified || p->unsure)
+        return true;
+    if (s->exec_marker == 0) /* it can't be told now what it is: it stays what it was */
+        return false;
+    if (p->exec_marker != s->exec_marker || p->comm_hash != hash_bytes(s->comm, s->comm_len))
+        return true;
+    if (s->has_credentials && p->uid != s->uid)
+        return round->t->grouping.needs & IDENTITY_USER;
+    return has_stale_cgroup(round, p);
+}
+
+/* ---- Within the time that matching may take ---------------------------------------------- */
+
+static struct match_user *match_user_of(struct round *round, const struct identity *id) {
+    struct match_user *user = round->match_users, *shared = user + MATCH_USERS;
+    if (!id->has_credentials)
+        return shared;
+    while (user < shared && user->used_ns && user->uid != id->uid)
+        user++;
+    user->uid = id->uid;
+    return user;
+}
+
+/* Decides, and makes the group if there is none. *ret_lineage is what children inherit.
+ * -EAGAIN: the user's time is used up, and the process can wait for the next collection,
+ * in which it may have more. -ENOMEM. */
+static int find_group(struct round *round, const struct identity *id, struct lineage ancestors,
+                      bool can_wait, uint32_t *ret_group, struct lineage *ret_lineage) {
+    struct tally *t = round->t;
+    struct match_user *user = match_user_of(round, id);
+    const bool has_all = user->used_ns == 0;
+    struct match_time time = {.left_ns = MATCHING_NS - user->used_ns,
+                              .can_wait = can_wait && !has_all};
+    struct decision decision;
+    int r = grouping_decide(&t->grouping, id, ancestors, &time, &decision, NULL);
+    user->used_ns = MATCHING_NS - time.left_ns;
+    round->unsure |= time.ran_out && !has_all;
+    if (r == 0)
+        r = decision_group(&decision, &t->counting.tallies, ret_group);
+    if (r == 0)
+        *ret_lineage = decision_lineage(&t->grouping, &decision, ancestors, *ret_group);
+    return r;
+}
+
+/* ---- Ancestors ------------------------------------------------------------------------------ */
+
+static struct lineage lineage_of(const struct process *p) {
+    return (struct lineage){.group = p->lineage, .is_followed = p->followed};
+}
+
+/* What is inherited from an ancestor that was listed, or that has come and gone. -ENOMEM. */
+static int find_lineage(struct round *round, const struct unlisted_usage *of, int depth,
+                        struct lineage *ret) {
+    struct tally *t = round->t;
+    struct proctable *table = &t->counting.table;
+    struct lineage above, found = {0};
+    uint32_t unused;
+    process_id id = of->known_pid ? proctable_find(table, of->known_pid) : NO_PROCESS;
+    if (id != NO_PROCESS)
+        found = lineage_of(proctable_at(table, id));
+    struct unlisted_usage ancestor = *of;
+    *ret = found;
+    if (!grouping_needs_lineage(&t->grouping) || depth >= DEPTH_MAX ||
+        !t->source->ops->ancestor(t->source, t->grouping.needs, &ancestor))
+        return 0;
+    int r = find_lineage(round, &ancestor, depth + 1, &above);
+    /* looking further up has taken the texts away */
+    ancestor = *of;
+    if (r == 0 && t->source->ops->ancestor(t->source, t->grouping.needs, &ancestor))
+        r = find_group(round, &ancestor.identity, above, false, &unused, ret);
+    return r;
+}
+
+/* What it has from whoever started it, even if that is gone. -ENOMEM. */
+static int inherit(struct round *round, struct process *p, const struct sample *s) {
+    const struct proctable *table = &round->t->counting.table;
+    struct lineage lineage = {0};
+    if ((!p->classified || p->unsure) && (s->ancestor_pid || s->ancestor)) {
+        const struct unlisted_usage of = {.known_pid = s->ancestor_pid, .ancestor = s->ancestor};
+        int r = find_lineage(round, &of, 0, &lineage);
+        if (r < 0)
+            return r;
+    }
+    /* An orphan keeps what it had: whoever took it in has nothing to give. */
+    const bool is_orphan = p->orphan || p->adopted || (p->classified && p->ppid != s->ppid);
+    process_id id = is_orphan ? NO_PROCESS : proctable_find_parent(table, p->ppid, p->start_ticks);
+    const struct process *parent = id == NO_PROCESS ? NULL : proctable_at(table, id);
+    if (parent && parent != p) {
+        if (lineage.group == 0)
+            lineage.group = parent->lineage;
+        lineage.is_followed |= parent->followed;
+    }
+    if (lineage.group)
+        p->inherited = lineage.group;
+    p->followed |= lineage.is_followed;
+    return 0;
+}
+
+/* ---- A process that is listed ----------------------------------------------------------------- */
+
+/* Does nobody know what it is, for a moment: in the middle of execve(2) it has a new name
+ * and no arguments yet, at its end it has none any more. */
+static bool is_unclear(const struct round *round, struct process *p, const struct sample *s,
+                       const struct identity *id) {
+    const bool is_zombie = s->state == 'Z' || s->state == 'X';
+    if (is_zombie || !(s->exec_marker == 0 || id->lacks_arguments)) {
+        p->unclear_s = 0;
+        return false;
+    }
+    /* at the very start nothing was forked just now but what is that young */
+    const uint64_t born_ns = p->start_ticks * round->t->source->tick_ns;
+    if (!round->t->counting.progress.started &&
+        born_ns + UNCLEAR_MOST_S * NS_PER_S < round->boot_ns)
+        return false;
+    if (p->unclear_s == 0)
+        p->unclear_s = round->boot_s;
+    return round->boot_s - p->unclear_s < UNCLEAR_MOST_S;
+}
+
+int classify(struct round *round, struct process *p, struct sample *s) {
+    struct tally *t = round->t;
+    struct identity id;
+    int r = t->source->ops->identify(t->source, s, t->grouping.needs, &id);
+    if (r < 0)
+        return r;
+    if (is_unclear(round, p, s, &id))
+        return p->classified || p->restored ? 0 : 1;
+    if (id.refused)
+        s->unreadable |= 1u << ORIGIN_IDENTITY;
+    if (id.cmdline_cut)
+        self_add(&t->counting, METRIC_SELF_CMDLINES_CUT, 1);
+    /* what is the same as before keeps its group until there is time to look */
+    uint32_t group = GROUP_LEFT_OUT;
+    struct lineage lineage = {0};
+    const bool is_same = p->classified && p->exec_marker == s->exec_marker;
+    round->unsure = false;
+    r = inherit(round, p, s);
+    if (r == 0)
+        r = find_group(round, &id, (struct lineage){p->inherited, p->followed}, is_same, &group,
+                       &lineage);
+    if (r < 0 && r != -EAGAIN)
+        return r;
+    p->unsure = round->unsure;
+    t->wants_all |= p->unsure;
+    if (r == -EAGAIN)
+        return 0;
+    p->group = group;
+    p->lineage = lineage.group;
+    p->followed = lineage.is_followed;
+    p->cgroup_settled = p->classified;
+    p->classified = true;
+    p->comm_hash = hash_bytes(s->comm, s->comm_len);
+    p->exec_marker = s->exec_marker;
+    p->uid = s->uid;
+    p->identified_s = round->boot_s;
+    return 0;
+}
+
+/* ---- Processes that no list has shown ------------------------------------------------------------ */
+
+/* A process that was only forked is what the process was that it was forked from,
+ * as far as it shows. */
+static bool is_like(const struct process *p, const struct unlisted_usage *usage, unsigned needs) {
+    return p->classified &&
+           p->comm_hash == hash_bytes(usage->identity.comm.at, usage->identity.comm.len) &&
+           (!(needs & IDENTITY_USER) || p->uid == usage->identity.uid);
+}
+
+int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_t *ret_group) {
+    const struct tally *t = round->t;
+    const struct proctable *table = &t->counting.table;
+    process_id id = usage->known_pid ? proctable_find(table, usage->known_pid) : NO_PROCESS;
+    const struct process *from = id == NO_PROCESS ? NULL : proctable_at(table, id);
+    struct lineage ancestors, unused;
+    if (from && (usage->is_known ||
+                 (usage->forked_only && is_like(from, usage, t->grouping.needs)))) {
+        *ret_group = from->group;
+        return 0;
+    }
+    int r = find_lineage(round, usage, 0, &ancestors);
+    if (r == 0)
+        r = find_group(round, &usage->identity, ancestors, false, ret_group, &unused);
+    return r;
+}

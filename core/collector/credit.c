@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/* How much a process has used since its last sample, and which group gets it. */
+#include "collector/collector.h"
+
+/* What a counter went up by since the last sample, or since birth. */
+static uint64_t take_increase(struct process *p, const struct sample *s, enum field f,
+                              bool lifetimes, bool restarts_lower) {
+    uint64_t now = s->value[f], increase = 0;
+    if (!(p->have & BIT(f))) {
+        bool waited_for = f >= FIELD_CUTIME_NS && f <= FIELD_CMAJFLT;
+        /* a whole life is the process's own, not that of children long gone */
+        if (p->from_birth && !(lifetimes && waited_for))
+            increase = now;
+        p->last[f] = now;
+        p->have |= (uint32_t)BIT(f);
+    } else if (now > p->last[f]) {
+        increase = now - p->last[f];
+        p->last[f] = now;
+    } else if (p->restored && (restarts_lower || f == FIELD_VOLUNTARY_SWITCHES ||
+                               f == FIELD_INVOLUNTARY_SWITCHES || f == FIELD_RUN_QUEUE_WAIT_NS)) {
+        /* what is added up thread by thread begins anew with the program */
+        p->last[f] = now;
+    }
+    /* else keep the highest: a value that dips is not counted again */
+    return increase;
+}
+
+static uint64_t part_of(uint64_t whole, uint64_t share, uint64_t of) {
+    return (uint64_t)((unsigned __int128)whole * share / of);
+}
+
+/* As the kernel does it for /proc/PID/stat: like the ticks, but so that neither part ever
+ * falls. */
+void divide_cpu_time(const struct process *p, struct sample *s) {
+    const uint64_t exact = s->exact_cpu_ns;
+    if (exact == 0)
+        return;
+    uint64_t user = s->value[FIELD_UTIME_NS], system = s->value[FIELD_STIME_NS];
+    uint64_t user_before = p && p->have & BIT(FIELD_UTIME_NS) ? p->last[FIELD_UTIME_NS] : 0;
+    uint64_t system_before = p && p->have & BIT(FIELD_STIME_NS) ? p->last[FIELD_STIME_NS] : 0;
+    system = user + system ? part_of(exact, system, user + system) : 0;
+    if (exact < user_before + system_before) {
+        user = user_before;
+        system = system_before;
+    } else {
+        if (system < system_before)
+            system = system_before;
+        user = exact - system;
+        if (system > exact || user < user_before) {
+            user = user_before;
+            system = exact - user;
+        }
+    }
+    s->value[FIELD_UTIME_NS] = user;
+    s->value[FIELD_STIME_NS] = system;
+}
+
+int credit(struct round *round, process_id id, struct sample *s) {
+    const struct tally *t = round->t;
+    struct counting *c = &round->t->counting;
+    struct process *p = proctable_at(&c->table, id);
+    /* before anything is taken: what was taken can't be given back */
+    int r = fold_reserve(&c->fold);
+    if (r < 0)
+        return r;
+    divide_cpu_time(p, s);
+    const bool lifetimes = t->count_lifetimes && !c->progress.started;
+    uint64_t folded[FIELD_FOLDED] = {0};
+    uint64_t known = 0, waited_for = 0;
+    for (enum field f = 0; f < FIELD_COUNTERS; f++) {
+        if (!(s->have & BIT(f)))
+            continue;
+        uint64_t increase = take_increase(p, s, f, lifetimes, t->source->restarts_lower);
+        if (f >= FIELD_FOLDED_FIRST) {
+            folded[f - FIELD_FOLDED_FIRST] = increase;
+            known |= BIT(f - FIELD_FOLDED_FIRST);
+            if (f <= FIELD_CMAJFLT)
+                waited_for |= increase;
+        } else if (increase) {
+            tallies_credit(&c->tallies, p->group, f, increase);
+        }
+    }
+    /* what is added up thread by thread may take some collections to be known */
+    if (s->have & (BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_RUN_QUEUE_WAIT_NS)))
+        p->restored = false;
+    if (waited_for || p->pending)
+        return fold_increase(&c->fold, &c->table, id, folded, known);
+    /* It has reaped nobody: every child has page faults, which would have become
+     * its own. So what it read and wrote was all its own. (Should a child have had
+     * none, what was credited to it is pending, and taken off the next time.) */
+    for (size_t k = 0; k < FIELD_FOLDED; k++)
+        if (folded[k])
+            tallies_credit(&c->tallies, p->group, FIELD_FOLDED_FIRST + (enum field)k, folded[k]);
+    return 0;
+}
+
+int credit_until_exec(struct round *round, process_id id, const struct sample *s, bool is_new) {
+    struct process *p = proctable_at(&round->t->counting.table, id);
+    struct sample since = *s->since_exec;
+    if (s->until_exec && !is_new) {
+        struct sample until = *s->until_exec;
+        int r = credit(round, id, &until);
+        if (r < 0)
+            return r;
+    }
+    divide_cpu_time(p, &since);
+    for (enum field f = 0; f < FIELD_COUNTERS; f++)
+        if (since.have & BIT(f) && (!(p->have & BIT(f)) || since.value[f] > p->last[f])) {
+            p->last[f] = since.value[f];
+            p->have |= (uint32_t)BIT(f);
+        }
+    return 0;
+}

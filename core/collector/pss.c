@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/* Proportional set sizes: costly to read, so the oldest values are read anew as far as a
+ * budget goes. */
+#define _GNU_SOURCE
+#include "collector/collector.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+/* The time that it may take in one collection. One read can take longer by itself; it is
+ * then the only one. */
+#define BUDGET_NS (50 * UINT64_C(1000000))
+
+static int by_age(const void *a, const void *b, void *table) {
+    const struct process *x = proctable_at(table, *(const process_id *)a);
+    const struct process *y = proctable_at(table, *(const process_id *)b);
+    return x->pss_s < y->pss_s ? -1 : x->pss_s > y->pss_s;
+}
+
+static int list_by_age(struct tally *t, size_t *ret_count) {
+    struct pss_order *order = &t->pss_order;
+    struct proctable *table = &t->counting.table;
+    size_t count = 0;
+    if (order->size < table->count) {
+        process_id *ids = realloc(order->ids, table->count * 2 * sizeof(*ids));
+        if (!ids)
+            return -ENOMEM;
+        order->ids = ids;
+        order->size = table->count * 2;
+    }
+    for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
+         id = proctable_next(table, id + 1))
+        if (proctable_at(table, id)->seen == t->counting.number)
+            order->ids[count++] = id;
+    if (count)
+        qsort_r(order->ids, count, sizeof(*order->ids), by_age, table);
+    *ret_count = count;
+    return 0;
+}
+
+int collect_pss(struct round *round) {
+    struct tally *t = round->t;
+    size_t count;
+    int r = list_by_age(t, &count);
+    if (r < 0)
+        return r;
+    uint64_t start_ns = clock_ns(t, CLOCK_MONOTONIC);
+    bool spent = false;
+    for (size_t i = 0; i < count; i++) {
+        struct process *p = proctable_at(&t->counting.table, t->pss_order.ids[i]);
+        bool has_memory = p->gauge[FIELD_VMS_BYTES - FIELD_CACHED_FIRST] > 0;
+        if (!has_memory) { /* a kernel thread or a zombie */
+            p->pss_bytes = 0;
+            p->pss_s = round->boot_s;
+        } else if (!spent && p->group != GROUP_LEFT_OUT) {
+            if (t->source->ops->pss(t->source, p->pid, &p->pss_bytes) == 0)
+                p->pss_s = round->boot_s;
+            spent = clock_ns(t, CLOCK_MONOTONIC) - start_ns >= BUDGET_NS;
+        }
+        tallies_pss(&t->counting.tallies, p->group, p->pss_s != 0, p->pss_bytes,
+                    (round->boot_s - p->pss_s) * NS_PER_S);
+    }
+    return 0;
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The finished result of a collection. A collector has two that take turns, so that in the
+ * steady state none is allocated. One that somebody else still holds when its turn comes
+ * is left to them, and a new one takes its place.
+ */
+#ifndef SNAPSHOT_H
+#define SNAPSHOT_H
+
+#include "base/buf.h"
+#include "count/counting.h"
+#include "settings.h"
+
+#include <stdatomic.h>
+
+/* What the configuration says about how values are called; shared by all snapshots of a
+ * collector. */
+struct snapshot_words {
+    atomic_uint references;
+    enum tally_schema schema;
+    char *prefix, *self_prefix, *measurement;
+    struct string_list labels; /* KEY=VALUE */
+    char *procfs;              /* where texts of processes are read from */
+};
+
+struct snapshot_group {
+    struct group_texts *texts;
+    uint64_t known; /* BIT(metric) */
+    uint64_t value[METRICS_OF_GROUP];
+};
+
+struct snapshot_process {
+    struct tally_process shown;
+    uint64_t start_ticks;
+    process_id id;
+    uint32_t group_index;   /* in the tallies; while the snapshot is made */
+    size_t name, user;      /* offsets in texts; NO_TEXT */
+    uint64_t known;         /* BIT(metric) */
+    uint64_t value[METRICS_OF_GROUP];
+};
+#define NO_TEXT SIZE_MAX
+
+struct tally_snapshot {
+    atomic_uint references;
+    struct snapshot_words *words;
+    uint64_t time_ns; /* since 1970 */
+    uint64_t interval_ns;
+
+    struct snapshot_group *groups;
+    size_t group_count, group_size;
+
+    uint64_t self_value[SELF_METRICS];
+    bool self_known[SELF_METRICS];
+
+    struct snapshot_process *processes;
+    size_t process_count, process_size;
+    struct buf texts; /* their names and users, a NUL byte after each */
+};
+
+struct snapshots {
+    struct snapshot_words *words;
+    tally_snapshot *current; /* the one that was lent last; or NULL */
+    tally_snapshot *spare;
+};
+
+/* -ENOMEM. */
+int snapshots_init(struct snapshots *s, const struct settings *settings);
+void snapshots_clear(struct snapshots *s);
+
+/* One that nobody reads, to be filled. -ENOMEM. */
+int snapshots_begin(struct snapshots *s, tally_snapshot **ret);
+/* It is finished, and becomes the current one. */
+void snapshots_publish(struct snapshots *s, tally_snapshot *snapshot);
+
+/* The groups in the order in which they are shown. -ENOMEM. */
+int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies);
+void snapshot_set_self(tally_snapshot *s, const struct self_values *self);
+
+/* The value of a metric; false if it is not known. */
+static inline bool snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
+                                  uint64_t *ret) {
+    if (metric >= METRIC_SELF_FIRST) {
+        size_t i = metric - METRIC_SELF_FIRST;
+        if (i >= SELF_METRICS || !s->self_known[i])
+            return false;
+        *ret = s->self_value[i];
+        return true;
+    }
+    const struct snapshot_group *g = &s->groups[group];
+    *ret = g->value[metric];
+    return g->known & BIT(metric);
+}
+
+#endif

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* What was used out of sight of the list, from a source that is told of every end. (With
+ * others count/fold.c works out what the ended used.) */
+#include "collector/collector.h"
+
+/* The final figures of a process come a little after it has left the listing, on a
+ * busy host some seconds, as do those of its children. */
+#define WAIT_FOR_END_S 15u
+
+/* Processes that were listed once. */
+int credit_ended(struct round *round) {
+    struct tally *t = round->t;
+    struct counting *c = &t->counting;
+    struct sample s;
+    int r = 0;
+    while (r == 0 && t->source->ops->next_ended(t->source, &s)) {
+        process_id id = proctable_find_incarnation(&c->table, s.pid, s.start_ticks);
+        if (id == NO_PROCESS)
+            continue; /* listed, but not admitted: there was no memory for it */
+        r = credit(round, id, &s);
+        struct process *p = proctable_at(&c->table, id);
+        tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
+        /* what its children did unlisted may be told later */
+        p->ended = true;
+        p->gone_s = round->boot_s;
+    }
+    return r;
+}
+
+/* Those that came and went, and what the others did before they became what they are.
+ * Where there is no memory for a group, the rest is counted all the same. -ENOMEM. */
+int credit_unlisted(struct round *round) {
+    struct tally *t = round->t;
+    struct tallies *tallies = &t->counting.tallies;
+    struct unlisted_usage usage;
+    int r = 0;
+    while (t->source->ops->next_unlisted(t->source, t->grouping.needs, &usage)) {
+        uint32_t group = GROUP_LEFT_OUT;
+        int e = classify_unlisted(round, &usage, &group);
+        if (e < 0) {
+            r = e;
+            continue;
+        }
+        divide_cpu_time(NULL, &usage.counters);
+        for (enum field f = 0; f < FIELD_COUNTERS; f++)
+            if (usage.counters.have & BIT(f))
+                tallies_credit(tallies, group, f, usage.counters.value[f]);
+        for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
+            if (usage.traffic[i])
+                tallies_add(tallies, group, METRIC_RECEIVED_BYTES_TCP + (enum metric)i,
+                            usage.traffic[i]);
+        tallies_add(tallies, group, METRIC_STARTS, usage.ended);
+        tallies_add(tallies, group, METRIC_EXITS, usage.ended);
+        tallies_passed_by(tallies, group);
+    }
+    return r;
+}
+
+void forget_ended(struct round *round) {
+    struct counting *c = &round->t->counting;
+    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
+         id = proctable_next(&c->table, id + 1)) {
+        struct process *p = proctable_at(&c->table, id);
+        if (p->seen == c->number && !p->ended) {
+            p->gone_s = 0;
+            continue;
+        }
+        if (p->gone_s == 0)
+            p->gone_s = round->boot_s;
+        if (round->boot_s - p->gone_s < WAIT_FOR_END_S)
+            continue;
+        if (!p->ended)
+            tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
+        proctable_remove(&c->table, id);
+    }
+}

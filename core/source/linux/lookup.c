@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* One process of a proc file system, outside of any collection and any source. */
+#include "base/number.h"
+#include "source/linux/parse.h"
+#include "source/source.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+
+/* A file of a process, by a path such as "/proc/12/stat". -ESRCH: no such process. */
+static ssize_t read_file(const struct io *io, const char *root, uint32_t pid, const char *file,
+                         char *to, size_t size) {
+    char path[4096 + 64];
+    int len = snprintf(path, sizeof(path), "%.4096s/%u/%s", root, pid, file);
+    if (len < 0 || (size_t)len >= sizeof(path))
+        return -ENAMETOOLONG;
+    ssize_t n;
+    if (strcmp(file, "exe") == 0) {
+        n = io->readlinkat(io->data, AT_FDCWD, path, to, size);
+        n = n < 0 ? -errno : n;
+    } else {
+        n = io_read_file(io, AT_FDCWD, path, to, size, NULL);
+    }
+    return n == -ENOENT ? -ESRCH : n;
+}
+
+int source_start_ticks(const struct io *io, const char *root, uint32_t pid, uint64_t *ret) {
+    char text[4096];
+    struct stat_line stat;
+    ssize_t n = read_file(io, root, pid, "stat", text, sizeof(text));
+    int r = n < 0 ? (int)n : parse_stat(text, (size_t)n, &stat);
+    if (r == 0)
+        *ret = stat.start_ticks;
+    return r;
+}
+
+static ssize_t read_cgroup(const struct io *io, const char *root, uint32_t pid, char *to,
+                           size_t size) {
+    char text[16384];
+    struct cgroup_file cgroup;
+    ssize_t n = read_file(io, root, pid, "cgroup", text, sizeof(text));
+    int r = n < 0 ? (int)n : parse_cgroup(text, (size_t)n, &cgroup);
+    if (r < 0)
+        return r;
+    const size_t len = cgroup.path_len < size ? cgroup.path_len : size;
+    memcpy(to, cgroup.path, len);
+    return (ssize_t)len;
+}
+
+ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
+                            uint64_t start_ticks, enum tally_process_text which, char *to,
+                            size_t size) {
+    uint64_t now;
+    ssize_t n = -EINVAL;
+    switch (which) {
+    case TALLY_PROCESS_CMDLINE:
+        n = read_file(io, root, pid, "cmdline", to, size);
+        while (n > 0 && to[n - 1] == '\0')
+            n--;
+        break;
+    case TALLY_PROCESS_EXE:
+        n = read_file(io, root, pid, "exe", to, size);
+        break;
+    case TALLY_PROCESS_CGROUP:
+        n = read_cgroup(io, root, pid, to, size);
+        break;
+    }
+    /* afterwards: if it is still the same, it was then */
+    int r = source_start_ticks(io, root, pid, &now);
+    if (r < 0)
+        return r;
+    if (now != start_ticks)
+        return -ESRCH;
+    /* a kernel thread has no program file, nor has a zombie */
+    return n == -ESRCH && which == TALLY_PROCESS_EXE ? 0 : n;
+}
