@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Asks the programs in bpf/: one pass over all tasks for what is alive, and what
- * they gathered for what has ended. /proc is opened only to identify a process
- * that is new or has become another, and for proportional set sizes.
+ * The source bpf: BPF programs (kernel/) list what is alive in one pass over all tasks, and
+ * keep the usage of what has ended. /proc is read only to identify a process that is new or
+ * has executed another program, to count very many descriptors, and for proportional set
+ * sizes.
  */
 #define _GNU_SOURCE
 #include "source/linux/bpf.h"
@@ -30,17 +31,18 @@
 
 #define CGROUP_SIZE 8192u
 
-/* A process in the listing: where its records are in the text of it. */
+/* Where the records of a process are in the listing. */
 struct place {
     uint32_t process; /* a record_process, or a record_same */
     uint32_t exec;    /* a record_exec; NO_EXEC: none */
 };
 #define NO_EXEC UINT32_MAX
 
-/* Who needs to know whose the unlisted are: matching command lines takes each user's time. */
+/* Who needs the user of unlisted processes: the time to match command lines is limited per
+ * user. */
 #define BY_USER (IDENTITY_USER | IDENTITY_CMDLINE)
 
-/* What the texts of an identity are in. */
+/* Holds the texts of an identity. */
 struct texts {
     struct program program;
     char exe[EXE_SIZE_MAX], command[ARGS_SIZE_MAX];
@@ -69,10 +71,10 @@ struct bpf {
     } threads;
 
     const struct record_process *open;
-    /* Of the open process; the last is what identity's texts are in. */
+    /* Of the open process; the last holds the texts of its identity. */
     struct sample until_exec, since_exec, in_procfs;
-    struct who above; /* what ancestor() returned */
-    struct texts texts, texts_above; /* of the rest, and of that one: both are in use at a time */
+    struct bpf_identity above; /* returned by ancestor() */
+    struct texts texts, texts_above; /* of the others, and of that: both are in use at once */
 };
 
 static struct bpf *bpf_of(struct source *s) {
@@ -159,7 +161,7 @@ static int index_listing(void *data, struct buf *listing) {
     return 0;
 }
 
-/* The place of a process, NULL if it is not listed. Most are asked for in order. */
+/* NULL: it is not listed. Most are looked up in order. */
 static const struct place *find(struct bpf *b, uint32_t pid) {
     for (size_t i = b->at; i < b->count && i < b->at + 2; i++)
         if (b->listed[i].pid == pid) {
@@ -180,7 +182,7 @@ static const struct place *find(struct bpf *b, uint32_t pid) {
     return &b->places[low];
 }
 
-/* What its threads did belongs to the process. */
+/* Adds the records of threads to their processes. */
 static void add_threads_up(struct bpf *b) {
     for (size_t i = 0; i < b->threads.count; i++) {
         const struct record_thread *thread = record_at(b, b->threads.at[i]);
@@ -214,8 +216,7 @@ static int bpf_list(struct source *s, bool in_full, const struct listed **ret_li
 
 /* ---- Samples -------------------------------------------------------------------- */
 
-/* What of a sample comes from which usage. */
-static const enum usage usage_of_field[FIELD_COUNTERS] = {
+static const enum usage_kind usage_of_field[FIELD_COUNTERS] = {
     [FIELD_UTIME_NS] = USAGE_USER_NS,
     [FIELD_STIME_NS] = USAGE_SYSTEM_NS,
     [FIELD_MINFLT] = USAGE_MINFLT,
@@ -232,11 +233,11 @@ static const enum usage usage_of_field[FIELD_COUNTERS] = {
     [FIELD_DISK_WRITTEN_BYTES] = USAGE_DISK_WRITTEN_BYTES,
 };
 
-/* Nothing is folded upward in what threads have of their own. */
+/* Per-thread figures include nothing of reaped children. */
 #define WAITED_FOR                                                            \
     (BIT(FIELD_CUTIME_NS) | BIT(FIELD_CSTIME_NS) | BIT(FIELD_CMINFLT) | BIT(FIELD_CMAJFLT))
 
-static void set_counters(const struct bpf *b, const struct usages *usage, struct sample *ret) {
+static void set_counters(const struct bpf *b, const struct usage *usage, struct sample *ret) {
     ret->have |= b->counters;
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
         if (b->counters & BIT(f))
@@ -337,7 +338,7 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
     return 0;
 }
 
-/* Turns to the same process in /proc. */
+/* Opens the same process in /proc. */
 static int open_in_procfs(struct bpf *b, const struct sample *sample, struct sample *ret) {
     int r = b->procfs->ops->open(b->procfs, &(struct listed){.pid = sample->pid}, 0, ret);
     if (r == 0 && ret->start_ticks != sample->start_ticks)
@@ -350,7 +351,7 @@ static int bpf_measure(struct source *s, struct sample *sample, struct measure_h
     struct sample there;
     if (!b->collects_fds || sample->have & BIT(FIELD_OPEN_FDS))
         return 0;
-    /* a table of descriptors too large to go through in the kernel */
+    /* its table of descriptors is too large for a BPF program */
     hints.idle = true;
     int r = open_in_procfs(b, sample, &there);
     if (r == 0)
@@ -370,7 +371,6 @@ static void bpf_close(struct source *s) {
 
 /* ---- Identity ---------------------------------------------------------------------- */
 
-/* What is in /proc alone. */
 static int identify_in_procfs(struct bpf *b, const struct sample *sample, unsigned parts,
                               struct identity *ret) {
     struct sample *there = &b->in_procfs;
@@ -382,7 +382,6 @@ static int identify_in_procfs(struct bpf *b, const struct sample *sample, unsign
     return r < 0 ? r : b->procfs->ops->identify(b->procfs, there, parts, ret);
 }
 
-/* Arguments as in memory: a NUL after each. */
 static void set_args(struct texts *texts, struct identity *id) {
     const struct program *p = &texts->program;
     size_t len = p->args_len < sizeof(p->args) ? p->args_len : sizeof(p->args);
@@ -395,10 +394,10 @@ static void set_args(struct texts *texts, struct identity *id) {
     id->cmdline_cut = p->args_total > p->args_len;
 }
 
-/* The path's names come from the file up: turns them around. */
+/* The components of the path come from the file up to the root: reverses them. */
 static void set_exe(struct texts *texts, struct identity *id) {
     const struct program *p = &texts->program;
-    /* one that is longer was cut: better none than a wrong one */
+    /* a longer one was cut off: better no path than a wrong one */
     size_t len = p->exe_len < sizeof(texts->exe) ? p->exe_len : 0, at = sizeof(texts->exe);
     for (size_t from = 0; from < len;) {
         size_t name_len = strnlen(p->exe + from, len - from);
@@ -438,13 +437,13 @@ static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
 static int bpf_identify(struct source *s, const struct sample *sample, unsigned parts,
                         struct identity *ret) {
     struct bpf *b = bpf_of(s);
-    /* kernel threads have longer names there; zombies have nothing left but that */
+    /* kernel threads have longer names there; of zombies there is nothing else left */
     if ((parts & ~(unsigned)IDENTITY_USER || b->open->flags & PROCESS_KTHREAD) &&
         !(b->open->exit_state && b->open->flags & PROCESS_FROM_BIRTH) &&
         identify_in_procfs(b, sample, parts, ret) == 0)
         return 0;
-    /* It may have ended since it was listed. But it was listed, so its end will be
-     * too, and it is told then who it was. */
+    /* It may have exited since it was listed. It counts as known from then on, so this is the
+     * last chance to say who it was. */
     *ret = (struct identity){
         .pid = sample->pid,
         .ppid = sample->ppid,
@@ -466,23 +465,24 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
 
 _Static_assert(TRAFFIC_COUNTERS == PROTOCOLS * TRAFFICS, "one counter for each");
 
-static void identify_unlisted(struct bpf *b, const struct who *who, unsigned parts,
+static void identify_unlisted(struct bpf *b, const struct bpf_identity *identity, unsigned parts,
                               struct texts *texts, struct unlisted_usage *ret) {
+    const size_t comm_len = strnlen(identity->comm, sizeof(identity->comm));
     *ret = (struct unlisted_usage){.identity = {
-                                     .uid = who->uid,
-                                     .gid = who->gid,
+                                     .uid = identity->uid,
+                                     .gid = identity->gid,
                                      .has_credentials = parts & BY_USER,
-                                     .comm = {who->comm, strnlen(who->comm, sizeof(who->comm))},
+                                     .comm = {identity->comm, comm_len},
                                  }};
-    set_ancestor(who->ancestor, &ret->known_pid, &ret->ancestor);
-    ret->is_known = ret->known_pid && who->ancestor & ITSELF;
-    ret->forked_only = ret->known_pid && who->program == 0;
+    set_ancestor(identity->ancestor, &ret->known_pid, &ret->ancestor);
+    ret->is_known = ret->known_pid && identity->ancestor & ITSELF;
+    ret->forked_only = ret->known_pid && identity->program == 0;
     if (parts & IDENTITY_USER)
-        ret->identity.user = users_name(b->users, who->uid);
+        ret->identity.user = users_name(b->users, identity->uid);
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
-        identify_program(b, who->program, texts, &ret->identity);
+        identify_program(b, identity->program, texts, &ret->identity);
     if (parts & IDENTITY_CGROUP)
-        identify_cgroup(b, who->cgroup, texts, &ret->identity);
+        identify_cgroup(b, identity->cgroup, texts, &ret->identity);
 }
 
 static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_usage *ret) {
@@ -490,7 +490,7 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
     const struct unlisted *u = bpf_programs_next_unlisted(b->programs);
     if (!u)
         return false;
-    identify_unlisted(b, &u->who, parts, &b->texts, ret);
+    identify_unlisted(b, &u->identity, parts, &b->texts, ret);
     set_counters(b, &u->usage, &ret->counters);
     ret->ended = u->ended;
     for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
@@ -591,7 +591,7 @@ static uint64_t counters_of(const struct io *io, unsigned collect) {
     return counters;
 }
 
-/* The programs speak of the pids of the host; the listing is of our namespace. */
+/* The programs see the pids of the host, but the iterator lists only our namespace. */
 static bool is_hosts_pid_namespace(const struct io *io) {
     static const char initial[] = "pid:[4026531836]"; /* PROC_PID_INIT_INO */
     char target[32];
@@ -631,8 +631,8 @@ int bpf_new(const struct settings *settings, const struct io *io,
     int r = users_new(&b->users);
     if (r == 0 && wants.cgroup && cgroups_new(&b->cgroups) == -ENOMEM)
         r = -ENOMEM;
-    /* those that are there now may be gone when they are asked for: there is none
-     * with this number, so it looks at all */
+    /* Cgroups of now may be removed before anybody asks for them. None has this id, so this
+     * searches the whole tree. */
     if (r == 0 && b->cgroups)
         (void)cgroups_path(b->cgroups, 0);
     if (r == 0)

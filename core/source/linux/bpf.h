@@ -4,8 +4,8 @@
 
 #include "source/source.h"
 
-/* Asks programs in the kernel, and the tree at /proc for what only that knows. Without the rights or the kernel for it -errno, and
- * why in one sentence. */
+/* The source bpf: BPF programs, and /proc for what only that knows. -errno, and why in one
+ * sentence, if the rights or the kernel for it are missing. */
 int bpf_new(const struct settings *settings, const struct io *io,
             const struct source_needs *needs, struct source **ret, struct tally_error *why);
 

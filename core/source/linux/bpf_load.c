@@ -17,13 +17,13 @@
 #include <unistd.h>
 
 const struct map_shape map_shapes[MAPS] = {
-    [MAP_PROCESSES] = {"processes", sizeof(uint32_t), sizeof(struct entry)},
-    [MAP_DYING] = {"dying", sizeof(uint32_t), sizeof(struct dying)},
+    [MAP_PROCESSES] = {"processes", sizeof(uint32_t), sizeof(struct process_entry)},
+    [MAP_DYING] = {"dying", sizeof(uint32_t), sizeof(struct dying_thread)},
     [MAP_ENDED] = {"ended", sizeof(struct ended_key), sizeof(struct ended)},
     [MAP_UNLISTED] = {"unlisted", sizeof(uint64_t), sizeof(struct unlisted)},
     [MAP_UNLISTED_REST] = {"unlisted_rest", sizeof(uint64_t), sizeof(struct unlisted)},
     [MAP_PROGRAMS] = {"programs", sizeof(uint64_t), sizeof(struct program)},
-    [MAP_ANCESTORS] = {"ancestors", sizeof(uint64_t), sizeof(struct who)},
+    [MAP_ANCESTORS] = {"ancestors", sizeof(uint64_t), sizeof(struct bpf_identity)},
     [MAP_CGROUPS] = {"cgroups", sizeof(uint64_t), sizeof(struct cgroup_path)},
     [MAP_DATA] = {"data", sizeof(uint32_t), sizeof(struct proctally_bpf__data)},
     [MAP_BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
@@ -52,49 +52,48 @@ void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants
     bss->want_ancestor = wants->ancestor;
 }
 
-/* Items are allocated when they are needed, but for those of the maps that forget the
- * oldest: these are made in full. */
-static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bool is_to_stay) {
+/* Items are allocated on demand, except in LRU maps, which are allocated in full. */
+static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bool will_be_pinned) {
     const uint32_t most = wants->max_processes > 256 ? wants->max_processes : 256;
     bpf_map__set_max_entries(s->maps.processes, most);
     bpf_map__set_max_entries(s->maps.dying, most);
     bpf_map__set_max_entries(s->maps.ended, most);
     bpf_map__set_max_entries(s->maps.unlisted, most / 4);
     bpf_map__set_max_entries(s->maps.unlisted_rest, most / 16);
-    /* a later run can want more of what is pinned */
-    bool programs = wants->program || is_to_stay;
+    /* what is pinned may be asked for more by a later run */
+    bool programs = wants->program || will_be_pinned;
     bool ancestors = wants->ancestor || programs;
     bpf_map__set_max_entries(s->maps.programs, programs ? most / 16 : 1);
-    s->bss->most_new_programs = most / 16 / 4 * 3;
+    s->bss->max_new_programs = most / 16 / 4 * 3;
     bpf_map__set_max_entries(s->maps.ancestors, ancestors ? most / 4 : 1);
-    bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || is_to_stay ? most / 16 : 1);
+    bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || will_be_pinned ? most / 16 : 1);
 }
 
 static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic,
-                  bool is_to_stay) {
+                  bool will_be_pinned) {
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
-    struct bpf_program *of_users[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
-    bool sees_users = libbpf_find_vmlinux_btf_id("sock_recv_length", BPF_TRACE_RAW_TP) > 0;
-    s->data->want_all = 1;
+    struct bpf_program *of_owners[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
+    bool sees_owners = libbpf_find_vmlinux_btf_id("sock_recv_length", BPF_TRACE_RAW_TP) > 0;
+    s->data->list_in_full = 1;
     s->bss->format = BPF_FORMAT;
-    s->bss->sees_users = sees_users;
+    s->bss->sees_owners = sees_owners;
     bpf_set_wants(s->bss, wants);
-    size_maps(s, wants, is_to_stay);
+    size_maps(s, wants, will_be_pinned);
     bool sees_begin = libbpf_find_vmlinux_btf_id("tcp_sendmsg_locked", BPF_TRACE_RAW_TP) > 0;
     for (size_t i = 0; i < 2; i++)
         bpf_program__set_autoload(of_packets[i], traffic);
     for (size_t i = 0; i < 3; i++)
-        bpf_program__set_autoload(of_users[i], traffic && sees_users);
-    bpf_program__set_autoload(s->progs.on_send_begin, traffic && sees_users && sees_begin);
+        bpf_program__set_autoload(of_owners[i], traffic && sees_owners);
+    bpf_program__set_autoload(s->progs.on_send_begin, traffic && sees_owners && sees_begin);
     bpf_program__set_autoload(s->progs.on_socket, traffic);
-    bpf_program__set_autoload(s->progs.on_state, traffic && sees_users);
+    bpf_program__set_autoload(s->progs.on_state, traffic && sees_owners);
     bpf_map__set_autocreate(s->maps.sockets, traffic);
     return 0;
 }
 
-/* To the root of the hierarchy, beside what others have there. -EBUSY: somebody's
- * program there lets none beside it. (The kernel says EPERM; but had we not the right,
- * the programs would not have been loaded.) */
+/* Attaches to the root cgroup, next to the programs that others have there. -EBUSY: one of
+ * those allows no others next to it. (The kernel says EPERM for that; but if it was rights
+ * that we lack, loading would have failed before.) */
 static int attach_traffic(struct proctally_bpf *s) {
     struct cgroups *cgroups;
     int r = cgroups_new(&cgroups);
@@ -114,11 +113,11 @@ static int attach_traffic(struct proctally_bpf *s) {
     return r;
 }
 
-/* All or nothing: what failed half-way is taken away. */
-static int load(const struct bpf_wants *wants, bool traffic, bool is_to_stay,
+/* All or nothing. */
+static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
                 struct proctally_bpf **ret) {
     struct proctally_bpf *s = proctally_bpf__open();
-    int r = s ? set_up(s, wants, traffic, is_to_stay) : -errno;
+    int r = s ? set_up(s, wants, traffic, will_be_pinned) : -errno;
     if (r == 0)
         r = proctally_bpf__load(s);
     if (r == 0 && traffic)
@@ -134,13 +133,12 @@ static int load(const struct bpf_wants *wants, bool traffic, bool is_to_stay,
     return 0;
 }
 
-/* First with traffic, if that is wanted, then without. */
-int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool is_to_stay,
+int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,
              struct tally_error *why) {
     int r = -ENOTSUP;
     if (wants->traffic) {
         bpf_log_to(&h->no_traffic);
-        r = load(wants, true, is_to_stay, &h->skeleton);
+        r = load(wants, true, will_be_pinned, &h->skeleton);
         h->sees_traffic = r == 0;
         if (r == -EPERM)
             error_set(&h->no_traffic, "it needs CAP_NET_ADMIN");
@@ -154,7 +152,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool is_to_st
     }
     bpf_log_to(why);
     if (r < 0)
-        r = load(wants, false, is_to_stay, &h->skeleton);
+        r = load(wants, false, will_be_pinned, &h->skeleton);
     bpf_log_to(NULL);
     if (r < 0)
         return r;

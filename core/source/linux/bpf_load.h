@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Puts the programs into the kernel: how large their maps are, what they attach to, and
- * why they can't be had.
+ * Loading the BPF programs: which of them this kernel can run, how large their maps are,
+ * what they attach to, and why it failed.
  */
 #ifndef BPF_LOAD_H
 #define BPF_LOAD_H
@@ -17,16 +17,16 @@ struct proctally_bpf;
 struct proctally_bpf__data;
 struct proctally_bpf__bss;
 
-/* What rules and group-by ask about processes that nobody will have seen. */
+/* What rules and group-by need to know about processes that end before they are listed. */
 struct bpf_wants {
-    bool program; /* file */
-    bool args;    /* with it */
+    bool program; /* the file that was executed */
+    bool args;    /* and its arguments */
     bool user, cgroup, ancestor;
     bool traffic;
     uint32_t max_processes;
 };
 
-/* The maps that we read. */
+/* The maps that are read, or mapped. */
 enum map_id {
     MAP_PROCESSES,
     MAP_DYING,
@@ -46,11 +46,11 @@ struct map_shape {
 };
 extern const struct map_shape map_shapes[MAPS];
 
-/* Our hold on what is in the kernel. */
+/* Handles to the programs and maps in the kernel. */
 struct bpf_handles {
-    struct proctally_bpf *skeleton; /* owns the rest; NULL: it is pinned, and others loaded it */
+    struct proctally_bpf *skeleton; /* owns the rest; NULL: adopted from where it was pinned */
     int map_fds[MAPS];              /* -1: none */
-    int list_fd;                    /* link of list_tasks */
+    int list_fd;                    /* the link of list_tasks */
     struct proctally_bpf__data *data;
     struct proctally_bpf__bss *bss;
     bool sees_traffic;
@@ -58,14 +58,15 @@ struct bpf_handles {
 };
 void bpf_handles_reset(struct bpf_handles *h);
 
-/* Loads and attaches the programs, between bpf_log_begin() and bpf_log_end(). They go with
- * the skeleton. -errno, and perhaps why; see bpf_explain(). */
-int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool is_to_stay,
+/* Loads and attaches the programs, with traffic if that is possible. To be called between
+ * bpf_log_begin() and bpf_log_end(). Destroying the skeleton unloads them. -errno, and perhaps
+ * a warning of libbpf in why; see bpf_explain(). */
+int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,
              struct tally_error *why);
-/* What they are to gather from now on. */
+/* What the programs record from now on. */
 void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants);
 
-/* One sentence about an error, if libbpf has not said anything that a user understands. */
+/* Makes of it one sentence for the user. */
 void bpf_explain(int error, struct tally_error *why);
 
 /* Now, since boot. */

@@ -10,19 +10,19 @@
 
 /* Held from begin to end. */
 static pthread_mutex_t in_use = PTHREAD_MUTEX_INITIALIZER;
-/* Held while the functions are swapped: libbpf tells what the program's was only when it
- * has been replaced, and another thread may call ours before we know. */
+/* Held while the functions are swapped: libbpf returns the program's function only after
+ * replacing it, and another thread may call ours before we know where to pass it on. */
 static pthread_mutex_t swapping = PTHREAD_MUTEX_INITIALIZER;
 static libbpf_print_fn_t programs_own;
 
-/* libbpf has no other way to hand its print function a context than these. */
-static _Thread_local bool is_ours; /* what libbpf does in this thread, it does for us */
+/* libbpf passes no context to its print function. */
+static _Thread_local bool is_ours; /* this thread is between begin and end */
 static _Thread_local struct tally_error *listener;
 
 __attribute__((format(printf, 2, 0))) static int log_to_error(enum libbpf_print_level level,
                                                               const char *format, va_list args) {
     if (!is_ours) {
-        /* Also a thread that took hold of this function right before it was swapped back. */
+        /* Or after end, if libbpf fetched the pointer right before the functions were swapped. */
         pthread_mutex_lock(&swapping);
         libbpf_print_fn_t print = programs_own;
         pthread_mutex_unlock(&swapping);
@@ -40,7 +40,8 @@ void bpf_log_begin(void) {
     is_ours = true;
     pthread_mutex_lock(&swapping);
     libbpf_print_fn_t before = libbpf_set_print(log_to_error);
-    /* The program may have put back what it had been given for its own, which was ours. */
+    /* A thread that set another function meanwhile was given ours as the previous one, and
+     * may have restored that. */
     if (before != log_to_error)
         programs_own = before;
     pthread_mutex_unlock(&swapping);
@@ -53,7 +54,7 @@ void bpf_log_to(struct tally_error *error) {
 void bpf_log_end(void) {
     pthread_mutex_lock(&swapping);
     libbpf_print_fn_t now = libbpf_set_print(programs_own);
-    /* Another thread has set a new one meanwhile, which is to stay. */
+    /* Another thread has set a new one meanwhile: that stays. */
     if (now != log_to_error)
         libbpf_set_print(now);
     pthread_mutex_unlock(&swapping);

@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define LIST_LINK "list_tasks"
-/* If this link is there, so is all that counts traffic. */
+/* If this link is pinned, so is everything else that counts traffic. */
 #define TRAFFIC_LINK "count_received"
 
 struct pin_path {
@@ -51,14 +51,14 @@ static int pin(struct bpf_handles *h, const char *dir) {
     return r;
 }
 
-/* A descriptor of what is pinned under this name, -ENOENT, or why it can't be had. */
+/* A descriptor of what is pinned under this name, or -errno. */
 static int get_pinned(const char *dir, const char *name) {
     struct pin_path path;
     int fd = bpf_obj_get(path_of(&path, dir, name));
     return fd < 0 ? -errno : fd;
 }
 
-/* A program whose link is gone does not run any more. -errno. */
+/* How many links are pinned. A program without its link does not run any more. -errno. */
 static int count_links(const char *dir) {
     struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
     int links = 0, r = s ? 0 : -errno;
@@ -75,7 +75,7 @@ static int count_links(const char *dir) {
     return r < 0 ? r : links;
 }
 
-/* Whole pages, as the kernel keeps it. */
+/* The kernel rounds it up to whole pages. */
 static size_t memory_size(enum map_id map) {
     const size_t page = (size_t)sysconf(_SC_PAGESIZE);
     return (map_shapes[map].value_size + page - 1) / page * page;
@@ -85,8 +85,8 @@ static void *map_memory(const struct bpf_handles *h, enum map_id map) {
     return mmap(NULL, memory_size(map), PROT_READ | PROT_WRITE, MAP_SHARED, h->map_fds[map], 0);
 }
 
-/* 0, -ENOENT: nothing is pinned there; -ESTALE: not the whole of what we know. Another
- * error says nothing about what is there. */
+/* -ENOENT: nothing is pinned at dir; -ESTALE: something incomplete, or of another version.
+ * After any other error we don't know what is there. */
 static int adopt(struct bpf_handles *h, const char *dir) {
     int found = 0;
     for (size_t i = 0; i < MAPS; i++) {
@@ -148,7 +148,7 @@ static bool is_bpf_file_system(const char *dir) {
 
 static int remove_pins(const char *dir) {
     struct pin_path path;
-    /* elsewhere a file called data is somebody's data */
+    /* on another file system these names may be somebody's files */
     if (!is_bpf_file_system(dir))
         return -ENOENT;
     struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
@@ -170,12 +170,12 @@ int bpf_pins_remove(const char *dir) {
     return r;
 }
 
-/* The directory is made if there is none. */
+/* Creates the directory if there is none. */
 static int prepare_dir(const char *dir, struct tally_error *why) {
     struct statfs fs;
     bool is_ours = false;
-    /* made only if need be: later on, when the configuration has changed, a sandbox may
-     * not let us */
+    /* only if there is none: after a reload of the configuration a sandbox may no longer
+     * allow it */
     if (statfs(dir, &fs) < 0 && errno == ENOENT) {
         is_ours = mkdir(dir, 0700) == 0;
         if (!is_ours && errno != EEXIST) {
@@ -209,7 +209,7 @@ int bpf_pins_open(struct bpf_handles *h, const struct bpf_wants *wants, const ch
         error_set(why, "what is pinned at %.200s can't be used: %s", dir, strerror(-r));
         return r;
     }
-    /* of another version, or left half-way when it was set up */
+    /* of another version, or pinning it was interrupted */
     remove_pins(dir);
     r = prepare_dir(dir, why);
     if (r == 0)

@@ -12,36 +12,36 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Items to ask for in one call. A call that meets a bucket with more fails. */
+/* Items to ask for in one call. A call fails if a bucket of the hash table has more. */
 #define BATCH 512u
 
 #define READ_SIZE (64u << 10)
 #define LISTING_CEILING ((size_t)1 << 31)
 
-/* What was taken from maps of one kind. */
+/* A queue of what was taken out of maps. */
 struct items {
     unsigned char *at;
     size_t count, size, item_size;
-    size_t next; /* those before it were handed out */
+    size_t next; /* to be handed out; those before it were */
 };
 
-/* Where the kernel puts what it hands out. */
+/* What the kernel returns from one call. */
 struct batch {
     unsigned char keys[BATCH * sizeof(struct ended_key)];
-    unsigned char values[BATCH * sizeof(struct unlisted)]; /* the largest that is gathered */
+    unsigned char values[BATCH * sizeof(struct unlisted)]; /* the largest that is read this way */
 };
-_Static_assert(sizeof(struct dying) <= sizeof(struct unlisted) &&
+_Static_assert(sizeof(struct dying_thread) <= sizeof(struct unlisted) &&
                    sizeof(struct ended) <= sizeof(struct unlisted),
-               "there is room for them");
+               "any value fits into a batch");
 
 struct bpf_programs {
     struct bpf_handles kernel;
-    uint64_t lost; /* told to this reader */
+    uint64_t lost_events; /* since this reader opened them, and since the reader before it */
     struct items ended, unlisted;
     struct batch *batch;
-    int listing_fd; /* -1: none is being read */
+    int listing_fd; /* an iterator that is being read; -1: none */
     struct buf listing;
-    bool in_full; /* the next listing that begins */
+    bool in_full; /* what the next listing is to be */
 };
 
 /* ---- Opening --------------------------------------------------------------------------- */
@@ -117,7 +117,7 @@ static int make_room(struct items *t, size_t more) {
     return 0;
 }
 
-/* There has to be room. */
+/* After make_room(). */
 static void append(struct items *t, const void *item) {
     memcpy(t->at + t->count++ * t->item_size, item, t->item_size);
 }
@@ -136,11 +136,11 @@ static void drop_handed_out(struct items *t) {
 typedef int batch_call(int fd, void *in, void *out, void *keys, void *values, __u32 *count,
                        const struct bpf_map_batch_opts *opts);
 
-/* What to do with an item of a map. -errno. */
+/* Called for an item of a map. -errno. */
 typedef int use_item(struct bpf_programs *p, enum map_id map, const void *key, const void *value);
 
-/* For all items of a map. What is taken out of it with the call has room among what was
- * taken before it is. */
+/* For all items of a map. Room is made before the call that may delete them from the map, so
+ * that none is lost for want of memory. */
 static int for_each(struct bpf_programs *p, enum map_id map, batch_call *call, use_item *use) {
     const size_t key_size = map_shapes[map].key_size, value_size = map_shapes[map].value_size;
     unsigned char *keys = p->batch->keys, *values = p->batch->values;
@@ -154,7 +154,8 @@ static int for_each(struct bpf_programs *p, enum map_id map, batch_call *call, u
             r = make_room(&p->unlisted, BATCH);
         if (r < 0)
             break;
-        r = call(p->kernel.map_fds[map], first ? NULL : &position, &position, keys, values, &count, NULL);
+        r = call(p->kernel.map_fds[map], first ? NULL : &position, &position, keys, values, &count,
+                 NULL);
         if (r < 0 && r != -ENOENT)
             break;
         first = false;
@@ -166,18 +167,18 @@ static int for_each(struct bpf_programs *p, enum map_id map, batch_call *call, u
     return r == -ENOENT ? 0 : r;
 }
 
-/* ---- Ends that were missed ------------------------------------------------------------ */
+/* ---- Lost exits ---------------------------------------------------------------------- */
 
-/* Is there no task of this number, not even one that nobody has waited for? */
+/* A zombie is not gone: its exit is still to come. */
 static bool is_gone(uint32_t tid) {
     return getpgid((pid_t)tid) < 0 && errno == ESRCH;
 }
 
-/* Has the programs make up for the threads in `missed`. */
-static int make_up(struct bpf_programs *p) {
+/* Has list_tasks synthesize the exits that were noted. */
+static int synthesize_noted(struct bpf_programs *p) {
     char unused[16];
     ssize_t n;
-    if (p->kernel.bss->missed_count == 0)
+    if (p->kernel.bss->lost_exit_count == 0)
         return 0;
     int fd = bpf_iter_create(p->kernel.list_fd);
     if (fd < 0)
@@ -187,31 +188,34 @@ static int make_up(struct bpf_programs *p) {
     while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
     int r = n < 0 ? -errno : 0;
     close(fd);
-    p->kernel.bss->missed_count = 0;
+    p->kernel.bss->lost_exit_count = 0;
     return r;
 }
 
-static int note_missed(struct bpf_programs *p, enum map_id map, const void *key, const void *value) {
-    const struct dying *d = value;
+static int note_lost_exit(struct bpf_programs *p, enum map_id map, const void *key,
+                          const void *value) {
+    struct proctally_bpf__bss *bss = p->kernel.bss;
+    const struct dying_thread *d = value;
     uint32_t tid;
     (void)map;
     memcpy(&tid, key, sizeof(tid));
-    if (boot_ns() < d->end_ns + MISSED_AFTER_MS * UINT64_C(1000000) || !is_gone(tid))
+    if (boot_ns() < d->end_ns + LOST_EXIT_AFTER_MS * UINT64_C(1000000) || !is_gone(tid))
         return 0;
-    p->kernel.bss->missed[p->kernel.bss->missed_count++] = tid;
-    return p->kernel.bss->missed_count == MISSED_MAX ? make_up(p) : 0;
+    bss->lost_exits[bss->lost_exit_count++] = tid;
+    return bss->lost_exit_count == LOST_EXITS_MAX ? synthesize_noted(p) : 0;
 }
 
-/* Some ends the kernel tells late, on a very busy host, or never. */
-static int make_up_missed(struct bpf_programs *p) {
-    p->kernel.bss->missed_count = 0;
-    int r = for_each(p, MAP_DYING, bpf_map_lookup_batch, note_missed);
-    return r < 0 ? r : make_up(p);
+/* For some exits on_free is called very late, on a very busy host, or never. */
+static int synthesize_lost_exits(struct bpf_programs *p) {
+    p->kernel.bss->lost_exit_count = 0;
+    int r = for_each(p, MAP_DYING, bpf_map_lookup_batch, note_lost_exit);
+    return r < 0 ? r : synthesize_noted(p);
 }
 
 /* ---- Taking ------------------------------------------------------------------------- */
 
-static int take_ended(struct bpf_programs *p, enum map_id map, const void *key, const void *value) {
+static int take_ended(struct bpf_programs *p, enum map_id map, const void *key,
+                      const void *value) {
     struct bpf_ended ended;
     (void)map;
     memcpy(&ended.key, key, sizeof(ended.key));
@@ -220,42 +224,45 @@ static int take_ended(struct bpf_programs *p, enum map_id map, const void *key, 
     return 0;
 }
 
-/* Of the two sides that to which nobody adds any more: the listing has taken longer than
- * a program runs that had begun before it. */
-static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *key, const void *value) {
+/* From the side that the programs have left. Nothing is added to it any more: a program that
+ * was running when the sides were switched has ended long before the listing was read. */
+static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *key,
+                         const void *value) {
     uint64_t item;
     memcpy(&item, key, sizeof(item));
-    if ((item & OTHER_SIDE) != p->kernel.bss->side && bpf_map_delete_elem(p->kernel.map_fds[map], &item) == 0)
+    if ((item & UNLISTED_SIDE) != p->kernel.bss->unlisted_side &&
+        bpf_map_delete_elem(p->kernel.map_fds[map], &item) == 0)
         append(&p->unlisted, value);
     return 0;
 }
 
 /* ---- A round ------------------------------------------------------------------------- */
 
-/* The ends come first: what is among them can't be in the listing any more, and what ends
- * from here on is for the next round. */
+/* The ended come first: none of them can be in the listing any more, and whatever ends from
+ * here on is for the next round. */
 static int begin_listing(struct bpf_programs *p) {
-    int r = make_up_missed(p);
+    struct proctally_bpf__bss *bss = p->kernel.bss;
+    int r = synthesize_lost_exits(p);
     if (r == 0)
         r = for_each(p, MAP_ENDED, bpf_map_lookup_and_delete_batch, take_ended);
     if (r < 0)
         return r;
-    p->kernel.data->want_all = p->in_full;
-    p->kernel.bss->missed_count = 0; /* if a reader before us was killed meanwhile */
+    p->kernel.data->list_in_full = p->in_full;
+    bss->lost_exit_count = 0; /* an earlier reader may have been killed before it did this */
     int fd = bpf_iter_create(p->kernel.list_fd);
     if (fd < 0)
         return -errno;
     p->listing_fd = fd;
     p->in_full = false;
     buf_reset(&p->listing);
-    __atomic_store_n(&p->kernel.bss->side, p->kernel.bss->side ^ OTHER_SIDE, __ATOMIC_SEQ_CST);
-    p->kernel.bss->new_programs = 0;
+    __atomic_store_n(&bss->unlisted_side, bss->unlisted_side ^ UNLISTED_SIDE, __ATOMIC_SEQ_CST);
+    bss->new_programs = 0;
     return 0;
 }
 
 static int read_listing(struct bpf_programs *p) {
     struct buf *listing = &p->listing;
-    listing->error = 0; /* of a try before */
+    listing->error = 0; /* of the first try */
     for (;;) {
         int r = buf_reserve(listing, READ_SIZE);
         if (r < 0)
@@ -270,8 +277,9 @@ static int read_listing(struct bpf_programs *p) {
     }
 }
 
-/* What the programs have shown they take for known: its end comes without who it was. So
- * the listing of a round that failed is gone on with, unless that fails again. */
+/* The programs consider a process known once it is in a listing: when it ends, they no longer
+ * say who it was. So the listing of a failed round is not thrown away: the next round reads
+ * on from where it stopped. If that fails as well, a new listing shows all processes. */
 int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *use, void *data) {
     drop_handed_out(&p->ended);
     drop_handed_out(&p->unlisted);
@@ -289,7 +297,7 @@ int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *us
     if (r == 0 || is_second_try)
         end_listing(p);
     if (r < 0 && is_second_try)
-        p->in_full = true; /* those whom it was to show have to be shown anew */
+        p->in_full = true;
     return r;
 }
 
@@ -307,7 +315,7 @@ int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *r
     return bpf_map_lookup_elem(p->kernel.map_fds[MAP_PROGRAMS], &key, ret);
 }
 
-int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct who *ret) {
+int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct bpf_identity *ret) {
     return bpf_map_lookup_elem(p->kernel.map_fds[MAP_ANCESTORS], &key, ret);
 }
 
@@ -316,8 +324,8 @@ int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path 
 }
 
 uint64_t bpf_programs_lost(struct bpf_programs *p) {
-    uint64_t lost = __atomic_load_n(&p->kernel.bss->lost, __ATOMIC_RELAXED);
-    p->lost += lost - p->kernel.bss->lost_told;
-    p->kernel.bss->lost_told = lost;
-    return p->lost;
+    uint64_t lost = __atomic_load_n(&p->kernel.bss->lost_events, __ATOMIC_RELAXED);
+    p->lost_events += lost - p->kernel.bss->lost_reported;
+    p->kernel.bss->lost_reported = lost;
+    return p->lost_events;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The programs in the kernel that bpf.c reads from: asking them, and taking what they
- * gathered. kernel/ is what they do.
+ * Reading from the BPF programs in kernel/, once they are loaded (bpf_load.h) or found
+ * pinned (bpf_pins.h): a listing of what is alive, what has ended since the last one, and
+ * lookups of who that was.
  */
 #ifndef BPF_PROGRAMS_H
 #define BPF_PROGRAMS_H
@@ -16,39 +17,41 @@
 
 struct bpf_programs;
 
-/* Loads and attaches. -errno, and why in one sentence. Everything is taken away
- * again with the process that loaded it, however that ends, unless it is pinned at
- * pin_dir (NULL: nowhere). What is pinned there already is used. */
+/* Loads and attaches the programs. -errno, and why in one sentence. The kernel removes them
+ * when this process ends, however it does, unless they are pinned at pin_dir (NULL: they are
+ * not). If they are pinned there already, they are used as they are. */
 int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct bpf_programs **ret,
                       struct tally_error *why);
-/* Is traffic counted? If not although it is wanted, why_not says why. */
+/* Is traffic counted? If it is not although it was asked for, why_not says why. */
 bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not);
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p);
 
-/* Is handed the listing: a sequence of records, valid until the next round. Called again with
- * the same one if the round fails and is gone on with. -errno: the round fails. */
+/* Receives the listing: a sequence of records, valid until the next round. Is called again with
+ * the same listing if this round fails after it. -errno: the round fails. */
 typedef int bpf_use_listing(void *data, struct buf *listing);
 
-/* One round: takes the ends of processes that were listed before, lists those there are, and
- * takes what was used unlisted. in_full: those that sleep as well, but not in a listing that
- * a round that failed had begun. Ends that the kernel never told us of are made up for, as
- * far as the figures are known. -errno: what was taken by then is kept. */
+/* One round: takes what has ended of what was listed before, lists what is alive, and takes
+ * what was used unlisted. Exits that the kernel has not reported are synthesized first, with
+ * the usage that is known.
+ * in_full: the listing shows also processes that have not run since the last one. If this
+ * round resumes the listing of a failed one, that holds for the next listing.
+ * -errno: nothing is lost. The next round keeps what this one took, and resumes its listing. */
 int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *use, void *data);
 
 struct bpf_ended {
     struct ended_key key;
     struct ended value;
 };
-/* The next one of what was taken; NULL: no more. Valid until the next round. What nobody
- * asks for, because the collection failed, is there again after that. */
+/* The next item of what was taken; NULL: no more. Valid until the next round. What was not
+ * fetched by then, because a collection failed, is returned after it. */
 const struct bpf_ended *bpf_programs_next_ended(struct bpf_programs *p);
 const struct unlisted *bpf_programs_next_unlisted(struct bpf_programs *p);
 
-/* -ENOENT: forgotten. */
+/* What a key in an identity or a record stands for. -ENOENT: it has been evicted. */
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);
-int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct who *ret);
+int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct bpf_identity *ret);
 int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path *ret);
-/* Events lost since these were opened, and before that since the last reader. */
+/* Events lost since bpf_programs_open(); of pinned programs, since the last reader looked. */
 uint64_t bpf_programs_lost(struct bpf_programs *p);
 
 #endif

@@ -16,7 +16,7 @@
 #define uthash_nonfatal_oom(entry) ((entry)->hashed = false)
 #include <uthash.h>
 
-/* What is known of cgroups that are gone is kept, as long as it is not this much. */
+/* Cgroups are kept after they are removed; when there are this many, all are dropped. */
 #define CGROUPS_CEILING 16384
 #define DEPTH_MAX 32
 #define PATH_SIZE 4096
@@ -30,13 +30,13 @@ struct cgroup {
 
 struct cgroups {
     struct cgroup *by_id;
-    bool looked; /* through the tree, in this collection */
+    bool searched; /* the tree, in this collection */
     char root[PATH_SIZE];
-    char path[PATH_SIZE]; /* of the directory that is looked at */
+    char path[PATH_SIZE]; /* of the directory that is being searched */
 };
 
-/* Not always at /sys/fs/cgroup: where the older hierarchies are in use as well it
- * is below that. */
+/* It is not always at /sys/fs/cgroup: on hosts that also use v1 hierarchies it is mounted
+ * below that. */
 static int find_root(struct cgroups *c) {
     FILE *mounts = setmntent("/proc/self/mounts", "re");
     struct mntent mount;
@@ -61,7 +61,7 @@ int cgroups_new(struct cgroups **ret) {
     return 0;
 }
 
-static void forget_all(struct cgroups *c) {
+static void reset(struct cgroups *c) {
     struct cgroup *cgroup, *next;
     HASH_ITER(hh, c->by_id, cgroup, next) {
         HASH_DEL(c->by_id, cgroup);
@@ -71,7 +71,7 @@ static void forget_all(struct cgroups *c) {
 
 struct cgroups *cgroups_free(struct cgroups *c) {
     if (c) {
-        forget_all(c);
+        reset(c);
         free(c);
     }
     return NULL;
@@ -82,7 +82,7 @@ const char *cgroups_root(const struct cgroups *c) {
 }
 
 void cgroups_begin(struct cgroups *c) {
-    c->looked = false;
+    c->searched = false;
 }
 
 void cgroups_add(struct cgroups *c, uint64_t id, const char *path) {
@@ -91,7 +91,7 @@ void cgroups_add(struct cgroups *c, uint64_t id, const char *path) {
     if (cgroup)
         return;
     if (HASH_COUNT(c->by_id) >= CGROUPS_CEILING)
-        forget_all(c);
+        reset(c);
     size_t len = strlen(path);
     cgroup = malloc(sizeof(*cgroup) + len + 1);
     if (!cgroup)
@@ -104,7 +104,7 @@ void cgroups_add(struct cgroups *c, uint64_t id, const char *path) {
 }
 
 /* c->path is the directory's path from the root of the hierarchy, `len` long. */
-static void look_through(struct cgroups *c, int dir_fd, const char *name, size_t len, int depth) {
+static void search(struct cgroups *c, int dir_fd, const char *name, size_t len, int depth) {
     int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     DIR *dir = fd < 0 ? NULL : fdopendir(fd);
     struct dirent *entry;
@@ -121,7 +121,7 @@ static void look_through(struct cgroups *c, int dir_fd, const char *name, size_t
         c->path[len] = '/';
         memcpy(c->path + len + 1, entry->d_name, name_len + 1);
         cgroups_add(c, entry->d_ino, c->path);
-        look_through(c, fd, entry->d_name, len + 1 + name_len, depth + 1);
+        search(c, fd, entry->d_name, len + 1 + name_len, depth + 1);
     }
     closedir(dir);
 }
@@ -129,12 +129,12 @@ static void look_through(struct cgroups *c, int dir_fd, const char *name, size_t
 struct text cgroups_path(struct cgroups *c, uint64_t id) {
     struct cgroup *cgroup;
     HASH_FIND(hh, c->by_id, &id, sizeof(id), cgroup);
-    if (!cgroup && !c->looked) {
+    if (!cgroup && !c->searched) {
         struct stat st;
-        c->looked = true;
+        c->searched = true;
         if (stat(c->root, &st) == 0)
             cgroups_add(c, st.st_ino, "/");
-        look_through(c, AT_FDCWD, c->root, 0, 0);
+        search(c, AT_FDCWD, c->root, 0, 0);
         HASH_FIND(hh, c->by_id, &id, sizeof(id), cgroup);
     }
     return cgroup ? (struct text){cgroup->path, strlen(cgroup->path)} : (struct text){"", 0};

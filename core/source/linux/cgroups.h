@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Paths of control groups in the unified hierarchy by their numbers, which are the
- * inode numbers of their directories. */
+/* Paths of cgroups in the unified hierarchy by their ids, which are the inode numbers of
+ * their directories. */
 #ifndef CGROUPS_H
 #define CGROUPS_H
 
@@ -15,12 +15,12 @@ struct cgroups *cgroups_free(struct cgroups *c);
 /* Where the hierarchy is mounted. */
 const char *cgroups_root(const struct cgroups *c);
 
-/* Once per collection: the tree may be looked through again. */
+/* At the start of a collection, which searches the tree at most once. */
 void cgroups_begin(struct cgroups *c);
-/* A path that was heard of otherwise; one that is known already stays. */
+/* Adds a path that is known from elsewhere. A path that is known already is kept. */
 void cgroups_add(struct cgroups *c, uint64_t id, const char *path);
-/* The path as in /proc/PID/cgroup; empty if it is not to be found. Valid until the
- * next call. */
+/* The path as in /proc/PID/cgroup; empty if the cgroup can't be found. Valid until the next
+ * call. */
 struct text cgroups_path(struct cgroups *c, uint64_t id);
 
 #endif

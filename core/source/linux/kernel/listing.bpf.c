@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * list_tasks reads every live thread, when bpf.c asks for it; or makes up for ends that we
- * were not told of.
+ * The listing: list_tasks is called for each task when bpf_programs.c reads from its
+ * iterator, and writes a record of it. Or it synthesizes lost exits, if there are any in
+ * lost_exits.
  */
 #include "maps.bpf.h"
 #include "usage.bpf.h"
-#include "who.bpf.h"
+#include "identity.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-/* of life.bpf.c */
-int make_up(__u32 tid, __u32 user);
+/* life.bpf.c */
+int synthesize_exit(__u32 tid, __u32 slot);
+
+/* ---- File descriptors ------------------------------------------------------------------ */
 
 static __always_inline __u32 count_bits(__u64 word) {
     word -= word >> 1 & 0x5555555555555555;
@@ -18,7 +21,7 @@ static __always_inline __u32 count_bits(__u64 word) {
     return (word + (word >> 4) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56;
 }
 
-/* A table has room for 64 descriptors, or for a multiple of 128. */
+/* The kernel sizes a table of descriptors for 64, or for a multiple of 128. */
 #define FD_STEP 128
 #define FD_STEPS_MAX 64
 
@@ -41,7 +44,8 @@ static __always_inline void count_fds(struct task_struct *task, struct record_pr
         for (__u32 i = 0; i < FD_STEPS_MAX; i++) {
             if (i * FD_STEP >= size)
                 break;
-            if (bpf_probe_read_kernel(words, sizeof(words), (const char *)bits + i * (FD_STEP / 8)) < 0)
+            if (bpf_probe_read_kernel(words, sizeof(words),
+                                      (const char *)bits + i * (FD_STEP / 8)) < 0)
                 return;
             count += count_bits(words[0]) + count_bits(words[1]);
         }
@@ -50,11 +54,14 @@ static __always_inline void count_fds(struct task_struct *task, struct record_pr
     r->flags |= PROCESS_HAS_FDS;
 }
 
+/* ---- Memory and state ------------------------------------------------------------------ */
+
+/* What the kernel counts per CPU can be below 0 for a moment. */
 static __always_inline __u64 not_negative(__s64 value) {
     return value < 0 ? 0 : value;
 }
 
-static __always_inline void look_at_memory(struct task_struct *task, struct record_process *r) {
+static __always_inline void read_memory(struct task_struct *task, struct record_process *r) {
     struct mm_struct *mm = task->mm;
     if (!mm)
         return;
@@ -84,21 +91,22 @@ static __always_inline __u32 state_of(struct task_struct *task) {
     return task->__state;
 }
 
-/* An entry for a process that was there before us, or that there was no room for
- * when it began. */
-static __always_inline struct entry *find_late(struct task_struct *task, struct scratch *scratch,
-                                               __u32 pid) {
+/* ---- Records --------------------------------------------------------------------------- */
+
+/* An entry for a process that started before us, or when the map was full. */
+static __always_inline struct process_entry *track_late(struct task_struct *task,
+                                                        struct scratch *scratch, __u32 pid) {
     struct signal_struct *signal = task->signal;
-    struct entry *e = &scratch->entry;
+    struct process_entry *e = &scratch->entry;
     zero(e, sizeof(*e));
     e->start_ns = task->start_boottime;
-    e->found_ns = bpf_ktime_get_boot_ns();
-    e->found = 1;
+    e->found_late_ns = bpf_ktime_get_boot_ns();
+    e->found_late = 1;
     e->threads = signal->nr_threads;
-    usage_of_ended(signal, &e->gone);
-    look_at(task, &e->who);
-    e->who.ancestor = KNOWN_ANCESTOR | pid;
-    return enter(pid, e);
+    read_ended_usage(signal, &e->freed_threads);
+    read_identity(task, &e->identity);
+    e->identity.ancestor = KNOWN_ANCESTOR | pid;
+    return track_process(pid, e);
 }
 
 static __always_inline int list_thread(struct seq_file *seq, struct task_struct *task) {
@@ -106,31 +114,32 @@ static __always_inline int list_thread(struct seq_file *seq, struct task_struct 
                               .pid = task->tgid,
                               .state = state_of(task),
                               .exit_state = task->exit_state};
-    usage_of_thread(task, &r.usage);
+    read_thread_usage(task, &r.usage);
     bpf_seq_write(seq, &r, sizeof(r));
     return 0;
 }
 
-/* Every run of a thread ends in a switch, and one that has not ended yet shows in
- * the time: as long as these stand still, it has not run. Never 0. */
+/* Changes whenever the thread runs: each run ends in a context switch, and one that is still
+ * going on shows in the run time. Never 0. */
 static __always_inline __u64 activity_of(struct task_struct *task) {
     return task->se.sum_exec_runtime + task->nvcsw + task->nivcsw + 1;
 }
 
-/* A process whose only thread has not run since it was listed in full is as it
- * was then, but for what others do to it: swap its memory out, renice it … So it
- * is looked at all the same after a while, not all of them in the same listing. */
-static __always_inline bool has_slept(struct task_struct *task, const struct entry *e, __u32 pid,
-                                      __u64 now_ns) {
-    return e->listed && !e->execed && !e->rebased && e->threads == 1 && e->activity == activity_of(task) && state_of(task) != TASK_RUNNING &&
+/* A process whose only thread has not run since it was last listed in full has not changed,
+ * except for what others do to it: swap its memory out, renice it … So it is listed in full
+ * again after 10 to 25 seconds, which spreads them over several listings. */
+static __always_inline bool has_slept(struct task_struct *task, const struct process_entry *e,
+                                      __u32 pid, __u64 now_ns) {
+    return e->listed && !e->execed && !e->rebased && e->threads == 1 &&
+           e->activity == activity_of(task) && state_of(task) != TASK_RUNNING &&
            !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
 }
 
-static __always_inline void make_up_for_missed(void) {
-    for (__u32 i = 0; i < MISSED_MAX; i++) {
-        if (i >= missed_count)
+static __always_inline void synthesize_lost_exits(void) {
+    for (__u32 i = 0; i < LOST_EXITS_MAX; i++) {
+        if (i >= lost_exit_count)
             break;
-        make_up(missed[i], SCRATCH_LIST);
+        synthesize_exit(lost_exits[i], SCRATCH_LIST);
     }
 }
 
@@ -138,30 +147,30 @@ SEC("iter/task")
 int list_tasks(struct bpf_iter__task *ctx) {
     struct task_struct *task = ctx->task;
     struct seq_file *seq = ctx->meta->seq;
-    if (!task) /* the end of the list */
-        make_up_for_missed();
-    /* One that has been reaped is gone: its figures come when it is freed. */
-    if (!task || missed_count || task->exit_state & EXIT_DEAD)
+    if (!task) /* the end of the iteration */
+        synthesize_lost_exits();
+    /* A task that has been reaped is left out: on_free reads its final usage. */
+    if (!task || lost_exit_count || task->exit_state & EXIT_DEAD)
         return 0;
     if (task->pid != task->tgid)
         return list_thread(seq, task);
-    struct scratch *scratch = scratch_of(SCRATCH_LIST);
+    struct scratch *scratch = scratch_for(SCRATCH_LIST);
     if (!scratch)
         return 0;
     __u32 pid = task->tgid;
-    struct entry *e = bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
     if (e && e->start_ns != task->start_boottime)
-        e = NULL; /* of its predecessor, whose end was missed */
+        e = NULL; /* of the last process with this pid, whose exit was lost */
     __u64 now_ns = bpf_ktime_get_boot_ns();
-    if (e && !want_all && has_slept(task, e, pid, now_ns)) {
+    if (e && !list_in_full && has_slept(task, e, pid, now_ns)) {
         struct record_same same = {RECORD_SAME, pid, e->start_ns};
         bpf_seq_write(seq, &same, sizeof(same));
         return 0;
     }
     if (!e)
-        e = find_late(task, scratch, pid);
+        e = track_late(task, scratch, pid);
 
-    __u64 activity = activity_of(task); /* before the figures that it stands for */
+    __u64 activity = activity_of(task); /* read before the figures that it stands for */
     struct record_process *r = &scratch->process;
     zero(r, sizeof(*r));
     r->kind = RECORD_PROCESS;
@@ -181,20 +190,20 @@ int list_tasks(struct bpf_iter__task *ctx) {
     r->exit_state = task->exit_state;
     r->running = r->state == TASK_RUNNING && !r->exit_state;
     bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
-    usage_of_thread(task, &r->usage);
-    look_at_memory(task, r);
+    read_thread_usage(task, &r->usage);
+    read_memory(task, r);
     count_fds(task, r);
     if (!e) {
         r->flags |= PROCESS_UNTRACKED;
         bpf_seq_write(seq, r, sizeof(*r));
         return 0;
     }
-    usage_add(&r->usage, &e->gone);
-    if (!e->found)
+    usage_add(&r->usage, &e->freed_threads);
+    if (!e->found_late)
         r->flags |= PROCESS_FROM_BIRTH;
-    r->program = e->who.program;
-    r->ancestor = e->who.ancestor;
-    r->cgroup = e->who.cgroup;
+    r->program = e->identity.program;
+    r->ancestor = e->identity.ancestor;
+    r->cgroup = e->identity.cgroup;
     if (e->rebased) {
         struct record_exec *exec = &scratch->exec;
         exec->kind = RECORD_EXEC;
@@ -204,10 +213,10 @@ int list_tasks(struct bpf_iter__task *ctx) {
         if (bpf_seq_write(seq, exec, sizeof(*exec)) < 0)
             return 0;
     }
-    /* When the buffer is full all that was written for this task is dropped, and
-     * it is shown to us again: nothing may have changed by then. Between here and
-     * there an exec on another CPU may get lost; that moves a few microseconds of
-     * use to another group. */
+    /* When the buffer is full, the kernel drops what was written for this task and calls us
+     * for it again, so the entry must not change before the last write has succeeded. An exec
+     * on another CPU between reading the flags above and clearing them here gets lost; that
+     * moves a few microseconds of usage to another group. */
     if (bpf_seq_write(seq, r, sizeof(*r)) < 0)
         return 0;
     e->execed = 0;

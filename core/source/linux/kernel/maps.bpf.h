@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What the chapters have in common: global variables and maps, and room to work in. One
- * chapter defines them, the others refer to these; bpftool links the chapters together.
+ * What the chapters share: global variables, maps and scratch space. life.bpf.c defines
+ * them, the others see them as extern; bpftool links the chapters into one object.
  */
 #ifndef MAPS_BPF_H
 #define MAPS_BPF_H
@@ -22,49 +22,53 @@
 #define INITIALLY(value)
 #endif
 
-/* What rules and group-by ask for. Set before loading, and when they change. */
-SHARED __u32 want_program;  /* exe */
-SHARED __u32 want_args;     /* with it; secrets are kept only if somebody asks for them */
+/* What rules and group-by need. Set before loading, and again when they change. */
+SHARED __u32 want_program;
+SHARED __u32 want_args; /* of the program; they may hold secrets, so only if a rule needs them */
 SHARED __u32 want_user;
 SHARED __u32 want_cgroup;
 SHARED __u32 want_ancestor;
-/* The next listing shows every process in full. */
-SHARED __u32 want_all INITIALLY(1);
-/* BPF_FORMAT of whoever loaded us. */
+/* The next listing shows every process in full, also those that have not run. */
+SHARED __u32 list_in_full INITIALLY(1);
+/* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it
+ * stays where it is. */
 SHARED __u32 format;
-/* Events that were lost for want of room. */
-SHARED __u64 lost;
-/* Programs since the last listing, and the most that there may be. */
-SHARED __u32 new_programs, most_new_programs;
-SHARED __u64 side; /* of unlisted and unlisted_rest, to add to: OTHER_SIDE or 0 */
-SHARED __u64 lost_told; /* of these, what a reader has taken notice of */
-/* The kernel tells who sends and receives on a socket (Linux 6.3), so that it is
- * known who took a connection over. */
-SHARED __u32 sees_users;
-/* How many links are pinned; 0: not all of them yet. */
+/* Events that were lost, because a map was full or the kernel dropped them. */
+SHARED __u64 lost_events;
+/* Added to the map `programs` since the last listing, and the limit for that. */
+SHARED __u32 new_programs, max_new_programs;
+/* Which side of `unlisted` and `unlisted_rest` to add to: UNLISTED_SIDE or 0. */
+SHARED __u64 unlisted_side;
+/* How many of lost_events readers have already reported. */
+SHARED __u64 lost_reported;
+/* The kernel has tracepoints for sending and receiving (since Linux 6.3), so the owner of
+ * an accepted connection is seen. */
+SHARED __u32 sees_owners;
+/* How many links are pinned; 0: pinning has not finished. */
 SHARED __u32 pinned_links;
 /* When the programs were attached, since boot; 0: not yet. */
 SHARED __u64 attached_ns;
-/* Threads that are gone although nobody told us. If there are any, list_tasks makes up
- * for these, and lists nothing: a reader can't, as entries change all the time. */
-SHARED __u32 missed_count, missed[MISSED_MAX];
+/* Threads that are gone without on_free having been called. If there are any, list_tasks
+ * synthesizes their exits instead of listing: user space can't, since it could not update
+ * entries atomically. */
+SHARED __u32 lost_exit_count, lost_exits[LOST_EXITS_MAX];
 
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __uint(max_entries, 65536);
     __type(key, __u32); /* pid */
-    __type(value, struct entry);
+    __type(value, struct process_entry);
 } processes SEC(".maps");
 
-/* So that it shows if the event never comes that a task was freed: the kernel drops
- * events where it could recurse, and not only there. */
+/* Threads between on_exit and on_free. Those that stay here show that on_free was never
+ * called: the kernel drops an event where handling it could recurse, and not only there. */
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __uint(max_entries, 65536);
     __type(key, __u32); /* tid */
-    __type(value, struct dying);
+    __type(value, struct dying_thread);
 } dying SEC(".maps");
 
 SHARED struct {
@@ -79,11 +83,11 @@ SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __uint(max_entries, 16384);
-    __type(key, __u64); /* hash of who */
+    __type(key, __u64); /* hash of the identity, with the side */
     __type(value, struct unlisted);
 } unlisted SEC(".maps");
 
-/* For what does not fit there. */
+/* Takes what `unlisted` has no room for, with less of the identity. */
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
@@ -92,8 +96,8 @@ SHARED struct {
     __type(value, struct unlisted);
 } unlisted_rest SEC(".maps");
 
-/* The oldest make place for new ones. But between two listings no more are added than
- * leave room for those that the listing is to be told of. */
+/* LRU: new programs evict the oldest. Between two listings only so many are added
+ * (max_new_programs) that those the reader will look up survive. */
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 4096);
@@ -104,31 +108,38 @@ SHARED struct {
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 16384);
-    __type(key, __u64); /* hash of who */
-    __type(value, struct who);
+    __type(key, __u64); /* hash of the identity */
+    __type(value, struct bpf_identity);
 } ancestors SEC(".maps");
 
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_LRU_HASH);
     __uint(max_entries, 4096);
-    __type(key, __u64); /* its id */
+    __type(key, __u64); /* id of the cgroup */
     __type(value, struct cgroup_path);
 } cgroups SEC(".maps");
 
-/* Room for what does not fit on a stack of 512 bytes, and for values that the
- * verifier would else follow one by one through every branch. One item for each program
+/* Scratch space for what does not fit on the stack (512 bytes), and for values that the
+ * verifier would otherwise track one by one through every branch. One slot for each program
  * that can interrupt another on the same CPU. */
-enum scratch_user { SCRATCH_FORK, SCRATCH_EXEC, SCRATCH_FREE, SCRATCH_LIST, SCRATCH_MKDIR, SCRATCHES };
+enum scratch_slot {
+    SCRATCH_FORK,
+    SCRATCH_EXEC,
+    SCRATCH_FREE,
+    SCRATCH_LIST,
+    SCRATCH_MKDIR,
+    SCRATCHES
+};
 struct scratch {
-    struct usages now, share;
-    struct entry entry;
+    struct usage now, share;
+    struct process_entry entry;
     struct unlisted unlisted;
     struct record_exec exec;
     struct record_process process;
     struct program program;
     __u64 program_key;
     struct cgroup_path cgroup;
-    struct dying dying;
+    struct dying_thread dying;
 };
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -137,11 +148,12 @@ SHARED struct {
     __type(value, struct scratch);
 } scratches SEC(".maps");
 
-static __always_inline struct scratch *scratch_of(__u32 user) {
-    return bpf_map_lookup_elem(&scratches, &user);
+static __always_inline struct scratch *scratch_for(__u32 slot) {
+    return bpf_map_lookup_elem(&scratches, &slot);
 }
 
-/* A loop: the compiler would unroll memset(), or call it, and there is none. */
+/* memset() would be unrolled, or called, and BPF has no such function; barrier() keeps the
+ * compiler from turning this loop back into it. */
 static __always_inline void zero(void *data, __u32 size) {
     __u64 *words = data;
     for (__u32 i = 0; i < size / 8; i++) {
@@ -150,18 +162,19 @@ static __always_inline void zero(void *data, __u32 size) {
     }
 }
 
-static __always_inline void count_lost(void) {
-    __sync_fetch_and_add(&lost, 1);
+static __always_inline void count_lost_event(void) {
+    __sync_fetch_and_add(&lost_events, 1);
 }
 
-/* The entry of a process that had none yet: this one, unless the listing and on_fork come
- * to it at the same time. NULL: there is no room. */
-static __always_inline struct entry *enter(__u32 pid, const struct entry *e) {
+/* Adds the entry of a process that has none. The listing and on_fork may get here at the
+ * same time: then the one that was first stays. NULL: the map is full. */
+static __always_inline struct process_entry *track_process(__u32 pid,
+                                                           const struct process_entry *e) {
     bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST);
-    struct entry *there = bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *there = bpf_map_lookup_elem(&processes, &pid);
     if (!there || there->start_ns == e->start_ns)
         return there;
-    count_lost(); /* the end of one with the same pid was missed */
+    count_lost_event(); /* it had that pid before, and its exit was lost */
     bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
     return bpf_map_lookup_elem(&processes, &pid);
 }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * What the programs in the kernel and source_bpf.c tell each other. Both sides
- * are built from this file; FORMAT is raised with every change of it, since
- * programs can stay pinned while proctally is replaced.
+ * The interface between the BPF programs and the code in bpf*.c that reads from them.
+ * Both sides are compiled from this file. Pinned programs outlive the process that loaded
+ * them, so a newer proctally may find older ones: raise BPF_FORMAT whenever a layout here,
+ * a global variable, or the meaning of either changes.
  */
 #ifndef SHARED_H
 #define SHARED_H
@@ -13,9 +14,9 @@
 
 #define BPF_FORMAT 2
 
-/* What a thread used, or several. CPU times are in nanoseconds; RUN is exact, USER
- * and SYSTEM are sampled by the clock tick. */
-enum usage {
+/* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
+ * SYSTEM are sampled by the clock tick. */
+enum usage_kind {
     USAGE_RUN_NS,
     USAGE_USER_NS,
     USAGE_SYSTEM_NS,
@@ -34,11 +35,11 @@ enum usage {
     USAGES
 };
 
-struct usages {
+struct usage {
     __u64 of[USAGES];
 };
 
-enum traffic {
+enum traffic_kind {
     TRAFFIC_RECEIVED_BYTES,
     TRAFFIC_RECEIVED_PACKETS,
     TRAFFIC_TRANSMITTED_BYTES,
@@ -47,145 +48,146 @@ enum traffic {
 };
 enum protocol { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOLS };
 
-struct traffics {
+struct traffic {
     __u64 of[PROTOCOLS][TRAFFICS];
 };
 
 #define COMM_SIZE 16
 
-/* Who a process is, as far as rules ask for it: what they do not ask for is 0,
- * so that fewer of these differ. */
-struct who {
-    __u64 program;  /* key in the map of programs, or PROGRAM_UNKNOWN; 0: that of the ancestor */
-    __u64 ancestor; /* KNOWN_ANCESTOR | pid, or key in the map of ancestors; 0: none */
-    __u64 cgroup;   /* its id in the unified hierarchy */
+/* Who a process is, as far as the rules need to know. Fields that no rule asks for stay 0,
+ * so that more processes share an identity. */
+struct bpf_identity {
+    __u64 program;  /* key in the map `programs`, or PROGRAM_UNKNOWN; 0: same as the ancestor's */
+    __u64 ancestor; /* KNOWN_ANCESTOR | pid, or key in the map `ancestors`; 0: none */
+    __u64 cgroup;   /* id in the unified hierarchy */
     __u32 uid, gid; /* effective */
     char comm[COMM_SIZE];
 };
-/* There was no room for it. */
+/* The map `programs` was full. */
 #define PROGRAM_UNKNOWN 1
-/* The ancestor is a process that was listed, or it is this process itself. */
+/* The ancestor has been listed, or is the process itself (ITSELF). */
 #define KNOWN_ANCESTOR ((__u64)1 << 63)
 #define ITSELF ((__u64)1 << 62)
 
-/* A program that was executed: its file and the beginning of its arguments. */
+/* An executed program: its file and the beginning of its arguments. */
 #define EXE_SIZE_MAX 512
-#define NAME_SIZE_MAX 256 /* of a file or directory, with its NUL */
+#define NAME_SIZE_MAX 256 /* of one path component, with its NUL */
 #define ARGS_SIZE_MAX 1024
 struct program {
-    __u32 exe_len;    /* names from the file up to the root, a NUL after each */
-    __u32 args_len;   /* as in memory, a NUL after each */
-    __u32 args_total; /* how long they are in truth */
+    __u32 exe_len;    /* path components from the file up to the root, each with a NUL */
+    __u32 args_len;   /* as in memory, each argument with a NUL */
+    __u32 args_total; /* their full length, of which args may hold only the beginning */
     __u32 pad;
-    char exe[EXE_SIZE_MAX + NAME_SIZE_MAX]; /* the last name may stick out */
+    char exe[EXE_SIZE_MAX + NAME_SIZE_MAX]; /* the last component may extend past EXE_SIZE_MAX */
     char args[ARGS_SIZE_MAX];
 };
 
-/* The path of a control group that was made while we were there: it may be gone
- * before anybody looks. Longer ones are not kept. */
+/* The path of a cgroup, recorded when it is created: it may be removed before anybody
+ * looks. Longer paths are not kept. */
 #define CGROUP_PATH_SIZE 512
 struct cgroup_path {
     char text[CGROUP_PATH_SIZE];
 };
 
-/* The items of struct unlisted are taken while programs add to them. So there are two
- * sides: their keys have this bit, or do not. The programs turn to the other side, and a
- * while later nobody adds to this one any more. */
-#define OTHER_SIDE ((__u64)1 << 63)
-
-/* What was used by processes of one identity that no listing can show any more:
- * they have ended, or have become another by execve(2). And the traffic of all
- * processes, which is not kept apart by process. */
+/* What was used by processes of one identity that no listing can show any more, because
+ * they have exited or have executed another program. Also the traffic of all processes of
+ * that identity, which is not kept per process. */
 struct unlisted {
-    struct who who;
-    struct usages usage;
-    struct traffics traffic;
-    __u64 ended; /* processes that started and ended unseen */
+    struct bpf_identity identity;
+    struct usage usage;
+    struct traffic traffic;
+    __u64 ended; /* processes that started and exited without being listed */
 };
 
-/* A process that was listed and is not any more. */
+/* Programs keep adding to `unlisted` while it is being read, so it is double-buffered: this
+ * bit of a key says which side the item is on. The reader switches the programs to the
+ * other side; soon after, nothing is added to the side they have left. */
+#define UNLISTED_SIDE ((__u64)1 << 63)
+
+/* A process that was listed and has exited since, or has executed another program. */
 struct ended_key {
     __u64 start_ns; /* since boot */
     __u32 pid;
     __u32 pad;
 };
 struct ended {
-    struct usages usage; /* over its life; if it became another: until then */
+    struct usage usage; /* over its lifetime, or up to its first exec since it was listed */
 };
 
-/* What the programs know of a process. */
-struct entry {
-    __u64 start_ns; /* since boot: with the pid it is one incarnation */
-    /* Words of their own, since several CPUs write them. */
-    __u32 found;    /* it was there before us: that is how many threads is a guess */
-    __u32 listed;   /* since it began, or since it last executed a program */
-    __u32 execed;   /* since it was listed: until_exec has a meaning */
-    __u32 rebased;  /* since_exec has a meaning */
-    __u32 leader_gone;
-    __u32 unnoted; /* threads that have ended while there was no room for a note of it */
-    __s64 threads; /* not freed yet */
-    __u64 activity; /* when it was last listed in full */
-    __u64 shown_ns; /* when that was, since boot */
-    __u64 found_ns; /* since when we know it, if it was found */
-    struct who who; /* at its fork or last exec */
-    struct usages gone;       /* of threads that were freed */
-    struct usages until_exec; /* its total at the first exec since it was listed */
-    struct usages since_exec; /* its total at the last exec */
+/* What the programs know about a live process. */
+struct process_entry {
+    __u64 start_ns; /* since boot; with the pid it identifies one incarnation */
+    /* A word each, because several CPUs write them. */
+    __u32 found_late;  /* its fork was not seen, so `threads` is only an estimate */
+    __u32 listed;      /* since its fork or its last exec */
+    __u32 execed;      /* since it was listed: until_exec is valid */
+    __u32 rebased;     /* since_exec is valid */
+    __u32 leader_gone; /* the main thread was freed */
+    __u32 unrecorded;  /* threads that exited when the map `dying` was full */
+    __s64 threads;     /* not freed yet */
+    __u64 activity;    /* activity_of() when it was last listed in full */
+    __u64 shown_ns;    /* when that was, since boot */
+    __u64 found_late_ns;          /* when it was found, since boot, if it was found late */
+    struct bpf_identity identity; /* as of its fork or last exec */
+    struct usage freed_threads;   /* of threads that were freed */
+    struct usage until_exec;      /* total at its first exec since it was listed */
+    struct usage since_exec;      /* total at its last exec: what is its own began there */
 };
 
-/* A task is freed some hundredths of a second after its end; on a busy host it has
- * taken seconds. */
-#define MISSED_AFTER_MS 5000
-/* So many are made up for at once. */
-#define MISSED_MAX 512
+/* A task is usually freed some hundredths of a second after its exit; on a very busy host it
+ * has taken seconds. After this time the event counts as lost. */
+#define LOST_EXIT_AFTER_MS 5000
+/* How many lost exits are handled at a time. */
+#define LOST_EXITS_MAX 512
 
-/* A thread that has ended and was not freed yet: what it had used by then. */
-struct dying {
+/* A thread that has exited but has not been freed yet. */
+struct dying_thread {
     __u32 pid; /* of its process */
     __u32 cpu;
-    __u64 task; /* its address */
+    __u64 task;             /* address of its task_struct */
     __u64 start_ns, end_ns; /* since boot */
-    __u64 run_end_ns; /* by the scheduler's clock: up to when its run time is known */
-    __u64 run_ns;     /* that */
-    struct usages usage; /* run time up to end_ns */
-    __u64 unknown;       /* its beginning was missed: who it is stands here */
-    struct who who;
+    __u64 run_end_ns;       /* up to when its run time is accounted, by the scheduler's clock */
+    __u64 run_ns;           /* run time up to run_end_ns */
+    struct usage usage;     /* at its exit; RUN is extrapolated to end_ns */
+    __u64 missed_birth;     /* its fork was not seen, so its identity is kept here */
+    struct bpf_identity identity;
 };
 
-/* The listing is a sequence of these. Each begins with its kind. */
+/* The listing is a sequence of records. Each starts with its kind. */
 enum record_kind { RECORD_PROCESS = 1, RECORD_SAME, RECORD_THREAD, RECORD_EXEC };
 
-/* A process that is as it was when it was last listed in full. */
+/* A process that has not changed since it was last listed in full. */
 struct record_same {
     __u32 kind;
     __u32 pid;
     __u64 start_ns; /* since boot */
 };
 
+/* A thread other than the main thread. */
 struct record_thread {
     __u32 kind;
     __u32 pid; /* of its process */
     __u32 state;
     __u32 exit_state;
-    struct usages usage;
+    struct usage usage;
 };
 
-/* The process of the next record executed a program since it was last listed. */
+/* The process of the next record has executed a program since it was last listed. */
 struct record_exec {
     __u32 kind;
-    __u32 was_listed;       /* until_exec has a meaning */
-    struct usages until_exec; /* when it did so first: belongs to who it was */
-    struct usages since_exec; /* when it did so last: what came before is not its own */
+    __u32 was_listed;        /* until_exec is valid */
+    struct usage until_exec; /* total at the first exec: belongs to what it was before */
+    struct usage since_exec; /* total at the last exec: what came before is not its own */
 };
 
 enum process_flags {
     PROCESS_KTHREAD = 1,
     PROCESS_FORKED_ONLY = 2,
-    PROCESS_HAS_MEMORY = 4, /* an address space */
-    PROCESS_HAS_FDS = 8,    /* fds are counted */
-    PROCESS_MANY_FDS = 16,  /* too many to count here */
-    PROCESS_FROM_BIRTH = 32, /* its beginning was seen */
-    PROCESS_UNTRACKED = 64  /* no room for it: its end will not be seen */
+    PROCESS_HAS_MEMORY = 4,  /* it has an address space */
+    PROCESS_HAS_FDS = 8,     /* `fds` is valid */
+    PROCESS_MANY_FDS = 16,   /* too many to count in the kernel */
+    PROCESS_FROM_BIRTH = 32, /* its fork was seen */
+    PROCESS_UNTRACKED = 64   /* the map `processes` is full: its exit will go unseen */
 };
 
 struct record_process {
@@ -194,13 +196,13 @@ struct record_process {
     __u32 flags;
     __u64 start_ns; /* since boot */
     __u64 exec_id;
-    __u64 program, cgroup, ancestor; /* as in struct who */
-    struct usages usage; /* of its main thread and of those that ended */
+    __u64 program, cgroup, ancestor; /* as in struct bpf_identity */
+    struct usage usage;              /* of its main thread and of threads that were freed */
     __u64 file_pages, anon_pages, swap_pages, shmem_pages;
     __u64 total_pages, data_pages, stack_pages, code_pages;
     __u64 fd_limit;
     __u32 fds;
-    __u32 threads, running; /* running: of its main thread, 0 or 1 */
+    __u32 threads, running; /* running: the main thread only, 0 or 1 */
     __u32 pad;
     __u32 uid, gid;
     __s32 priority, static_priority;

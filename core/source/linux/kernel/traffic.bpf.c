@@ -1,46 +1,48 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * Packets come and go where the current task is anybody, so the socket has to tell
- * whose they are. It is the process that made it, until another one sends or
- * receives on it: after accept(2), fork(2), or when its descriptor was passed on.
- * What a connection receives before anybody has used it waits, and goes to who does
- * so first. If nobody ever does, it is the listener's.
+ * Network traffic. Packets are handled in the context of whatever task happens to run, so
+ * each socket remembers its owner: the process that created it, until another one sends or
+ * receives on it (after accept(2), fork(2), or passing the descriptor). What an accepted
+ * connection receives before it is used is held back, and credited to the first process
+ * that uses it; if none ever does, to the owner of the listening socket.
  */
 #include "maps.bpf.h"
-#include "who.bpf.h"
+#include "identity.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
-struct user {
-    __u64 key;    /* hash of who; 0: not known */
-    __u64 cookie; /* of the socket: another one in a copy, which accept(2) makes */
+struct socket_owner {
+    __u64 key;    /* hash of the identity; 0: not known */
+    __u64 cookie; /* of the socket; differs when this is a clone made for accept(2) */
     __u64 exec_id;
     __u32 pid;
-    __u32 is_new; /* nobody has used this connection yet */
-    struct who who;
-    __u64 waiting[TRAFFICS];
+    __u32 is_new; /* an accepted connection that has not been used yet */
+    struct bpf_identity identity;
+    __u64 held_back[TRAFFICS];
 };
 struct {
     __uint(type, BPF_MAP_TYPE_SK_STORAGE);
     __uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
     __type(key, int);
-    __type(value, struct user);
+    __type(value, struct socket_owner);
 } sockets SEC(".maps");
 
-static __always_inline void count_for(const struct who *who, __u64 key, __u32 protocol,
-                                      const __u64 *traffic) {
-    __u64 item = key | side;
+/* ---- Crediting --------------------------------------------------------------------------- */
+
+static __always_inline void add_traffic(const struct bpf_identity *identity, __u64 key,
+                                        __u32 protocol, const __u64 *traffic) {
+    __u64 item = key | unlisted_side;
     struct unlisted *u = bpf_map_lookup_elem(&unlisted, &item);
     if (!u) {
         struct unlisted none = {0};
-        none.who = *who;
-        /* another CPU may be changing it right now: then not this time */
-        if (hash_words(&none.who, sizeof(none.who)) == key)
+        none.identity = *identity;
+        /* set_owner() on another CPU may be changing the identity: then give up */
+        if (hash_words(&none.identity, sizeof(none.identity)) == key)
             bpf_map_update_elem(&unlisted, &item, &none, BPF_NOEXIST);
         u = bpf_map_lookup_elem(&unlisted, &item);
     }
     if (!u) {
-        count_lost();
+        count_lost_event();
         return;
     }
     for (int i = 0; i < TRAFFICS; i++)
@@ -48,55 +50,58 @@ static __always_inline void count_for(const struct who *who, __u64 key, __u32 pr
             __sync_fetch_and_add(&u->traffic.of[protocol][i], traffic[i]);
 }
 
-static __always_inline void flush(struct user *user, __u32 protocol) {
+static __always_inline void credit_held_back(struct socket_owner *owner, __u32 protocol) {
     __u64 traffic[TRAFFICS];
     bool any = false;
     for (int i = 0; i < TRAFFICS; i++) {
-        traffic[i] = user->waiting[i];
+        traffic[i] = owner->held_back[i];
         if (traffic[i]) {
             any = true;
-            __sync_fetch_and_add(&user->waiting[i], -traffic[i]);
+            __sync_fetch_and_add(&owner->held_back[i], -traffic[i]);
         }
     }
-    if (any && user->key)
-        count_for(&user->who, user->key, protocol, traffic);
+    if (any && owner->key)
+        add_traffic(&owner->identity, owner->key, protocol, traffic);
 }
 
-/* The current process uses it from now on. */
-static __always_inline void take_over(struct user *user, struct task_struct *task, __u32 pid,
-                                      __u64 exec_id) {
-    const struct entry *e = bpf_map_lookup_elem(&processes, &pid);
-    struct who who = {0};
+/* ---- Owners ------------------------------------------------------------------------------ */
+
+/* The current process owns the socket from now on. */
+static __always_inline void set_owner(struct socket_owner *owner, struct task_struct *task,
+                                      __u32 pid, __u64 exec_id) {
+    const struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    struct bpf_identity identity = {0};
     if (e) {
-        who.program = e->who.program;
-        who.ancestor = e->who.ancestor;
+        identity.program = e->identity.program;
+        identity.ancestor = e->identity.ancestor;
     }
     if (!e || e->listed)
-        who.ancestor = KNOWN_ANCESTOR | ITSELF | pid;
-    BPF_CORE_READ_INTO(&who.comm, task, group_leader, comm);
+        identity.ancestor = KNOWN_ANCESTOR | ITSELF | pid;
+    BPF_CORE_READ_INTO(&identity.comm, task, group_leader, comm);
     if (want_user) {
-        who.uid = BPF_CORE_READ(task, real_cred, euid.val);
-        who.gid = BPF_CORE_READ(task, real_cred, egid.val);
+        identity.uid = BPF_CORE_READ(task, real_cred, euid.val);
+        identity.gid = BPF_CORE_READ(task, real_cred, egid.val);
     }
     if (want_cgroup)
-        who.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
-    user->key = 0;
-    user->who = who;
-    user->pid = pid;
-    user->exec_id = exec_id;
-    user->is_new = 0;
-    user->key = hash_words(&who, sizeof(who));
+        identity.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+    owner->key = 0;
+    owner->identity = identity;
+    owner->pid = pid;
+    owner->exec_id = exec_id;
+    owner->is_new = 0;
+    owner->key = hash_words(&identity, sizeof(identity));
 }
 
 SEC("cgroup/sock_create")
 int on_socket(struct bpf_sock *sk) {
     if (sk->protocol != IPPROTO_TCP && sk->protocol != IPPROTO_UDP)
         return 1;
-    struct user *user = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+    struct socket_owner *owner =
+        bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
     struct task_struct *task = (void *)bpf_get_current_task();
-    if (user) {
-        user->cookie = bpf_get_socket_cookie(sk);
-        take_over(user, task, bpf_get_current_pid_tgid() >> 32, BPF_CORE_READ(task, self_exec_id));
+    if (owner) {
+        owner->cookie = bpf_get_socket_cookie(sk);
+        set_owner(owner, task, bpf_get_current_pid_tgid() >> 32, BPF_CORE_READ(task, self_exec_id));
     }
     return 1;
 }
@@ -115,27 +120,28 @@ static __always_inline int count_packet(struct __sk_buff *skb, int bytes, int pa
     int protocol = protocol_index(sk->protocol);
     if (protocol < 0)
         return 1;
-    struct user *user = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-    if (!user)
+    struct socket_owner *owner =
+        bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+    if (!owner)
         return 1;
     __u64 cookie = bpf_get_socket_cookie(skb);
-    if (user->cookie != cookie) {
-        user->cookie = cookie;
-        user->is_new = sees_users;
-        user->pid = 0;
+    if (owner->cookie != cookie) {
+        owner->cookie = cookie;
+        owner->is_new = sees_owners;
+        owner->pid = 0;
         for (int i = 0; i < TRAFFICS; i++)
-            user->waiting[i] = 0;
+            owner->held_back[i] = 0;
     }
     __u64 count = skb->gso_segs > 1 ? skb->gso_segs : 1;
-    if (user->is_new || user->key == 0) {
-        __sync_fetch_and_add(&user->waiting[bytes & 3], skb->len);
-        __sync_fetch_and_add(&user->waiting[packets & 3], count);
+    if (owner->is_new || owner->key == 0) {
+        __sync_fetch_and_add(&owner->held_back[bytes & 3], skb->len);
+        __sync_fetch_and_add(&owner->held_back[packets & 3], count);
         return 1;
     }
     __u64 traffic[TRAFFICS] = {0};
     traffic[bytes & 3] = skb->len;
     traffic[packets & 3] = count;
-    count_for(&user->who, user->key, protocol, traffic);
+    add_traffic(&owner->identity, owner->key, protocol, traffic);
     return 1;
 }
 
@@ -149,56 +155,58 @@ int count_transmitted(struct __sk_buff *skb) {
     return count_packet(skb, TRAFFIC_TRANSMITTED_BYTES, TRAFFIC_TRANSMITTED_PACKETS);
 }
 
-static __always_inline int used_by_current(struct sock *sk) {
+/* The current process uses the socket. */
+static __always_inline int claim_socket(struct sock *sk) {
     int protocol = protocol_index(sk->sk_protocol);
     if (protocol < 0)
         return 0;
-    struct user *user = bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+    struct socket_owner *owner =
+        bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
     __u32 pid = bpf_get_current_pid_tgid() >> 32;
-    if (!user)
+    if (!owner)
         return 0;
     struct task_struct *task = (void *)bpf_get_current_task();
     __u64 exec_id = BPF_CORE_READ(task, self_exec_id);
-    if (user->pid == pid && user->exec_id == exec_id && !user->is_new)
+    if (owner->pid == pid && owner->exec_id == exec_id && !owner->is_new)
         return 0;
-    take_over(user, task, pid, exec_id);
-    flush(user, protocol);
+    set_owner(owner, task, pid, exec_id);
+    credit_held_back(owner, protocol);
     return 0;
 }
 
 SEC("tp_btf/sock_send_length")
 int BPF_PROG(on_send, struct sock *sk, int length, int flags) {
-    return used_by_current(sk);
+    return claim_socket(sk);
 }
 
 SEC("tp_btf/sock_recv_length")
 int BPF_PROG(on_receive, struct sock *sk, int length, int flags) {
-    return used_by_current(sk);
+    return claim_socket(sk);
 }
 
-/* Those two come when a call is over, and one that sends may take minutes. This comes
- * before anything is sent (since Linux 6.16). */
+/* Those two tracepoints are reached at the end of a call, and sending may take minutes. This
+ * one is reached before anything is sent (since Linux 6.16). */
 SEC("tp_btf/tcp_sendmsg_locked")
 int BPF_PROG(on_send_begin, struct sock *sk) {
-    return used_by_current(sk);
+    return claim_socket(sk);
 }
 
-/* splice(2) from a socket shows in nothing but this. The kernel calls it for itself too,
- * in whatever task it is: it tells who uses a connection only if nobody else does. */
+/* The only tracepoint that splice(2) from a socket reaches. The kernel also gets here by
+ * itself, in the context of any task, so this decides only for a connection that is new. */
 SEC("tp_btf/tcp_rcv_space_adjust")
 int BPF_PROG(on_read, struct sock *sk) {
-    struct user *user = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-    return user && user->is_new ? used_by_current(sk) : 0;
+    struct socket_owner *owner = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+    return owner && owner->is_new ? claim_socket(sk) : 0;
 }
 
-/* Nobody has used it, and nobody will. */
+/* The connection is closed: if nobody has used it, nobody will. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int from, int to) {
     int protocol = protocol_index(sk->sk_protocol);
     if (to != TCP_CLOSE || protocol < 0)
         return 0;
-    struct user *user = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-    if (user)
-        flush(user, protocol);
+    struct socket_owner *owner = bpf_sk_storage_get(&sockets, sk, NULL, 0);
+    if (owner)
+        credit_held_back(owner, protocol);
     return 0;
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
-/* What threads used. */
+/* What a thread used, and arithmetic with that. */
 #ifndef USAGE_BPF_H
 #define USAGE_BPF_H
 
@@ -9,7 +9,7 @@
 
 #include "shared.h"
 
-static __always_inline void usage_of_thread(struct task_struct *task, struct usages *ret) {
+static __always_inline void read_thread_usage(struct task_struct *task, struct usage *ret) {
     struct task_delay_info *delays = task->delays;
     ret->of[USAGE_RUN_NS] = task->se.sum_exec_runtime;
     ret->of[USAGE_USER_NS] = task->utime;
@@ -28,9 +28,10 @@ static __always_inline void usage_of_thread(struct task_struct *task, struct usa
     ret->of[USAGE_DISK_WRITTEN_BYTES] = task->ioac.write_bytes;
 }
 
-/* What threads that have ended did of their own, as far as the kernel keeps it: the
- * rest is mixed with that of children. Their tasks may not have been freed yet. */
-static __always_inline void usage_of_ended(struct signal_struct *signal, struct usages *ret) {
+/* What the exited threads of a process used, as far as the kernel keeps that apart from
+ * what reaped children used; the other figures are left alone. Includes threads whose tasks
+ * have not been freed yet. */
+static __always_inline void read_ended_usage(struct signal_struct *signal, struct usage *ret) {
     ret->of[USAGE_RUN_NS] = signal->sum_sched_runtime;
     ret->of[USAGE_USER_NS] = signal->utime;
     ret->of[USAGE_SYSTEM_NS] = signal->stime;
@@ -40,26 +41,26 @@ static __always_inline void usage_of_ended(struct signal_struct *signal, struct 
     ret->of[USAGE_INVOLUNTARY_SWITCHES] = signal->nivcsw;
 }
 
-static __always_inline void usage_add(struct usages *to, const struct usages *more) {
+static __always_inline void usage_add(struct usage *to, const struct usage *more) {
 #pragma unroll
     for (int i = 0; i < USAGES; i++)
         to->of[i] += more->of[i];
 }
 
-static __always_inline void usage_add_atomic(struct usages *to, const struct usages *more) {
+static __always_inline void usage_add_atomic(struct usage *to, const struct usage *more) {
 #pragma unroll
     for (int i = 0; i < USAGES; i++)
         if (more->of[i])
             __sync_fetch_and_add(&to->of[i], more->of[i]);
 }
 
-static __always_inline void usage_subtract(struct usages *from, const struct usages *less) {
+static __always_inline void usage_subtract(struct usage *from, const struct usage *less) {
 #pragma unroll
     for (int i = 0; i < USAGES; i++)
         from->of[i] = from->of[i] > less->of[i] ? from->of[i] - less->of[i] : 0;
 }
 
-static __always_inline void usage_raise(struct usages *to, const struct usages *least) {
+static __always_inline void usage_at_least(struct usage *to, const struct usage *least) {
 #pragma unroll
     for (int i = 0; i < USAGES; i++)
         if (to->of[i] < least->of[i])

@@ -125,7 +125,7 @@ static void take(bool only_one) {
             return;
     }
     while ((unlisted = bpf_programs_next_unlisted(programs))) {
-        if (strncmp(unlisted->who.comm, name, COMM_SIZE - 1) == 0)
+        if (strncmp(unlisted->identity.comm, name, COMM_SIZE - 1) == 0)
             short_ended += unlisted->ended;
         if (only_one)
             return;

@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT OR GPL-2.0-only */
+/* Who a process is. */
+#ifndef IDENTITY_BPF_H
+#define IDENTITY_BPF_H
+
+#include "maps.bpf.h"
+
+/* Like FNV-1a, but a word at a time. Never 0, and the bit of KNOWN_ANCESTOR and
+ * UNLISTED_SIDE stays clear. */
+static __always_inline __u64 hash_words(const void *data, __u32 size) {
+    const __u64 *words = data;
+    __u64 h = 0xcbf29ce484222325;
+    for (__u32 i = 0; i < size / 8; i++) {
+        h ^= words[i];
+        h *= 0x9e3779b97f4a7c15;
+        h ^= h >> 29;
+    }
+    return h & ~KNOWN_ANCESTOR ? h & ~KNOWN_ANCESTOR : 1;
+}
+
+/* What the task itself can tell of its identity: all but its program and its ancestor. */
+static __always_inline void read_identity(struct task_struct *task,
+                                          struct bpf_identity *identity) {
+    bpf_probe_read_kernel(identity->comm, sizeof(identity->comm), task->comm);
+    if (want_user) {
+        identity->uid = task->real_cred->euid.val;
+        identity->gid = task->real_cred->egid.val;
+    }
+    if (want_cgroup)
+        identity->cgroup = task->cgroups->dfl_cgrp->kn->id;
+}
+
+/* What a child of the task keeps as its ancestor; e is the entry of the task. */
+static __always_inline __u64 ancestor_key(struct task_struct *task,
+                                          const struct process_entry *e) {
+    if (!want_ancestor && !want_program)
+        return 0;
+    if (!e || e->listed)
+        return KNOWN_ANCESTOR | (__u32)task->tgid;
+    if (!want_ancestor && e->identity.program != 0)
+        return 0;
+    struct bpf_identity identity = e->identity;
+    read_identity(task, &identity);
+    __u64 key = hash_words(&identity, sizeof(identity));
+    if (!bpf_map_lookup_elem(&ancestors, &key))
+        bpf_map_update_elem(&ancestors, &key, &identity, BPF_ANY);
+    return key;
+}
+
+#endif
