@@ -174,20 +174,23 @@ static bool is_gone(uint32_t tid) {
     return getpgid((pid_t)tid) < 0 && errno == ESRCH;
 }
 
-/* Has list_tasks synthesize the exits that were noted. */
+/* Has list_tasks synthesize the exits that were noted. If that fails they are found again in
+ * the next round. */
 static int synthesize_noted(struct bpf_programs *p) {
     char unused[16];
-    ssize_t n;
     if (p->kernel.bss->lost_exit_count == 0)
         return 0;
-    int fd = bpf_iter_create(p->kernel.list_fd);
-    if (fd < 0)
-        return -errno;
-    do
-        n = read(fd, unused, sizeof(unused));
-    while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
-    int r = n < 0 ? -errno : 0;
-    close(fd);
+    int r = 0, fd = bpf_iter_create(p->kernel.list_fd);
+    if (fd < 0) {
+        r = -errno;
+    } else {
+        ssize_t n;
+        do
+            n = read(fd, unused, sizeof(unused));
+        while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+        r = n < 0 ? -errno : 0;
+        close(fd);
+    }
     p->kernel.bss->lost_exit_count = 0;
     return r;
 }
