@@ -128,7 +128,9 @@ static int inherit(struct round *round, struct process *p, const struct sample *
 static bool is_unclear(const struct round *round, struct process *p, const struct sample *s,
                        const struct identity *id) {
     const bool is_zombie = s->state == 'Z' || s->state == 'X';
-    if (is_zombie || !(s->exec_marker == 0 || id->lacks_arguments)) {
+    /* what is told once, as it was listed, can't be put off */
+    const bool must_tell = round->t->source->ends == ENDS_BY_EVENTS && !p->classified;
+    if (is_zombie || must_tell || !(s->exec_marker == 0 || id->lacks_arguments)) {
         p->unclear_s = 0;
         return false;
     }

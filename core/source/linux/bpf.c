@@ -287,10 +287,7 @@ static void set_ancestor(uint64_t ancestor, uint32_t *ret_pid, uint64_t *ret_anc
         *ret_ancestor = ancestor;
 }
 
-/* 0: it can't be told, as it has no address space any more. */
 static uint64_t exec_marker(const struct record_process *r) {
-    if (!(r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD)))
-        return 0;
     return r->exec_id << 2 | (uint64_t)!(r->flags & PROCESS_FORKED_ONLY) << 1 | 1;
 }
 
@@ -437,11 +434,21 @@ static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
 static int bpf_identify(struct source *s, const struct sample *sample, unsigned parts,
                         struct identity *ret) {
     struct bpf *b = bpf_of(s);
-    /* kernel threads have longer names there; of zombies there is nothing else left */
-    if ((parts & ~(unsigned)IDENTITY_USER || b->open->flags & PROCESS_KTHREAD) &&
-        !(b->open->exit_state && b->open->flags & PROCESS_FROM_BIRTH) &&
-        identify_in_procfs(b, sample, parts, ret) == 0)
+    const struct record_process *r = b->open;
+    const bool has_more_there = parts & ~(unsigned)IDENTITY_USER || r->flags & PROCESS_KTHREAD;
+    /* At its end a process has no address space any more, and /proc only a name. */
+    const bool is_ending = !(r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD));
+    const bool is_noted = r->program != 0 || r->flags & PROCESS_FROM_BIRTH;
+    if (has_more_there && !(is_ending && is_noted) &&
+        identify_in_procfs(b, sample, parts, ret) == 0) {
+        /* its end may have come between the listing and this */
+        if (!(r->flags & PROCESS_KTHREAD) &&
+            ((parts & IDENTITY_CMDLINE && ret->cmdline.len == 0) ||
+             (parts & IDENTITY_EXE && ret->exe.len == 0)))
+            identify_program(b, r->program, &b->texts, ret);
+        ret->lacks_arguments = ret->lacks_arguments && ret->cmdline.len == 0;
         return 0;
+    }
     /* It may have exited since it was listed. It counts as known from then on, so this is the
      * last chance to say who it was. */
     *ret = (struct identity){
