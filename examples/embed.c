@@ -2,7 +2,7 @@
 /* A program with proctally inside: the CPU seconds that each user's programs use
  * within one second. Build it against an installed library with
  *
- *   cc embed.c $(pkg-config --cflags --libs --static proctally)
+ *   cc embed.c $(pkg-config --cflags --libs proctally)
  */
 #include <proctally.h>
 

@@ -149,7 +149,9 @@ static int account(struct round *round, process_id id, struct sample *s) {
         tallies_add(&c->tallies, p->group, METRIC_STARTS, 1);
     p->start_counted = true;
     round->not_fully_read += s->unreadable != 0;
-    return 0;
+    return round->snapshot && round->t->keep & TALLY_KEEP_PROCESSES
+               ? show_process(round, id, s, start_unix_ns)
+               : 0;
 }
 
 /* The open process, of which the first part of a sample is there. id is its record, or
@@ -324,8 +326,11 @@ static int show(struct round *round) {
                                                                         : settings->max_groups);
     if (r == 0)
         r = snapshot_set_groups(round->snapshot, tallies);
+    if (r == 0 && t->keep & TALLY_KEEP_HOST)
+        r = show_host(round);
     if (r < 0)
         return r;
+    finish_processes(round);
     describe_self(round);
     round->snapshot->time_ns = round->unix_ns;
     round->snapshot->interval_ns = round->shown_interval_ns;

@@ -8,6 +8,7 @@
 #include "build-config.h"
 #include "collector/state.h"
 #include "config/config.h"
+#include "source/users.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -185,16 +186,15 @@ static int inherit(tally *t, const tally *from, struct tally_error *error) {
 
 /* -ESRCH: there is no such process. */
 static int find_followed(tally *t, pid_t pid, struct tally_error *error) {
-    uint64_t start_ticks = 0;
-    int r = pid > 0 ? source_start_ticks(&t->io, t->settings.procfs, (uint32_t)pid, &start_ticks)
-                    : -ESRCH;
+    struct sample s;
+    int r = pid > 0 ? source_lookup(&t->io, t->settings.procfs, (uint32_t)pid, &s) : -ESRCH;
     if (r < 0) {
         error_set(error, "can't follow process %ld: %s", (long)pid,
                   r == -ESRCH ? "there is none" : strerror(-r));
         return r;
     }
     t->grouping.follow = (uint32_t)pid;
-    t->grouping.follow_start_ticks = start_ticks;
+    t->grouping.follow_start_ticks = s.start_ticks;
     return 0;
 }
 
@@ -234,6 +234,8 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         notice_raise(&t->notices, NOTICE_SOURCE,
                      "reading /proc, which misses what is over too soon; not source bpf: %s",
                      why_not_bpf.text);
+    if (r == 0 && t->keep & TALLY_KEEP_PROCESSES)
+        r = users_new(&t->users);
     if (r == 0 && opts.follow)
         r = find_followed(t, opts.follow, error);
     if (r == 0)
@@ -262,6 +264,7 @@ tally *tally_free(tally *t) {
         return NULL;
     close_counting(&t->counting);
     snapshots_clear(&t->snapshots);
+    users_free(t->users);
     free(t->pss_order.ids);
     if (t->source)
         t->source->ops->free(t->source);

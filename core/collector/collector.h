@@ -32,6 +32,7 @@ struct tally {
     bool state_saved; /* by the last collection */
     struct notices notices;
     struct snapshots snapshots;
+    struct users *users; /* names for the processes of snapshots; NULL: they have none */
     struct pss_order pss_order;
     struct buf state;
 };
@@ -104,9 +105,14 @@ void forget_ended(struct round *round);
 
 /* ---- The rest ----------------------------------------------------------------------------- */
 
-int collect_pss(struct round *round);          /* pss.c */
-void describe_self(struct round *round);       /* about_self.c */
+int collect_pss(struct round *round);    /* pss.c */
+void describe_self(struct round *round); /* about_self.c */
 void raise_notices(struct round *round);
-void save_state(struct tally *t);              /* collector.c */
+void save_state(struct tally *t); /* collector.c */
+/* processes.c: puts a process into the snapshot. -ENOMEM. */
+int show_process(struct round *round, process_id id, const struct sample *s,
+                 uint64_t start_unix_ns);
+void finish_processes(struct round *round);
+int show_host(struct round *round); /* host.c; -ENOMEM */
 
 #endif

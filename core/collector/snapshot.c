@@ -2,6 +2,8 @@
 #define _GNU_SOURCE
 #include "collector/snapshot.h"
 
+#include "source/source.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,6 +85,8 @@ int snapshots_begin(struct snapshots *s, tally_snapshot **ret) {
         buf_init(&fresh->texts, (size_t)1 << 30);
         s->spare = fresh;
     }
+    s->spare->process_count = 0;
+    buf_reset(&s->spare->texts);
     *ret = s->spare;
     return 0;
 }
@@ -125,6 +129,18 @@ void snapshot_set_self(tally_snapshot *s, const struct self_values *self) {
         s->self_value[i] = self->now[i] + self->before[i];
 }
 
+struct snapshot_process *snapshot_add_process(tally_snapshot *s) {
+    if (s->process_count == s->process_size) {
+        size_t size = s->process_size ? s->process_size * 2 : 256;
+        struct snapshot_process *processes = realloc(s->processes, size * sizeof(*processes));
+        if (!processes)
+            return NULL;
+        s->processes = processes;
+        s->process_size = size;
+    }
+    return &s->processes[s->process_count++];
+}
+
 /* ---- Reading ------------------------------------------------------------------------ */
 
 uint64_t tally_snapshot_time(const tally_snapshot *s) {
@@ -164,4 +180,28 @@ bool tally_snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
         return false;
     *ret_value = value;
     return true;
+}
+
+size_t tally_snapshot_processes(const tally_snapshot *s) {
+    return s->process_count;
+}
+
+const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size_t i) {
+    return &s->processes[i].shown;
+}
+
+bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metric,
+                                  uint64_t *ret_value) {
+    const struct snapshot_process *p = &s->processes[i];
+    if (metric >= METRICS_OF_GROUP || !(p->known & BIT(metric)))
+        return false;
+    *ret_value = p->value[metric];
+    return true;
+}
+
+ssize_t tally_snapshot_process_text(const tally_snapshot *s, size_t i,
+                                    enum tally_process_text which, char *to, size_t size) {
+    const struct snapshot_process *p = &s->processes[i];
+    return source_process_text(&io_kernel, s->words->procfs, (uint32_t)p->shown.pid,
+                               p->start_ticks, which, to, size);
 }

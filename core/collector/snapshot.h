@@ -52,6 +52,9 @@ struct tally_snapshot {
     uint64_t self_value[SELF_METRICS];
     bool self_known[SELF_METRICS];
 
+    uint64_t host_value[HOST_METRICS];
+    bool host_known[HOST_METRICS];
+
     struct snapshot_process *processes;
     size_t process_count, process_size;
     struct buf texts; /* their names and users, a NUL byte after each */
@@ -75,16 +78,23 @@ void snapshots_publish(struct snapshots *s, tally_snapshot *snapshot);
 /* The groups in the order in which they are shown. -ENOMEM. */
 int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies);
 void snapshot_set_self(tally_snapshot *s, const struct self_values *self);
+/* Room for one more process. NULL: no memory. */
+struct snapshot_process *snapshot_add_process(tally_snapshot *s);
 
 /* The value of a metric; false if it is not known. */
 static inline bool snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
                                   uint64_t *ret) {
+    if (metric >= METRIC_HOST_FIRST) {
+        size_t i = metric - METRIC_HOST_FIRST;
+        if (i >= HOST_METRICS || !s->host_known[i])
+            return false;
+        *ret = s->host_value[i];
+        return true;
+    }
     if (metric >= METRIC_SELF_FIRST) {
         size_t i = metric - METRIC_SELF_FIRST;
-        if (i >= SELF_METRICS || !s->self_known[i])
-            return false;
         *ret = s->self_value[i];
-        return true;
+        return s->self_known[i];
     }
     const struct snapshot_group *g = &s->groups[group];
     *ret = g->value[metric];

@@ -2,6 +2,7 @@
 #include "count/metrics.h"
 
 #include "source/sample.h"
+#include "source/source.h"
 
 #include <errno.h>
 #include <string.h>
@@ -48,7 +49,17 @@
 #define ABOUT_SELF_TOTAL(name) \
     SELF, NATIVE(name "_total"), INFLUX(name), COLLECTD("derive", name)
 
-const struct metric_row metric_table[METRICS] = {
+/* Of the host: they have no name in any agent's dialect. */
+#define LOAD "Tasks that ran or waited, on average over the last "
+#define HOST(row, name, KIND, of_unit, text) \
+    [row] = {KIND("host_" name, of_unit, text), .metric.scope = TALLY_SCOPE_HOST}
+#define HOST_CPU(row, mode) \
+    HOST(row, "cpu_" mode, COUNTER, TALLY_UNIT_NS, "CPU time of the host by what it was spent on")
+#define HOST_MEMORY(row, name, text) HOST(row, name, GAUGE, TALLY_UNIT_BYTES, text)
+#define HOST_STATE(row, state) \
+    HOST(row, "tasks_" state, GAUGE, TALLY_UNIT_COUNT, "Processes of the host by their state")
+
+const struct metric_row metric_table[METRICS_IN_ALL] = {
     [METRIC_PROCESSES] = {GAUGE("processes", TALLY_UNIT_COUNT, "Processes in the group"),
                           NATIVE("processes"), PE("num_procs"), PROCESS("num_procs"),
                           INFLUX("num_procs"), COLLECTD("ps_count", "", 0)},
@@ -264,17 +275,51 @@ const struct metric_row metric_table[METRICS] = {
     [METRIC_SELF_SOURCE_BPF] = {GAUGE("source_bpf", TALLY_UNIT_COUNT, SOURCE), SELF,
                                 NATIVE("source", "source", "bpf"), INFLUX("source_bpf"),
                                 COLLECTD("gauge", "source_bpf")},
+
+    HOST(METRIC_HOST_UPTIME, "uptime", GAUGE, TALLY_UNIT_NS, "Time since the host booted"),
+    HOST(METRIC_HOST_LOAD_1, "load_1", GAUGE, TALLY_UNIT_RATIO, LOAD "minute"),
+    HOST(METRIC_HOST_LOAD_5, "load_5", GAUGE, TALLY_UNIT_RATIO, LOAD "5 minutes"),
+    HOST(METRIC_HOST_LOAD_15, "load_15", GAUGE, TALLY_UNIT_RATIO, LOAD "15 minutes"),
+    HOST(METRIC_HOST_USERS, "users", GAUGE, TALLY_UNIT_COUNT, "Sessions of users who are logged in"),
+    HOST(METRIC_HOST_CPUS, "cpus", GAUGE, TALLY_UNIT_COUNT, "Logical CPUs online"),
+    HOST_CPU(METRIC_HOST_CPU_USER, "user"),
+    HOST_CPU(METRIC_HOST_CPU_NICE, "nice"),
+    HOST_CPU(METRIC_HOST_CPU_SYSTEM, "system"),
+    HOST_CPU(METRIC_HOST_CPU_IDLE, "idle"),
+    HOST_CPU(METRIC_HOST_CPU_IOWAIT, "iowait"),
+    HOST_CPU(METRIC_HOST_CPU_IRQ, "irq"),
+    HOST_CPU(METRIC_HOST_CPU_SOFTIRQ, "softirq"),
+    HOST_CPU(METRIC_HOST_CPU_STEAL, "steal"),
+    HOST_MEMORY(METRIC_HOST_MEMORY_TOTAL, "memory_total", "Memory of the host"),
+    HOST_MEMORY(METRIC_HOST_MEMORY_FREE, "memory_free", "Memory that nothing uses"),
+    HOST_MEMORY(METRIC_HOST_MEMORY_AVAILABLE, "memory_available",
+                "Memory that programs can have without swapping"),
+    HOST_MEMORY(METRIC_HOST_MEMORY_BUFFERS, "memory_buffers", "Buffers of block devices"),
+    HOST_MEMORY(METRIC_HOST_MEMORY_CACHED, "memory_cached", "Contents of files, and shared memory"),
+    HOST_MEMORY(METRIC_HOST_SWAP_TOTAL, "swap_total", "Swap space of the host"),
+    HOST_MEMORY(METRIC_HOST_SWAP_FREE, "swap_free", "Swap space that nothing uses"),
+    HOST(METRIC_HOST_TASKS, "tasks", GAUGE, TALLY_UNIT_COUNT, "Processes of the host"),
+    HOST(METRIC_HOST_THREADS, "threads", GAUGE, TALLY_UNIT_COUNT, "Threads of these processes"),
+    HOST_STATE(METRIC_HOST_TASKS_RUNNING, "running"),
+    HOST_STATE(METRIC_HOST_TASKS_SLEEPING, "sleeping"),
+    HOST_STATE(METRIC_HOST_TASKS_DISK_SLEEP, "disk_sleep"),
+    HOST_STATE(METRIC_HOST_TASKS_STOPPED, "stopped"),
+    HOST_STATE(METRIC_HOST_TASKS_ZOMBIE, "zombie"),
+    HOST_STATE(METRIC_HOST_TASKS_IDLE, "idle"),
 };
 
+_Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&
+                   METRIC_HOST_SWAP_FREE - METRIC_HOST_MEMORY_TOTAL + 1 == HOST_MEMORIES,
+               "one row for each");
 _Static_assert(METRIC_UNREADABLE_STATUS + ORIGINS - 1 == METRIC_UNREADABLE_IDENTITY,
                "one row for each origin");
 
 const struct tally_metric *tally_metric(size_t number) {
-    return number < METRICS ? &metric_table[number].metric : NULL;
+    return number < METRICS_IN_ALL ? &metric_table[number].metric : NULL;
 }
 
 int tally_metric_find(const char *id, size_t *ret_number) {
-    for (size_t m = 0; m < METRICS; m++)
+    for (size_t m = 0; m < METRICS_IN_ALL; m++)
         if (strcmp(metric_table[m].metric.id, id) == 0) {
             *ret_number = m;
             return 0;
@@ -284,7 +329,7 @@ int tally_metric_find(const char *id, size_t *ret_number) {
 
 const struct tally_prometheus_name *tally_metric_prometheus(size_t metric,
                                                             enum tally_schema schema) {
-    if (metric >= METRICS || (unsigned)schema >= TALLY_SCHEMAS)
+    if (metric >= METRICS_IN_ALL || (unsigned)schema >= TALLY_SCHEMAS)
         return NULL;
     const struct metric_row *row = &metric_table[metric];
     if (row->metric.scope == TALLY_SCOPE_SELF)
@@ -293,11 +338,11 @@ const struct tally_prometheus_name *tally_metric_prometheus(size_t metric,
 }
 
 const struct tally_influx_name *tally_metric_influx(size_t metric) {
-    return metric < METRICS && metric_table[metric].influx.field ? &metric_table[metric].influx
+    return metric < METRICS_IN_ALL && metric_table[metric].influx.field ? &metric_table[metric].influx
                                                                  : NULL;
 }
 
 const struct tally_collectd_name *tally_metric_collectd(size_t metric) {
-    return metric < METRICS && metric_table[metric].collectd.type ? &metric_table[metric].collectd
+    return metric < METRICS_IN_ALL && metric_table[metric].collectd.type ? &metric_table[metric].collectd
                                                                   : NULL;
 }

@@ -90,10 +90,44 @@ enum metric {
     METRIC_SELF_SOURCE_PROCFS,
     METRIC_SELF_SOURCE_BPF,
     METRIC_SELF_LAST = METRIC_SELF_SOURCE_BPF,
-    METRICS
+    METRICS, /* that agents show */
+
+    METRIC_HOST_FIRST = METRICS,
+    METRIC_HOST_UPTIME = METRIC_HOST_FIRST,
+    METRIC_HOST_LOAD_1,
+    METRIC_HOST_LOAD_5,
+    METRIC_HOST_LOAD_15,
+    METRIC_HOST_USERS,
+    METRIC_HOST_CPUS,
+    METRIC_HOST_CPU_USER, /* one for each time of struct host_details, in its order */
+    METRIC_HOST_CPU_NICE,
+    METRIC_HOST_CPU_SYSTEM,
+    METRIC_HOST_CPU_IDLE,
+    METRIC_HOST_CPU_IOWAIT,
+    METRIC_HOST_CPU_IRQ,
+    METRIC_HOST_CPU_SOFTIRQ,
+    METRIC_HOST_CPU_STEAL,
+    METRIC_HOST_MEMORY_TOTAL, /* one for each enum host_memory, in its order */
+    METRIC_HOST_MEMORY_FREE,
+    METRIC_HOST_MEMORY_AVAILABLE,
+    METRIC_HOST_MEMORY_BUFFERS,
+    METRIC_HOST_MEMORY_CACHED,
+    METRIC_HOST_SWAP_TOTAL,
+    METRIC_HOST_SWAP_FREE,
+    METRIC_HOST_TASKS,
+    METRIC_HOST_THREADS,
+    METRIC_HOST_TASKS_RUNNING, /* one for each state */
+    METRIC_HOST_TASKS_SLEEPING,
+    METRIC_HOST_TASKS_DISK_SLEEP,
+    METRIC_HOST_TASKS_STOPPED,
+    METRIC_HOST_TASKS_ZOMBIE,
+    METRIC_HOST_TASKS_IDLE,
+    METRIC_HOST_LAST = METRIC_HOST_TASKS_IDLE,
+    METRICS_IN_ALL
 };
 
 #define METRIC_SELF_FIRST METRIC_SELF_DURATION
+#define HOST_METRICS (METRIC_HOST_LAST - METRIC_HOST_FIRST + 1)
 #define METRICS_OF_GROUP ((size_t)METRIC_SELF_FIRST)
 
 _Static_assert(METRICS_OF_GROUP <= 64, "one presence bit per group metric in 64 bits");
@@ -104,6 +138,6 @@ struct metric_row {
     struct tally_influx_name influx;
     struct tally_collectd_name collectd;
 };
-extern const struct metric_row metric_table[METRICS];
+extern const struct metric_row metric_table[METRICS_IN_ALL];
 
 #endif

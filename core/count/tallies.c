@@ -294,6 +294,14 @@ static void lower_to(uint64_t *lowest, bool first, uint64_t value) {
         *lowest = value;
 }
 
+/* Open descriptors by their limit; both are known. */
+static uint64_t fd_ratio(const struct sample *s) {
+    const uint64_t limit = s->value[FIELD_FD_LIMIT], fds = s->value[FIELD_OPEN_FDS];
+    if (limit == UINT64_MAX || fds == 0)
+        return 0;
+    return limit == 0 ? 1000000000 : ratio_of((double)fds, (double)limit);
+}
+
 void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
                     uint64_t start_unix_ns) {
     struct group *g = t->groups[index];
@@ -325,10 +333,7 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
         have |= BIT(METRIC_FOOTPRINT);
     }
     if (s->have & BIT(FIELD_OPEN_FDS) && s->have & BIT(FIELD_FD_LIMIT)) {
-        uint64_t limit = s->value[FIELD_FD_LIMIT], fds = s->value[FIELD_OPEN_FDS];
-        uint64_t billionths = limit == UINT64_MAX || fds == 0 ? 0
-                              : limit == 0 ? 1000000000
-                                           : ratio_of((double)fds, (double)limit);
+        uint64_t billionths = fd_ratio(s);
         if (billionths > g->value[METRIC_WORST_FD_RATIO])
             g->value[METRIC_WORST_FD_RATIO] = billionths;
         have |= BIT(METRIC_WORST_FD_RATIO);
@@ -388,7 +393,8 @@ static int by_use(const void *a, const void *b) {
     return strcmp(x->texts->name, y->texts->name);
 }
 
-static void derive(struct tallies *t, struct group *g, const struct tallies_moment *moment) {
+/* Rows that only add up others. Returns BIT(metric) of those that are known too. */
+static uint64_t add_sums(uint64_t value[METRICS_OF_GROUP], uint64_t known) {
     static const struct {
         enum metric sum, parts[2];
     } sums[] = {
@@ -396,6 +402,17 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
         {METRIC_SWITCHES, {METRIC_SWITCHES_VOLUNTARY, METRIC_SWITCHES_INVOLUNTARY}},
         {METRIC_FAULTS, {METRIC_FAULTS_MINOR, METRIC_FAULTS_MAJOR}},
     };
+    uint64_t more = 0;
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+        const enum metric *parts = sums[i].parts;
+        value[sums[i].sum] = value[parts[0]] + value[parts[1]];
+        if (known & BIT(parts[0]) && known & BIT(parts[1]))
+            more |= BIT(sums[i].sum);
+    }
+    return more;
+}
+
+static void derive(struct tallies *t, struct group *g, const struct tallies_moment *moment) {
     bool empty = g->value[METRIC_PROCESSES] == 0;
     g->known = g->have | t->always;
     if (empty) /* the sum over nobody is 0, if it can be known at all */
@@ -405,12 +422,7 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
             ratio_of((double)g->cpu_ns, (double)moment->interval_ns * moment->cpus);
         g->known |= BIT(METRIC_CPU_USAGE);
     }
-    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
-        const enum metric *parts = sums[i].parts;
-        g->value[sums[i].sum] = g->value[parts[0]] + g->value[parts[1]];
-        if (g->known & BIT(parts[0]) && g->known & BIT(parts[1]))
-            g->known |= BIT(sums[i].sum);
-    }
+    g->known |= add_sums(g->value, g->known);
     g->known &= ~t->switched_off;
     if (!empty)
         g->emptied_ns = 0;
@@ -469,9 +481,18 @@ int tallies_order(struct tallies *t, size_t top) {
             t->order[count++] = t->groups[i];
     if (count)
         qsort(t->order, count, sizeof(*t->order), by_name);
+    for (size_t i = 0; i < t->end; i++)
+        if (t->groups[i])
+            t->groups[i]->position = TALLY_NO_GROUP;
+    for (size_t i = 0; i < count; i++)
+        t->order[i]->position = i;
     t->order_count = count;
     t->order_stale = singles > 0; /* use changes each time */
     return 0;
+}
+
+size_t tallies_position(const struct tallies *t, uint32_t group) {
+    return t->groups[group]->position;
 }
 
 void tallies_shown(struct tallies *t) {
@@ -479,4 +500,37 @@ void tallies_shown(struct tallies *t) {
         if (t->groups[i])
             t->groups[i]->cpu_ns = 0;
     t->cpu_ns = 0;
+}
+
+/* ---- One process ------------------------------------------------------------------- */
+
+enum metric metric_of_counter(enum field counter) {
+    return counter_metric[counter];
+}
+
+uint64_t metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
+                           uint64_t value[METRICS_OF_GROUP]) {
+    uint64_t known = BIT(METRIC_PROCESSES) | BIT(METRIC_START_TIME) | STATE_METRICS;
+    value[METRIC_PROCESSES] = 1;
+    value[METRIC_START_TIME] = start_unix_ns;
+    value[state_metric(s->state)] = 1;
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
+        if (s->have & BIT(gauges[i].field)) {
+            value[gauges[i].metric] = s->value[gauges[i].field];
+            known |= BIT(gauges[i].metric);
+        }
+    for (enum field f = 0; f < FIELD_COUNTERS; f++)
+        if (s->have & BIT(f) && (f < FIELD_CUTIME_NS || f > FIELD_CMAJFLT)) {
+            value[counter_metric[f]] = s->value[f];
+            known |= BIT(counter_metric[f]);
+        }
+    if (s->have & BIT(FIELD_ANON_BYTES) && s->have & BIT(FIELD_SWAP_BYTES)) {
+        value[METRIC_FOOTPRINT] = s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];
+        known |= BIT(METRIC_FOOTPRINT);
+    }
+    if (s->have & BIT(FIELD_OPEN_FDS) && s->have & BIT(FIELD_FD_LIMIT)) {
+        value[METRIC_WORST_FD_RATIO] = fd_ratio(s);
+        known |= BIT(METRIC_WORST_FD_RATIO);
+    }
+    return known | add_sums(value, known);
 }

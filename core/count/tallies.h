@@ -21,6 +21,7 @@ struct group {
     /* With group-by pid: the only process in it. Such a group is shown if it is
      * among the top, and gone when its process is. 0: any number of processes. */
     uint32_t owner;
+    size_t position; /* among those that are shown; TALLY_NO_GROUP: it is not */
     bool had_members;
     uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
     uint64_t cpu_ns; /* credited since it was last shown */
@@ -106,6 +107,15 @@ size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
 /* Lists the groups to show; of those that are a process's own the first few.
  * -ENOMEM: none are shown. */
 int tallies_order(struct tallies *t, size_t top);
+/* Where a group stands among those that are shown; TALLY_NO_GROUP: it is not. */
+size_t tallies_position(const struct tallies *t, uint32_t group);
 void tallies_shown(struct tallies *t);
+
+/* What one process has of a group's metrics: returns BIT(metric) of those that `value` is
+ * filled for. Counters are those of its own life. */
+uint64_t metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
+                           uint64_t value[METRICS_OF_GROUP]);
+/* Which metric a counter of a process adds to. */
+enum metric metric_of_counter(enum field counter);
 
 #endif

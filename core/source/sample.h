@@ -82,6 +82,8 @@ struct sample {
     bool seen_from_birth;  /* the source saw it begin, or was told */
     bool ignores_children; /* SIGCHLD ignored: children are not folded into it */
     char state;            /* as in /proc/PID/stat */
+    bool has_terminal;
+    uint32_t terminal;     /* its device number; 0: none */
     uint8_t comm_len;
     char comm[64]; /* raw bytes; kernel workers have up to 63 */
 

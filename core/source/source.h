@@ -45,6 +45,33 @@ struct host_stat {
     uint64_t boot_time;  /* seconds since 1970 */
 };
 
+/* … and all that is told of it to those who ask. */
+enum host_memory {
+    HOST_MEMORY_TOTAL,
+    HOST_MEMORY_FREE,
+    HOST_MEMORY_AVAILABLE,
+    HOST_MEMORY_BUFFERS,
+    HOST_MEMORY_CACHED,
+    HOST_SWAP_TOTAL,
+    HOST_SWAP_FREE,
+    HOST_MEMORIES
+};
+/* user, nice, system, idle, iowait, irq, softirq, steal */
+enum { HOST_TIMES = 8 };
+struct host_details {
+    uint64_t tick_ns;
+    uint64_t times_ticks[HOST_TIMES];
+    size_t times_known; /* the first so many */
+    uint64_t memory_bytes[HOST_MEMORIES];
+    unsigned memory_known; /* 1 << enum host_memory */
+    uint64_t load_billionths[3]; /* of the last 1, 5 and 15 minutes */
+    bool has_load;
+    uint64_t uptime_ns;
+    bool has_uptime;
+    uint64_t users; /* sessions */
+    bool has_users;
+};
+
 /* A process in the list. */
 struct listed {
     uint32_t pid;
@@ -144,9 +171,12 @@ int source_open(const struct settings *settings, const struct io *io,
                 const struct source_needs *needs, struct source **ret, struct tally_error *error,
                 struct tally_error *why_not);
 
-/* Of one process of the proc file system at `root`, outside of any collection. -ESRCH, and
- * what reading says. */
-int source_start_ticks(const struct io *io, const char *root, uint32_t pid, uint64_t *ret);
+/* Of one process of the proc file system at `root`, outside of any collection: what
+ * identifies it, its name, state and terminal, and texts about it. -ESRCH, and what reading
+ * says. */
+int source_lookup(const struct io *io, const char *root, uint32_t pid, struct sample *ret);
+/* What is not known is not an error. -ENOMEM. */
+int source_host_details(const struct io *io, const char *root, struct host_details *ret);
 ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
                             uint64_t start_ticks, enum tally_process_text which, char *to,
                             size_t size);

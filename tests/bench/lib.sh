@@ -73,7 +73,7 @@ compile() {
         -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wundef -Wimplicit-fallthrough \
         -Wwrite-strings -Wcast-qual \
         -iquote "$core" -idirafter "$core" -iquote "$build" -o "$bin/$program" $files \
-        ${BENCH_LDFLAGS-} "$build/core/.libs/libproctally.a" \
+        ${BENCH_LDFLAGS-} "$build/core/.libs/libcore.a" \
         $(needed_libs) -pthread
     if [ -s "$work/compile.log" ]; then cat "$work/compile.log" >&2; fi
 }

@@ -26,14 +26,24 @@ static ssize_t read_file(const struct io *io, const char *root, uint32_t pid, co
     return n == -ENOENT ? -ESRCH : n;
 }
 
-int source_start_ticks(const struct io *io, const char *root, uint32_t pid, uint64_t *ret) {
+int source_lookup(const struct io *io, const char *root, uint32_t pid, struct sample *ret) {
     char text[4096];
     struct stat_line stat;
     ssize_t n = read_file(io, root, pid, "stat", text, sizeof(text));
     int r = n < 0 ? (int)n : parse_stat(text, (size_t)n, &stat);
-    if (r == 0)
-        *ret = stat.start_ticks;
-    return r;
+    if (r < 0)
+        return r;
+    *ret = (struct sample){
+        .pid = stat.pid,
+        .ppid = stat.ppid,
+        .start_ticks = stat.start_ticks,
+        .state = stat.state,
+        .has_terminal = true,
+        .terminal = stat.terminal,
+    };
+    ret->comm_len = (uint8_t)(stat.comm_len < sizeof(ret->comm) ? stat.comm_len : sizeof(ret->comm));
+    memcpy(ret->comm, stat.comm, ret->comm_len);
+    return 0;
 }
 
 static ssize_t read_cgroup(const struct io *io, const char *root, uint32_t pid, char *to,
@@ -52,7 +62,7 @@ static ssize_t read_cgroup(const struct io *io, const char *root, uint32_t pid, 
 ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
                             uint64_t start_ticks, enum tally_process_text which, char *to,
                             size_t size) {
-    uint64_t now;
+    struct sample now;
     ssize_t n = -EINVAL;
     switch (which) {
     case TALLY_PROCESS_CMDLINE:
@@ -68,10 +78,10 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
         break;
     }
     /* afterwards: if it is still the same, it was then */
-    int r = source_start_ticks(io, root, pid, &now);
+    int r = source_lookup(io, root, pid, &now);
     if (r < 0)
         return r;
-    if (now != start_ticks)
+    if (now.start_ticks != start_ticks)
         return -ESRCH;
     /* a kernel thread has no program file, nor has a zombie */
     return n == -ESRCH && which == TALLY_PROCESS_EXE ? 0 : n;

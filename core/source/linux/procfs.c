@@ -262,6 +262,8 @@ static void sample_from_stat(const struct procfs *p, const struct stat_line *sta
         .start_ticks = stat->start_ticks,
         .exec_marker = exec_marker(p, stat),
         .state = stat->state,
+        .has_terminal = true,
+        .terminal = stat->terminal,
     };
     const uint64_t tick_ns = p->source.tick_ns;
     size_t comm_len = comm_len_of(stat);

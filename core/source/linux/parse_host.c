@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+#include "source/linux/parse_host.h"
+
+#include <errno.h>
+#include <string.h>
+#include <utmp.h>
+
+static const char *skip_blanks(const char *at, const char *end) {
+    while (at < end && (*at == ' ' || *at == '\t'))
+        at++;
+    return at;
+}
+
+int parse_host_times(const char *buf, size_t len, struct host_details *ret) {
+    const char *at = buf, *end = buf + len;
+    const char *eol = memchr(buf, '\n', len);
+    uint64_t ticks[HOST_TIMES];
+    size_t count = 0;
+    if (len < 4 || memcmp(buf, "cpu ", 4) != 0)
+        return -EBADMSG;
+    if (eol)
+        end = eol;
+    for (at = skip_blanks(at + 4, end); at < end && count < HOST_TIMES; at = skip_blanks(at, end))
+        if (parse_u64(&at, end, &ticks[count++]) < 0)
+            return -EBADMSG;
+    if (count < 4)
+        return -EBADMSG;
+    memcpy(ret->times_ticks, ticks, count * sizeof(ticks[0]));
+    ret->times_known = count;
+    return 0;
+}
+
+int parse_meminfo(const char *buf, size_t len, struct host_details *ret) {
+    static const struct {
+        const char *key;
+        enum host_memory memory;
+    } lines[] = {{"MemTotal:", HOST_MEMORY_TOTAL},     {"MemFree:", HOST_MEMORY_FREE},
+                 {"MemAvailable:", HOST_MEMORY_AVAILABLE}, {"Buffers:", HOST_MEMORY_BUFFERS},
+                 {"Cached:", HOST_MEMORY_CACHED},      {"SwapTotal:", HOST_SWAP_TOTAL},
+                 {"SwapFree:", HOST_SWAP_FREE}};
+    const char *end = buf + len;
+    for (const char *at = buf; at < end;) {
+        const char *eol = memchr(at, '\n', (size_t)(end - at));
+        if (!eol)
+            eol = end;
+        for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+            const size_t key_len = strlen(lines[i].key);
+            if ((size_t)(eol - at) <= key_len || memcmp(at, lines[i].key, key_len) != 0)
+                continue;
+            const char *digits = skip_blanks(at + key_len, eol);
+            uint64_t kib;
+            if (parse_u64(&digits, eol, &kib) < 0 || kib > UINT64_MAX / 1024)
+                return -EBADMSG;
+            ret->memory_bytes[lines[i].memory] = kib * 1024;
+            ret->memory_known |= 1u << lines[i].memory;
+        }
+        at = eol < end ? eol + 1 : end;
+    }
+    return 0;
+}
+
+/* "1.05" as billionths; the kernel prints two digits. */
+static int take_decimal(const char **cursor, const char *end, uint64_t *ret) {
+    uint64_t whole, hundredths = 0;
+    if (parse_u64(cursor, end, &whole) < 0 || whole > UINT64_MAX / NS_PER_S / 2)
+        return -EBADMSG;
+    if (end - *cursor >= 3 && **cursor == '.') {
+        const char *digits = *cursor + 1;
+        if (parse_u64(&digits, *cursor + 3, &hundredths) < 0 || digits != *cursor + 3)
+            return -EBADMSG;
+        *cursor = digits;
+    }
+    *ret = whole * NS_PER_S + hundredths * (NS_PER_S / 100);
+    return 0;
+}
+
+int parse_loadavg(const char *buf, size_t len, struct host_details *ret) {
+    const char *at = buf, *end = buf + len;
+    uint64_t loads[3];
+    for (size_t i = 0; i < 3; i++) {
+        at = skip_blanks(at, end);
+        if (take_decimal(&at, end, &loads[i]) < 0)
+            return -EBADMSG;
+    }
+    memcpy(ret->load_billionths, loads, sizeof(loads));
+    ret->has_load = true;
+    return 0;
+}
+
+int parse_uptime(const char *buf, size_t len, struct host_details *ret) {
+    const char *at = buf;
+    uint64_t uptime_ns;
+    if (take_decimal(&at, buf + len, &uptime_ns) < 0)
+        return -EBADMSG;
+    ret->uptime_ns = uptime_ns;
+    ret->has_uptime = true;
+    return 0;
+}
+
+uint64_t parse_utmp_users(const char *buf, size_t len) {
+    uint64_t users = 0;
+    for (size_t at = 0; at + sizeof(struct utmp) <= len; at += sizeof(struct utmp)) {
+        struct utmp entry;
+        memcpy(&entry, buf + at, sizeof(entry));
+        users += entry.ut_type == USER_PROCESS && entry.ut_user[0] != '\0';
+    }
+    return users;
+}

@@ -1,0 +1,98 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 300
+"""The library as others have it inside: what the archive and the shared library show,
+programs with names of their own, and snapshots that several threads read."""
+import glob
+import os
+import shutil
+import sys
+
+from common import *
+
+ARCHIVE = os.path.join(BUILD, "core/libproctally.a")
+SHARED = os.path.join(BUILD, "core/.libs/libproctally.so")
+
+
+def symbols(*command):
+    status, out, err = run(["nm", *command])
+    check_equal(status, 0, "nm (%s)" % err)
+    return [line.split()[-2:] for line in out.splitlines() if len(line.split()) >= 2]
+
+
+def make_variable(name):
+    for line in read_text(os.path.join(BUILD, "Makefile")).splitlines():
+        if line.startswith(name + " = "):
+            return line.split(" = ", 1)[1].split()
+    return []
+
+
+def needs():
+    return [w for name in ("YAML_LIBS", "PCRE2_LIBS", "MNL_LIBS", "BPF_LIBS")
+            for w in make_variable(name)]
+
+
+def build(program, *arguments, source="tests/integration/embedder.c"):
+    status, out, err = run(
+        ["cc", "-std=gnu11", "-g", "-O1", "-Wall", "-Wextra", "-Werror",
+         "-I", os.path.join(SRC, "core"), os.path.join(SRC, source), *arguments, "-pthread",
+         "-o", program], seconds=250)
+    check_equal(status, 0, "building with %s (%s)" % (arguments, err[-2000:]))
+    return program
+
+
+def case_symbols():
+    """Nothing but tally_* can be linked with, or be in the way."""
+    shown = [name for kind, name in symbols("-g", "--defined-only", ARCHIVE)]
+    check("tally_collect" in shown, "the archive has no tally_collect")
+    check_equal([n for n in shown if not n.startswith("tally_")], [], "symbols of the archive")
+    if not os.path.exists(SHARED):
+        raise Skipped("no shared library was built")
+    exported = [name.split("@")[0] for kind, name in symbols("-D", "--defined-only", SHARED)
+                if kind != "A"]
+    check_equal(sorted(exported), sorted(set(shown)), "symbols of the shared library")
+    status, out, err = run(["objdump", "-p", SHARED])
+    check("libproctally.so.1" in out.split(), "the soname is another", out)
+
+
+def case_declared():
+    """All that is exported is declared, and the other way round."""
+    header = read_text(os.path.join(SRC, "core/proctally.h"))
+    declared = set(re.findall(r"\b(tally_\w+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.S)))
+    declared -= {"tally_grouper"} # a type
+    shown = {name for kind, name in symbols("-g", "--defined-only", ARCHIVE)}
+    check_equal(sorted(shown ^ declared), [], "exported or declared, not both")
+
+
+def case_names_of_its_own():
+    directory = temp_dir()
+    ways = {"archive": [ARCHIVE, *needs()]}
+    if os.path.exists(SHARED):
+        ways["shared"] = [SHARED, "-Wl,-rpath," + os.path.dirname(SHARED)]
+    for name, arguments in ways.items():
+        program = build(os.path.join(directory, name), *arguments)
+        for how in "own", "threads", "keep":
+            status, out, err = run([program, how])
+            check_equal((status, err), (0, ""), "%s %s" % (name, how))
+            check(out.strip(), "%s %s says nothing" % (name, how))
+
+
+def case_threads():
+    """The same with ThreadSanitizer in all of the core."""
+    status, out, err = run(["cc", "-print-file-name=libtsan.so"])
+    if status != 0 or not os.path.isabs(out.strip()):
+        raise Skipped("no libtsan")
+    core = os.path.join(SRC, "core")
+    sources = [f for f in sorted(glob.glob(glob.escape(core) + "/**/*.c", recursive=True))
+               if not f.endswith(".bpf.c")]
+    program = build(os.path.join(temp_dir(), "embedder"), "-fsanitize=thread",
+                    "-DCORE_IS_VISIBLE", "-D_GNU_SOURCE=",
+                    "-Wno-error", "-w", "-I" + BUILD, "-iquote", BUILD + "/core", "-iquote", core,
+                    *sources, *needs())
+    for how in "threads", "keep":
+        status, out, err = run([program, how], seconds=120)
+        check_equal((status, err), (0, ""), "embedder %s" % how)
+
+
+if __name__ == "__main__":
+    run_cases(sys.modules[__name__])
