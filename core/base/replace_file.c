@@ -12,8 +12,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-/* "dir/name" becomes "dir/.name.tmp": always the same, so that what a SIGKILL
- * leaves behind is used up by the next write. */
+/* "dir/name" becomes "dir/.name.tmp". Always the same name: what a SIGKILL leaves behind
+ * is reused by the next write. */
 static int temporary_name(const char *path, char *ret, size_t size) {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
@@ -25,14 +25,14 @@ static int temporary_name(const char *path, char *ret, size_t size) {
 
 /* Opens and locks the temporary file. The writer before us may have renamed it
  * between our open(2) and flock(2): then what we hold is the published file,
- * not to be touched, and we try again. One that another user left, or laid out to
- * read what we write into it, is removed and made anew. */
+ * not to be touched, and we try again. A file that belongs to
+ * another user, who may have put it there to read what we write, is removed first. */
 static int open_temporary(const struct io *io, const char *name, mode_t mode) {
     const int flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     for (int attempt = 0; attempt < 100; attempt++) {
         struct stat held, named;
         int fd = io->openat(io->data, AT_FDCWD, name, flags | O_CREAT | O_EXCL, mode);
-        /* whoever the file system says that it belongs to: NFS may not call it ours */
+        /* whatever owner the file system shows: over NFS that may be nobody */
         bool is_ours = fd >= 0;
         if (fd < 0 && errno == EEXIST) {
             fd = io->openat(io->data, AT_FDCWD, name, flags, 0);

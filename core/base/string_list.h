@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* A list of texts that it owns. */
+/* A list of strings, which it owns. */
 #ifndef STRING_LIST_H
 #define STRING_LIST_H
 

@@ -47,11 +47,11 @@ void raise_notices(struct round *round) {
                      "so the groups are not complete");
     uint64_t seen = self_now(&t->counting, METRIC_SELF_PROCESSES);
     /* where every right is there, the kernel closes a few all the same: no news */
-    if (round->not_fully_read && health->lacks_rights)
+    if (round->partly_unreadable && health->lacks_rights)
         notice_raise(&t->notices, NOTICE_NOT_READABLE,
                      "%llu of %llu processes can't be read fully (I/O, file descriptors …): that "
                      "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH%s",
-                     (unsigned long long)round->not_fully_read, (unsigned long long)seen,
+                     (unsigned long long)round->partly_unreadable, (unsigned long long)seen,
                      health->reads_by_thread
                          ? ", and context switches of ended threads CAP_NET_ADMIN"
                          : "");

@@ -11,7 +11,7 @@
 /* The CPU time that long matches may take in one collection for each user. Anybody can
  * have arguments with which they take long, and new names, to be matched again. */
 #define MATCHING_NS (50 * UINT64_C(1000000))
-/* Chains of ancestors that no list has shown. */
+/* How far up to follow ancestors that were never listed. */
 #define DEPTH_MAX 32
 /* An execve(2) takes milliseconds, an end a little longer on a busy host. What is still in
  * the middle of it after this has no arguments for another reason. */
@@ -25,7 +25,7 @@ bool has_stale_cgroup(const struct round *round, const struct process *p) {
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s) {
     if (!p->classified || p->unsure)
         return true;
-    if (s->exec_marker == 0) /* it can't be told now what it is: it stays what it was */
+    if (s->exec_marker == 0) /* nobody can tell what it is now: it stays what it was */
         return false;
     if (p->exec_marker != s->exec_marker || p->comm_hash != hash_bytes(s->comm, s->comm_len))
         return true;
@@ -46,16 +46,16 @@ static struct match_user *match_user_of(struct round *round, const struct identi
     return user;
 }
 
-/* Decides, and makes the group if there is none. *ret_lineage is what children inherit.
- * -EAGAIN: the user's time is used up, and the process can wait for the next collection,
- * in which it may have more. -ENOMEM. */
+/* Decides on the group, and creates it if there is none. *ret_lineage is what children
+ * inherit. -EAGAIN: the user's matching budget is used up, and the process may be put off
+ * until the next collection, which has a fresh one. -ENOMEM. */
 static int find_group(struct round *round, const struct identity *id, struct lineage ancestors,
-                      bool can_wait, uint32_t *ret_group, struct lineage *ret_lineage) {
+                      bool may_defer, uint32_t *ret_group, struct lineage *ret_lineage) {
     struct tally *t = round->t;
     struct match_user *user = match_user_of(round, id);
     const bool has_all = user->used_ns == 0;
     struct match_time time = {.left_ns = MATCHING_NS - user->used_ns,
-                              .can_wait = can_wait && !has_all};
+                              .may_defer = may_defer && !has_all};
     struct decision decision;
     int r = grouping_decide(&t->grouping, id, ancestors, &time, &decision, NULL);
     user->used_ns = MATCHING_NS - time.left_ns;
@@ -73,7 +73,8 @@ static struct lineage lineage_of(const struct process *p) {
     return (struct lineage){.group = p->lineage, .is_followed = p->followed};
 }
 
-/* What is inherited from an ancestor that was listed, or that has come and gone. -ENOMEM. */
+/* What a process inherits from ancestors that may have come and gone between two lists.
+ * -ENOMEM. */
 static int find_lineage(struct round *round, const struct unlisted_usage *of, int depth,
                         struct lineage *ret) {
     struct tally *t = round->t;
@@ -89,14 +90,14 @@ static int find_lineage(struct round *round, const struct unlisted_usage *of, in
         !t->source->ops->ancestor(t->source, t->grouping.needs, &ancestor))
         return 0;
     int r = find_lineage(round, &ancestor, depth + 1, &above);
-    /* looking further up has taken the texts away */
+    /* asking for the ancestor's ancestor has overwritten the texts: ask again */
     ancestor = *of;
     if (r == 0 && t->source->ops->ancestor(t->source, t->grouping.needs, &ancestor))
         r = find_group(round, &ancestor.identity, above, false, &unused, ret);
     return r;
 }
 
-/* What it has from whoever started it, even if that is gone. -ENOMEM. */
+/* What it inherits from the process that started it, even if that has ended. -ENOMEM. */
 static int inherit(struct round *round, struct process *p, const struct sample *s) {
     const struct proctable *table = &round->t->counting.table;
     struct lineage lineage = {0};
@@ -106,7 +107,7 @@ static int inherit(struct round *round, struct process *p, const struct sample *
         if (r < 0)
             return r;
     }
-    /* An orphan keeps what it had: whoever took it in has nothing to give. */
+    /* An orphan keeps what it has: it inherits nothing from the process that adopted it. */
     const bool is_orphan = p->orphan || p->adopted || (p->classified && p->ppid != s->ppid);
     process_id id = is_orphan ? NO_PROCESS : proctable_find_parent(table, p->ppid, p->start_ticks);
     const struct process *parent = id == NO_PROCESS ? NULL : proctable_at(table, id);
@@ -123,18 +124,19 @@ static int inherit(struct round *round, struct process *p, const struct sample *
 
 /* ---- A process that is listed ----------------------------------------------------------------- */
 
-/* Does nobody know what it is, for a moment: in the middle of execve(2) it has a new name
- * and no arguments yet, at its end it has none any more. */
+/* Can nobody tell what it is just now? In the middle of execve(2) a process has its new
+ * name but no arguments yet; near its end it has none left. */
 static bool is_unclear(const struct round *round, struct process *p, const struct sample *s,
                        const struct identity *id) {
     const bool is_zombie = s->state == 'Z' || s->state == 'X';
-    /* what is told once, as it was listed, can't be put off */
+    /* a source that tells of ends counts it as known from now on: no second chance */
     const bool must_tell = round->t->source->ends == ENDS_BY_EVENTS && !p->classified;
     if (is_zombie || must_tell || !(s->exec_marker == 0 || id->lacks_arguments)) {
         p->unclear_s = 0;
         return false;
     }
-    /* at the very start nothing was forked just now but what is that young */
+    /* in the first collection this is believed of young processes only, or a run by cron
+     * would leave out what has no arguments for good */
     const uint64_t born_ns = p->start_ticks * round->t->source->tick_ns;
     if (!round->t->counting.progress.started &&
         born_ns + UNCLEAR_MOST_S * NS_PER_S < round->boot_ns)
@@ -156,7 +158,7 @@ int classify(struct round *round, struct process *p, struct sample *s) {
         s->unreadable |= 1u << ORIGIN_IDENTITY;
     if (id.cmdline_cut)
         self_add(&t->counting, METRIC_SELF_CMDLINES_CUT, 1);
-    /* what is the same as before keeps its group until there is time to look */
+    /* the same program as before keeps its group until there is time to match again */
     uint32_t group = GROUP_LEFT_OUT;
     struct lineage lineage = {0};
     const bool is_same = p->classified && p->exec_marker == s->exec_marker;

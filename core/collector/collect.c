@@ -9,19 +9,18 @@
 
 /* A limit on descriptors is seldom changed, and costs a file to read. */
 #define FD_LIMIT_AGE_S 60u
-/* How long what was read of a process that does not run is taken to be true. The
- * kernel can change a little of it: swap its memory out, give it to another
- * parent. */
+/* A process that has not run is taken to be as it was, but not for longer than this: some
+ * things change without it, as when its memory is swapped out or its parent ends. */
 #define REMEMBER_S 60u
-/* Chains of new processes whose parents have not been read yet. */
+/* How far up to go when parents have to be visited before their children. */
 #define DEPTH_MAX 32
 
 /* ---- A process that may be asleep ------------------------------------------------------ */
 
-/* The activity with which open() may tell that it has not run; 0: it is to be opened. */
+/* What open() is to compare with, to tell whether the process has run; 0: open it anyway. */
 static uint64_t activity_if_asleep(const struct round *round, const struct process *p,
                                    const struct listed *listed) {
-    /* not all of them are measured again in the same collection */
+    /* the pid spreads them: not all are due in the same collection */
     const uint32_t age_s = REMEMBER_S - p->pid % 32;
     if (!p->asleep || listed->marker == 0 || listed->marker != p->marker ||
         round->boot_s - p->measured_s >= age_s || has_stale_cgroup(round, p))
@@ -29,8 +28,8 @@ static uint64_t activity_if_asleep(const struct round *round, const struct proce
     return p->activity;
 }
 
-/* Turns to a process that is listed. 1: it is as it was when it was measured last; `known`
- * is its record then. Else `known` is that of the last one with this pid, or NULL. */
+/* Opens a listed process. `known` is the latest record with this pid, or NULL. 1: the
+ * process of that record has not run since it was measured, and was not opened. */
 static int open_listed(struct round *round, const struct listed *listed,
                        const struct process *known, struct sample *ret) {
     struct source *source = round->t->source;
@@ -46,14 +45,14 @@ static int open_listed(struct round *round, const struct listed *listed,
 
 /* ---- A process that is new --------------------------------------------------------------- */
 
-/* Was it born after the previous collection began, so that all it used is new? */
+/* Did it start after the previous collection began, so that all it used is new? */
 static bool is_newborn(const struct tally *t, const struct sample *s) {
     const struct progress *progress = &t->counting.progress;
     if (!progress->started)
         return t->count_lifetimes;
     if (s->seen_from_birth)
         return true;
-    /* the start time is cut to a whole tick */
+    /* start times are rounded down to a tick */
     return (s->start_ticks + 1) * t->source->tick_ns >= progress->scan_boot_ns;
 }
 
@@ -95,9 +94,9 @@ static const struct listed *find_listed(const struct round *round, uint32_t pid)
 
 static int visit(struct round *round, const struct listed *listed, int depth);
 
-/* A child inherits from its parent, which stands before it in the list, unless pids have
- * wrapped around since it was started: then the parent's turn is now. 1: it was taken,
- * and the child is no longer the open process. */
+/* A child inherits from its parent. The list is sorted by pid, so the parent usually comes
+ * first; but pids wrap around, and then the parent is visited now. 1: it was, and the child
+ * is no longer the open process. */
 static int visit_parent_first(struct round *round, const struct sample *s, int depth) {
     const struct proctable *table = &round->t->counting.table;
     if (!grouping_needs_lineage(&round->t->grouping) || depth >= DEPTH_MAX || s->ppid <= s->pid)
@@ -132,7 +131,7 @@ static void note_seen(struct round *round, struct process *p) {
     self_add(&round->t->counting, METRIC_SELF_PROCESSES, 1);
 }
 
-/* The sample of a process whose group is known goes where it belongs. */
+/* Adds the sample of a process to its group. */
 static int account(struct round *round, process_id id, struct sample *s) {
     struct counting *c = &round->t->counting;
     const struct source *source = round->t->source;
@@ -148,14 +147,13 @@ static int account(struct round *round, process_id id, struct sample *s) {
     if (!p->start_counted)
         tallies_add(&c->tallies, p->group, METRIC_STARTS, 1);
     p->start_counted = true;
-    round->not_fully_read += s->unreadable != 0;
+    round->partly_unreadable += s->unreadable != 0;
     return round->snapshot && round->t->keep & TALLY_KEEP_PROCESSES
                ? show_process(round, id, s, start_unix_ns)
                : 0;
 }
 
-/* The open process, of which the first part of a sample is there. id is its record, or
- * NO_PROCESS. */
+/* The rest of the visit to the process that is open. id is its record, or NO_PROCESS. */
 static int visit_open(struct round *round, const struct listed *listed, process_id id,
                       struct sample *s) {
     struct tally *t = round->t;
@@ -171,8 +169,8 @@ static int visit_open(struct round *round, const struct listed *listed, process_
         r = credit_until_exec(round, id, s, is_new);
     if (r == 0 && needs_identity(round, proctable_at(table, id), s)) {
         r = classify(round, proctable_at(table, id), s);
-        /* for want of memory it is the next time's; but where it began to count is
-         * not told again */
+        /* Out of memory: as if it had not been seen yet. But what it used before an exec
+         * is told only once, so then the record stays. */
         if (r < 0 && is_new && !(r == -ENOMEM && s->since_exec))
             proctable_remove(table, id);
         if (r > 0) {
@@ -186,8 +184,8 @@ static int visit_open(struct round *round, const struct listed *listed, process_
     return account(round, id, s);
 }
 
-/* It is there, but can't be read, for now or for good. If it is known it is not
- * taken for dead: what it does meanwhile counts when it can be read again. */
+/* It exists but can't be read, for now or for good. If it is known it is not taken for
+ * dead: what it uses in the meantime is counted when it can be read again. */
 static void skip_hidden(struct round *round, uint32_t pid) {
     struct counting *c = &round->t->counting;
     self_add(c, METRIC_SELF_HIDDEN, 1);
@@ -204,7 +202,7 @@ static int visit(struct round *round, const struct listed *listed, int depth) {
     process_id id = proctable_find(table, listed->pid);
     const struct process *known = id == NO_PROCESS ? NULL : proctable_at(table, id);
     if (known && known->seen == t->counting.number && !known->ended)
-        return 0; /* a child has called for it before */
+        return 0; /* it was visited before one of its children */
     int r = open_listed(round, listed, known, &s);
     if (r == 1) {
         process_recall(known, &s);
@@ -224,7 +222,7 @@ static int visit(struct round *round, const struct listed *listed, int depth) {
 
     if (r == -ENOMEM)
         return r;
-    if (r == -EAGAIN) /* the source takes it for known, and we do not know it */
+    if (r == -EAGAIN) /* the source thinks that we know it; let it show everybody in full */
         t->wants_all = true;
     if (r == -ESRCH)
         self_add(&t->counting, METRIC_SELF_VANISHED, 1);
@@ -257,8 +255,8 @@ static void begin(struct round *round) {
     fold_begin(&c->fold);
 }
 
-/* All processes, and what has ended. If there is no memory for some of it, the rest is
- * counted all the same where the source tells it only once. */
+/* Visits all processes, and counts what has ended. A source that tells of ends tells of
+ * each only once: there everything is heard out, even if memory runs out for some of it. */
 static int scan(struct round *round) {
     struct tally *t = round->t;
     struct counting *c = &t->counting;

@@ -62,7 +62,7 @@ struct round {
     struct host_stat host;
     bool has_host;
     struct source_health health;
-    uint64_t not_fully_read; /* processes with something refused */
+    uint64_t partly_unreadable; /* processes with something refused */
     struct match_user match_users[MATCH_USERS + 1];
     bool unsure; /* the process in hand: a match was given up that may be made the next time */
 };

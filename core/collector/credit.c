@@ -8,7 +8,7 @@ static uint64_t take_increase(struct process *p, const struct sample *s, enum fi
     uint64_t now = s->value[f], increase = 0;
     if (!(p->have & BIT(f))) {
         bool waited_for = f >= FIELD_CUTIME_NS && f <= FIELD_CMAJFLT;
-        /* a whole life is the process's own, not that of children long gone */
+        /* a lifetime is that of the process, not of children that are long gone */
         if (p->from_birth && !(lifetimes && waited_for))
             increase = now;
         p->last[f] = now;
@@ -18,10 +18,10 @@ static uint64_t take_increase(struct process *p, const struct sample *s, enum fi
         p->last[f] = now;
     } else if (p->restored && (restarts_lower || f == FIELD_VOLUNTARY_SWITCHES ||
                                f == FIELD_INVOLUNTARY_SWITCHES || f == FIELD_RUN_QUEUE_WAIT_NS)) {
-        /* what is added up thread by thread begins anew with the program */
+        /* sums over threads begin again at 0 when we do */
         p->last[f] = now;
     }
-    /* else keep the highest: a value that dips is not counted again */
+    /* otherwise keep the highest: after a dip nothing may be counted twice */
     return increase;
 }
 
@@ -59,7 +59,7 @@ int credit(struct round *round, process_id id, struct sample *s) {
     const struct tally *t = round->t;
     struct counting *c = &round->t->counting;
     struct process *p = proctable_at(&c->table, id);
-    /* before anything is taken: what was taken can't be given back */
+    /* first of all: once increases are taken they must be credited */
     int r = fold_reserve(&c->fold);
     if (r < 0)
         return r;
@@ -80,7 +80,7 @@ int credit(struct round *round, process_id id, struct sample *s) {
             tallies_credit(&c->tallies, p->group, f, increase);
         }
     }
-    /* what is added up thread by thread may take some collections to be known */
+    /* reading thread by thread may take several collections to know the sums */
     if (s->have & (BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_RUN_QUEUE_WAIT_NS)))
         p->restored = false;
     if (waited_for || p->pending)

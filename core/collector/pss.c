@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* Proportional set sizes: costly to read, so the oldest values are read anew as far as a
- * budget goes. */
+/* Proportional set sizes are costly to read: each collection refreshes the oldest values,
+ * as far as its budget goes. */
 #define _GNU_SOURCE
 #include "collector/collector.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
-/* The time that it may take in one collection. One read can take longer by itself; it is
- * then the only one. */
+/* Time for reading in one collection. A single read can take longer; then it is the only
+ * one. */
 #define BUDGET_NS (50 * UINT64_C(1000000))
 
 static int by_age(const void *a, const void *b, void *table) {

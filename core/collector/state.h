@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The state file: what counting needs to go on in another process, or after a
- * change of configuration. It belongs to one boot of one host. */
+/* The state file: what it takes to carry on counting in another process, or under another
+ * configuration. It is valid for one boot of one host. */
 #ifndef STATE_H
 #define STATE_H
 
@@ -18,8 +18,8 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
 
 /* Into a counting that has counted nothing yet, but for groups that exist from the start.
  * now_boot_ns is the time since boot. -EBADMSG: damaged; -EPROTO: of another version;
- * -ESTALE: of another boot; -ENOMEM. After a failure the counting must be made anew by
- * the caller. */
+ * -ESTALE: of another boot; -ENOMEM. After a failure the caller must reset the
+ * counting. */
 int state_decode(struct counting *c, const struct state_origin *origin, uint64_t now_boot_ns,
                  const char *data, size_t len);
 

@@ -3,8 +3,8 @@
  * others count/fold.c works out what the ended used.) */
 #include "collector/collector.h"
 
-/* The final figures of a process come a little after it has left the listing, on a
- * busy host some seconds, as do those of its children. */
+/* The final figures of a process, and those of its children, arrive a little after it has
+ * left the listing; on a busy host that can be seconds. */
 #define WAIT_FOR_END_S 15u
 
 /* Processes that were listed once. */
@@ -16,11 +16,11 @@ int credit_ended(struct round *round) {
     while (r == 0 && t->source->ops->next_ended(t->source, &s)) {
         process_id id = proctable_find_incarnation(&c->table, s.pid, s.start_ticks);
         if (id == NO_PROCESS)
-            continue; /* listed, but not admitted: there was no memory for it */
+            continue; /* it was listed, but there was no memory for a record */
         r = credit(round, id, &s);
         struct process *p = proctable_at(&c->table, id);
         tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
-        /* what its children did unlisted may be told later */
+        /* what its children did may be told later, and refer to it */
         p->ended = true;
         p->gone_s = round->boot_s;
     }

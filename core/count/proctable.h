@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* The processes that are known, one record for each incarnation. */
+/*
+ * What is known of each process: a record for each incarnation, that is for each pair of
+ * pid and start time. Records are found by pid, and the latest incarnation first. A record
+ * keeps its index (process_id) as long as it lives.
+ */
 #ifndef PROCTABLE_H
 #define PROCTABLE_H
 
@@ -24,7 +28,7 @@ struct pending_credit {
 struct process {
     uint32_t pid, ppid;
     uint64_t start_ticks;
-    uint64_t marker; /* of the source's list, when it was measured last */
+    uint64_t marker; /* as the source listed it when it was measured last */
     uint64_t exec_marker;
     uint64_t comm_hash;
     uint32_t uid;
@@ -37,16 +41,16 @@ struct process {
 
     bool used : 1;
     bool classified : 1;
-    bool from_birth : 1; /* its whole life belongs to its group */
+    bool from_birth : 1; /* all that it ever used belongs to its group */
     bool ignores_children : 1;
-    bool asleep : 1; /* had not run for a while when it was measured last */
-    bool cgroup_settled : 1; /* its cgroup was looked at again after the start */
-    bool restored : 1;       /* from a state, and not seen since */
+    bool asleep : 1; /* had not run between its last two measurements */
+    bool cgroup_settled : 1; /* its cgroup was looked at again some time after it started */
+    bool restored : 1;       /* read from a state file, and not seen since */
     bool orphan : 1;         /* its parent has ended; ppid is a living ancestor's for now */
     bool adopted : 1;        /* its parent is not the one that started it */
     bool followed : 1;       /* it, or an ancestor, is followed */
-    bool ended : 1;          /* all it used is counted; kept for what its children inherit */
-    bool unsure : 1;         /* there was not enough time to tell its group */
+    bool ended : 1;          /* fully counted, and kept for what its children inherit */
+    bool unsure : 1;         /* its group was decided without enough time to match */
     bool start_counted : 1;  /* in its group's starts; or it started before us */
     bool counts_threads : 1; /* its samples have FIELD_THREADS_RUNNING */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */

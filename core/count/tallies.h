@@ -82,7 +82,7 @@ bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner);
 /* One collection: begin, then for each member … ; and if the groups are to be shown, end,
  * expire, order, and shown when they have been. */
 void tallies_begin(struct tallies *t);
-/* Gauges of a member; its counters are known from now on, be they 0. */
+/* Adds the gauges of a member. Its counters are known from now on, even if they are 0. */
 void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
                     uint64_t start_unix_ns);
 void tallies_pss(struct tallies *t, uint32_t group, bool known, uint64_t bytes, uint64_t age_ns);

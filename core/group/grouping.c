@@ -311,8 +311,8 @@ int grouping_add_literals(const struct grouping *g, struct tallies *tallies) {
     return r;
 }
 
-static bool must_wait(const struct match_time *time) {
-    return time->ran_out && time->can_wait;
+static bool must_defer(const struct match_time *time) {
+    return time->ran_out && time->may_defer;
 }
 
 static bool is_followed(const struct grouping *g, const struct identity *id,
@@ -332,7 +332,7 @@ static int find_rule_group(struct grouping *g, const struct identity *id, struct
         return 1;
     }
     const struct rule *rule = find_rule(g, id, time, why);
-    if (must_wait(time))
+    if (must_defer(time))
         return -EAGAIN;
     if (!rule)
         return 0;
@@ -376,7 +376,7 @@ int grouping_decide(struct grouping *g, const struct identity *id, struct lineag
     if (!ret->is_followed)
         return 0;
     bool passes = filters_pass(g, id, time, why);
-    if (must_wait(time))
+    if (must_defer(time))
         return -EAGAIN;
     if (!passes)
         return 0;

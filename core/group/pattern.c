@@ -76,7 +76,7 @@ static int match_guarded(struct pattern *p, const char *text, size_t len,
     uint64_t free_ns = len * FREE_NS_PER_BYTE;
     if (free_ns > FREE_NS_MOST)
         free_ns = FREE_NS_MOST;
-    if (time->left_ns == 0 && time->can_wait)
+    if (time->left_ns == 0 && time->may_defer)
         free_ns = 0;
     p->limit_ns = free_ns + time->left_ns;
     const bool is_short_of_time = p->limit_ns < MATCH_NS;

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Regular expressions (PCRE2, on bytes), with limits on their work so that no
- * pattern can stall the agent, and the filters' substrings.
+ * Regular expressions (PCRE2, on bytes), and the filters' substrings.
+ *
+ * Any user can choose a command line that takes a careless expression minutes to match.
+ * So matching has a time budget, which the caller shares out (struct match_time), and a
+ * match that exceeds it is given up: it then does not match.
  */
 #ifndef PATTERN_H
 #define PATTERN_H
@@ -10,12 +13,12 @@
 
 struct pattern;
 
-/* The CPU time that matches may take which take long; they use it up together. What a
- * match of an honest pattern takes, for the length of its text, is not counted. */
+/* A budget of CPU time for slow matches. What an ordinary expression needs for the length
+ * of its text is free. */
 struct match_time {
     uint64_t left_ns;
-    bool can_wait; /* with nothing left, there is nothing free either */
-    bool ran_out;  /* a match was given up that more of it could have decided */
+    bool may_defer; /* the answer can wait: once the budget is used up nothing is free either */
+    bool ran_out;   /* a match was given up that a larger budget might have decided */
 };
 
 /* A regular expression. -EINVAL with the place of the mistake, -ENOTSUP. */
