@@ -166,7 +166,7 @@ def case_explain_with_file_capabilities():
     path = linked(temp_dir(), name, "/bin/sh")
     script = ('mount -t proc -o hidepid=2 proc /proc || exit 99; '
               '"$1" -c "while :; do sleep 1; done" "$2" & pid=$!; '
-              'until grep -qa "$2" "/proc/$pid/cmdline"; do sleep 0.05; done; shift 2; "$@" $pid')
+              'until grep -qx "${1##*/}" "/proc/$pid/comm"; do sleep 0.05; done; shift 2; "$@" $pid')
     inside = ["unshare", "-m", "-p", "-f", "sh", "-c", script, "-", path, "password=" + SECRET]
     ask = [binary, "--process_names",
            '[{name: "found {{.Matches.P}}", comm: [%s], cmdline: ["password=(?P<P>\\\\S+)"]}]'

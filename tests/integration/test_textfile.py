@@ -292,8 +292,8 @@ def case_bad_states():
         "empty": b"", "random": random.Random(3).randbytes(5000),
         "cut": data[:len(data) // 2], "one byte less": data[:-1],
         "one bit": data[:300] + bytes([data[300] ^ 4]) + data[301:],
-        "longer": data + b"x", "newer": data.replace(b"state 1\n", b"state 2\n", 1),
-        "text": b"proctally state 1\n" * 10, "zeros": bytes(10000),
+        "longer": data + b"x", "newer": data.replace(b"state 2\n", b"state 3\n", 1),
+        "text": b"proctally state 2\n" * 10, "zeros": bytes(10000),
     }
     for what, content in bad.items():
         check(content != data, "not changed: %s" % what)
