@@ -45,9 +45,6 @@ struct identity {
 /* argv[0]; the name if there is no command line (kernel threads, zombies). */
 struct text identity_argv0(const struct identity *id);
 struct text text_base_name(struct text path);
-/* Sets what is told by the content of /proc/PID/cgroup, which stays the caller's,
- * as does `joined`: len + 2 bytes to write to. -EBADMSG. */
-int identity_set_cgroups(struct identity *id, const char *text, size_t len, char *joined);
 bool text_is(struct text text, const char *other);
 
 #endif

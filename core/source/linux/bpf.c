@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "source/linux/cgroups.h"
 #include "base/error.h"
+#include "source/linux/proc_identity.h"
 #include "source/linux/procfs.h"
 #include "settings.h"
 #include "source/users.h"
