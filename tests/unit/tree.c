@@ -123,6 +123,9 @@ static void put_status(const struct recorded *p) {
                        (unsigned long long)p->anon_kib, (unsigned long long)p->swap_kib,
                        p->ignores_children ? 1ULL << 16 : 0ULL, (unsigned long long)p->voluntary,
                        (unsigned long long)p->involuntary);
+    if (p->rss_kib)
+        len += snprintf(text + len, sizeof(text) - (size_t)len, "VmRSS:\t%llu kB\n",
+                        (unsigned long long)p->rss_kib);
     snprintf(name, sizeof(name), "%u/status", p->pid);
     put_file(name, text, (size_t)len);
 }
@@ -174,6 +177,8 @@ void tree_put(const struct recorded *p) {
                                       p->read_bytes + p->cminflt + p->cutime + p->voluntary;
     int len = snprintf(text, sizeof(text), "%llu %llu 7\n", (unsigned long long)run_ns,
                        (unsigned long long)p->wait_ns);
+    if (p->lacks_schedstat)
+        len = snprintf(text, sizeof(text), "0 0 0\n");
     snprintf(name, sizeof(name), "%u/schedstat", p->pid);
     put_file(name, text, (size_t)len);
     snprintf(name, sizeof(name), "%u/cmdline", p->pid);
@@ -209,6 +214,12 @@ void tree_put_thread(uint32_t pid, uint32_t tid, char state, uint64_t voluntary,
     len = snprintf(text, sizeof(text), "1 %llu 1\n", (unsigned long long)wait_ns);
     snprintf(name, sizeof(name), "%u/task/%u/schedstat", pid, tid);
     put_file(name, text, (size_t)len);
+}
+
+void tree_put_schedstat(uint32_t pid, uint32_t tid, const char *text) {
+    char name[96];
+    snprintf(name, sizeof(name), "%u/task/%u/schedstat", pid, tid);
+    put_file(name, text, strlen(text));
 }
 
 void tree_remove_thread(uint32_t pid, uint32_t tid) {

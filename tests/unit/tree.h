@@ -25,11 +25,13 @@ struct recorded {
     uint64_t start_code; /* moves at exec */
     uint32_t uid, gid;
     uint64_t swap_kib, anon_kib;
+    uint64_t rss_kib; /* in status; 0: the line is missing */
     uint64_t voluntary, involuntary;
     bool ignores_children;
     uint64_t rchar, wchar, syscr, syscw, read_bytes, write_bytes;
     uint64_t run_ns; /* 0: made up from the above */
     uint64_t wait_ns;
+    bool lacks_schedstat; /* the kernel does not keep these times: 0 0 0 */
     uint64_t fds, fd_limit; /* 0: 1024 */
     const char *cmdline;    /* NULL: empty */
     size_t cmdline_len;
@@ -48,6 +50,8 @@ void tree_refuse(uint32_t pid, const char *file, int error);
 /* One thread of a process: task/TID/{status,stat,schedstat}. */
 void tree_put_thread(uint32_t pid, uint32_t tid, char state, uint64_t voluntary,
                      uint64_t involuntary, uint64_t wait_ns);
+/* Another content for its schedstat. */
+void tree_put_schedstat(uint32_t pid, uint32_t tid, const char *text);
 void tree_remove_thread(uint32_t pid, uint32_t tid);
 /* Something that happens right after a file of a process has been opened. */
 void tree_when_opened(uint32_t pid, const char *file, void (*then)(void));

@@ -284,6 +284,12 @@ int parse_status(const char *buf, size_t len, struct status_file *ret) {
                 if ((v = after(line, eol, TEXT("VmLib:"))) != NULL)
                     r = value_kib(v, eol, &lib_bytes);
                 break;
+            case 'R':
+                if ((v = after(line, eol, TEXT("VmRSS:"))) != NULL) {
+                    r = value_kib(v, eol, &s.rss_bytes);
+                    s.has_rss = true;
+                }
+                break;
             case 'S':
                 if ((v = after(line, eol, TEXT("VmStk:"))) != NULL) {
                     r = value_kib(v, eol, &s.stack_bytes);

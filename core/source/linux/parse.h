@@ -45,9 +45,9 @@ struct status_file {
     uint32_t uid, gid; /* effective */
     bool has_ids;
     bool has_memory; /* false: no address space (kernel thread, zombie) */
-    uint64_t anon_bytes, swap_bytes, data_bytes, stack_bytes;
+    uint64_t rss_bytes, anon_bytes, swap_bytes, data_bytes, stack_bytes;
     uint64_t code_bytes; /* VmExe + VmLib, as collectd counts it */
-    bool has_anon, has_swap;
+    bool has_rss, has_anon, has_swap;
     uint64_t sigign;
     uint64_t voluntary_switches, involuntary_switches; /* of this thread only */
     bool has_switches;
@@ -67,6 +67,11 @@ struct schedstat_file {
     uint64_t slices;  /* times that it got one */
 };
 int parse_schedstat(const char *buf, size_t len, struct schedstat_file *ret);
+/* Kernels that do not keep these figures (without CONFIG_SCHED_INFO) print "0 0 0". So
+ * does any kernel before the first run, when there is as little to know. */
+static inline bool schedstat_is_known(const struct schedstat_file *s) {
+    return s->run_ns || s->wait_ns || s->slices;
+}
 
 /* The soft limit "Max open files" of /proc/PID/limits; UINT64_MAX: unlimited */
 int parse_fd_limit(const char *buf, size_t len, uint64_t *ret_limit);

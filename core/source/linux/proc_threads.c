@@ -129,8 +129,10 @@ static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
             return (int)n;
         if (n == -ESRCH)
             return 0;
-        if (n >= 0 && parse_schedstat(d->record, (size_t)n, &sched) == 0)
+        if (n >= 0 && parse_schedstat(d->record, (size_t)n, &sched) == 0) {
             values.run_queue_wait_ns = sched.wait_ns;
+            values.knows_wait = schedstat_is_known(&sched);
+        }
     }
     return thread_totals_add(walk->t->totals, tid, &values);
 }
@@ -150,7 +152,8 @@ static bool is_thread_alive(void *data, uint32_t tid) {
 static void sample_set_totals(struct sample *s, const struct thread_values *totals) {
     sample_set(s, FIELD_VOLUNTARY_SWITCHES, totals->voluntary_switches);
     sample_set(s, FIELD_INVOLUNTARY_SWITCHES, totals->involuntary_switches);
-    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals->run_queue_wait_ns);
+    if (totals->knows_wait)
+        sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, totals->run_queue_wait_ns);
 }
 
 /* Reads task/, or as much of it as `most`. 1: there is more. */

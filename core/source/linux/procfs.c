@@ -215,6 +215,9 @@ static int measure_status(struct procfs *p, struct sample *s, struct status_file
         s->has_credentials = true;
     }
     s->ignores_children = status->sigign & SIGIGN_SIGCHLD;
+    /* since Linux 6.2 stat lags behind this, by up to some pages for each CPU */
+    if (status->has_rss)
+        sample_set(s, FIELD_RSS_BYTES, status->rss_bytes);
     /* Without an address space (kernel threads, zombies) the lines are missing,
      * and what they would say is known: nothing. */
     if (status->has_swap || !status->has_memory)
@@ -266,9 +269,11 @@ static int sample_set_taskstats(const struct procfs *p, struct sample *s,
         return proc_note_error(s, ORIGIN_SCHED, answer->error);
     sample_set(s, FIELD_VOLUNTARY_SWITCHES, answer->voluntary_switches);
     sample_set(s, FIELD_INVOLUNTARY_SWITCHES, answer->involuntary_switches);
-    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, answer->run_queue_wait_ns);
     if (p->delayacct)
         sample_set(s, FIELD_BLKIO_DELAY_NS, answer->blkio_delay_ns);
+    if (answer->run_ns == 0) /* a kernel without CONFIG_TASK_DELAY_ACCT leaves it and the wait 0 */
+        return 0;
+    sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, answer->run_queue_wait_ns);
     s->activity = answer->run_ns + answer->voluntary_switches + answer->involuntary_switches + 1;
     return 0;
 }
@@ -288,6 +293,8 @@ static int measure_schedstat(struct procfs *p, struct sample *s) {
     int r = n < 0 ? (int)n : parse_schedstat(p->dir.record, (size_t)n, &sched);
     if (r < 0)
         return proc_note_error(s, ORIGIN_SCHED, r);
+    if (!schedstat_is_known(&sched))
+        return 0;
     sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, sched.wait_ns);
     s->activity = sched.run_ns + 1;
     return 0;

@@ -140,6 +140,7 @@ int thread_totals_add(struct thread_totals *t, uint32_t tid, const struct thread
     add_increase(&e->total.involuntary_switches, values->involuntary_switches,
                  last->involuntary_switches);
     add_increase(&e->total.run_queue_wait_ns, values->run_queue_wait_ns, last->run_queue_wait_ns);
+    e->total.knows_wait |= values->knows_wait;
     thread->last = *values;
     thread->seen = true;
     return 0;

@@ -15,6 +15,7 @@ struct thread_totals;
 
 struct thread_values {
     uint64_t voluntary_switches, involuntary_switches, run_queue_wait_ns;
+    bool knows_wait; /* of a total: of some thread */
 };
 
 int thread_totals_new(struct thread_totals **ret);

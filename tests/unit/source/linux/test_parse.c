@@ -543,7 +543,8 @@ END_TEST
 static void assert_status_fields(const struct status_file *s) {
     ck_assert_int_eq(s->state, 'S');
     ck_assert(s->has_ids && s->uid == 1001 && s->gid == 2001);
-    ck_assert(s->has_memory && s->has_anon && s->has_swap);
+    ck_assert(s->has_memory && s->has_rss && s->has_anon && s->has_swap);
+    ck_assert_uint_eq(s->rss_bytes, 2075 * 1024);
     ck_assert_uint_eq(s->anon_bytes, 416 * 1024);
     ck_assert_uint_eq(s->swap_bytes, 7 * 1024);
     ck_assert_uint_eq(s->data_bytes, 432 * 1024);
@@ -592,7 +593,7 @@ START_TEST(status_without_memory) {
                                      "SigIgn:\tffffffffffffffff\n"
                                      "voluntary_ctxt_switches:\t9\n"
                                      "nonvoluntary_ctxt_switches:\t8\n"), &s), 0);
-    ck_assert(!s.has_memory && !s.has_anon && !s.has_swap);
+    ck_assert(!s.has_memory && !s.has_rss && !s.has_anon && !s.has_swap);
     ck_assert(s.anon_bytes == 0 && s.data_bytes == 0 && s.code_bytes == 0);
     ck_assert(s.has_ids && s.uid == 0 && s.gid == 0);
     ck_assert(s.sigign == UINT64_MAX);

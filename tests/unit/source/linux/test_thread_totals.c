@@ -33,7 +33,7 @@ struct read {
 };
 
 static struct thread_values values_of(uint64_t voluntary) {
-    return (struct thread_values){voluntary, 3 * voluntary, 10 * voluntary};
+    return (struct thread_values){voluntary, 3 * voluntary, 10 * voluntary, true};
 }
 
 /* The numbers of threads that are alive though no listing had them; ended by 0. */
@@ -109,7 +109,7 @@ END_TEST
 
 /* Each figure for itself. */
 START_TEST(one_figure_alone_is_lower) {
-    struct thread_values got, first = {10, 100, 1000}, second = {11, 1, 1003};
+    struct thread_values got, first = {10, 100, 1000, true}, second = {11, 1, 1003, true};
 
     ck_assert_int_eq(thread_totals_begin(totals, PID, START, true), 0);
     ck_assert_int_eq(thread_totals_add(totals, PID, &first), 0);

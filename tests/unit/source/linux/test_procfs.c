@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: MIT */
+/* What other kernels have in /proc, or leave out: on a recorded tree. */
+#include "tree.h"
+
+#include "suite.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+static struct recorded shell, worker;
+
+static void setup(void) {
+    tree_open();
+    shell = (struct recorded){.pid = 100, .ppid = 1, .start_ticks = 5000, .comm = "sh"};
+    worker = (struct recorded){.pid = 200, .ppid = 100, .start_ticks = 6000, .comm = "worker"};
+}
+
+static void collect_at(tally *t, double seconds) {
+    clock_set(seconds);
+    tree_collect(t);
+}
+
+/* ---- Times --------------------------------------------------------------------------- */
+
+/* Nothing tells whether a process has run: it is read each time. */
+START_TEST(a_kernel_without_schedstat) {
+    worker.lacks_schedstat = true;
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    collect_at(t, 1010);
+    collect_at(t, 1020);
+    worker.utime = 100;
+    worker.rchar = 50;
+    tree_put(&worker);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_CPU_USER), NS_PER_S);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 50);
+    ck_assert(has_value(t, "worker", METRIC_SWITCHES_VOLUNTARY));
+    ck_assert(!has_value(t, "worker", METRIC_RUN_QUEUE_WAIT));
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 0);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(threads_on_a_kernel_without_schedstat) {
+    shell.lacks_schedstat = true;
+    shell.threads = 2;
+    tree_put(&shell);
+    for (uint32_t tid = 100; tid < 102; tid++) {
+        tree_put_thread(100, tid, 'S', 7, 3, 0);
+        tree_put_schedstat(100, tid, "0 0 0\n");
+    }
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert(has_value(t, "sh", METRIC_SWITCHES_VOLUNTARY));
+    ck_assert(!has_value(t, "sh", METRIC_RUN_QUEUE_WAIT));
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_UNREADABLE), 0);
+    /* where one thread has it, the others just have not run yet */
+    tree_put_thread(100, 101, 'S', 7, 3, 500);
+    shell.utime = 1;
+    tree_put(&shell);
+    collect_at(t, 1010);
+    tree_put_thread(100, 101, 'S', 7, 3, 700);
+    shell.utime = 2;
+    tree_put(&shell);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_RUN_QUEUE_WAIT), 200);
+    tally_free(t);
+}
+END_TEST
+
+/* ---- Memory -------------------------------------------------------------------------- */
+
+/* ps shows what status says. Since Linux 6.2 the figure of stat lags behind it. */
+START_TEST(resident_memory_is_that_of_status) {
+    const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+    worker.rss_pages = 486;
+    worker.rss_kib = 2075;
+    worker.vsize = 1 << 20;
+    worker.anon_kib = 416;
+    worker.swap_kib = 7;
+    shell.rss_pages = 3;
+    tree_put(&worker);
+    tree_put(&shell); /* an emulation of /proc without the line */
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_RSS), 2075 * 1024);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_FOOTPRINT), 423 * 1024);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_RSS), 3 * page);
+    /* better than nothing */
+    tree_refuse(200, "status", EACCES);
+    worker.utime = 1;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_RSS), 486 * page);
+    ck_assert(!has_value(t, "worker", METRIC_FOOTPRINT));
+    tally_free(t);
+}
+END_TEST
+
+int main(void) {
+    Suite *suite = suite_create("procfs");
+    TCase *tc = add_case(suite, "other kernels");
+
+    tcase_add_checked_fixture(tc, setup, tree_close);
+    tcase_add_test(tc, a_kernel_without_schedstat);
+    tcase_add_test(tc, threads_on_a_kernel_without_schedstat);
+    tcase_add_test(tc, resident_memory_is_that_of_status);
+    return run_suite(suite);
+}
