@@ -9,9 +9,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #ifdef HAVE_YAML
@@ -19,6 +22,8 @@
 
 /* A hand-written configuration is a few KiB. */
 #define FILE_CEILING (1u << 20)
+/* What a shell's <(command) may take to write it. */
+#define WAIT_MS 1000
 
 struct loader {
     tally_config *config;
@@ -291,7 +296,15 @@ int config_load_text(tally_config *c, enum layer layer, const char *what, const 
     return r;
 }
 
+static uint64_t now_ms(void) {
+    struct timespec t = {0};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
+}
+
+/* -ETIMEDOUT: nobody writes to that pipe, or not to its end. */
 static int read_all(int fd, struct buf *to) {
+    const uint64_t until_ms = now_ms() + WAIT_MS;
     for (;;) {
         if (buf_reserve(to, 4096) < 0)
             return to->error;
@@ -300,21 +313,46 @@ static int read_all(int fd, struct buf *to) {
             to->len += (size_t)n;
         else if (n == 0)
             return 0;
-        else if (errno != EINTR)
+        else if (errno == EAGAIN) {
+            const uint64_t at_ms = now_ms();
+            if (at_ms >= until_ms)
+                return -ETIMEDOUT;
+            poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, (int)(until_ms - at_ms));
+        } else if (errno != EINTR) {
             return -errno;
+        }
     }
+}
+
+/* Never waits for long, whatever the path names. */
+static int read_file(const char *path, struct buf *to, struct tally_error *error) {
+    struct stat st;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int r = fd < 0 || fstat(fd, &st) < 0 ? -errno : 0;
+    const bool is_pipe = r == 0 && (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode));
+    if (r == 0)
+        r = read_all(fd, to);
+    if (fd >= 0)
+        close(fd);
+    if (r == -ETIMEDOUT || (r == 0 && is_pipe && to->len == 0)) {
+        error_set(error, "%.300s is no file but a %s that nothing comes from, expected a "
+                         "configuration file",
+                  path, is_pipe ? "pipe" : "device");
+        r = -EINVAL;
+    } else if (r == -E2BIG) {
+        error_set(error, "%.300s is larger than %u MiB, expected a configuration file", path,
+                  FILE_CEILING >> 20);
+    } else if (r < 0) {
+        error_set(error, "%.300s: %s, expected a configuration file", path, strerror(-r));
+    }
+    return r;
 }
 
 int tally_config_load(tally_config *config, const char *path, struct tally_error *error) {
     struct buf text;
     buf_init(&text, FILE_CEILING);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    int r = fd < 0 ? -errno : read_all(fd, &text);
-    if (fd >= 0)
-        close(fd);
-    if (r < 0)
-        error_set(error, "%.300s: %s, expected a configuration file", path, strerror(-r));
-    else
+    int r = read_file(path, &text, error);
+    if (r == 0)
         r = config_load_text(config, LAYER_FILE, path, text.data ? text.data : "", text.len, false,
                              error);
     buf_free(&text);

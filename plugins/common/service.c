@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
+/* A configuration file that has not changed for this long is taken to be whole. */
+#define SETTLED_S INT64_C(2)
 
 /* Takes over SIGTERM, SIGINT and the program's own, and ignores SIGPIPE. */
 static int open_signals(struct service_signals *signals, const int *pokes) {
@@ -100,6 +102,7 @@ static struct service_file look_at(const char *path) {
         return (struct service_file){0};
     return (struct service_file){
         .exists = true,
+        .is_regular = S_ISREG(st.st_mode),
         .mtime = st.st_mtim,
         .size_bytes = st.st_size,
         .inode = st.st_ino,
@@ -111,6 +114,21 @@ static bool same_file(const struct service_file *a, const struct service_file *b
     return a->exists == b->exists && a->mtime.tv_sec == b->mtime.tv_sec &&
            a->mtime.tv_nsec == b->mtime.tv_nsec && a->size_bytes == b->size_bytes &&
            a->inode == b->inode && a->device == b->device;
+}
+
+/* Is somebody likely to be in the middle of writing it? Whoever writes a file in its place
+ * empties it first. */
+static bool is_being_written(const struct service_file *file) {
+    struct timespec now;
+    if (!file->exists || !file->is_regular)
+        return false;
+    if (file->size_bytes == 0)
+        return true;
+    clock_gettime(CLOCK_REALTIME, &now);
+    /* a time to come is no sign: the clock has been set */
+    return now.tv_sec >= file->mtime.tv_sec && now.tv_sec - file->mtime.tv_sec <= SETTLED_S &&
+           (now.tv_sec - file->mtime.tv_sec) * 1000000000 + now.tv_nsec - file->mtime.tv_nsec <
+               SETTLED_S * 1000000000;
 }
 
 /* Said once until collecting works again. */
@@ -210,14 +228,23 @@ void service_reload(struct service *s, bool now) {
     if (!path)
         return;
     struct service_file file = look_at(path);
-    if (!now && same_file(&file, &s->file))
+    if (!now && (same_file(&file, &s->file) || is_being_written(&file)))
         return;
-    s->file = file;
+    if (file.is_regular && file.size_bytes == 0 && s->file.size_bytes > 0) {
+        cli_say(program, 'E', "%s is empty, expected options; the old configuration stays", path);
+        return;
+    }
 
     struct tally_error error;
     const struct service before = *s;
     tally_config *config = NULL;
     int r = cli_configure(&s->cli, &config, &error);
+    const struct service_file after = look_at(path);
+    if (!now && !same_file(&after, &file)) { /* changed while it was read: the next time */
+        tally_config_free(config);
+        return;
+    }
+    s->file = file;
     if (r >= 0) {
         /* what came and went since the last time is known to the old one alone */
         if (before.t)

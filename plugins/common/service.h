@@ -38,7 +38,7 @@ int service_write(int fd, const char *data, size_t len, struct service_signals *
 /* ---- A collector and its configuration ----------------------------------------------- */
 
 struct service_file { /* what tells one version of a file from another */
-    bool exists;
+    bool exists, is_regular;
     struct timespec mtime;
     off_t size_bytes;
     ino_t inode;
@@ -69,8 +69,9 @@ bool service_stays(const struct service *s);
 /* In a run that collects only once, without a state file, counters are lifetime values. */
 bool service_counts_lifetimes(const struct service *s);
 
-/* Takes up a changed configuration file (always, if `now`). A file with a
- * mistake is reported once, and the old configuration stays. */
+/* Takes up a changed configuration file, once it has been left alone for two seconds and
+ * is not empty: until then somebody may be writing it. With `now` reads it whatever it
+ * looks like. A file with a mistake is reported once, and the old configuration stays. */
 void service_reload(struct service *s, bool now);
 
 /* Collects and says what there is to say. -errno, said once until it works. */

@@ -236,21 +236,19 @@ def case_config_changes():
     cpu = p.collect().cpu(w.name)
     check(cpu > 0.15, "no CPU time")
     counters = {k[1]: v for k, v in p.points.counters().items() if k[0][0] == "proctally"}
-    write_text(path, "labels: {site: two}\n")
+    write_config(path, "labels: {site: two}\n")
     p.points = None
     check_equal(sites(p.collect()), {"two"}, "labels after the change")
     check(p.points.cpu(w.name) >= cpu, "what was counted is lost")
     p.points = None
-    write_text(path, "labels: {site: three}\ngroup-by: [nonsense]\n")
+    write_config(path, "labels: {site: three}\ngroup-by: [nonsense]\n")
     for _ in range(3):
         check_equal(sites(p.collect()), {"two"}, "labels with a broken file")
     errors = [l for l in p.errors().split("\n") if l.startswith("E! ")]
     check_equal(len(errors), 1, "errors: %r" % errors)
     check(path in errors[0] and ":2" in errors[0] and "nonsense" in errors[0], "the message",
           errors[0])
-    # replaced by another file, as editors do
-    write_text(path + ".new", "labels: {site: four}\n")
-    os.rename(path + ".new", path)
+    write_config(path, "labels: {site: four}\n")
     p.points = None
     check_equal(sites(p.collect()), {"four"}, "labels after repair")
     check(p.points.cpu(w.name) >= cpu, "what was counted is lost")
@@ -274,7 +272,7 @@ def case_config_changes_groups():
     w.go_on()
     w.hear()
     first = p.collect().cpu(w.name)
-    write_text(path, 'process_names: [{name: "named", comm: [%s]}]\n' % w.name)
+    write_config(path, 'process_names: [{name: "named", comm: [%s]}]\n' % w.name)
     p.points = None
     w.go_on()
     end = w.hear()["cpu"]
@@ -287,6 +285,63 @@ def case_config_changes_groups():
     check(p.collect().cpu("named") > 0.15 and first > 0.2, "CPU seconds of the new group")
     p.end()
     w.end()
+
+
+def case_config_being_written():
+    """A file is taken up when it has been left alone, never empty or by halves."""
+    path = write_text(os.path.join(temp_dir(), "c.yaml"),
+                      'group-by: []\nprocess_names: [{name: python, cmdline: [python]}]\n')
+    p = Driver("--config", path)
+    check_equal(set(p.points), {"python"}, "groups")
+    write_text(path, "")
+    stamp = time.time() - 10
+    os.utime(path, (stamp, stamp))
+    p.points = None
+    check_equal(set(p.collect()), {"python"}, "groups with an empty file")
+    write_text(path, "group-by: []\n")  # the first half
+    p.points = None
+    check_equal(set(p.collect()), {"python"}, "groups with half a file")
+    check("again" not in p.errors(), "it was read", p.errors())
+    write_text(path, 'group-by: []\nprocess_names: [{name: snake, cmdline: [python]}]\n')
+    p.points = None
+    check_equal(set(p.collect()), {"python"}, "groups with a file just written")
+
+    def is_new():
+        p.points = None
+        return "snake" in p.collect()
+    wait_for(is_new, "the file is taken up", 20, every=0.5)
+    check_equal(p.errors().count("E! "), 0, "errors: %s" % p.errors())
+    p.end()
+
+
+def case_config_is_a_pipe():
+    """It is said and waited for by nobody, at the start and later."""
+    directory = temp_dir()
+    pipe = os.path.join(directory, "pipe")
+    os.mkfifo(pipe)
+    begun = time.monotonic()
+    status, out, err = run([TELEGRAF, "--config", pipe], seconds=20)
+    check_equal((status, out), (2, ""), "status and output (%s)" % err)
+    check("pipe" in err and err.count("\n") == 1, "the message", err)
+    check(time.monotonic() - begun < 5, "it waited")
+    held = os.open(pipe, os.O_RDWR)  # somebody could write, and does not
+    later(os.close, held)
+    status, out, err = run([TELEGRAF, "--config", pipe], seconds=20)
+    check_equal((status, out), (2, ""), "status and output with a silent writer (%s)" % err)
+    # what a shell's <(command) is
+    status, out, err = run(["bash", "-c", "exec %s --check-config --config <(sleep 0.3; "
+                            "echo 'group-by: [user]')" % TELEGRAF], seconds=20)
+    check_equal((status, err), (0, ""), "a pipe that is written to")
+    path = write_text(os.path.join(directory, "c.yaml"), "group-by: [user]\n")
+    p = Driver("--config", path)
+    stamp = time.time() - 10
+    os.utime(pipe, (stamp, stamp))
+    os.rename(pipe, path)
+    p.points = None
+    check(len(p.collect()) > 0, "no groups")
+    check("the old configuration stays" in p.errors(), "nothing is said", p.errors())
+    p.process.send_signal(signal.SIGTERM)
+    check_equal(p.process.wait(10), 0, "status")
 
 
 def case_mistakes():

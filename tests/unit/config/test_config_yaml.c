@@ -8,9 +8,11 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -517,6 +519,31 @@ START_TEST(too_large) {
     ck_assert_int_lt(tally_config_load(c, scratch_file, &error), 0);
     assert_one_line(error.text);
     assert_mentions(error.text, scratch_file);
+    assert_mentions(error.text, "larger than 1 MiB");
+    tally_config_free(c);
+}
+END_TEST
+
+/* Nobody writes to it, or somebody could: neither is waited for. */
+START_TEST(a_pipe) {
+    tally_config *c = new_config();
+    struct tally_error error = {{0}};
+    char path[128];
+
+    snprintf(path, sizeof(path), "%s/pipe", scratch_dir);
+    ck_assert_int_eq(mkfifo(path, 0600), 0);
+    ck_assert_int_eq(tally_config_load(c, path, &error), -EINVAL);
+    assert_one_line(error.text);
+    assert_mentions(error.text, path);
+    assert_mentions(error.text, "pipe");
+    int fd = open(path, O_RDWR);
+    ck_assert_int_ge(fd, 0);
+    error.text[0] = '\0';
+    ck_assert_int_eq(tally_config_load(c, path, &error), -EINVAL);
+    assert_mentions(error.text, "pipe");
+    close(fd);
+    unlink(path);
+    ck_assert_int_eq(tally_config_load(c, "/dev/null", &error), 0);
     tally_config_free(c);
 }
 END_TEST
@@ -621,6 +648,7 @@ int main(void) {
     tcase_add_test(tc, many_rules);
     tcase_add_test(tc, too_many_in_a_selector);
     tcase_add_test(tc, too_large);
+    tcase_add_test(tc, a_pipe);
     tcase_add_test(tc, damaged);
     tcase_add_test(tc, every_prefix);
 #else
