@@ -264,7 +264,8 @@ struct tally_new_opts {
 
 /* A collector for this configuration (which may be freed afterwards); opts may be NULL.
  * Opens /proc, and reads the state file if one is configured: a state file that can't
- * be used is set aside (renamed to NAME.rejected) and counting starts afresh;
+ * be used is set aside (renamed to NAME.rejected, or NAME.rejected.2 to .9 if that is
+ * there; one of an earlier boot is not) and counting starts afresh;
  * tally_notice() tells. -EINVAL, -E2BIG (options that this library does not know are not
  * 0), -ENOENT (no /proc there), -ESRCH (no process to follow), -EACCES, -ENOMEM; error is
  * filled on failure. */

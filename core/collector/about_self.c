@@ -35,36 +35,84 @@ void describe_self(struct round *round) {
     self_set(c, METRIC_SELF_CPU, clock_ns(t, CLOCK_THREAD_CPUTIME_ID) - round->cpu_ns);
 }
 
-void raise_notices(struct round *round) {
+/* What comes and goes from one collection to the next has gone away after this. */
+#define LAPSE_S 600u
+
+/* The processes that came since the last time, and those that were there before. */
+static void judge_overflow(struct round *round) {
+    struct tally *t = round->t;
+    const struct tallies *tallies = &t->counting.tallies;
+    const bool is_full = tallies->count >= tallies->limit;
+    const bool has_others =
+        tallies->other && tallies->groups[tallies->other]->value[METRIC_PROCESSES] > 0;
+    const bool refused = tallies->refused != t->notices.refused_before;
+    t->notices.refused_before = tallies->refused;
+    if (!refused && !(is_full && has_others && notice_is_up(&t->notices, NOTICE_OVERFLOW))) {
+        notice_lapse(&t->notices, NOTICE_OVERFLOW, round->boot_s, LAPSE_S);
+        return;
+    }
+    notice_hold(&t->notices, NOTICE_OVERFLOW, round->boot_s);
+    notice_raise(&t->notices, NOTICE_OVERFLOW,
+                 "there are more groups than max-groups (%llu), the rest is counted in the "
+                 "group \"other\"",
+                 (unsigned long long)t->settings.max_groups);
+}
+
+static void judge_patterns(struct round *round) {
+    struct tally *t = round->t;
+    const bool gave_up = t->grouping.pattern_limits != t->notices.pattern_limits_before;
+    t->notices.pattern_limits_before = t->grouping.pattern_limits;
+    if (!gave_up) {
+        notice_lapse(&t->notices, NOTICE_PATTERN_LIMIT, round->boot_s, LAPSE_S);
+        return;
+    }
+    notice_hold(&t->notices, NOTICE_PATTERN_LIMIT, round->boot_s);
+    notice_raise(&t->notices, NOTICE_PATTERN_LIMIT,
+                 "a regular expression took too many steps on a command line and was given up");
+}
+
+static void judge_rights(struct round *round) {
     struct tally *t = round->t;
     const struct source_health *health = &round->health;
-    if (health->no_traffic.text[0])
-        notice_raise(&t->notices, NOTICE_TRAFFIC, "network traffic is not counted: %s",
-                     health->no_traffic.text);
-    if (health->is_partial)
-        notice_raise(&t->notices, NOTICE_PARTIAL,
-                     "the mount options of /proc (hidepid, subset) hide processes from this user, "
-                     "so the groups are not complete");
-    uint64_t seen = self_now(&t->counting, METRIC_SELF_PROCESSES);
     /* where every right is there, the kernel closes a few all the same: no news */
-    if (round->partly_unreadable && health->lacks_rights)
+    const bool lacks_rights = round->partly_unreadable && health->lacks_rights;
+    /* one line is enough for both */
+    const bool lacks_threads = health->reads_by_thread && !health->lacks_rights;
+    if (!lacks_rights && !lacks_threads) {
+        notice_lapse(&t->notices, NOTICE_NOT_READABLE, round->boot_s, LAPSE_S);
+        return;
+    }
+    notice_hold(&t->notices, NOTICE_NOT_READABLE, round->boot_s);
+    if (lacks_rights)
         notice_raise(&t->notices, NOTICE_NOT_READABLE,
                      "%llu of %llu processes can't be read fully (I/O, file descriptors …): that "
                      "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH%s",
-                     (unsigned long long)round->partly_unreadable, (unsigned long long)seen,
+                     (unsigned long long)round->partly_unreadable,
+                     (unsigned long long)self_now(&t->counting, METRIC_SELF_PROCESSES),
                      health->reads_by_thread
                          ? ", and context switches of ended threads CAP_NET_ADMIN"
                          : "");
-    else if (health->reads_by_thread && !health->lacks_rights) /* one line is enough for both */
+    else
         notice_raise(&t->notices, NOTICE_NOT_READABLE,
                      "context switches and delays are read thread by thread, and those of ended "
                      "threads are lost: CAP_NET_ADMIN is missing");
-    if (t->counting.tallies.overflowed)
-        notice_raise(&t->notices, NOTICE_OVERFLOW,
-                     "there are more groups than max-groups (%llu), the rest is counted in the "
-                     "group \"other\"",
-                     (unsigned long long)t->settings.max_groups);
-    if (t->grouping.pattern_limits)
-        notice_raise(&t->notices, NOTICE_PATTERN_LIMIT,
-                     "a regular expression took too many steps on a command line and was given up");
+}
+
+void raise_notices(struct round *round) {
+    struct notices *notices = &round->t->notices;
+    const struct source_health *health = &round->health;
+    if (health->no_traffic.text[0])
+        notice_raise(notices, NOTICE_TRAFFIC, "network traffic is not counted: %s",
+                     health->no_traffic.text);
+    else
+        notice_clear(notices, NOTICE_TRAFFIC);
+    if (health->is_partial)
+        notice_raise(notices, NOTICE_PARTIAL,
+                     "the mount options of /proc (hidepid, subset) hide processes from this user, "
+                     "so the groups are not complete");
+    else
+        notice_clear(notices, NOTICE_PARTIAL);
+    judge_rights(round);
+    judge_overflow(round);
+    judge_patterns(round);
 }

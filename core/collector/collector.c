@@ -17,6 +17,8 @@
 #include <string.h>
 
 #define STATE_CEILING ((size_t)1 << 30)
+/* State files that could not be used and are kept. */
+#define MOST_ASIDE 9u
 /* Groups of single processes, of which only the top is shown. */
 #define SINGLES_LIMIT 65536u
 
@@ -97,8 +99,8 @@ static const char *rejection(int error) {
         return "it is damaged";
     case -EPROTO:
         return "it was written by another version";
-    case -ESTALE:
-        return "it is of an earlier boot or of another host";
+    case -ENXIO:
+        return "nobody can tell whether it is of this boot";
     case -E2BIG:
         return "it is too large";
     default:
@@ -133,8 +135,26 @@ static bool is_passing(int error) {
     return error == -ENOMEM || error == -EMFILE || error == -ENFILE || error == -EINTR;
 }
 
+/* Beside the file, but never over what somebody keeps there. Empty: it can't be moved, or
+ * there are enough already. */
+static void set_aside(const tally *t, const char *path, char *aside, size_t size) {
+    struct stat st;
+    for (unsigned i = 1; i <= MOST_ASIDE; i++) {
+        int len = snprintf(aside, size, "%.4096s.rejected", path);
+        if (i > 1)
+            snprintf(aside + len, size - (size_t)len, ".%u", i);
+        if (t->io.fstatat(t->io.data, AT_FDCWD, aside, &st, AT_SYMLINK_NOFOLLOW) == 0)
+            continue;
+        if (errno == ENOENT && t->io.rename(t->io.data, path, aside) == 0)
+            return;
+        break;
+    }
+    aside[0] = '\0';
+}
+
 /* Goes on from the state file. One that can't be used is set aside, so that somebody
- * can look at it, and so that it is not overwritten unseen. */
+ * can look at it, and so that it is not overwritten unseen; that of an earlier boot is
+ * only of no use any more. */
 static int load_state(tally *t, struct tally_error *error) {
     const char *path = t->settings.state_file;
     const struct state_origin origin = origin_of(t);
@@ -154,16 +174,19 @@ static int load_state(tally *t, struct tally_error *error) {
         return r;
     }
 
-    char aside[4096 + 16];
+    if (r == -ESTALE)
+        return open_counting(t);
+
+    char aside[4096 + 16] = "";
     struct stat st;
-    snprintf(aside, sizeof(aside), "%.4096s.rejected", path);
     bool is_file =
         was_read || (t->io.fstatat(t->io.data, AT_FDCWD, path, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
                      S_ISREG(st.st_mode));
-    bool moved = is_file && t->io.rename(t->io.data, path, aside) == 0;
+    if (is_file)
+        set_aside(t, path, aside, sizeof(aside));
     notice_raise(&t->notices, NOTICE_STATE_REJECTED,
                  "the state file %.150s was not used: %s; counting starts anew%s%.160s", path,
-                 rejection(r), moved ? "; it is kept as " : "", moved ? aside : "");
+                 rejection(r), aside[0] ? "; it is kept as " : "", aside);
     return open_counting(t);
 }
 
@@ -230,7 +253,11 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
                         &(struct source_needs){.identity = t->grouping.needs,
                                                .ancestors = t->settings.children || opts.follow},
                         &t->source, error, &why_not_bpf);
-    if (r == 0 && why_not_bpf.text[0])
+    if (r == 0 && opts.inherit)
+        notices_inherit(&t->notices, &opts.inherit->notices);
+    if (r == 0 && !why_not_bpf.text[0])
+        notice_clear(&t->notices, NOTICE_SOURCE);
+    else if (r == 0)
         notice_raise(&t->notices, NOTICE_SOURCE,
                      "reading /proc, which misses what is over too soon; not source bpf: %s",
                      why_not_bpf.text);

@@ -404,8 +404,9 @@ static void get_progress(struct reader *r, struct counting *c) {
 
 static int get_all(struct reader *r, struct counting *c, const struct state_origin *origin,
                    uint64_t now_boot_ns, struct translation *names) {
-    if (!text_is(get_text(r), origin->boot_id))
-        return r->bad ? -EBADMSG : -ESTALE;
+    const struct text boot_id = get_text(r);
+    if (!r->bad && !text_is(boot_id, origin->boot_id))
+        return boot_id.len && origin->boot_id[0] ? -ESTALE : -ENXIO;
     names->same_source = text_is(get_text(r), origin->source);
     get_progress(r, c);
     uint64_t overflowed = get_number(r);

@@ -18,8 +18,8 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
 
 /* Into a counting that has counted nothing yet, but for groups that exist from the start.
  * now_boot_ns is the time since boot. -EBADMSG: damaged; -EPROTO: of another version;
- * -ESTALE: of another boot; -ENOMEM. After a failure the caller must reset the
- * counting. */
+ * -ESTALE: of another boot; -ENXIO: nobody can tell which; -ENOMEM. After a failure the
+ * caller must reset the counting. */
 int state_decode(struct counting *c, const struct state_origin *origin, uint64_t now_boot_ns,
                  const char *data, size_t len);
 

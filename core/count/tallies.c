@@ -238,6 +238,7 @@ int tallies_group(struct tallies *t, struct text name, const struct group_labels
     }
     if (g || t->count >= t->limit) {
         uint64_t hash = hash_bytes(clean, strlen(clean));
+        t->refused++;
         tallies_note_refused(t, hash ? hash : 1);
         free(clean);
         return other_group(t, ret_index);

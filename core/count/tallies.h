@@ -48,6 +48,7 @@ struct tallies {
     size_t count;       /* groups but for left-out and other */
     uint32_t other;     /* its index; 0: none yet */
     uint64_t overflowed; /* distinct names that did not fit */
+    uint64_t refused;    /* how often a name did not, since this began */
     uint64_t *refused_names; /* hashes of them: REFUSED_SLOTS, 0: free; or NULL */
     size_t refused_count;
     uint64_t available; /* BIT(metric): some process of the host has it */
