@@ -6,8 +6,9 @@
 #include <errno.h>
 
 /* A process can be moved to another cgroup without a trace in the files that
- * are read each time: look again, where that decides about its group. */
-#define CGROUP_AGE_S 60u
+ * are read each time, and a user without a name get one: look again, where that decides
+ * about its group. */
+#define IDENTITY_AGE_S 60u
 /* The CPU time that long matches may take in one collection for each user. Anybody can
  * have arguments with which they take long, and new names, to be matched again. */
 #define MATCHING_NS (50 * UINT64_C(1000000))
@@ -17,9 +18,11 @@
  * the middle of it after this has no arguments for another reason. */
 #define UNCLEAR_MOST_S 2u
 
-bool has_stale_cgroup(const struct round *round, const struct process *p) {
-    return round->t->grouping.needs & IDENTITY_CGROUP &&
-           (!p->cgroup_settled || round->boot_s - p->identified_s >= CGROUP_AGE_S);
+bool has_stale_identity(const struct round *round, const struct process *p) {
+    const unsigned needs = round->t->grouping.needs;
+    const bool is_old = round->boot_s - p->identified_s >= IDENTITY_AGE_S;
+    return (needs & IDENTITY_CGROUP && (!p->cgroup_settled || is_old)) ||
+           (needs & IDENTITY_USER && p->lacks_user_name && is_old);
 }
 
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s) {
@@ -31,7 +34,7 @@ bool needs_identity(const struct round *round, const struct process *p, const st
         return true;
     if (s->has_credentials && p->uid != s->uid)
         return round->t->grouping.needs & IDENTITY_USER;
-    return has_stale_cgroup(round, p);
+    return has_stale_identity(round, p);
 }
 
 /* ---- Within the time that matching may take ---------------------------------------------- */
@@ -181,6 +184,7 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     p->comm_hash = hash_bytes(s->comm, s->comm_len);
     p->exec_marker = s->exec_marker;
     p->uid = s->uid;
+    p->lacks_user_name = id.lacks_user_name;
     p->identified_s = round->boot_s;
     return 0;
 }

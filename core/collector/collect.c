@@ -23,7 +23,7 @@ static uint64_t activity_if_asleep(const struct round *round, const struct proce
     /* the pid spreads them: not all are due in the same collection */
     const uint32_t age_s = REMEMBER_S - p->pid % 32;
     if (!p->asleep || listed->marker == 0 || listed->marker != p->marker ||
-        round->boot_s - p->measured_s >= age_s || has_stale_cgroup(round, p))
+        round->boot_s - p->measured_s >= age_s || has_stale_identity(round, p))
         return 0;
     return p->activity;
 }

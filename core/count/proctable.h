@@ -50,6 +50,7 @@ struct process {
     bool adopted : 1;        /* its parent is not the one that started it */
     bool followed : 1;       /* it, or an ancestor, is followed */
     bool ended : 1;          /* fully counted, and kept for what its children inherit */
+    bool lacks_user_name : 1; /* its user had no name when it was identified */
     bool unsure : 1;         /* its group was decided without enough time to match */
     bool start_counted : 1;  /* in its group's starts; or it started before us */
     bool counts_threads : 1; /* its samples have FIELD_THREADS_RUNNING */

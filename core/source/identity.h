@@ -38,6 +38,7 @@ struct identity {
     struct text cgroup;  /* one representative path */
     struct text unit, container; /* empty: none */
     bool refused;         /* something that was asked for may not be read */
+    bool lacks_user_name; /* user is a number, which may have a name later */
     bool lacks_arguments; /* it has an address space, and no command line in it */
     bool cmdline_cut; /* longer than what is kept */
 };

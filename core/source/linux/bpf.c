@@ -463,7 +463,7 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
         .comm = {sample->comm, sample->comm_len},
     };
     if (parts & IDENTITY_USER)
-        ret->user = users_name(b->users, sample->uid);
+        ret->user = users_name(b->users, sample->uid, &ret->lacks_user_name);
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
         identify_program(b, b->open->program, &b->texts, ret);
     if (parts & IDENTITY_CGROUP)
@@ -486,7 +486,8 @@ static void identify_unlisted(struct bpf *b, const struct bpf_identity *identity
     ret->is_known = ret->known_pid && identity->ancestor & ITSELF;
     ret->forked_only = ret->known_pid && identity->program == 0;
     if (parts & IDENTITY_USER)
-        ret->identity.user = users_name(b->users, identity->uid);
+        ret->identity.user =
+            users_name(b->users, identity->uid, &ret->identity.lacks_user_name);
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
         identify_program(b, identity->program, texts, &ret->identity);
     if (parts & IDENTITY_CGROUP)
@@ -636,7 +637,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
     b->counters = counters_of(io, collect);
     b->collects_fds = collect & 1u << COLLECT_FDS;
     b->collects_threads = collect & 1u << COLLECT_THREADS;
-    int r = users_new(&b->users);
+    int r = users_new(io, &b->users);
     if (r == 0 && wants.cgroup && cgroups_new(&b->cgroups) == -ENOMEM)
         r = -ENOMEM;
     /* Cgroups of now may be removed before anybody asks for them. None has this id, so this

@@ -421,7 +421,7 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
     }
     ret->lacks_arguments = ret->lacks_arguments && s->value[FIELD_VMS_BYTES] > 0;
     if (parts & IDENTITY_USER && s->has_credentials)
-        ret->user = users_name(p->users, s->uid);
+        ret->user = users_name(p->users, s->uid, &ret->lacks_user_name);
     return 0;
 }
 
@@ -545,7 +545,7 @@ int procfs_new(const char *root, const struct io *io, unsigned collect, struct s
     p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     int r = proc_dir_open(&p->dir, root, io);
     if (r == 0)
-        r = users_new(&p->users);
+        r = users_new(io, &p->users);
     if (r == 0)
         r = proc_threads_new(&p->dir, &p->threads);
     if (r < 0) {

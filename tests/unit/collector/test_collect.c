@@ -9,6 +9,7 @@
 #include <check.h>
 #include <dirent.h>
 #include <errno.h>
+#include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -650,6 +651,40 @@ START_TEST(a_move_to_another_cgroup_is_seen) {
     collect_at(t, 1080); /* a minute later at the latest */
     ck_assert_uint_eq(value_of(t, "b.service", METRIC_PROCESSES), 1);
     ck_assert_uint_eq(value_of(t, "a.service", METRIC_PROCESSES), 0);
+    tally_free(t);
+}
+END_TEST
+
+static bool is_directory_up;
+
+int __real_getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size,
+                      struct passwd **ret);
+int __wrap_getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size,
+                      struct passwd **ret);
+
+int __wrap_getpwuid_r(uid_t uid, struct passwd *entry, char *buffer, size_t size,
+                      struct passwd **ret) {
+    static char name[] = "late";
+    if (uid != 4242)
+        return __real_getpwuid_r(uid, entry, buffer, size, ret);
+    *entry = (struct passwd){.pw_name = name, .pw_uid = uid};
+    *ret = is_directory_up ? entry : NULL;
+    return is_directory_up ? 0 : EIO;
+}
+
+/* The directory service came up after it: it need not run for that. */
+START_TEST(a_user_that_gets_a_name_is_seen) {
+    worker.uid = 4242;
+    tree_put(&worker);
+    tally *t = tree_collector("group-by", "user", NULL);
+    collect_at(t, 1000);
+    ck_assert(has_group(t, "4242"));
+    is_directory_up = true;
+    collect_at(t, 1005);
+    ck_assert(!has_group(t, "late"));
+    collect_at(t, 1070);
+    ck_assert_uint_eq(value_of(t, "late", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "4242", METRIC_PROCESSES), 0);
     tally_free(t);
 }
 END_TEST
@@ -1705,6 +1740,7 @@ int main(void) {
         T(a_new_name_moves_later_usage),
         T(an_exec_under_the_same_name_is_seen),
         T(a_move_to_another_cgroup_is_seen),
+        T(a_user_that_gets_a_name_is_seen),
         T(children_inherit_and_keep_it_as_orphans),
         T(a_child_with_a_lower_pid_inherits_too),
         T(switches_of_ended_threads_stay),
