@@ -308,6 +308,7 @@ static int config_group(struct instance *in, const oconfig_item_t *item) {
     if (r >= 0)
         r = add_rule(in, item,
                      &(struct tally_rule){
+                         .size = sizeof(struct tally_rule),
                          .name = name,
                          .comm = as_strings(&selectors[0]),
                          .exe = as_strings(&selectors[1]),
