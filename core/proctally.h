@@ -133,6 +133,9 @@ int tally_config_interval(const tally_config *config, uint64_t *ret_ns);
  * name that is no option. */
 const char *tally_config_get(const tally_config *config, const char *name);
 
+/* Did the user give it, in a file or by tally_config_set()? */
+bool tally_config_is_given(const tally_config *config, const char *name);
+
 /* ---- The catalogue of metrics -------------------------------------------- */
 
 enum tally_kind {

@@ -58,7 +58,7 @@ static bool is_own_label(const char *text, size_t len) {
                                       "cgroup",    "unit",  "container", "pid", "ppid",
                                       "uid",       "gid",   "path", "mode", "state",
                                       "type",      "op",    "file", "source", "memtype", "protocol",
-                                      "ctxswitchtype", "protocol", "time"};
+                                      "ctxswitchtype", "time"};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (strlen(own[i]) == len && memcmp(own[i], text, len) == 0)
             return true;
@@ -261,6 +261,20 @@ int config_add_rule(tally_config *c, enum layer layer, unsigned line, const stru
         c->rule_count--;
     }
     return r;
+}
+
+void config_clear_rules(tally_config *c, enum layer layer) {
+    if (c->rule_layer <= layer) {
+        rules_clear(c);
+        c->rule_layer = layer;
+    }
+}
+
+bool tally_config_is_given(const tally_config *c, const char *name) {
+    int option = option_find(name, strlen(name));
+    if (option == OPTION_PROCESS_NAMES)
+        return c->rule_layer != LAYER_DEFAULT;
+    return option >= 0 && c->values[option].layer != LAYER_DEFAULT;
 }
 
 static const char *value_of(const tally_config *c, enum option option) {

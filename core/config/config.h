@@ -29,6 +29,9 @@ int config_set(tally_config *c, enum layer layer, enum option option, const char
 int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
                     struct tally_error *error);
 
+/* Rules of lower layers are gone, also if none is added. */
+void config_clear_rules(tally_config *c, enum layer layer);
+
 /* The parts of a rule that can be wrong in themselves. */
 int config_check_cmdline(const char *regex, struct tally_error *error);
 int config_check_name(const char *template, struct tally_error *error);

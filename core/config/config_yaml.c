@@ -188,6 +188,10 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
         } else if (key && s < SELECTORS) {
             if (!is_null(value)) /* as process-exporter: not given */
                 r = read_selector(l, value, key, to[s], items + s * SELECTOR_ROOM, SELECTOR_ROOM);
+        } else if (key && strcmp(key, "name") == 0 && value->type == YAML_MAPPING_NODE) {
+            error_set(l->error, "name in a rule is not a text, expected one, in quotes if it begins "
+                                "with {: \"{{.Comm}}\"");
+            r = fail_at(l, value, -EINVAL);
         } else {
             error_set(l->error, "\"%.100s\" in a rule is wrong, expected name (a text), comm, exe, "
                                 "cmdline, user, cgroup or unit",
@@ -206,8 +210,13 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
 }
 
 static int read_rules(struct loader *l, const yaml_node_t *list) {
-    if (is_null(list))
+    /* an empty list is one: it empties what was there */
+    if (is_null(list) ||
+        (list->type == YAML_SEQUENCE_NODE &&
+         list->data.sequence.items.start == list->data.sequence.items.top)) {
+        config_clear_rules(l->config, l->layer);
         return 0;
+    }
     if (list->type != YAML_SEQUENCE_NODE) {
         error_set(l->error, "process_names is not a list, expected a list of rules");
         return fail_at(l, list, -EINVAL);
@@ -260,6 +269,35 @@ static int read_options(struct loader *l, const yaml_node_t *map) {
     return r;
 }
 
+/* YAML's own words, and what helps with the mistakes that are made most. */
+static void tell_not_yaml(const struct loader *l, const yaml_parser_t *parser, const char *text,
+                          size_t len) {
+    size_t line = parser->problem_mark.line + 1;
+    if (parser->error == YAML_READER_ERROR) { /* it then knows the byte only */
+        line = 1;
+        for (size_t i = 0; i < len && i < parser->problem_offset; i++)
+            line += text[i] == '\n';
+    }
+    const bool wants_quotes = parser->context && strstr(parser->context, "alias");
+    error_set(l->error, "%.200s:%zu: not YAML: %s%s%s%s", l->what, line, parser->problem,
+              parser->context ? " " : "", parser->context ? parser->context : "",
+              wants_quotes ? "; a text that begins with * needs quotes" : "");
+}
+
+/* The document that has just been read: the first is the configuration, and there is
+ * nothing behind it. */
+static int read_document(struct loader *l, bool is_first, bool only_rules) {
+    const yaml_node_t *root = yaml_document_get_root_node(&l->document);
+    if (!root)
+        return 0;
+    if (is_first)
+        return only_rules ? read_rules(l, root) : read_options(l, root);
+    if (is_null(root))
+        return 0;
+    error_set(l->error, "a second YAML document begins here, expected all options in one");
+    return fail_at(l, root, -EINVAL);
+}
+
 int config_load_text(tally_config *c, enum layer layer, const char *what, const char *text,
                      size_t len, bool only_rules, struct tally_error *error) {
     struct loader l = {.config = c, .layer = layer, .what = what, .error = error};
@@ -270,28 +308,21 @@ int config_load_text(tally_config *c, enum layer layer, const char *what, const 
         return -ENOMEM;
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, len);
-    if (!yaml_parser_load(&parser, &l.document)) {
-        r = parser.error == YAML_MEMORY_ERROR ? -ENOMEM : -EINVAL;
-        size_t line = parser.problem_mark.line + 1;
-        if (parser.error == YAML_READER_ERROR) { /* it then knows the byte only */
-            line = 1;
-            for (size_t i = 0; i < len && i < parser.problem_offset; i++)
-                line += text[i] == '\n';
+    if (only_rules && len == 0)
+        config_clear_rules(c, layer);
+    for (bool is_first = true, has_more = true; r == 0 && has_more; is_first = false) {
+        if (!yaml_parser_load(&parser, &l.document)) {
+            r = parser.problem ? -EINVAL : -ENOMEM;
+            if (parser.problem)
+                tell_not_yaml(&l, &parser, text, len);
+            break;
         }
-        if (parser.problem)
-            error_set(error, "%.200s:%zu: not YAML: %s%s%s", what, line,
-                      parser.problem, parser.context ? " " : "",
-                      parser.context ? parser.context : "");
-        else
-            error_set(error, "out of memory");
-    } else {
-        const yaml_node_t *root = yaml_document_get_root_node(&l.document);
-        if (root)
-            r = only_rules ? read_rules(&l, root) : read_options(&l, root);
-        if (r == -ENOMEM)
-            error_set(error, "out of memory");
+        has_more = yaml_document_get_root_node(&l.document) != NULL;
+        r = read_document(&l, is_first, only_rules);
         yaml_document_delete(&l.document);
     }
+    if (r == -ENOMEM)
+        error_set(error, "out of memory");
     yaml_parser_delete(&parser);
     return r;
 }

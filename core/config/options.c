@@ -10,7 +10,7 @@ static const char *const cpu_modes[] = {"machine", "core", NULL};
 static const char *const schemas[] = {"native", "process-exporter", "process", NULL};
 
 static const struct tally_option option_table[OPTIONS] = {
-    [OPTION_INTERVAL] = {"interval", "DURATION", "10s", "Time between two collections.",
+    [OPTION_INTERVAL] = {"interval", "DURATION", "10s", "Time between two collections, from 10ms on.",
                          TALLY_OPTION_DURATION, false, NULL},
     [OPTION_GROUP_BY] =
         {"group-by", "KEY,…", "name",
@@ -59,8 +59,8 @@ static const struct tally_option option_table[OPTIONS] = {
                        "(namedprocess_namegroup_*) or process (process_*).",
                        TALLY_OPTION_CHOICE, false, schemas},
     [OPTION_PREFIX] = {"prefix", "TEXT", "proctally_",
-                       "Begins the names of metrics. Without the last underscore it is the "
-                       "measurement in Telegraf and the plugin in collectd.",
+                       "Begins the names of metrics. Without the underscores at its end "
+                       "it is the measurement in Telegraf and the plugin in collectd.",
                        TALLY_OPTION_TEXT, false, NULL},
     [OPTION_LABELS] = {"labels", "KEY=VALUE", "", "A label (tag) for every series.",
                        TALLY_OPTION_PAIRS, true, NULL},

@@ -50,7 +50,7 @@ struct instance {
     /* what the blocks hold, until init */
     enum { UNSAID, OFF, ON } switched[SWITCHES];
     bool switched_inside; /* a Collect… stands in a Process block */
-    bool has_process, has_group, has_group_by, has_process_names;
+    bool has_process, has_group, has_process_names;
 
     bool percent_of_core;
     struct series *series;
@@ -189,7 +189,6 @@ static int config_option(struct instance *in, const oconfig_item_t *item) {
     }
     if (strcmp(option->name, "labels") == 0)
         WARNING(SAY "%s has no effect here: collectd's values have no labels", item->key);
-    in->has_group_by = in->has_group_by || strcmp(option->name, "group-by") == 0;
     in->has_process_names = in->has_process_names || strcmp(option->name, "process_names") == 0;
 
     for (int i = 0; i < item->values_num; i++) {
@@ -408,7 +407,8 @@ static int finish_config(struct instance *in) {
         r = tally_config_set(in->config, "collect", word, &error);
     }
     /* users of `processes` expect the groups that they name, and no others */
-    if (r >= 0 && in->has_process && !in->has_group && !in->has_group_by && !in->has_process_names)
+    if (r >= 0 && in->has_process && !in->has_group && !in->has_process_names &&
+        !tally_config_is_given(in->config, "group-by"))
         r = tally_config_set(in->config, "group-by", "", &error);
     if (r < 0) {
         ERROR(SAY "%s", error.text);

@@ -9,6 +9,7 @@ import grp
 import hashlib
 import math
 import os
+import pwd
 import re
 import shutil
 import socket
@@ -280,6 +281,18 @@ def case_groups_and_verbs():
     check("file_handles" in kinds, "file descriptors are off", sorted(kinds))
     check(not any(k.startswith("contextswitch") for k in kinds), "context switches are on")
     check(not any("run_queue" in k for k in kinds), "delays are on", sorted(kinds))
+    c.check_log()
+    c.stop()
+
+
+def case_file_and_verbs():
+    """group-by of the file is not undone by a Process verb, which otherwise leaves the rest
+    out."""
+    config = write_text(os.path.join(temp_dir(), "c.yaml"), "group-by: [user]\n")
+    c = Collectd("<Plugin proctally>\n Config \"%s\"\n Process \"nobody\"\n</Plugin>" % config)
+    user = pwd.getpwuid(os.geteuid()).pw_name
+    wait_for(lambda: c.rows("here/proctally-%s/ps_count" % user), "values of the user's group")
+    check(c.rows("here/proctally-nobody/ps_count"), "no values of the rule's group")
     c.check_log()
     c.stop()
 

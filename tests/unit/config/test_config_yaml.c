@@ -121,7 +121,8 @@ END_TEST
 
 START_TEST(empty_files) {
     static const char *const texts[] = {"",      "\n\n", "# nothing\n",          "---\n", "---\n...\n",
-                                        "{}\n",  "~\n",  "\xef\xbb\xbf# BOM\n", "null\n"};
+                                        "{}\n",  "~\n",  "\xef\xbb\xbf# BOM\n", "null\n",
+                                        "{}\n---\n", "---\n---\n"};
     tally_config *c = new_config();
 
     load(c, texts[_i]);
@@ -226,6 +227,24 @@ START_TEST(rule_forms) {
 }
 END_TEST
 
+/* Whoever gives an empty list wants no rules: not the file's either. */
+START_TEST(no_rules) {
+    static const char *const empty[] = {"", "[]", "~"};
+    tally_config *c = new_config();
+
+    load(c, "process_names: [{comm: a}]\n");
+    ck_assert_uint_eq(c->rule_count, 1);
+    set(c, "process_names", empty[_i]);
+    ck_assert_uint_eq(c->rule_count, 0);
+    load(c, "process_names: [{comm: a}]\n");
+    ck_assert_uint_eq(c->rule_count, 0);
+    set(c, "process_names", "[{comm: b}]");
+    set(c, "process_names", "[{comm: c}]");
+    ck_assert_uint_eq(c->rule_count, 2);
+    tally_config_free(c);
+}
+END_TEST
+
 START_TEST(rules_as_json) {
     tally_config *c = new_config();
     struct tally_error error;
@@ -318,7 +337,14 @@ static const struct {
     {TEXT("process_names:\n- comm: a\n  name: 'x{{.Comm'\n"), 3, "x{{.Comm", "}}", false},
     {TEXT("process_names:\n- comm: a\n\n- cmdline: ['ok', '(']\n"), 4, "cmdline", "parenthes",
      true},
+    {TEXT("process_names:\n- comm: a\n  name: {{.Comm}}\n"), 3, "name", "in quotes", false},
+    /* more than one */
+    {TEXT("top: 5\n---\ntop: 6\n"), 3, "second YAML document", "expected all options", false},
+    {TEXT("---\n---\ntop: 6\n"), 3, "second YAML document", "expected all options", false},
+    {TEXT("top: 5\n---\n---\n- a\n"), 4, "second YAML document", "expected all options", false},
+    {TEXT("top: 5\n---\n{\n"), 4, "not YAML", "", false},
     /* not YAML at all */
+    {TEXT("include:\n- *.arg1.*\n"), 2, "not YAML", "needs quotes", false},
     {TEXT("interval: 5s\n top: 5\n"), 2, "not YAML", "", false},
     {TEXT("a: [b\n"), 2, "not YAML", "", false},
     {TEXT("a: \"b\n"), 2, "not YAML", "", false},
@@ -631,11 +657,12 @@ int main(void) {
     tcase_add_test(tc, example_workstation);
 #endif
     tc = add_case(suite, "right");
-    tcase_add_loop_test(tc, empty_files, 0, 9);
+    tcase_add_loop_test(tc, empty_files, 0, 11);
     tcase_add_test(tc, list_forms);
     tcase_add_loop_test(tc, collect_forms, 0, 5);
     tcase_add_test(tc, label_forms);
     tcase_add_test(tc, rule_forms);
+    tcase_add_loop_test(tc, no_rules, 0, 3);
     tcase_add_test(tc, rules_as_json);
     tc = add_case(suite, "wrong");
     tcase_add_loop_test(tc, mistake, 0, COUNT(mistakes));
