@@ -262,7 +262,7 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
                      "reading /proc, which misses what is over too soon; not source bpf: %s",
                      why_not_bpf.text);
     if (r == 0 && t->keep & TALLY_KEEP_PROCESSES)
-        r = users_new(&t->users);
+        r = users_new(&t->io, &t->users);
     if (r == 0 && opts.follow)
         r = find_followed(t, opts.follow, error);
     if (r == 0)

@@ -54,7 +54,8 @@ static void set_identity(struct round *round, struct snapshot_process *to,
 
     to->user = NO_TEXT;
     if (s->has_credentials) {
-        const struct text user = users_name(t->users, s->uid);
+        bool is_number; /* which is as good a name */
+        const struct text user = users_name(t->users, s->uid, &is_number);
         to->shown.uid = s->uid;
         to->user = add_text(texts, user.at, user.len);
     } else if (before && before->shown.user) {

@@ -1447,6 +1447,39 @@ START_TEST(a_new_configuration_inherits) {
 }
 END_TEST
 
+/* What a service does when its configuration has changed: what is shown next is of the
+ * time since something was shown, not of the moment since the old collector's last look. */
+START_TEST(usage_after_a_reload_is_of_the_whole_interval) {
+    tree_set_host(1000, 4);
+    tree_put(&shell);
+    tally *old = tree_collector(NULL, NULL);
+    collect_at(old, 1000);
+    shell.utime = 400;
+    tree_set_host(1500, 4);
+    tree_put(&shell);
+    collect_at(old, 1010);
+    ck_assert_uint_eq(value_of(old, "sh", METRIC_CPU_USAGE), 100000000);
+    ck_assert_uint_eq(self_of(old, METRIC_SELF_COVERAGE), 800000000);
+
+    shell.utime += 395;
+    tree_set_host(1990, 4);
+    tree_put(&shell);
+    clock_set(1019.9);
+    ck_assert_int_eq(tally_collect(old, NULL), 0);
+    tally *t = tree_collector_from(old, NULL, NULL);
+    tally_free(old);
+    shell.utime += 5; /* the host's own figures go by whole ticks, and all at once */
+    tree_set_host(2000, 4);
+    tree_put(&shell);
+    const tally_snapshot *s = collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 8 * S);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_CPU_USAGE), 100000000);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_COVERAGE), 800000000);
+    ck_assert_uint_eq(tally_snapshot_interval(s), 10 * S);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(proc_that_can_not_be_read_is_an_error_and_loses_nothing) {
     tree_put(&shell);
     tally *t = tree_collector(NULL, NULL);
@@ -1769,6 +1802,7 @@ int main(void) {
         T(another_boot_starts_anew),
         T(threads_after_a_restart_do_not_stall_the_counter),
         T(a_new_configuration_inherits),
+        T(usage_after_a_reload_is_of_the_whole_interval),
         T(proc_that_can_not_be_read_is_an_error_and_loses_nothing),
         T(pss_is_read_oldest_first),
 #ifdef HAVE_PCRE2
