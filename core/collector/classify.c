@@ -49,6 +49,22 @@ static struct match_user *match_user_of(struct round *round, const struct identi
     return user;
 }
 
+/* With group-by pid a group is named by a number, which may have been another process's
+ * before: that one's group makes place, so that this one begins with its own labels and
+ * with 0. What the other did at last is then nobody's: it can't be shown any more. */
+static void retire_namesake(struct tally *t, struct group_owner owner) {
+    const struct proctable *table = &t->counting.table;
+    if (owner.pid == 0 || owner.start_ticks == 0)
+        return;
+    process_id id = proctable_find_parent(table, owner.pid, owner.start_ticks - 1);
+    if (id == NO_PROCESS)
+        return;
+    struct process *p = proctable_at(table, id);
+    const struct group_owner before = {p->pid, p->start_ticks};
+    if (tallies_retire(&t->counting.tallies, p->group, before))
+        p->group = GROUP_LEFT_OUT;
+}
+
 /* Decides on the group, and creates it if there is none. *ret_lineage is what children
  * inherit. -EAGAIN: the user's matching budget is used up, and the process may be put off
  * until the next collection, which has a fresh one. -ENOMEM. */
@@ -63,6 +79,8 @@ static int find_group(struct round *round, const struct identity *id, struct lin
     int r = grouping_decide(&t->grouping, id, ancestors, &time, &decision, NULL);
     user->used_ns = MATCHING_NS - time.left_ns;
     round->unsure |= time.ran_out && !has_all;
+    if (r == 0)
+        retire_namesake(t, decision.owner);
     if (r == 0)
         r = decision_group(&decision, &t->counting.tallies, ret_group);
     if (r == 0)

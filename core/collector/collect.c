@@ -56,19 +56,7 @@ static bool is_newborn(const struct tally *t, const struct sample *s) {
     return (s->start_ticks + 1) * t->source->tick_ns >= progress->scan_boot_ns;
 }
 
-/* With group-by pid the group is named by the number, which now belongs to
- * another process: the old group ends, so that the new one has its own labels. */
-static void retire_namesake(struct tally *t, uint32_t pid) {
-    process_id id = proctable_find(&t->counting.table, pid);
-    if (!t->grouping.by_pid || id == NO_PROCESS)
-        return;
-    struct process *p = proctable_at(&t->counting.table, id);
-    if (tallies_retire(&t->counting.tallies, p->group, pid))
-        p->group = GROUP_LEFT_OUT;
-}
-
 static process_id admit(struct tally *t, const struct sample *s) {
-    retire_namesake(t, s->pid);
     process_id id = proctable_add(&t->counting.table, s->pid);
     if (id == NO_PROCESS)
         return id;
@@ -320,8 +308,7 @@ static int show(struct round *round) {
     };
     tallies_end(tallies, &moment);
     expire_groups(t, &moment);
-    int r = tallies_order(tallies, settings->top < settings->max_groups ? settings->top
-                                                                        : settings->max_groups);
+    int r = tallies_order(tallies, settings->top);
     if (r == 0)
         r = snapshot_set_groups(round->snapshot, tallies);
     if (r == 0 && t->keep & TALLY_KEEP_HOST)

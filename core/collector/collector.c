@@ -19,8 +19,6 @@
 #define STATE_CEILING ((size_t)1 << 30)
 /* State files that could not be used and are kept. */
 #define MOST_ASIDE 9u
-/* Groups of single processes, of which only the top is shown. */
-#define SINGLES_LIMIT 65536u
 
 const char *tally_version(void) {
     return VERSION;
@@ -55,16 +53,13 @@ static void close_counting(struct counting *c) {
 /* Nothing is counted yet, whatever was before. -ENOMEM. */
 static int open_counting(tally *t) {
     struct counting *c = &t->counting;
-    size_t limit = t->settings.max_groups;
-    if (t->grouping.by_pid && limit < SINGLES_LIMIT)
-        limit = SINGLES_LIMIT;
     close_counting(c);
     proctable_init(&c->table);
     self_set(c, METRIC_SELF_VANISHED, 0);
     self_set(c, METRIC_SELF_CMDLINES_CUT, 0);
     if (t->settings.state_file)
         self_set(c, METRIC_SELF_STATE_FAILURES, 0);
-    int r = tallies_init(&c->tallies, limit, t->settings.collect, origins_of(t));
+    int r = tallies_init(&c->tallies, t->settings.max_groups, t->settings.collect, origins_of(t));
     return r < 0 ? r : grouping_add_literals(&t->grouping, &c->tallies);
 }
 

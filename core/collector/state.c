@@ -42,7 +42,8 @@ static void put_text(struct buf *to, const char *text) {
 static void put_group(struct buf *to, const struct group *g) {
     put_text(to, g->texts ? g->texts->name : "");
     put_number(to, g->had_members);
-    put_number(to, g->owner);
+    put_number(to, g->owner.pid);
+    put_number(to, g->owner.start_ticks);
     put_number(to, g->emptied_ns);
     put_number(to, g->cpu_ns);
     const size_t labels = g->texts ? g->texts->label_count : 0;
@@ -249,7 +250,8 @@ static int get_group(struct reader *r, struct counting *c, const struct translat
     struct group_labels labels = {0};
     struct text name = get_text(r);
     bool had_members = get_number(r);
-    uint32_t owner = get_number32(r);
+    struct group_owner owner = {.pid = get_number32(r)};
+    owner.start_ticks = r->version >= 2 ? get_number(r) : 0; /* else told by its process */
     uint64_t emptied_ns = get_number(r);
     uint64_t cpu_ns = r->version >= 2 ? get_number(r) : 0;
     uint64_t label_count = get_number(r);
@@ -311,6 +313,9 @@ static int get_process(struct reader *r, struct counting *c, const struct transl
     p->comm_hash = get_number(r);
     p->uid = get_number32(r);
     p->group = translate(names, r);
+    struct group_owner *owner = &c->tallies.groups[p->group]->owner;
+    if (owner->pid == pid && owner->start_ticks == 0)
+        owner->start_ticks = p->start_ticks;
     p->inherited = translate(names, r);
     p->lineage = translate(names, r);
     p->threads = get_number32(r);

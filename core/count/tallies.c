@@ -12,6 +12,9 @@
 #undef uthash_nonfatal_oom
 #define uthash_nonfatal_oom(entry) ((entry)->hashed = false)
 
+/* Most groups of single processes, of which only the top is shown. */
+#define OWN_LIMIT 65536u
+
 /* How a member's value gets into a gauge. */
 enum how { HOW_NOT, HOW_SUM, HOW_LOWEST };
 
@@ -137,19 +140,25 @@ static int group_add(struct tallies *t, char *name, const struct group_labels *l
 
 static void group_remove(struct tallies *t, uint32_t index) {
     struct group *g = t->groups[index];
+    const bool is_own = g->owner.pid != 0;
     HASH_DEL(t->by_name, g);
     group_free(g);
     t->groups[index] = NULL;
     if (index < t->first_free)
         t->first_free = index;
     t->count--;
+    t->own_count -= is_own;
     t->order_stale = true;
     t->order_count = 0; /* it may be listed */
 }
 
 int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins) {
     *t = (struct tallies){
-        .limit = limit, .always = ALWAYS_METRICS, .counters = counter_bits()};
+        .limit = limit,
+        .own_limit = limit > OWN_LIMIT ? limit : OWN_LIMIT,
+        .always = ALWAYS_METRICS,
+        .counters = counter_bits(),
+    };
     for (size_t o = 0; o < ORIGINS; o++)
         if (origins & 1u << o)
             t->always |= BIT(METRIC_UNREADABLE_STATUS + o);
@@ -193,8 +202,12 @@ void tallies_note_refused(struct tallies *t, uint64_t hash) {
     t->overflowed++;
 }
 
-bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner) {
-    if (t->groups[index]->owner != owner)
+static bool is_owner(struct group_owner a, struct group_owner b) {
+    return a.pid == b.pid && a.start_ticks == b.start_ticks;
+}
+
+bool tallies_retire(struct tallies *t, uint32_t index, struct group_owner owner) {
+    if (owner.pid == 0 || !is_owner(t->groups[index]->owner, owner))
         return false;
     group_remove(t, index);
     return true;
@@ -216,42 +229,69 @@ static int other_group(struct tallies *t, uint32_t *ret_index) {
     return 0;
 }
 
+/* A name for which there is no room, or whose group is another's. */
+static int refuse(struct tallies *t, const char *name, uint32_t *ret_index) {
+    uint64_t hash = hash_bytes(name, strlen(name));
+    t->refused++;
+    tallies_note_refused(t, hash ? hash : 1);
+    return other_group(t, ret_index);
+}
+
+static bool has_room(const struct tallies *t, struct group_owner owner) {
+    return owner.pid ? t->own_count < t->own_limit : t->count - t->own_count < t->limit;
+}
+
+/* Can the group that has this name already be had? 1: no. */
+static int join(struct tallies *t, struct group *g, struct group_owner owner) {
+    if (is_owner(g->owner, owner))
+        return 0;
+    if (owner.pid || !has_room(t, NO_OWNER))
+        return 1;
+    g->owner = NO_OWNER; /* a rule gives it this name: then it is anybody's */
+    t->own_count--;
+    t->order_stale = true;
+    return 0;
+}
+
+/* `clean` is taken over by a group that is made. */
+static int find_or_add(struct tallies *t, char **clean, const struct group_labels *labels,
+                       bool literal, struct group_owner owner, uint32_t *ret_index) {
+    struct group *g;
+    HASH_FIND(hh, t->by_name, *clean, strlen(*clean), g);
+    if (g && owner.pid && g->owner.pid == owner.pid && g->owner.start_ticks < owner.start_ticks) {
+        group_remove(t, g->index);
+        g = NULL;
+    }
+    if (g && join(t, g, owner) == 0) {
+        g->literal = g->literal || literal;
+        *ret_index = g->index;
+        return 0;
+    }
+    if (strcmp(*clean, "other") == 0)
+        return other_group(t, ret_index);
+    if (g || !has_room(t, owner))
+        return refuse(t, *clean, ret_index);
+    int r = group_add(t, *clean, labels, ret_index);
+    if (r < 0)
+        return r;
+    *clean = NULL;
+    g = t->groups[*ret_index];
+    g->literal = literal;
+    g->owner = owner;
+    t->count++;
+    t->own_count += owner.pid != 0;
+    return 0;
+}
+
 int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
-                  bool literal, uint32_t owner, uint32_t *ret_index) {
+                  bool literal, struct group_owner owner, uint32_t *ret_index) {
     static const struct text unnamed = {"unnamed", 7};
     char *clean = clean_copy(name.len ? name : unnamed);
     if (!clean)
         return -ENOMEM;
-    struct group *g;
-    int r = 0;
-    HASH_FIND(hh, t->by_name, clean, strlen(clean), g);
-    if (g && (owner == 0 || owner == g->owner)) {
-        *ret_index = g->index;
-        g->literal = g->literal || literal;
-        g->owner = owner; /* a rule may give a group this name: then it is anybody's */
-        free(clean);
-        return 0;
-    }
-    if (strcmp(clean, "other") == 0) {
-        free(clean);
-        return other_group(t, ret_index);
-    }
-    if (g || t->count >= t->limit) {
-        uint64_t hash = hash_bytes(clean, strlen(clean));
-        t->refused++;
-        tallies_note_refused(t, hash ? hash : 1);
-        free(clean);
-        return other_group(t, ret_index);
-    }
-    r = group_add(t, clean, labels, ret_index);
-    if (r < 0) {
-        free(clean);
-        return r;
-    }
-    t->count++;
-    t->groups[*ret_index]->literal = literal;
-    t->groups[*ret_index]->owner = owner;
-    return 0;
+    int r = find_or_add(t, &clean, labels, literal, owner, ret_index);
+    free(clean);
+    return r;
 }
 
 /* ---- One collection ------------------------------------------------------------ */
@@ -445,7 +485,7 @@ static bool is_over(const struct group *g, const struct tallies_moment *moment) 
     /* a clock of another boot may be behind */
     uint64_t empty_ns = moment->now_ns > g->emptied_ns ? moment->now_ns - g->emptied_ns : 0;
     /* what its last processes used is shown once, however soon it expires */
-    return empty_ns > 0 && (g->owner || empty_ns >= moment->expire_after_ns);
+    return empty_ns > 0 && (g->owner.pid || empty_ns >= moment->expire_after_ns);
 }
 
 size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
@@ -468,9 +508,13 @@ int tallies_order(struct tallies *t, size_t top) {
         t->order = order;
         t->order_size = t->size;
     }
+    const size_t shared = t->count - t->own_count;
+    const size_t room = shared < t->limit ? t->limit - shared : 0;
+    if (top > room)
+        top = room;
     size_t singles = 0;
     for (size_t i = 1; i < t->end; i++)
-        if (t->groups[i] && t->groups[i]->owner)
+        if (t->groups[i] && t->groups[i]->owner.pid)
             t->order[singles++] = t->groups[i];
     if (singles > top) {
         qsort(t->order, singles, sizeof(*t->order), by_use);
@@ -478,7 +522,7 @@ int tallies_order(struct tallies *t, size_t top) {
     }
     size_t count = singles;
     for (size_t i = 1; i < t->end; i++)
-        if (t->groups[i] && !t->groups[i]->owner)
+        if (t->groups[i] && !t->groups[i]->owner.pid)
             t->order[count++] = t->groups[i];
     if (count)
         qsort(t->order, count, sizeof(*t->order), by_name);

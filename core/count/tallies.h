@@ -13,14 +13,21 @@
 #define HASH_NONFATAL_OOM 1
 #include <uthash.h>
 
+/* Whose own group it is, with group-by pid: that of one incarnation of a process. */
+struct group_owner {
+    uint32_t pid; /* 0: nobody's */
+    uint64_t start_ticks;
+};
+#define NO_OWNER ((struct group_owner){0})
+
 struct group {
     struct group_texts *texts;
     uint32_t index;
     bool hashed;
     bool literal;     /* named in the configuration: never expires */
-    /* With group-by pid: the only process in it. Such a group is shown if it is
-     * among the top, and gone when its process is. 0: any number of processes. */
-    uint32_t owner;
+    /* The only process in it. Such a group is shown if it is among the top, and gone when
+     * its process is. NO_OWNER: any number of processes. */
+    struct group_owner owner;
     size_t position; /* among those that are shown; TALLY_NO_GROUP: it is not */
     bool had_members;
     uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
@@ -44,8 +51,10 @@ struct tallies {
     size_t end, size;
     size_t first_free; /* no index below it is free */
     struct group *by_name;
-    size_t limit;       /* most groups, `other` not counted */
-    size_t count;       /* groups but for left-out and other */
+    size_t limit;     /* most groups that are nobody's own, `other` not counted */
+    size_t own_limit; /* most groups that are a process's own */
+    size_t count;     /* groups but for left-out and other */
+    size_t own_count; /* of them those that are a process's own */
     uint32_t other;     /* its index; 0: none yet */
     uint64_t overflowed; /* distinct names that did not fit */
     uint64_t refused;    /* how often a name did not, since this began */
@@ -66,19 +75,19 @@ struct tallies {
 int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins);
 void tallies_clear(struct tallies *t);
 
-/* The index of the group with this name (cleaned first), created if there is
- * none. `other` if there is no room, or if it is to be a process's own (owner is
- * its pid) but belongs to another already: names are cut, and values of several
- * keys can be such that they join to the same text. Labels are those of the first
- * call. */
+/* The index of the group with this name (cleaned first), created if there is none. `other`
+ * if there is no room, or if it is to be a process's own but belongs to another already:
+ * names are cut, and values of several keys can be such that they join to the same text.
+ * But the group of a process that had this pid before makes place: nobody may be in it any
+ * more, see tallies_retire(). Labels are those of the first call. */
 int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
-                  bool literal, uint32_t owner, uint32_t *ret_index);
+                  bool literal, struct group_owner owner, uint32_t *ret_index);
 
 /* A name, by its hash (not 0), did not fit: counted if it is a new one. */
 void tallies_note_refused(struct tallies *t, uint64_t hash);
 /* A process's own group is to make place: the pid belongs to another now. Returns
- * whether it is gone; it is not if it is no process's own. */
-bool tallies_retire(struct tallies *t, uint32_t index, uint32_t owner);
+ * whether it is gone; it is not if it is not this one's own. */
+bool tallies_retire(struct tallies *t, uint32_t index, struct group_owner owner);
 
 /* One collection: begin, then for each member … ; and if the groups are to be shown, end,
  * expire, order, and shown when they have been. */
@@ -105,8 +114,8 @@ void tallies_end(struct tallies *t, const struct tallies_moment *moment);
 /* Removes the groups that have been empty for too long, and returns how many. Their
  * indices are free to be given out again. */
 size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
-/* Lists the groups to show; of those that are a process's own the first few.
- * -ENOMEM: none are shown. */
+/* Lists the groups to show; of those that are a process's own the first few, and no more
+ * than the limit leaves room for. -ENOMEM: none are shown. */
 int tallies_order(struct tallies *t, size_t top);
 /* Where a group stands among those that are shown; TALLY_NO_GROUP: it is not. */
 size_t tallies_position(const struct tallies *t, uint32_t group);

@@ -304,8 +304,8 @@ int grouping_add_literals(const struct grouping *g, struct tallies *tallies) {
         template_expand(g->rules.items[i].name, &nobody, NULL, 0, &name);
         uint32_t index;
         r = name.error ? name.error
-                       : tallies_group(tallies, (struct text){name.data, name.len}, NULL, true, 0,
-                                       &index);
+                       : tallies_group(tallies, (struct text){name.data, name.len}, NULL, true,
+                                       NO_OWNER, &index);
     }
     buf_free(&name);
     return r;
@@ -362,7 +362,8 @@ static void decide_the_rest(struct grouping *g, const struct identity *id,
         return;
     }
     ret->by = BY_KEYS;
-    ret->owner = g->by_pid ? id->pid : 0;
+    if (g->by_pid)
+        ret->owner = (struct group_owner){id->pid, id->start_ticks};
     join_keys(g, id, ret);
 }
 
@@ -371,7 +372,7 @@ int grouping_decide(struct grouping *g, const struct identity *id, struct lineag
     ret->by = BY_NOBODY;
     ret->is_followed = is_followed(g, id, ancestors, why);
     ret->ancestors_group = ancestors.group;
-    ret->owner = 0;
+    ret->owner = NO_OWNER;
     ret->labels.count = 0;
     if (!ret->is_followed)
         return 0;
@@ -403,7 +404,7 @@ int decision_group(const struct decision *d, struct tallies *tallies, uint32_t *
         *ret_group = d->ancestors_group;
         return 0;
     case BY_OVERFLOW:
-        return tallies_group(tallies, other, NULL, true, 0, ret_group);
+        return tallies_group(tallies, other, NULL, true, NO_OWNER, ret_group);
     case BY_GROUPER:
     case BY_RULE:
     case BY_KEYS:

@@ -61,7 +61,7 @@ struct decision {
     uint32_t ancestors_group;
     struct text name; /* raw; valid until the next decision */
     struct group_labels labels;
-    uint32_t owner; /* tallies_group() */
+    struct group_owner owner; /* tallies_group() */
     char numbers[4][20]; /* pid, ppid, uid, gid, for the labels */
 };
 

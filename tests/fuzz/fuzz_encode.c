@@ -61,7 +61,7 @@ FUZZ_TARGET(encode) {
         labels = (struct part){0};
         if (next_part(&data, &len, false, &labels))
             take_labels(&labels, &list);
-        int r = tallies_group(&t->counting.tallies, (struct text){name.at, name.len}, &list, false, 0,
+        int r = tallies_group(&t->counting.tallies, (struct text){name.at, name.len}, &list, false, NO_OWNER,
                               &groups[count]);
         CHECK(r == 0, "tallies_group(): %d", r);
         part_free(&labels);

@@ -204,6 +204,7 @@ static int ends_identify(struct source *s, const struct sample *sample, unsigned
         .ppid = sample->ppid,
         .uid = sample->uid,
         .has_credentials = true,
+        .start_ticks = sample->start_ticks,
         .comm = hand_out(script.text_open, script.open->comm),
         .exe = {"/bin/it", 7}, /* no other has one */
         .user = user_of(sample->uid),

@@ -61,7 +61,7 @@ static uint32_t group(const char *name) {
     uint32_t index;
 
     ck_assert_int_eq(
-        tallies_group(&tallies, (struct text){name, strlen(name)}, NULL, false, 0, &index), 0);
+        tallies_group(&tallies, (struct text){name, strlen(name)}, NULL, false, NO_OWNER, &index), 0);
     return index;
 }
 

@@ -38,13 +38,21 @@ static struct text text_of(const char *s) {
     return (struct text){s, strlen(s)};
 }
 
-static struct group *owned_group(const char *name, uint32_t owner) {
+static struct group_owner owner(uint32_t pid) {
+    return (struct group_owner){pid, pid ? 1000 : 0};
+}
+
+static struct group *group_of(const char *name, struct group_owner of) {
     uint32_t index = 12345;
 
-    ck_assert_int_eq(tallies_group(&tallies, text_of(name), NULL, false, owner, &index), 0);
+    ck_assert_int_eq(tallies_group(&tallies, text_of(name), NULL, false, of, &index), 0);
     ck_assert_uint_lt(index, tallies.end);
     ck_assert_uint_eq(tallies.groups[index]->index, index);
     return tallies.groups[index];
+}
+
+static struct group *owned_group(const char *name, uint32_t pid) {
+    return group_of(name, owner(pid));
 }
 
 static struct group *group(const char *name) {
@@ -134,9 +142,9 @@ START_TEST(labels_of_the_first_call) {
     struct group_labels second = {1, {{"dc", {"other", 5}}}};
     uint32_t index, again;
 
-    ck_assert_int_eq(tallies_group(&tallies, text_of("a"), &first, false, 0, &index), 0);
+    ck_assert_int_eq(tallies_group(&tallies, text_of("a"), &first, false, NO_OWNER, &index), 0);
     memset(value, 'z', 4); /* it was copied */
-    ck_assert_int_eq(tallies_group(&tallies, text_of("a"), &second, false, 0, &again), 0);
+    ck_assert_int_eq(tallies_group(&tallies, text_of("a"), &second, false, NO_OWNER, &again), 0);
     ck_assert_uint_eq(again, index);
     const struct group *g = tallies.groups[index];
     ck_assert_uint_eq(g->texts->label_count, 2);
@@ -161,7 +169,7 @@ START_TEST(ten_thousand_names) {
 
     teardown();
     open_tallies(100);
-    ck_assert_int_eq(tallies_group(&tallies, text_of("always"), NULL, true, 0, &index), 0);
+    ck_assert_int_eq(tallies_group(&tallies, text_of("always"), NULL, true, NO_OWNER, &index), 0);
     for (int round = 0; round < 3; round++)
         for (int i = 0; i < 10000; i++) {
             const struct group *g = group_number(i);
@@ -196,7 +204,7 @@ START_TEST(a_process_called_other) {
     ck_assert_uint_eq(tallies.count, 0);
     ck_assert_uint_eq(tallies.overflowed, 0);
     ck_assert_ptr_eq(owned_group("other", 42), g); /* it is nobody's own */
-    ck_assert_uint_eq(g->owner, 0);
+    ck_assert_uint_eq(g->owner.pid, 0);
 }
 END_TEST
 
@@ -223,13 +231,13 @@ START_TEST(places_are_given_out_again) {
         groups[i] = owned_group((char[]){(char)('a' + i), '\0'}, 100 + (uint32_t)i);
         indices[i] = groups[i]->index;
     }
-    ck_assert(tallies_retire(&tallies, indices[3], 103));
-    ck_assert(tallies_retire(&tallies, indices[1], 101));
+    ck_assert(tallies_retire(&tallies, indices[3], owner(103)));
+    ck_assert(tallies_retire(&tallies, indices[1], owner(101)));
     ck_assert_uint_eq(tallies.count, 3);
     /* the lowest first, and without anything of who had it before */
     struct group *g = group("new");
     ck_assert_uint_eq(g->index, indices[1]);
-    ck_assert_uint_eq(g->owner, 0);
+    ck_assert_uint_eq(g->owner.pid, 0);
     ck_assert_uint_eq(group("newer")->index, indices[3]);
     ck_assert_uint_eq(group("newest")->index, indices[4] + 1);
     ck_assert_ptr_eq(group("e"), groups[4]);
@@ -241,15 +249,58 @@ END_TEST
 START_TEST(retired_by_its_owner_alone) {
     struct group *own = owned_group("42", 42), *anybodys = group("a");
 
-    ck_assert(!tallies_retire(&tallies, own->index, 43));
-    ck_assert(!tallies_retire(&tallies, anybodys->index, 42));
+    ck_assert(!tallies_retire(&tallies, own->index, owner(43)));
+    ck_assert(!tallies_retire(&tallies, anybodys->index, owner(42)));
     ck_assert_uint_eq(tallies.count, 2);
     uint32_t index = own->index;
-    ck_assert(tallies_retire(&tallies, index, 42));
+    ck_assert(tallies_retire(&tallies, index, owner(42)));
     ck_assert_ptr_null(tallies.groups[index]);
     ck_assert_uint_eq(tallies.count, 1);
     /* the name is free for the next */
-    ck_assert_uint_eq(owned_group("42", 43)->owner, 43);
+    ck_assert_uint_eq(owned_group("42", 43)->owner.pid, 43);
+}
+END_TEST
+
+/* The pid is another process's now: its group begins anew. The one before comes too late. */
+START_TEST(a_later_incarnation_takes_the_name) {
+    const struct group_owner before = {42, 1000}, after = {42, 2000};
+    struct group *g = group_of("42", before);
+
+    tallies_credit(&tallies, g->index, FIELD_UTIME_NS, 7);
+    ck_assert_ptr_eq(group_of("42", before), g);
+    g = group_of("42", after);
+    ck_assert_uint_eq(g->value[METRIC_CPU_USER], 0);
+    ck_assert_uint_eq(g->owner.start_ticks, 2000);
+    ck_assert_uint_eq(tallies.count, 1);
+    ck_assert_uint_eq(tallies.own_count, 1);
+    ck_assert(!tallies_retire(&tallies, g->index, before));
+    ck_assert_str_eq(group_of("42", before)->texts->name, "other");
+    ck_assert_uint_eq(g->owner.start_ticks, 2000);
+}
+END_TEST
+
+/* Those of processes and those of rules do not take each other's places. */
+START_TEST(own_groups_are_counted_apart) {
+    tallies_clear(&tallies);
+    open_tallies(2);
+    for (uint32_t pid = 1; pid <= 9; pid++)
+        owned_group((char[]){(char)('0' + pid), '\0'}, pid);
+    ck_assert_str_eq(group("a")->texts->name, "a");
+    /* a rule's name now: one more of its kind */
+    ck_assert_str_eq(group("9")->texts->name, "9");
+    ck_assert_uint_eq(tallies.own_count, 8);
+    ck_assert_uint_eq(tallies.count, 10);
+    ck_assert_str_eq(group("b")->texts->name, "other");
+    ck_assert_str_eq(group("8")->texts->name, "other");
+    ck_assert_uint_eq(tallies.overflowed, 2);
+    ck_assert_str_eq(owned_group("x", 77)->texts->name, "x");
+    /* and no room is left to show single ones */
+    begin();
+    end();
+    ck_assert_int_eq(tallies_order(&tallies, 50), 0);
+    ck_assert_uint_eq(tallies.order_count, 3);
+    ck_assert(tallies_retire(&tallies, owned_group("1", 1)->index, owner(1)));
+    ck_assert_uint_eq(tallies.own_count, 8);
 }
 END_TEST
 
@@ -261,10 +312,10 @@ START_TEST(what_belongs_to_another_is_others) {
     ck_assert_str_eq(owned_group("x", 43)->texts->name, "other");
     ck_assert_str_eq(owned_group("x", 43)->texts->name, "other");
     ck_assert_uint_eq(tallies.overflowed, 1);
-    ck_assert_uint_eq(own->owner, 42);
+    ck_assert_uint_eq(own->owner.pid, 42);
     /* a rule may give it to anybody; from then on it is nobody's own */
     ck_assert_ptr_eq(group("x"), own);
-    ck_assert_uint_eq(own->owner, 0);
+    ck_assert_uint_eq(own->owner.pid, 0);
     ck_assert_str_eq(owned_group("x", 42)->texts->name, "other");
 }
 END_TEST
@@ -730,7 +781,7 @@ START_TEST(groups_expire) {
 
     teardown();
     open_tallies(3);
-    ck_assert_int_eq(tallies_group(&tallies, text_of("literal"), NULL, true, 0, &index), 0);
+    ck_assert_int_eq(tallies_group(&tallies, text_of("literal"), NULL, true, NO_OWNER, &index), 0);
     const struct group *a = group_number(1), *b = group_number(2);
     const struct group *other = group_number(3);
     ck_assert_str_eq(other->texts->name, "other");
@@ -796,7 +847,7 @@ START_TEST(named_in_the_configuration) {
 
     /* whoever was first: from now on it stays */
     group("g");
-    ck_assert_int_eq(tallies_group(&tallies, text_of("g"), NULL, true, 0, &index), 0);
+    ck_assert_int_eq(tallies_group(&tallies, text_of("g"), NULL, true, NO_OWNER, &index), 0);
     collect(100, NULL, 0);
     collect(100000, NULL, 0);
     collect(200000, NULL, 0);
@@ -867,7 +918,7 @@ START_TEST(no_memory_for_a_group) {
         uint32_t index = 12345;
         allocations = 0;
         fail_allocation_at = ++at;
-        r = tallies_group(&tallies, text_of("g"), &labels, false, 0, &index);
+        r = tallies_group(&tallies, text_of("g"), &labels, false, NO_OWNER, &index);
         fail_allocation_at = 0;
         ck_assert(r == 0 || r == -ENOMEM);
         ck_assert_uint_eq(tallies.count, r == 0 ? 2 : 1);
@@ -893,7 +944,7 @@ START_TEST(no_memory_for_other) {
         group("first");
         allocations = 0;
         fail_allocation_at = at;
-        int r = tallies_group(&tallies, text_of("second"), NULL, false, 0, &index);
+        int r = tallies_group(&tallies, text_of("second"), NULL, false, NO_OWNER, &index);
         done = allocations < at;
         fail_allocation_at = 0;
         ck_assert(r == 0 || r == -ENOMEM);
@@ -947,6 +998,8 @@ int main(void) {
     tcase_add_test(tc, places_are_given_out_again);
     tc = add_open_case(suite, "own groups");
     tcase_add_test(tc, retired_by_its_owner_alone);
+    tcase_add_test(tc, a_later_incarnation_takes_the_name);
+    tcase_add_test(tc, own_groups_are_counted_apart);
     tcase_add_test(tc, what_belongs_to_another_is_others);
     tc = add_open_case(suite, "gauges");
     tcase_add_test(tc, sums_over_members);

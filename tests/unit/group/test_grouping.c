@@ -375,7 +375,7 @@ START_TEST(group_by) {
     ck_assert_ptr_nonnull(g);
     ck_assert_str_eq(g->texts->name, group_bys[_i].name);
     assert_labels(g, group_bys[_i].labels);
-    ck_assert_int_eq(g->owner != 0, strstr(group_bys[_i].keys, "pid") != NULL);
+    ck_assert_int_eq(g->owner.pid != 0, strstr(group_bys[_i].keys, "pid") != NULL);
 }
 END_TEST
 
