@@ -249,6 +249,11 @@ static int scan(struct round *round) {
     struct tally *t = round->t;
     struct counting *c = &t->counting;
     const bool is_told_once = t->source->ends == ENDS_BY_EVENTS;
+    const struct fold_interval interval = {
+        .number = c->number,
+        .since_boot_ns = c->progress.scan_boot_ns,
+        .length_ns = round->scan_interval_ns ? round->scan_interval_ns : NS_PER_S,
+    };
     int r = is_told_once ? credit_ended(round) : 0;
     for (size_t i = 0; (r == 0 || is_told_once) && i < round->listed_count; i++) {
         int e = visit(round, &round->listed[i], 0);
@@ -266,8 +271,7 @@ static int scan(struct round *round) {
             forget_ended(round);
             break;
         case ENDS_BY_FOLDING:
-            r = fold_settle(&c->fold, &c->table, &c->tallies, t->source, c->number,
-                            round->scan_interval_ns ? round->scan_interval_ns : NS_PER_S);
+            r = fold_settle(&c->fold, &c->table, &c->tallies, t->source, &interval);
             break;
         }
     if (r < 0)

@@ -11,6 +11,11 @@
  * What the child had used when it was last seen was credited to the child's group then
  * (already). The rest is what it used after that, and what children did that came and
  * went unseen: that is credited now, and nothing twice.
+ *
+ * How much of the rest was whose, nobody knows. The known children get what they are
+ * likely to have used; what is left goes to the parent's group if there is a trace of
+ * children that were not seen (their page faults), else to the known ones again, as far as
+ * they can have used it.
  */
 #ifndef FOLD_H
 #define FOLD_H
@@ -37,6 +42,11 @@ struct fold_credit {
 struct fold_dead {
     uint32_t entry; /* index of its reaper's entry; NO_ENTRY */
     process_id id;
+    uint32_t pid;
+    uint64_t likely_ns; /* CPU time that it will have used, going by what it did before */
+    uint64_t most_ns;   /* that it can have used */
+    uint64_t share_ns;  /* that it gets */
+    uint64_t room_ns;   /* that it can still get */
 };
 
 struct fold {
@@ -63,10 +73,15 @@ int fold_reserve(struct fold *f);
 int fold_increase(struct fold *f, struct proctable *table, process_id parent,
                   const uint64_t increase[FIELD_FOLDED], uint64_t known);
 
-/* When all living processes have been seen (their `seen` is `now`): finds the
- * dead, credits what they left, counts their exits and removes them. -ENOMEM:
- * nothing was done. */
+/* From the collection before to this one. */
+struct fold_interval {
+    uint32_t number; /* of this collection: the `seen` of who lives */
+    uint64_t since_boot_ns, length_ns;
+};
+
+/* When all living processes have been seen: finds the dead, credits what they left, counts
+ * their exits and removes them. -ENOMEM: nothing was done. */
 int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies,
-                struct source *source, uint32_t now, uint64_t interval_ns);
+                struct source *source, const struct fold_interval *interval);
 
 #endif

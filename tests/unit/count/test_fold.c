@@ -39,7 +39,7 @@ static bool is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
 }
 
 static const struct source_ops ops = {.is_alive = is_alive};
-static struct source source = {.ops = &ops, .name = "stub", .ends = ENDS_BY_FOLDING};
+static struct source source = {.ops = &ops, .name = "stub", .ends = ENDS_BY_FOLDING, .tick_ns = NS_PER_S / 100};
 
 static void setup(void) {
     proctable_init(&table);
@@ -98,9 +98,17 @@ static int try_increase(process_id id, uint64_t known, const uint64_t increase[F
 #define INCREASE(id, ...) INCREASE_KNOWN(id, ALL_KNOWN, __VA_ARGS__)
 
 #define INTERVAL (10 * NS_PER_S)
+/* When the last samples were taken. */
+#define SINCE (100 * NS_PER_S)
+
+static int try_settle(uint64_t length_ns) {
+    const struct fold_interval interval = {
+        .number = now, .since_boot_ns = SINCE, .length_ns = length_ns};
+    return fold_settle(&fold, &table, &tallies, &source, &interval);
+}
 
 static void settle(void) {
-    ck_assert_int_eq(fold_settle(&fold, &table, &tallies, &source, now, INTERVAL), 0);
+    ck_assert_int_eq(try_settle(INTERVAL), 0);
 }
 
 /* The next collection, which sees all that are left. */
@@ -206,7 +214,7 @@ START_TEST(odd_limits) {
     next_collection();
     dies(child);
     INCREASE(parent, [K(FIELD_CUTIME_NS)] = 100 * NS_PER_S);
-    ck_assert_int_eq(fold_settle(&fold, &table, &tallies, &source, now, UINT64_MAX / 2), 0);
+    ck_assert_int_eq(try_settle(UINT64_MAX / 2), 0);
     assert_user("many", 100 * NS_PER_S);
     assert_user("parent", 5 * NS_PER_S);
 }
@@ -247,6 +255,99 @@ START_TEST(faults_alone_are_shared_evenly) {
     ck_assert_uint_eq(credited("b", METRIC_FAULTS_MINOR), 5);
     ck_assert_uint_eq(credited("parent", METRIC_FAULTS_MINOR), 1);
     ck_assert_uint_eq(credited("parent", METRIC_FAULTS_MAJOR), 1);
+}
+END_TEST
+
+/* Whatever order they stand in: the one that can take the least comes first. */
+START_TEST(who_can_take_least_comes_first) {
+    process_id parent = add(10, 1, 10, "parent");
+    process_id first = add(20, 10, 20, _i ? "four" : "one");
+    process_id second = add(21, 10, 21, _i ? "one" : "four");
+    process_id one = _i ? second : first, four = _i ? first : second;
+
+    at(one)->threads = 1;
+    at(four)->threads = 4;
+    dies(one);
+    dies(four);
+    INCREASE(parent, [K(FIELD_CUTIME_NS)] = 20 * NS_PER_S);
+    ck_assert_int_eq(try_settle(4 * NS_PER_S), 0);
+    assert_user("one", 4 * NS_PER_S);
+    assert_user("four", 16 * NS_PER_S);
+    assert_user("parent", 0);
+}
+END_TEST
+
+/* A sleep and an awk that nobody saw: the page faults are those of a program. */
+START_TEST(a_sleeper_does_not_get_what_the_unseen_used) {
+    process_id parent = add(10, 1, 10, "parent");
+    process_id sleeper = add(20, 10, 9950, "sleep"); /* half a second before SINCE */
+
+    at(sleeper)->state = 'S';
+    at(sleeper)->last[FIELD_STIME_NS] = 10000000; /* a tick, by chance */
+    dies(sleeper);
+    INCREASE(parent, [K(FIELD_CUTIME_NS)] = 1200000000, [K(FIELD_CSTIME_NS)] = 10000000,
+             [K(FIELD_CMINFLT)] = 300);
+    ck_assert_int_eq(try_settle(NS_PER_S), 0);
+    /* not more than ten times as busy as in a second before: 0.1 s */
+    assert_user("sleep", 100000000);
+    assert_user("parent", 1100000000);
+    assert_exits("sleep", 1);
+}
+END_TEST
+
+/* Nobody else came and went: it was the sleeper after all. */
+START_TEST(a_sleeper_that_was_alone_gets_it_all) {
+    process_id parent = add(10, 1, 10, "parent"), sleeper = add(20, 10, 20, "sleep");
+
+    at(sleeper)->state = 'S';
+    dies(sleeper);
+    INCREASE(parent, [K(FIELD_CUTIME_NS)] = 3 * NS_PER_S, [K(FIELD_CMINFLT)] = 39);
+    settle();
+    assert_user("sleep", 3 * NS_PER_S);
+    assert_user("parent", 0);
+}
+END_TEST
+
+/* Who ran when it was seen last goes first; a zombie has used all that it ever will. */
+START_TEST(who_was_busy_gets_it) {
+    process_id parent = add(10, 1, 10, "parent");
+    process_id busy = add(20, 10, 20, "busy"), idle = add(21, 10, 21, "idle");
+    process_id zombie = add(22, 10, 22, "zombie"), half = add(23, 10, 9000, "half");
+
+    at(busy)->state = 'R';
+    at(idle)->state = 'S';
+    at(zombie)->state = 'Z';
+    at(half)->state = 'S';
+    at(half)->last[FIELD_CUTIME_NS] = NS_PER_S / 2; /* of ten: it waits for children */
+    dies(busy);
+    dies(idle);
+    dies(zombie);
+    dies(half);
+    INCREASE(parent, [K(FIELD_CUTIME_NS)] = 13 * NS_PER_S + NS_PER_S / 2,
+             [K(FIELD_CMINFLT)] = 1000);
+    settle();
+    /* 13 s: two ticks for the zombie, 5 s (half of the interval) for the half busy one */
+    assert_user("zombie", 20000000);
+    assert_user("idle", 0);
+    assert_user("half", 5 * NS_PER_S);
+    assert_user("busy", 13 * NS_PER_S - 5 * NS_PER_S - 20000000);
+    assert_user("parent", 0);
+}
+END_TEST
+
+/* It was seen, but nobody could tell what it was: it was its parent's copy. */
+START_TEST(who_was_never_counted_is_its_parents) {
+    process_id parent = add(10, 1, 10, "parent"), child = add(20, 10, 20, "child");
+
+    at(child)->group = GROUP_LEFT_OUT;
+    at(child)->have = 0;
+    dies(child);
+    INCREASE(parent, [K(FIELD_CUTIME_NS)] = 50, [K(FIELD_CMINFLT)] = 90);
+    settle();
+    assert_user("parent", 50);
+    assert_exits("parent", 1);
+    ck_assert_uint_eq(credited("parent", METRIC_STARTS), 1);
+    ck_assert_uint_eq(tallies.groups[GROUP_LEFT_OUT]->value[METRIC_EXITS], 0);
 }
 END_TEST
 
@@ -674,7 +775,7 @@ START_TEST(all_or_nothing) {
         /* `above` has no entry: it is made */
         allocations = 0;
         fail_allocation_at = fail_at;
-        int r = fold_settle(&fold, &table, &tallies, &source, now, INTERVAL);
+        int r = try_settle(INTERVAL);
         bool done = allocations < fail_at;
         fail_allocation_at = 0;
         if (r == -ENOMEM) {
@@ -705,17 +806,29 @@ START_TEST(all_or_nothing) {
 }
 END_TEST
 
+/* The collector takes an increase only if there is room for it. */
 START_TEST(no_memory_for_an_increase) {
     process_id parent = add(10, 1, 10, "parent");
     static const uint64_t increase[FIELD_FOLDED] = {50};
 
+    for (long fail_at = 1; fail_at <= 2; fail_at++) { /* entries, credits */
+        allocations = 0;
+        fail_allocation_at = fail_at;
+        int r = fold_reserve(&fold);
+        fail_allocation_at = 0;
+        ck_assert_int_eq(r, -ENOMEM);
+        ck_assert_uint_eq(fold.count, 0);
+        fold_undo(&fold, &table);
+        ck_assert_uint_eq(at(parent)->last[FIELD_CUTIME_NS], 0);
+    }
+    ck_assert_int_eq(fold_reserve(&fold), 0);
     allocations = 0;
     fail_allocation_at = 1;
-    int r = fold_increase(&fold, &table, parent, increase, ALL_KNOWN);
+    int r = try_increase(parent, ALL_KNOWN, increase);
     fail_allocation_at = 0;
-    ck_assert_int_eq(r, -ENOMEM);
-    ck_assert_uint_eq(fold.count, 0);
-    INCREASE(parent, [K(FIELD_CUTIME_NS)] = 50);
+    ck_assert_int_eq(r, 0);
+    ck_assert_int_eq(allocations, 0);
+    ck_assert_uint_eq(at(parent)->last[FIELD_CUTIME_NS], 50);
     settle();
     assert_user("parent", 50);
 }
@@ -757,6 +870,11 @@ int main(void) {
     tcase_add_test(tc, odd_limits);
     tcase_add_test(tc, two_children_share);
     tcase_add_test(tc, faults_alone_are_shared_evenly);
+    tcase_add_loop_test(tc, who_can_take_least_comes_first, 0, 2);
+    tcase_add_test(tc, a_sleeper_does_not_get_what_the_unseen_used);
+    tcase_add_test(tc, a_sleeper_that_was_alone_gets_it_all);
+    tcase_add_test(tc, who_was_busy_gets_it);
+    tcase_add_test(tc, who_was_never_counted_is_its_parents);
     tcase_add_test(tc, parents_do_not_mix);
     tcase_add_test(tc, a_child_that_could_not_be_read);
     tcase_add_test(tc, childrens_io_is_not_counted_twice);
