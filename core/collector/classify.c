@@ -173,8 +173,10 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     int r = t->source->ops->identify(t->source, s, t->grouping.needs, &id);
     if (r < 0)
         return r;
-    if (is_unclear(round, p, s, &id))
+    if (is_unclear(round, p, s, &id)) {
+        t->wants_all = true; /* it is looked at again though it may sleep */
         return p->classified || p->restored ? 0 : 1;
+    }
     if (id.refused)
         s->unreadable |= 1u << ORIGIN_IDENTITY;
     if (id.cmdline_cut)

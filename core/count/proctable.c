@@ -143,7 +143,8 @@ void process_remember(struct process *p, const struct sample *s, uint64_t marker
     p->priority = (int16_t)s->value[FIELD_PRIORITY];
     p->nice = (int8_t)s->value[FIELD_NICE];
     p->ignores_children = s->ignores_children;
-    p->asleep = s->activity && s->activity == p->activity && s->state != 'R' && !p->unsure;
+    p->asleep = s->activity && s->activity == p->activity && s->state != 'R' && !p->unsure &&
+                p->unclear_s == 0;
     p->activity = s->activity;
     p->marker = marker;
     p->measured_s = now_s;

@@ -72,6 +72,12 @@ const char *tree_path(void) {
     return root;
 }
 
+void tree_show_layout(void) {
+    const char text[] = "9 (self) R 1 1 1 0 -1 0 0 0 0 0 0 0 0 0 20 0 1 0 5 4096 1 9 4194304 0 0\n";
+    make_dir("self");
+    put_file("self/stat", text, sizeof(text) - 1);
+}
+
 void tree_set_boot_id(const char *id) {
     char text[64];
     int len = snprintf(text, sizeof(text), "%s\n", id);

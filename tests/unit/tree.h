@@ -56,6 +56,10 @@ void tree_remove_thread(uint32_t pid, uint32_t tid);
 /* Something that happens right after a file of a process has been opened. */
 void tree_when_opened(uint32_t pid, const char *file, void (*then)(void));
 
+/* The kernel shows where the parts of a process lie: recorded.start_code counts. Before the
+ * collector is made. */
+void tree_show_layout(void);
+
 void tree_set_boot_id(const char *id);
 /* user + nice + system ticks of the host. */
 void tree_set_host(uint64_t busy_ticks, unsigned cpus);
