@@ -42,7 +42,8 @@ void describe_self(struct round *round) {
 static void judge_overflow(struct round *round) {
     struct tally *t = round->t;
     const struct tallies *tallies = &t->counting.tallies;
-    const bool is_full = tallies->count >= tallies->limit;
+    const bool is_full = tallies->count - tallies->own_count >= tallies->limit ||
+                         tallies->own_count >= tallies->own_limit;
     const bool has_others =
         tallies->other && tallies->groups[tallies->other]->value[METRIC_PROCESSES] > 0;
     const bool refused = tallies->refused != t->notices.refused_before;
