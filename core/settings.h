@@ -40,6 +40,10 @@ enum collect {
 #define COLLECT_DEFAULT (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS))
 extern const char *const collect_names[COLLECTS + 1];
 
+/* What `kernel-threads` may be. In the order of the names. */
+enum kernel_threads { KERNEL_THREADS_ONE, KERNEL_THREADS_SPLIT, KERNEL_THREADS_LEFT_OUT };
+extern const char *const kernel_threads_names[];
+
 /* What `source` may be. In the order of the names. */
 enum source_choice { SOURCE_AUTO, SOURCE_PROCFS, SOURCE_BPF, SOURCES };
 extern const char *const source_names[SOURCES + 1];
@@ -77,6 +81,7 @@ struct settings {
     bool children;
     enum group_key group_by[GROUP_KEYS];
     size_t group_by_count;
+    enum kernel_threads kernel_threads;
     uint64_t max_groups, expire_after_ns;
     uint64_t top;
 

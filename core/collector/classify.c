@@ -204,6 +204,7 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     p->comm_hash = hash_bytes(s->comm, s->comm_len);
     p->exec_marker = s->exec_marker;
     p->uid = s->uid;
+    p->is_kernel = s->is_kernel;
     p->lacks_user_name = id.lacks_user_name;
     p->identified_s = round->boot_s;
     return 0;
@@ -230,6 +231,8 @@ int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_
         *ret_group = from->group;
         return 0;
     }
+    /* what a kernel thread forked and has not executed anything is one as well */
+    usage->identity.is_kernel = from && usage->forked_only && from->is_kernel;
     int r = find_lineage(round, usage, 0, &ancestors);
     if (r == 0)
         r = find_group(round, &usage->identity, ancestors, false, ret_group, &unused);

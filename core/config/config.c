@@ -392,6 +392,7 @@ int config_settings(const tally_config *c, struct settings *ret) {
     struct settings s = {
         .source = (enum source_choice)choice_of(c, OPTION_SOURCE),
         .schema = (enum tally_schema)choice_of(c, OPTION_SCHEMA),
+        .kernel_threads = (enum kernel_threads)choice_of(c, OPTION_KERNEL_THREADS),
         .cpu_mode_core = choice_of(c, OPTION_CPU_MODE) == 1,
     };
     option_parse_count(value_of(c, OPTION_MAX_GROUPS), &s.max_groups);

@@ -18,6 +18,11 @@ static const struct tally_option option_table[OPTIONS] = {
          "exe, cgroup, unit, container, pid. Empty: leave them out. With schema process-exporter "
          "the default is empty.",
          TALLY_OPTION_WORDS, true, group_key_names},
+    [OPTION_KERNEL_THREADS] =
+        {"kernel-threads", "one|split|leave-out", "one",
+         "What group-by does with the kernel's own threads: one group kernel, groups like those of "
+         "any process, or (then rules do not see them either) none.",
+         TALLY_OPTION_CHOICE, false, kernel_threads_names},
     [OPTION_INCLUDE] = {"include", "PATTERN", "",
                         "Only processes whose name holds this text, or matches it if written "
                         "/REGEX/. Any of several.",
@@ -119,6 +124,8 @@ const char *option_expected(enum option option) {
         return "a duration such as 15s, 500ms or 1h";
     case OPTION_GROUP_BY:
         return "any of name, user, cmdline, exe, cgroup, unit, container, pid";
+    case OPTION_KERNEL_THREADS:
+        return "one, split or leave-out";
     case OPTION_INCLUDE:
     case OPTION_EXCLUDE:
         return "a text, or a regular expression written /REGEX/";

@@ -50,6 +50,7 @@ struct process {
     bool adopted : 1;        /* its parent is not the one that started it */
     bool followed : 1;       /* it, or an ancestor, is followed */
     bool ended : 1;          /* fully counted, and kept for what its children inherit */
+    bool is_kernel : 1;      /* a thread of the kernel's own */
     bool lacks_user_name : 1; /* its user had no name when it was identified */
     bool unsure : 1;         /* its group was decided without enough time to match */
     bool start_counted : 1;  /* in its group's starts; or it started before us */

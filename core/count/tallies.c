@@ -141,12 +141,12 @@ static int group_add(struct tallies *t, char *name, const struct group_labels *l
 static void group_remove(struct tallies *t, uint32_t index) {
     struct group *g = t->groups[index];
     const bool is_own = g->owner.pid != 0;
+    t->count -= !g->takes_no_slot;
     HASH_DEL(t->by_name, g);
     group_free(g);
     t->groups[index] = NULL;
     if (index < t->first_free)
         t->first_free = index;
-    t->count--;
     t->own_count -= is_own;
     t->order_stale = true;
     t->order_count = 0; /* it may be listed */
@@ -269,7 +269,8 @@ static int find_or_add(struct tallies *t, char **clean, const struct group_label
     }
     if (strcmp(*clean, "other") == 0)
         return other_group(t, ret_index);
-    if (g || !has_room(t, owner))
+    const bool takes_no_slot = strcmp(*clean, KERNEL_GROUP) == 0;
+    if (g || !(takes_no_slot || has_room(t, owner)))
         return refuse(t, *clean, ret_index);
     int r = group_add(t, *clean, labels, ret_index);
     if (r < 0)
@@ -278,7 +279,8 @@ static int find_or_add(struct tallies *t, char **clean, const struct group_label
     g = t->groups[*ret_index];
     g->literal = literal;
     g->owner = owner;
-    t->count++;
+    g->takes_no_slot = takes_no_slot;
+    t->count += !takes_no_slot;
     t->own_count += owner.pid != 0;
     return 0;
 }

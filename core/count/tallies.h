@@ -24,6 +24,7 @@ struct group {
     struct group_texts *texts;
     uint32_t index;
     bool hashed;
+    bool takes_no_slot; /* of max-groups */
     bool literal;     /* named in the configuration: never expires */
     /* The only process in it. Such a group is shown if it is among the top, and gone when
      * its process is. NO_OWNER: any number of processes. */
@@ -53,7 +54,7 @@ struct tallies {
     struct group *by_name;
     size_t limit;     /* most groups that are nobody's own, `other` not counted */
     size_t own_limit; /* most groups that are a process's own */
-    size_t count;     /* groups but for left-out and other */
+    size_t count;     /* groups that take a slot: not left-out, other and kernel */
     size_t own_count; /* of them those that are a process's own */
     uint32_t other;     /* its index; 0: none yet */
     uint64_t overflowed; /* distinct names that did not fit */
@@ -74,6 +75,9 @@ struct tallies {
 /* `collect` has bits of enum collect; `origins` of what is read. */
 int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins);
 void tallies_clear(struct tallies *t);
+
+/* What the kernel's own threads are in by default, and takes no slot. */
+#define KERNEL_GROUP "kernel"
 
 /* The index of the group with this name (cleaned first), created if there is none. `other`
  * if there is no room, or if it is to be a process's own but belongs to another already:

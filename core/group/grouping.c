@@ -66,6 +66,7 @@ int grouping_new(const struct settings *settings, tally_grouper *grouper, void *
         .grouper_data = grouper_data,
         .children = settings->children,
         .group_by_count = settings->group_by_count,
+        .kernel_threads = settings->kernel_threads,
         .representative = settings->schema == TALLY_SCHEMA_PROCESS,
     };
     buf_init(&ret->name, 1 << 20);
@@ -114,6 +115,10 @@ static const char *find_filter(struct grouping *g, struct pattern *const *patter
 
 static bool filters_pass(struct grouping *g, const struct identity *id, struct match_time *time,
                          struct buf *why) {
+    if (id->is_kernel && g->kernel_threads == KERNEL_THREADS_LEFT_OUT) {
+        explain(why, "kernel-threads: it is one of the kernel's own: left out");
+        return false;
+    }
     const char *pattern = find_filter(g, g->exclude, g->exclude_count, id->comm, time);
     if (pattern) {
         explain(why, "exclude: \"%s\" matches the name: left out", pattern);
@@ -356,6 +361,14 @@ static void decide_the_rest(struct grouping *g, const struct identity *id,
         explain(why, "group-by: empty: left out");
         return;
     }
+    /* by pid they take no more slots than others */
+    if (id->is_kernel && g->kernel_threads == KERNEL_THREADS_ONE && !g->by_pid) {
+        explain(why, "kernel-threads: it is one of the kernel's own");
+        ret->by = BY_KERNEL;
+        buf_reset(&g->name);
+        buf_add_str(&g->name, KERNEL_GROUP);
+        return;
+    }
     explain(why, "group-by: takes what no rule took");
     if (g->by_pid && id->pid == 0) {
         ret->by = BY_OVERFLOW;
@@ -405,6 +418,8 @@ int decision_group(const struct decision *d, struct tallies *tallies, uint32_t *
         return 0;
     case BY_OVERFLOW:
         return tallies_group(tallies, other, NULL, true, NO_OWNER, ret_group);
+    case BY_KERNEL:
+        return tallies_group(tallies, d->name, &d->labels, true, NO_OWNER, ret_group);
     case BY_GROUPER:
     case BY_RULE:
     case BY_KEYS:

@@ -19,6 +19,7 @@ struct grouping {
     bool children;
     enum group_key group_by[GROUP_KEYS];
     size_t group_by_count;
+    enum kernel_threads kernel_threads;
     bool by_pid;             /* group-by has pid */
     bool representative;     /* labels name and user of the first member (schema process) */
     tally_grouper *grouper;  /* NULL: none */
@@ -55,6 +56,7 @@ struct decision {
         BY_RULE,
         BY_ANCESTOR, /* the group is lineage.group */
         BY_KEYS,     /* of group-by */
+        BY_KERNEL,   /* it is one of the kernel's own */
         BY_OVERFLOW  /* it has no pid to be called by, with group-by pid */
     } by;
     bool is_followed;

@@ -27,6 +27,7 @@ struct identity {
     uint32_t pid; /* 0: of processes that were not listed */
     uint32_t ppid, uid, gid;
     bool has_credentials;
+    bool is_kernel;        /* a thread of the kernel's own */
     uint64_t start_ticks;  /* since boot; with the pid it is one incarnation */
     uint64_t start_time_s; /* since 1970 */
     struct text comm;

@@ -79,6 +79,7 @@ struct sample {
                            * told now what the process is, only what it was */
     uint32_t uid, gid;    /* effective; known if has_credentials */
     bool has_credentials;
+    bool is_kernel;        /* a thread of the kernel's own */
     bool seen_from_birth;  /* the source saw it begin, or was told */
     bool ignores_children; /* SIGCHLD ignored: children are not folded into it */
     char state;            /* as in /proc/PID/stat */

@@ -47,6 +47,7 @@ const struct identity *hold(struct held_identity *h, const struct person *p) {
         .uid = p->uid,
         .gid = p->gid,
         .has_credentials = !p->no_credentials,
+        .is_kernel = p->is_kernel,
         .comm = text_of(p->comm),
         .cmdline = {len ? h->cmdline : NULL, len},
         .command = {len ? h->command : NULL, len},

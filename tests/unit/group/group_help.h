@@ -25,7 +25,7 @@ struct text text_of(const char *s);
 struct person {
     const char *comm, *arguments, *exe, *user, *cgroup, *unit, *container;
     uint32_t pid, ppid, uid, gid;
-    bool no_credentials;
+    bool no_credentials, is_kernel;
 };
 
 extern const struct person bash;

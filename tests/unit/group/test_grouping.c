@@ -562,6 +562,78 @@ START_TEST(literal_groups_are_always_shown) {
 }
 END_TEST
 
+/* ---- The kernel's own threads ---------------------------------------------------------------- */
+
+static const struct person kworker = {.comm = "kworker/0:1", .user = "root", .cgroup = "/",
+                                      .pid = 17, .is_kernel = true};
+/* It only calls itself so. */
+static const struct person impostor = {.comm = "kworker/0:1", .arguments = "./x", .user = "eve",
+                                       .pid = 4711};
+
+static void assert_name(const struct person *p, const char *wanted) {
+    const struct group *g = classify_under(p, 0, NULL, NULL);
+    ck_assert_int_eq(g != NULL, wanted != NULL);
+    if (g)
+        ck_assert_str_eq(g->texts->name, wanted);
+}
+
+START_TEST(kernel_threads_are_one_group) {
+    static const char *const keys[] = {"name", "user", "unit,name", "exe", "cmdline"};
+    set(config, "group-by", keys[_i]);
+    open_grouping();
+    assert_name(&kworker, "kernel");
+    const struct group *g = classify_under(&kworker, 0, NULL, NULL);
+    ck_assert(g->literal);
+    ck_assert_uint_eq(g->texts->label_count, 0);
+    ck_assert_ptr_ne(classify_under(&impostor, 0, NULL, NULL), g);
+}
+END_TEST
+
+/* Programs get all the slots, whoever comes first. */
+START_TEST(kernel_threads_take_no_slot) {
+    set(config, "max-groups", "2");
+    open_grouping();
+    assert_name(&kworker, "kernel");
+    assert_name(&bash, "bash");
+    assert_name(&impostor, "kworker/0:1");
+    assert_name(&closed, "other");
+    ck_assert_uint_eq(tallies.count, 2);
+    reopen_grouping();
+    set(config, "max-groups", "2");
+    open_grouping();
+    assert_name(&bash, "bash");
+    assert_name(&impostor, "kworker/0:1");
+    assert_name(&kworker, "kernel");
+    ck_assert_uint_eq(tallies.overflowed, 0);
+}
+END_TEST
+
+START_TEST(kernel_threads_otherwise) {
+    set(config, "kernel-threads", "split");
+    open_grouping();
+    assert_name(&kworker, "kworker/0:1");
+    reopen_grouping();
+    set(config, "kernel-threads", "leave-out");
+    RULE("all", [SELECTOR_COMM] = "kworker/0:1;bash");
+    open_grouping();
+    assert_name(&kworker, NULL);
+    assert_name(&impostor, "all");
+    reopen_grouping();
+    RULE("workers", [SELECTOR_COMM] = "kworker/0:1");
+    set(config, "group-by", "");
+    open_grouping();
+    assert_name(&kworker, "workers");
+    reopen_grouping();
+    set(config, "group-by", "");
+    open_grouping();
+    assert_name(&kworker, NULL);
+    reopen_grouping();
+    set(config, "group-by", "pid");
+    open_grouping();
+    assert_name(&kworker, "17");
+}
+END_TEST
+
 static TCase *add_open_case(Suite *suite, const char *name) {
     TCase *tc = add_case(suite, name);
 
@@ -591,6 +663,10 @@ int main(void) {
     tcase_add_test(tc, hostile_label_values);
     tcase_add_loop_test(tc, what_is_read, 0, 8);
     tcase_add_test(tc, what_rules_read);
+    tc = add_open_case(suite, "kernel");
+    tcase_add_loop_test(tc, kernel_threads_are_one_group, 0, 5);
+    tcase_add_test(tc, kernel_threads_take_no_slot);
+    tcase_add_test(tc, kernel_threads_otherwise);
     tc = add_open_case(suite, "explain");
     tcase_add_test(tc, explained);
     tc = add_open_case(suite, "literal");
