@@ -209,7 +209,7 @@ static struct text key_text(struct grouping *g, enum group_key key, const struct
     case GROUP_USER:
         return or_none(id->user);
     case GROUP_CMDLINE:
-        return id->cmdline.len ? identity_argv0(id) : bracketed(g, id);
+        return id->cmdline.len ? identity_first_word(id) : bracketed(g, id);
     case GROUP_EXE:
         return id->exe.len ? id->exe : bracketed(g, id);
     case GROUP_CGROUP:
@@ -403,6 +403,9 @@ int grouping_decide(struct grouping *g, const struct identity *id, struct lineag
         add_label(&ret->labels, "name", id->comm);
         add_label(&ret->labels, "user", id->user);
     }
+    /* titles that programs give themselves are padded */
+    while (g->name.len && g->name.data[g->name.len - 1] == ' ')
+        g->name.len--;
     ret->name = (struct text){g->name.data, g->name.len};
     return g->name.error;
 }

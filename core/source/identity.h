@@ -46,6 +46,9 @@ struct identity {
 
 /* argv[0]; the name if there is no command line (kernel threads, zombies). */
 struct text identity_argv0(const struct identity *id);
+/* The same without what a program writes behind its name when it gives itself a title in
+ * place of its arguments ("postgres: app shop 10.0.0.1(53411) idle"). */
+struct text identity_first_word(const struct identity *id);
 struct text text_base_name(struct text path);
 bool text_is(struct text text, const char *other);
 

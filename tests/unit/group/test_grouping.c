@@ -326,6 +326,14 @@ static const struct {
     {"name", &bash, "bash", ""},
     {"user", &bash, "alice", "user=alice"},
     {"cmdline", &bash, "/usr/bin/bash", "cmdline=/usr/bin/bash"},
+    {"cmdline", &(const struct person){.comm = "postgres", .pid = 1,
+                                       .arguments = "postgres: app shop 10.0.0.1(53411) idle   "},
+     "postgres:", "cmdline=postgres:"},
+    {"cmdline", &(const struct person){.comm = "x", .arguments = "  x   ", .pid = 1}, "x",
+     "cmdline=x"},
+    /* its name is its own affair, spaces and all */
+    {"cmdline", &(const struct person){.comm = "x", .arguments = "/opt/My App/x|-v", .pid = 1},
+     "/opt/My App/x", "cmdline=/opt/My App/x"},
     {"exe", &bash, "/usr/bin/bash5", "exe=/usr/bin/bash5"},
     {"cgroup", &bash, "/user.slice/user-7.slice", "cgroup=/user.slice/user-7.slice"},
     {"unit", &bash, "session-1.scope", "unit=session-1.scope"},
@@ -562,6 +570,15 @@ START_TEST(literal_groups_are_always_shown) {
 }
 END_TEST
 
+/* Titles are padded up to where the arguments ended. */
+START_TEST(padding_is_no_part_of_a_name) {
+    RULE("{{.ExeBase}}", [SELECTOR_COMM] = "postgres");
+    open_grouping();
+    const struct person idle = {.comm = "postgres", .arguments = "postgres: app idle    "};
+    ck_assert_str_eq(group_name(&idle), "postgres: app idle");
+}
+END_TEST
+
 /* ---- The kernel's own threads ---------------------------------------------------------------- */
 
 static const struct person kworker = {.comm = "kworker/0:1", .user = "root", .cgroup = "/",
@@ -659,6 +676,7 @@ int main(void) {
     tc = add_open_case(suite, "group-by");
     tcase_add_loop_test(tc, group_by, 0, COUNT(group_bys));
     tcase_add_test(tc, labels_are_frozen);
+    tcase_add_test(tc, padding_is_no_part_of_a_name);
     tcase_add_test(tc, representative_labels);
     tcase_add_test(tc, hostile_label_values);
     tcase_add_loop_test(tc, what_is_read, 0, 8);
