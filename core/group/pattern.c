@@ -33,7 +33,12 @@ struct pattern {
     char *text;
     const char *substring; /* into text; NULL: a regular expression */
 #ifdef HAVE_PCRE2
-    pcre2_code *fast, *guarded; /* the same, the latter with a callout at each step */
+    /* The regular expression twice: on characters, for text in UTF-8, and on bytes, for what
+     * is plain ASCII (where it is the same, and faster) or not UTF-8 at all. One of them may
+     * be missing: \x{20ac} is no byte. */
+    struct code {
+        pcre2_code *fast, *guarded; /* the same, the latter with a callout at each step */
+    } on_bytes, on_characters;
     pcre2_match_data *match;
     pcre2_match_context *fast_context, *guarded_context;
     uint64_t steps, start_ns, taken_ns, limit_ns; /* of the match that goes on */
@@ -48,8 +53,10 @@ void pattern_free(struct pattern *p) {
     pcre2_match_context_free(p->fast_context);
     pcre2_match_context_free(p->guarded_context);
     pcre2_match_data_free(p->match);
-    pcre2_code_free(p->fast);
-    pcre2_code_free(p->guarded);
+    pcre2_code_free(p->on_bytes.fast);
+    pcre2_code_free(p->on_bytes.guarded);
+    pcre2_code_free(p->on_characters.fast);
+    pcre2_code_free(p->on_characters.guarded);
 #endif
     free(p->text);
     free(p);
@@ -71,7 +78,7 @@ static int look_at_clock(pcre2_callout_block *block, void *data) {
     return p->taken_ns < p->limit_ns ? 0 : PCRE2_ERROR_CALLOUT; /* gives the match up */
 }
 
-static int match_guarded(struct pattern *p, const char *text, size_t len,
+static int match_guarded(struct pattern *p, const struct code *code, const char *text, size_t len,
                          struct match_time *time) {
     uint64_t free_ns = len * FREE_NS_PER_BYTE;
     if (free_ns > FREE_NS_MOST)
@@ -87,7 +94,7 @@ static int match_guarded(struct pattern *p, const char *text, size_t len,
     int r = PCRE2_ERROR_CALLOUT;
     if (p->limit_ns) {
         p->start_ns = cpu_ns();
-        r = pcre2_match(p->guarded, (PCRE2_SPTR)text, len, 0, 0, p->match, p->guarded_context);
+        r = pcre2_match(code->guarded, (PCRE2_SPTR)text, len, 0, 0, p->match, p->guarded_context);
     }
     uint64_t counted_ns = p->taken_ns > free_ns ? p->taken_ns - free_ns : 0;
     time->left_ns -= counted_ns < time->left_ns ? counted_ns : time->left_ns;
@@ -101,7 +108,7 @@ static pcre2_code *compile_with(const char *regex, size_t len, uint32_t options,
     int code;
     PCRE2_SIZE offset;
     pcre2_code *compiled =
-        pcre2_compile((PCRE2_SPTR)regex, len, PCRE2_NEVER_UTF | options, &code, &offset, NULL);
+        pcre2_compile((PCRE2_SPTR)regex, len, options, &code, &offset, NULL);
     if (!compiled) {
         PCRE2_UCHAR message[120];
         pcre2_get_error_message(code, message, sizeof(message));
@@ -111,15 +118,35 @@ static pcre2_code *compile_with(const char *regex, size_t len, uint32_t options,
     return compiled;
 }
 
-static int compile(struct pattern *p, const char *regex, size_t len, struct tally_error *error) {
-    p->fast = compile_with(regex, len, 0, error);
-    if (p->fast)
-        p->guarded = compile_with(regex, len, PCRE2_AUTO_CALLOUT, error);
-    if (!p->guarded)
-        return -EINVAL;
+/* PCRE2's way to say that it is not UTF-8, by the kind of mistake. */
+static bool is_not_utf8(int r) {
+    return r <= PCRE2_ERROR_UTF8_ERR1 && r >= PCRE2_ERROR_UTF8_ERR21;
+}
+
+static bool compile_code(const char *regex, size_t len, uint32_t options, struct code *ret,
+                         struct tally_error *error) {
+    ret->fast = compile_with(regex, len, options, error);
+    if (ret->fast)
+        ret->guarded = compile_with(regex, len, options | PCRE2_AUTO_CALLOUT, error);
     /* without JIT (some kernels forbid it) matching interprets: slower, no less right */
-    pcre2_jit_compile(p->fast, PCRE2_JIT_COMPLETE);
-    p->match = pcre2_match_data_create_from_pattern(p->fast, NULL);
+    if (ret->guarded)
+        pcre2_jit_compile(ret->fast, PCRE2_JIT_COMPLETE);
+    return ret->guarded != NULL;
+}
+
+static int compile(struct pattern *p, const char *regex, size_t len, struct tally_error *error) {
+    struct tally_error unused;
+    const bool on_bytes =
+        compile_code(regex, len, PCRE2_NEVER_UTF, &p->on_bytes, error ? error : &unused);
+    /* \C is a byte even there */
+    const bool on_characters = compile_code(regex, len, PCRE2_UTF | PCRE2_NEVER_BACKSLASH_C,
+                                            &p->on_characters, &unused);
+    if (!on_bytes && !on_characters)
+        return -EINVAL;
+    if (error)
+        error->text[0] = '\0';
+    const pcre2_code *either = on_bytes ? p->on_bytes.fast : p->on_characters.fast;
+    p->match = pcre2_match_data_create_from_pattern(either, NULL);
     p->fast_context = pcre2_match_context_create(NULL);
     p->guarded_context = pcre2_match_context_create(NULL);
     if (!p->match || !p->fast_context || !p->guarded_context) {
@@ -186,16 +213,36 @@ int pattern_new_filter(const char *text, struct pattern **ret, struct tally_erro
     return 0;
 }
 
+#ifdef HAVE_PCRE2
+static bool is_ascii(const char *text, size_t len) {
+    unsigned char all = 0;
+    for (size_t i = 0; i < len; i++)
+        all |= (unsigned char)text[i];
+    return all < 0x80;
+}
+
+static int match_code(struct pattern *p, const struct code *code, const char *text, size_t len,
+                      struct match_time *time) {
+    int r = PCRE2_ERROR_MATCHLIMIT;
+    if (len <= JIT_MOST)
+        r = pcre2_match(code->fast, (PCRE2_SPTR)text, len, 0, 0, p->match, p->fast_context);
+    if (r < 0 && r != PCRE2_ERROR_NOMATCH && !is_not_utf8(r))
+        r = match_guarded(p, code, text, len, time);
+    return r;
+}
+#endif
+
 int pattern_match(struct pattern *p, const char *text, size_t len, struct match_time *time) {
     if (p->substring)
         return memmem(text, len, p->substring, strlen(p->substring)) != NULL;
 #ifdef HAVE_PCRE2
     p->subject = text;
-    int r = PCRE2_ERROR_MATCHLIMIT;
-    if (len <= JIT_MOST)
-        r = pcre2_match(p->fast, (PCRE2_SPTR)text, len, 0, 0, p->match, p->fast_context);
-    if (r < 0 && r != PCRE2_ERROR_NOMATCH)
-        r = match_guarded(p, text, len, time);
+    int r = PCRE2_ERROR_UTF8_ERR1;
+    if (p->on_characters.guarded && (!p->on_bytes.guarded || !is_ascii(text, len)))
+        r = match_code(p, &p->on_characters, text, len, time);
+    if (is_not_utf8(r))
+        r = p->on_bytes.guarded ? match_code(p, &p->on_bytes, text, len, time)
+                                : PCRE2_ERROR_NOMATCH;
     if (r >= 0)
         return 1;
     return r == PCRE2_ERROR_NOMATCH ? 0 : -E2BIG;
@@ -212,9 +259,11 @@ bool pattern_capture(const struct pattern *p, size_t i, const char **ret_name, c
     PCRE2_SPTR table;
     if (p->substring)
         return false;
-    pcre2_pattern_info(p->fast, PCRE2_INFO_NAMECOUNT, &count);
-    pcre2_pattern_info(p->fast, PCRE2_INFO_NAMEENTRYSIZE, &size);
-    pcre2_pattern_info(p->fast, PCRE2_INFO_NAMETABLE, &table);
+    /* numbers and names are the same in both */
+    const pcre2_code *code = p->on_bytes.guarded ? p->on_bytes.fast : p->on_characters.fast;
+    pcre2_pattern_info(code, PCRE2_INFO_NAMECOUNT, &count);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &table);
     if (i >= count)
         return false;
     /* an entry: the group's number in two bytes, big-endian, then its name */
@@ -232,6 +281,55 @@ bool pattern_capture(const struct pattern *p, size_t i, const char **ret_name, c
 #else
     (void)p, (void)i, (void)ret_name, (void)ret_at, (void)ret_len;
     return false;
+#endif
+}
+
+bool pattern_has_capture(const struct pattern *p, const char *name, size_t len) {
+#ifdef HAVE_PCRE2
+    uint32_t count, size;
+    PCRE2_SPTR table;
+    if (p->substring)
+        return false;
+    const pcre2_code *code = p->on_bytes.guarded ? p->on_bytes.fast : p->on_characters.fast;
+    pcre2_pattern_info(code, PCRE2_INFO_NAMECOUNT, &count);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &table);
+    for (uint32_t i = 0; i < count; i++) {
+        const char *known = (const char *)table + i * size + 2;
+        if (strlen(known) == len && memcmp(known, name, len) == 0)
+            return true;
+    }
+#else
+    (void)p, (void)name, (void)len;
+#endif
+    return false;
+}
+
+void pattern_unnamed(const struct pattern *p, const char **ret_at, size_t *ret_len) {
+    *ret_at = "";
+    *ret_len = 0;
+#ifdef HAVE_PCRE2
+    uint32_t count, names, size;
+    PCRE2_SPTR table;
+    if (p->substring)
+        return;
+    const pcre2_code *code = p->on_bytes.guarded ? p->on_bytes.fast : p->on_characters.fast;
+    pcre2_pattern_info(code, PCRE2_INFO_CAPTURECOUNT, &count);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMECOUNT, &names);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &size);
+    pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &table);
+    for (bool has_name = true; count > 0; count--) {
+        has_name = false;
+        for (uint32_t i = 0; i < names; i++)
+            has_name |= ((uint32_t)table[i * size] << 8 | table[i * size + 1]) == count;
+        if (!has_name)
+            break;
+    }
+    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(p->match);
+    if (span[2 * count] != PCRE2_UNSET && span[2 * count + 1] >= span[2 * count]) {
+        *ret_at = p->subject + span[2 * count];
+        *ret_len = span[2 * count + 1] - span[2 * count];
+    }
 #endif
 }
 

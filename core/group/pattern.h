@@ -35,6 +35,12 @@ int pattern_match(struct pattern *p, const char *text, size_t len, struct match_
 bool pattern_capture(const struct pattern *p, size_t i, const char **ret_name, const char **ret_at,
                      size_t *ret_len);
 
+/* Is there a group of this name? */
+bool pattern_has_capture(const struct pattern *p, const char *name, size_t len);
+
+/* What the last group without a name matched the last time; without any the whole match. */
+void pattern_unnamed(const struct pattern *p, const char **ret_at, size_t *ret_len);
+
 /* As the user wrote it. */
 const char *pattern_text(const struct pattern *p);
 

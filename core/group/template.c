@@ -3,6 +3,7 @@
 #include "group/template.h"
 
 #include "base/error.h"
+#include "base/near.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -21,7 +22,8 @@ enum variable {
     VARIABLE_CGROUPS,
     VARIABLE_UNIT,
     VARIABLE_CONTAINER,
-    VARIABLE_MATCH
+    VARIABLE_MATCH,
+    VARIABLE_MATCHES /* all of them, as Go prints a map */
 };
 
 static const struct {
@@ -35,6 +37,7 @@ static const struct {
                  {"PID", VARIABLE_PID, 0},
                  {"StartTime", VARIABLE_START_TIME, 0},
                  {"Cgroups", VARIABLE_CGROUPS, IDENTITY_CGROUP},
+                 {"Matches", VARIABLE_MATCHES, IDENTITY_CMDLINE},
                  {"Unit", VARIABLE_UNIT, IDENTITY_CGROUP},
                  {"Container", VARIABLE_CONTAINER, IDENTITY_CGROUP}};
 
@@ -89,10 +92,15 @@ static int add_action(struct template *t, const char *at, size_t len, struct tal
             return add_piece(t, variables[i].variable, NULL, 0);
         }
     }
+    const char *meant = NULL;
+    for (size_t i = 0; len > 1 && i < sizeof(variables) / sizeof(variables[0]); i++)
+        if (at[0] == '.' && is_near(at + 1, len - 1, variables[i].name))
+            meant = variables[i].name;
     error_set(error,
               "name template \"%.200s\" has {{%.*s}}, expected .Comm, .ExeBase, .ExeFull, "
-              ".Username, .PID, .StartTime, .Cgroups, .Unit, .Container or .Matches.NAME",
-              t->text, (int)(len < 100 ? len : 100), at);
+              ".Username, .PID, .StartTime, .Cgroups, .Unit, .Container, .Matches or .Matches.NAME%s%s",
+              t->text, (int)(len < 100 ? len : 100), at, meant ? "; perhaps ." : "",
+              meant ? meant : "");
     return -EINVAL;
 }
 
@@ -102,6 +110,9 @@ static int parse(struct template *t, struct tally_error *error) {
     while (r == 0 && *at) {
         const char *open = strstr(at, "{{");
         size_t plain = open ? (size_t)(open - at) : strlen(at);
+        const bool trims_before = open && open[2] == '-' && is_blank(open[3]);
+        while (trims_before && plain && is_blank(at[plain - 1]))
+            plain--;
         if (plain)
             r = add_piece(t, VARIABLE_NONE, at, plain);
         if (r < 0 || !open)
@@ -111,8 +122,12 @@ static int parse(struct template *t, struct tally_error *error) {
             error_set(error, "name template \"%.200s\" has {{ without }}", t->text);
             return -EINVAL;
         }
-        r = add_action(t, open + 2, (size_t)(close - open - 2), error);
-        at = close + 2;
+        const char *inner = open + 2 + trims_before, *end = close;
+        const bool trims_behind = end - inner >= 2 && end[-1] == '-' && is_blank(end[-2]);
+        end -= trims_behind;
+        r = add_action(t, inner, (size_t)(end - inner), error);
+        for (at = close + 2; trims_behind && is_blank(*at); at++)
+            ;
     }
     return r;
 }
@@ -146,6 +161,15 @@ bool template_is_literal(const struct template *t) {
     return !t->has_variable;
 }
 
+bool template_match_name(const struct template *t, size_t i, struct text *ret) {
+    for (size_t p = 0; p < t->count; p++)
+        if (t->pieces[p].variable == VARIABLE_MATCH && i-- == 0) {
+            *ret = t->pieces[p].text;
+            return true;
+        }
+    return false;
+}
+
 unsigned template_needs(const struct template *t) {
     return t->needs;
 }
@@ -177,6 +201,46 @@ static void add_match(const struct piece *piece, struct pattern *const *patterns
     }
     /* what Go prints for a key that a map does not have */
     buf_add_str(to, "<no value>");
+}
+
+/* The least name behind `last` (NULL: of all), and what it matched in the last pattern that
+ * has it. */
+static bool next_match(struct pattern *const *patterns, size_t pattern_count, const char *last,
+                       const char **ret_name, struct text *ret_text) {
+    const char *name, *at;
+    size_t len;
+    *ret_name = NULL;
+    for (size_t p = 0; p < pattern_count; p++)
+        for (size_t i = 0; pattern_capture(patterns[p], i, &name, &at, &len); i++)
+            if ((!last || strcmp(name, last) > 0) &&
+                (!*ret_name || strcmp(name, *ret_name) <= 0)) {
+                *ret_name = name;
+                *ret_text = (struct text){at, len};
+            }
+    return *ret_name != NULL;
+}
+
+/* process-exporter's users have this in group names, with what matched as a whole under
+ * the empty name. */
+static void add_matches(struct pattern *const *patterns, size_t pattern_count, struct buf *to) {
+    buf_add_str(to, "map[");
+    if (pattern_count) {
+        const char *at;
+        size_t len;
+        pattern_unnamed(patterns[pattern_count - 1], &at, &len);
+        buf_add_char(to, ':');
+        buf_add(to, at, len);
+    }
+    const char *name;
+    struct text text;
+    for (const char *last = NULL; next_match(patterns, pattern_count, last, &name, &text);
+         last = name) {
+        buf_add_char(to, ' ');
+        buf_add_str(to, name);
+        buf_add_char(to, ':');
+        buf_add(to, text.at, text.len);
+    }
+    buf_add_char(to, ']');
 }
 
 void template_expand(const struct template *t, const struct identity *id,
@@ -217,6 +281,9 @@ void template_expand(const struct template *t, const struct identity *id,
             break;
         case VARIABLE_MATCH:
             add_match(piece, patterns, pattern_count, to);
+            break;
+        case VARIABLE_MATCHES:
+            add_matches(patterns, pattern_count, to);
             break;
         }
         buf_add(to, text.at, text.len);

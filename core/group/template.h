@@ -20,6 +20,9 @@ bool template_is_literal(const struct template *t);
 /* Which parts of the identity it uses (enum identity_part). */
 unsigned template_needs(const struct template *t);
 
+/* The i-th NAME that it has as {{.Matches.NAME}}, or false. */
+bool template_match_name(const struct template *t, size_t i, struct text *ret);
+
 /* Appends the text for a process. The patterns just matched its command line;
  * their captures are {{.Matches.…}} (of two alike, the later one). */
 void template_expand(const struct template *t, const struct identity *id,

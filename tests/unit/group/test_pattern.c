@@ -37,7 +37,22 @@ static const struct {
     {"/^BASH$/", "bash", 0, true},
     {"/(?i)^BASH$/", "bash", 1, true},
     {"/a/b/", "xa/bx", 1, true},
-    {"/^.$/", "\xc3\xa9", 0, true}, /* bytes, not characters */
+    /* characters, where it is UTF-8 */
+    {"/^.$/", "\xc3\xa9", 1, true},
+    {"/^..$/", "\xc3\xa9", 0, true},
+    {"/(?i)^\xc3\x84RGER$/", "\xc3\xa4rger", 1, true},
+    {"/^\\p{L}+$/", "\xd0\xb6\xd0\xb8", 1, true},
+    {"/^\\x{e4}$/", "\xc3\xa4", 1, true},
+    {"/^\\x{20ac}$/", "\xe2\x82\xac", 1, true},
+    {"/^\\x{20ac}$/", "a", 0, true},
+    {"/^[^\\x{20ac}]$/", "a", 1, true},
+    {"/^[\xc3\xa4]$/", "\xc3\xa4", 1, true},
+    {"/^\\w$/", "\xc3\xa4", 0, true}, /* as in Go */
+    /* and bytes where it is not */
+    {"/^..$/", "\xc3\xff", 1, true},
+    {"/^.$/", "\xe9", 1, true},
+    {"/^\\C\\C$/", "\xc3\xa9", 1, true},
+    {"/^\\x{20ac}$/", "\xff", 0, true},
     {"/\\xff/", "a\xff", 1, true},
     {"/^kworker\\/\\d+/", "kworker/0:1", 1, true},
 };
@@ -113,6 +128,34 @@ static void assert_capture(const struct pattern *p, const char *name, const char
         }
     ck_abort_msg("no capture %s", name);
 }
+
+/* Two letters are four bytes. */
+START_TEST(captures_are_whole_characters) {
+    static const char word[] = "\xd1\x81\xd0\xbb\xd0\xbe";
+    struct pattern *p = regex("(?P<Two>..)");
+
+    ck_assert_int_eq(match(p, word, sizeof(word) - 1), 1);
+    assert_capture(p, "Two", "\xd1\x81\xd0\xbb");
+    pattern_free(p);
+}
+END_TEST
+
+/* What Go's map has under the empty name. */
+START_TEST(unnamed_groups) {
+    static const struct {
+        const char *regex, *value;
+    } cases[] = {{"b+", "bb"}, {"(?P<A>a)b", "ab"}, {"(a)(b)", "b"}, {"(a)(?P<B>b)", "a"},
+                 {"(a)|(x)", ""}};
+    struct pattern *p = regex(cases[_i].regex);
+    const char *at;
+    size_t len;
+
+    ck_assert_int_eq(match(p, "abb", 3), 1);
+    pattern_unnamed(p, &at, &len);
+    assert_bytes(at, len, cases[_i].value, strlen(cases[_i].value));
+    pattern_free(p);
+}
+END_TEST
 
 START_TEST(captures) {
     struct pattern *p = regex("(?P<First>\\w+)-(\\w+)(?:-(?<Third>\\w+))?(?P<Empty>)");
@@ -199,6 +242,8 @@ int main(void) {
     tc = add_case(suite, "regular expressions");
     tcase_add_loop_test(tc, bad_regex, 0, COUNT(bad_regexes));
     tcase_add_test(tc, captures);
+    tcase_add_test(tc, captures_are_whole_characters);
+    tcase_add_loop_test(tc, unnamed_groups, 0, 5);
     tcase_add_loop_test(tc, catastrophic_backtracking, 0, COUNT(catastrophes));
     tcase_add_loop_test(tc, honest_pattern_on_long_command, 0, 4);
 #endif

@@ -32,10 +32,15 @@ static const struct {
     {"{{.Container}}", "0123abcd", false, IDENTITY_CGROUP},
     {"a{{.Comm}}b{{.PID}}c", "abashb42c", false, 0},
     {"{{.Comm}}{{.Comm}}", "bashbash", false, 0},
+    {"a \t{{- .Comm -}} \n b", "abashb", false, 0},
+    {"a {{- .Comm}} b", "abash b", false, 0},
+    {"a {{.Comm -}} b", "a bashb", false, 0},
     {"{{.Comm}}}}", "bash}}", false, 0},
 #ifdef HAVE_PCRE2
     {"{{.Matches.Opt}}", "rcfile", false, IDENTITY_CMDLINE},
     {"{{ .Matches.Opt }}-{{.Matches.Both}}", "rcfile-second", false, IDENTITY_CMDLINE},
+    /* the last expression has no group without a name: what it matched */
+    {"{{.Matches}}", "map[:second Both:second Opt:rcfile]", false, IDENTITY_CMDLINE},
     {"{{.Matches.opt}}", "<no value>", false, IDENTITY_CMDLINE},
 #endif
     {"{{.Matches.Nobody}}", "<no value>", false, IDENTITY_CMDLINE},
@@ -106,7 +111,7 @@ static const struct {
     {"{{}}", "{{}}"},
     {"{{.}}", "{{.}}"},
     {"{{.Comm .PID}}", "{{.Comm .PID}}"},
-    {"{{.Matches}}", "{{.Matches}}"},
+    {"{{.ExecBase}}", "perhaps .ExeBase"},
     {"{{.Matches.}}", "{{.Matches.}}"},
     {"{{.Matches.a-b}}", "{{.Matches.a-b}}"},
     {"{{if .Comm}}x{{end}}", "{{if .Comm}}"},
