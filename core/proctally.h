@@ -136,6 +136,11 @@ const char *tally_config_get(const tally_config *config, const char *name);
 /* Did the user give it, in a file or by tally_config_set()? */
 bool tally_config_is_given(const tally_config *config, const char *name);
 
+/* What is taken but hardly meant, such as a rule that can never match: the i-th such
+ * remark, or false if there are no more. Asking for the first one looks at all that is set
+ * by then. Text as in struct tally_error. */
+bool tally_config_warning(tally_config *config, size_t i, struct tally_error *ret_text);
+
 /* ---- The catalogue of metrics -------------------------------------------- */
 
 enum tally_kind {

@@ -37,6 +37,9 @@ tally_config *tally_config_free(tally_config *c) {
         for (size_t i = 0; i < OPTIONS; i++)
             string_list_free(&c->values[i].items);
         rules_clear(c);
+        string_list_free(&c->remarks);
+        string_list_free(&c->warnings);
+        free(c->rules_from);
         free(c);
     }
     return NULL;

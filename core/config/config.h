@@ -20,6 +20,9 @@ struct tally_config {
     struct rule_text *rules;
     size_t rule_count;
     enum layer rule_layer;
+    char *rules_from; /* what the lines of rules count in; NULL: nothing */
+    struct string_list remarks;  /* that were made while it was read */
+    struct string_list warnings; /* those, and what only the whole tells */
 };
 
 /* The same as the public functions, saying who speaks. Errors have no place
@@ -35,6 +38,9 @@ void config_clear_rules(tally_config *c, enum layer layer);
 /* The parts of a rule that can be wrong in themselves. */
 int config_check_cmdline(const char *regex, struct tally_error *error);
 int config_check_name(const char *template, struct tally_error *error);
+
+/* Something that is taken, but hardly meant. -ENOMEM. */
+int config_remark(tally_config *c, const struct tally_error *text);
 
 /* What was asked for, ready to use; it is the caller's, who frees it. -ENOMEM, and is
  * empty then. */

@@ -6,6 +6,7 @@
 #include "base/buf.h"
 #include "build-config.h"
 #include "base/error.h"
+#include "base/near.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,6 +33,13 @@ struct loader {
     yaml_document_t document;
     struct tally_error *error;
 };
+
+/* What is taken but hardly meant. -ENOMEM. */
+static int remark_at(const struct loader *l, const yaml_node_t *node, const char *text) {
+    struct tally_error whole;
+    error_set(&whole, "%.200s:%zu: %s", l->what, node->start_mark.line + 1, text);
+    return config_remark(l->config, &whole);
+}
 
 /* -EINVAL, with the place in front of the text that is in error already. */
 static int fail_at(const struct loader *l, const yaml_node_t *node, int r) {
@@ -130,6 +138,7 @@ static int read_selector(struct loader *l, const yaml_node_t *node, const char *
                          struct tally_strings *ret, const char **items, size_t room) {
     const yaml_node_t *const self[] = {node};
     size_t count = 1;
+    ret->count = 0;
     if (node->type == YAML_SEQUENCE_NODE)
         count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
     if (count > room) {
@@ -172,6 +181,8 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
     if (!items)
         return -ENOMEM;
     int r = check_keys(l, map, "a rule");
+    bool has_all = false;
+    const char *empty = NULL; /* a selector with an empty list */
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
          r == 0 && p < map->data.mapping.pairs.top; p++) {
         const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
@@ -188,6 +199,11 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
         } else if (key && s < SELECTORS) {
             if (!is_null(value)) /* as process-exporter: not given */
                 r = read_selector(l, value, key, to[s], items + s * SELECTOR_ROOM, SELECTOR_ROOM);
+            /* none of many is nobody, all of none is everybody */
+            if (r == 0 && !is_null(value) && to[s]->count == 0 && s != SELECTOR_CMDLINE)
+                empty = selector_names[s];
+            else if (r == 0 && !is_null(value) && to[s]->count == 0)
+                has_all = true;
         } else if (key && strcmp(key, "name") == 0 && value->type == YAML_MAPPING_NODE) {
             error_set(l->error, "name in a rule is not a text, expected one, in quotes if it begins "
                                 "with {: \"{{.Comm}}\"");
@@ -199,7 +215,15 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
             r = fail_at(l, key_node, -EINVAL);
         }
     }
-    if (r == 0) {
+    if (r == 0 && has_all) {
+        items[SELECTOR_CMDLINE * SELECTOR_ROOM] = "";
+        rule.cmdline = (struct tally_strings){items + SELECTOR_CMDLINE * SELECTOR_ROOM, 1};
+    }
+    if (r == 0 && empty) {
+        char text[200];
+        snprintf(text, sizeof(text), "%s has an empty list, so that the rule never matches", empty);
+        r = remark_at(l, map, text);
+    } else if (r == 0) {
         r = config_add_rule(l->config, l->layer, (unsigned)map->start_mark.line + 1, &rule,
                             l->error);
         if (r < 0)
@@ -207,6 +231,16 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
     }
     free(items);
     return r;
+}
+
+/* What the lines of the rules count in. -ENOMEM. */
+static int note_origin(tally_config *c, const char *what) {
+    char *copy = strdup(what);
+    if (!copy)
+        return -ENOMEM;
+    free(c->rules_from);
+    c->rules_from = copy;
+    return 0;
 }
 
 static int read_rules(struct loader *l, const yaml_node_t *list) {
@@ -221,11 +255,29 @@ static int read_rules(struct loader *l, const yaml_node_t *list) {
         error_set(l->error, "process_names is not a list, expected a list of rules");
         return fail_at(l, list, -EINVAL);
     }
-    int r = 0;
+    int r = l->config->rule_layer <= l->layer ? note_origin(l->config, l->what) : 0;
     for (yaml_node_item_t *i = list->data.sequence.items.start;
          r == 0 && i < list->data.sequence.items.top; i++)
         r = read_rule(l, yaml_document_get_node(&l->document, *i));
     return r;
+}
+
+/* A slip of the pen would be lost if it was passed over; what is far from every option is
+ * another program's, whose file this is. */
+static int unknown_key(struct loader *l, const yaml_node_t *node, const char *key) {
+    const struct tally_option *option;
+    const char *meant = NULL;
+    for (size_t i = 0; key && (option = tally_option(i)); i++)
+        if (is_near(key, strlen(key), option->name))
+            meant = option->name;
+    if (!key || meant) {
+        error_set(l->error, "there is no option \"%.100s\", expected %s", key ? key : "?",
+                  meant ? meant : "one that --help lists");
+        return fail_at(l, node, -EINVAL);
+    }
+    char text[200];
+    snprintf(text, sizeof(text), "there is no option \"%.100s\": passed over", key);
+    return remark_at(l, node, text);
 }
 
 static int read_options(struct loader *l, const yaml_node_t *map) {
@@ -244,9 +296,8 @@ static int read_options(struct loader *l, const yaml_node_t *map) {
         const char *key = scalar(key_node);
         int option = key ? option_find(key, strlen(key)) : -1;
         if (option < 0) {
-            error_set(l->error, "there is no option \"%.100s\", expected one that --help lists",
-                      key ? key : "?");
-            return fail_at(l, key_node, -EINVAL);
+            r = unknown_key(l, key_node, key);
+            continue;
         }
         if (seen & 1u << option) {
             error_set(l->error, "%s is given twice, expected once", key);

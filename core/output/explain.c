@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* In plain words: why a process is in its group. */
+#include "base/utf8.h"
 #include "collector/collector.h"
 #include "output/present.h"
 
 #include <errno.h>
 
+#define SHOWN_BYTES 256u
 /* What a person asks for may take as long as it takes. */
 #define MATCHING_NS (10 * NS_PER_S)
 
@@ -16,8 +18,12 @@ static int explain_open(tally *t, const struct process *p, struct sample *s, str
     int r = t->source->ops->measure(t->source, s, (struct measure_hints){.idle = true});
     if (r == 0)
         r = t->source->ops->identify(t->source, s, t->grouping.needs, &id);
-    if (r == 0)
+    if (r == 0) {
+        buf_add_str(why, "name: ");
+        utf8_clean(id.comm.at, id.comm.len, SHOWN_BYTES, why);
+        buf_add_str(why, id.is_kernel ? " (a thread of the kernel's own)\n" : "\n");
         r = grouping_decide(&t->grouping, &id, ancestors, &time, &decision, why);
+    }
     if (r < 0)
         return r;
     /* where it was put just now: with max-groups that can be `other` */

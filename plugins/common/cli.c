@@ -181,6 +181,17 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
     return 0;
 }
 
+void cli_warn(const struct cli *cli, tally_config *config, tally_config *before) {
+    struct tally_error text, other;
+    for (size_t i = 0; tally_config_warning(config, i, &text); i++) {
+        bool is_known = false;
+        for (size_t k = 0; before && !is_known && tally_config_warning(before, k, &other); k++)
+            is_known = strcmp(text.text, other.text) == 0;
+        if (!is_known)
+            cli_say(cli->program, 'W', "%s", text.text);
+    }
+}
+
 void cli_prefer_procfs(tally_config *config) {
     struct tally_error error;
     if (strcmp(tally_config_get(config, "source"), "auto") == 0 &&
@@ -415,6 +426,7 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
             cli_say(program, 'E', "%s", error.text);
             return CLI_MISUSED;
         }
+        cli_warn(cli, config, NULL);
         tally_config_free(config);
         puts("configuration ok");
         return end_of_output(program);

@@ -54,6 +54,9 @@ const char *cli_flag(const struct cli *cli, const char *name);
 /* A new configuration from the command line and the file that it names. */
 int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally_error *error);
 
+/* Says what is taken but hardly meant, and was not in the configuration before (or NULL). */
+void cli_warn(const struct cli *cli, tally_config *config, tally_config *before);
+
 /* For a run that looks only once: what source bpf sees, it sees while it runs. */
 void cli_prefer_procfs(tally_config *config);
 

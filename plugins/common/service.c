@@ -169,6 +169,7 @@ static int open_collector(struct service *s) {
         cli_say(program, 'E', "%s", error.text);
         return CLI_MISUSED;
     }
+    cli_warn(&s->cli, s->config, NULL);
     if (!service_stays(s))
         cli_prefer_procfs(s->config);
     int r = open_tally(s, NULL, &error);
@@ -258,6 +259,7 @@ void service_reload(struct service *s, bool now) {
         tally_config_free(config);
         return;
     }
+    cli_warn(&s->cli, s->config, before.config);
     tally_free(before.t);
     tally_config_free(before.config);
     s->snapshot = NULL;

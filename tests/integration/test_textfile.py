@@ -427,7 +427,7 @@ def case_missing_procfs():
 MISTAKES = {
     "interval: soon\n": (1, "interval"),
     "group-by: [name]\n\ncpu-mode: turbo\n": (3, "cpu-mode"),
-    "no-such-option: 1\n": (1, "no-such-option"),
+    "top: 1\nintervall: 1s\n": (2, "intervall"),
     "max-groups: -1\n": (1, "max-groups"),
     "# remark\nprocess_names:\n  - name: x\n    cmdline: ['(']\n": (4, "("),
     "process_names:\n  - name: '{{.Nope}}'\n    comm: [a]\n": (2, "Nope"),
@@ -505,6 +505,27 @@ def case_reload():
     check(p.poll() is None, "it has ended")
     check_equal(stop(p), 0, "status")
     w.end()
+
+
+def case_hardly_meant():
+    """What is taken but hardly meant is said once, with its line."""
+    directory = temp_dir()
+    config, prom = os.path.join(directory, "c.yaml"), os.path.join(directory, "o.prom")
+    long = "process_names:\n- comm: [gnome-terminal-server]\n"
+    write_config(config, "enabled: true\n" + long)
+    status, out, err = textfile("--config", config, "--check-config")
+    check_equal((status, out), (0, "configuration ok\n"), "status and output")
+    check(config + ":1: " in err and "enabled" in err, "no word about the key", err)
+    check(config + ":3: " in err and "gnome-terminal-" in err, "no word about the name", err)
+    check_equal(err.count("\n"), 2, "lines (%s)" % err)
+    p = start_service("--config", config, "--interval", "100ms", "--output", prom)
+    wait_for(lambda: os.path.exists(prom), "the first file")
+    check_equal(said(p).count("gnome-terminal-server"), 1, "how often it is said")
+    write_config(config, "enabled: true\n" + long + "- unit: [nginx]\n")
+    wait_for(lambda: "nginx.service" in said(p), "the new warning")
+    check_equal((said(p).count("gnome-terminal-server"), said(p).count("enabled")), (1, 1),
+                "how often the old ones are said")
+    check_equal(stop(p), 0, "status")
 
 
 def case_two_writers():

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: MIT */
+/* What is taken but hardly meant: above all rules that can never match. */
+#define _GNU_SOURCE
+#include "config/config.h"
+
+#include "base/error.h"
+#include "base/number.h"
+#include "group/pattern.h"
+#include "group/template.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A program's name; those of kernel workers are longer. */
+#define COMM_MOST 15
+/* Each is compared with all before it. */
+#define RULES_MOST 500
+#define SHOWN 60
+
+struct checked_rule {
+    const struct rule_text *text;
+    size_t number;
+    struct pattern **cmdline;
+    size_t cmdline_count;
+    struct template *name;
+};
+
+int config_remark(tally_config *c, const struct tally_error *text) {
+    return string_list_add(&c->remarks, text->text, strlen(text->text));
+}
+
+static void place_of(const tally_config *c, const struct checked_rule *rule, char *to,
+                     size_t size) {
+    if (rule->text->line && c->rules_from)
+        snprintf(to, size, "%.200s:%u: ", c->rules_from, rule->text->line);
+    else
+        snprintf(to, size, "rule %zu (%.60s): ", rule->number, rule->text->name);
+}
+
+__attribute__((format(printf, 3, 4))) static int warn(tally_config *c,
+                                                      const struct checked_rule *rule,
+                                                      const char *format, ...) {
+    char place[300], text[512];
+    struct tally_error whole;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof(text), format, args);
+    va_end(args);
+    place_of(c, rule, place, sizeof(place));
+    error_set(&whole, "%s%s", place, text);
+    return string_list_add(&c->warnings, whole.text, strlen(whole.text));
+}
+
+/* ---- Single texts ------------------------------------------------------------------------ */
+
+static bool is_glob(const char *text) {
+    return strpbrk(text, "*?") || (strchr(text, '[') && strchr(text, ']'));
+}
+
+/* Signs that are hardly ever part of a name. */
+static bool is_expression(const char *text) {
+    size_t len = strlen(text);
+    return strpbrk(text, "*|\\") || text[0] == '^' || (len > 1 && text[len - 1] == '$');
+}
+
+static int check_comm(tally_config *c, const struct checked_rule *rule, const char *text) {
+    size_t len = strlen(text);
+    if (text[0] == '[' && text[len - 1] == ']')
+        return warn(c, rule, "comm \"%.*s\" never matches, expected the name without brackets: "
+                             "\"%.*s\"",
+                    SHOWN, text, (int)(len < SHOWN ? len - 2 : SHOWN), text + 1);
+    if (text[0] == '/')
+        return warn(c, rule, "comm \"%.*s\" is a path and never matches, expected a name, or exe",
+                    SHOWN, text);
+    if (is_expression(text))
+        return warn(c, rule, "comm \"%.*s\" is taken as it stands and matches no usual name, "
+                             "expected a whole name, or a regular expression in cmdline",
+                    SHOWN, text);
+    if (len > COMM_MOST && strncmp(text, "kworker/", 8) != 0)
+        return warn(c, rule, "comm \"%.*s\" never matches, as a name has %d bytes at most, expected "
+                             "\"%.*s\"",
+                    SHOWN, text, COMM_MOST, COMM_MOST, text);
+    return 0;
+}
+
+static int check_text(tally_config *c, const struct checked_rule *rule, enum selector selector,
+                      const char *text) {
+    const char *name = selector_names[selector];
+    if (!*text && selector == SELECTOR_CGROUP)
+        return warn(c, rule, "cgroup has an empty text, which matches all processes, expected a "
+                             "path such as \"/system.slice\"");
+    if (!*text)
+        return selector == SELECTOR_CMDLINE
+                   ? 0
+                   : warn(c, rule, "%s has an empty text, which never matches", name);
+    switch (selector) {
+    case SELECTOR_COMM:
+        return check_comm(c, rule, text);
+    case SELECTOR_EXE:
+    case SELECTOR_USER:
+        if (is_expression(text))
+            return warn(c, rule, "%s \"%.*s\" is taken as it stands, not as a pattern, expected a "
+                                 "whole name",
+                        name, SHOWN, text);
+        return 0;
+    case SELECTOR_CGROUP:
+        if (text[0] != '/' && !strchr("*?[", text[0]))
+            return warn(c, rule, "cgroup \"%.*s\" never matches, as paths begin with a slash, "
+                                 "expected \"/%.*s\"",
+                        SHOWN, text, SHOWN, text);
+        return 0;
+    case SELECTOR_UNIT:
+        if (!strchr(text, '.') && !is_glob(text))
+            return warn(c, rule, "unit \"%.*s\" never matches, as names of units have an ending, "
+                                 "expected \"%.*s.service\"",
+                        SHOWN, text, SHOWN, text);
+        return 0;
+    case SELECTOR_CMDLINE:
+    case SELECTORS:
+        break;
+    }
+    return 0;
+}
+
+static int check_texts(tally_config *c, const struct checked_rule *rule) {
+    int r = 0;
+    for (enum selector s = 0; s < SELECTORS; s++)
+        for (size_t i = 0; r == 0 && i < rule->text->selectors[s].count; i++)
+            r = check_text(c, rule, s, rule->text->selectors[s].items[i]);
+    return r;
+}
+
+/* ---- {{.Matches.NAME}} --------------------------------------------------------------------- */
+
+static int check_matches(tally_config *c, const struct checked_rule *rule) {
+    struct text name;
+    int r = 0;
+    for (size_t i = 0; r == 0 && template_match_name(rule->name, i, &name); i++) {
+        bool is_known = false;
+        for (size_t p = 0; p < rule->cmdline_count; p++)
+            is_known |= pattern_has_capture(rule->cmdline[p], name.at, name.len);
+        if (!is_known)
+            r = warn(c, rule, "the name has {{.Matches.%.*s}}, and no expression of the rule has a "
+                              "group (?P<%.*s>...), so that it stands for \"<no value>\"",
+                     (int)(name.len < SHOWN ? name.len : SHOWN), name.at,
+                     (int)(name.len < SHOWN ? name.len : SHOWN), name.at);
+    }
+    return r;
+}
+
+/* ---- Rules that come too late ---------------------------------------------------------------- */
+
+static bool matches(const struct checked_rule *rule, const char *text) {
+    for (size_t i = 0; i < rule->cmdline_count; i++) {
+        struct match_time time = {.left_ns = NS_PER_S / 100};
+        if (pattern_match(rule->cmdline[i], text, strlen(text), &time) <= 0)
+            return false;
+    }
+    return true;
+}
+
+static bool has_only(const struct checked_rule *rule, enum selector selector) {
+    for (enum selector s = 0; s < SELECTORS; s++)
+        if ((s == selector) != (rule->text->selectors[s].count > 0))
+            return false;
+    return true;
+}
+
+static bool is_within(const struct string_list *all, const struct string_list *in) {
+    for (size_t i = 0; i < all->count; i++) {
+        bool found = false;
+        for (size_t k = 0; !found && k < in->count; k++)
+            found = strcmp(all->items[i], in->items[k]) == 0;
+        if (!found)
+            return false;
+    }
+    return true;
+}
+
+/* Does the one take all that the other could? */
+static bool takes_all_of(const struct checked_rule *first, const struct checked_rule *other) {
+    /* an expression that matches nothing at all, and anything, matches always */
+    if (has_only(first, SELECTOR_CMDLINE) && matches(first, "") && matches(first, "\x01"))
+        return true;
+    for (enum selector s = 0; s < SELECTORS; s++) {
+        const struct string_list *a = &first->text->selectors[s], *b = &other->text->selectors[s];
+        if (a->count == 0)
+            continue;
+        /* any of a list, but all expressions */
+        if (b->count == 0 || !(s == SELECTOR_CMDLINE ? is_within(a, b) : is_within(b, a)))
+            return false;
+    }
+    return true;
+}
+
+/* Does it match the names that the other looks for, so that it is likely to match their
+ * command lines? */
+static bool matches_names_of(const struct checked_rule *first, const struct checked_rule *other) {
+    const struct string_list *comm = &other->text->selectors[SELECTOR_COMM],
+                             *exe = &other->text->selectors[SELECTOR_EXE];
+    if (!has_only(first, SELECTOR_CMDLINE) || comm->count + exe->count == 0)
+        return false;
+    for (size_t i = 0; i < comm->count; i++)
+        if (!matches(first, comm->items[i]))
+            return false;
+    for (size_t i = 0; i < exe->count; i++)
+        if (!matches(first, exe->items[i]))
+            return false;
+    return true;
+}
+
+static int check_order(tally_config *c, const struct checked_rule *rules, size_t at) {
+    for (size_t i = 0; i < at; i++) {
+        char first[40];
+        if (rules[i].text->line)
+            snprintf(first, sizeof(first), "that of line %u", rules[i].text->line);
+        else
+            snprintf(first, sizeof(first), "rule %zu", rules[i].number);
+        if (takes_all_of(&rules[i], &rules[at]))
+            return warn(c, &rules[at], "the rule never matches: %s takes all that it could", first);
+        if (matches_names_of(&rules[i], &rules[at]))
+            return warn(c, &rules[at], "the rule may get nothing: %s comes first, and matches its "
+                                       "names as well",
+                        first);
+    }
+    return 0;
+}
+
+/* ---- The whole --------------------------------------------------------------------------------- */
+
+static void free_checked(struct checked_rule *rules, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        for (size_t p = 0; p < rules[i].cmdline_count; p++)
+            pattern_free(rules[i].cmdline[p]);
+        free(rules[i].cmdline);
+        template_free(rules[i].name);
+    }
+    free(rules);
+}
+
+static int prepare(const struct rule_text *text, size_t number, struct checked_rule *ret) {
+    const struct string_list *regexes = &text->selectors[SELECTOR_CMDLINE];
+    *ret = (struct checked_rule){.text = text, .number = number};
+    ret->cmdline = calloc(regexes->count + 1, sizeof(*ret->cmdline));
+    if (!ret->cmdline)
+        return -ENOMEM;
+    int r = template_new(text->name, &ret->name, NULL);
+    for (size_t i = 0; r == 0 && i < regexes->count; i++) {
+        r = pattern_new(regexes->items[i], &ret->cmdline[i], NULL);
+        ret->cmdline_count += r == 0;
+    }
+    return r;
+}
+
+static int find_warnings(tally_config *c) {
+    const size_t count = c->rule_count < RULES_MOST ? c->rule_count : RULES_MOST;
+    string_list_free(&c->warnings);
+    int r = string_list_copy(&c->warnings, &c->remarks);
+    struct checked_rule *rules = calloc(count + 1, sizeof(*rules));
+    if (!rules)
+        return -ENOMEM;
+    size_t prepared = 0;
+    for (; r == 0 && prepared < count; prepared++) {
+        struct checked_rule *rule = &rules[prepared];
+        r = prepare(&c->rules[prepared], prepared + 1, rule);
+        if (r == 0)
+            r = check_texts(c, rule);
+        if (r == 0)
+            r = check_matches(c, rule);
+        if (r == 0)
+            r = check_order(c, rules, prepared);
+    }
+    free_checked(rules, prepared);
+    return r;
+}
+
+bool tally_config_warning(tally_config *c, size_t i, struct tally_error *ret_text) {
+    if (i == 0)
+        (void)find_warnings(c); /* for want of memory there are fewer of them */
+    if (i >= c->warnings.count)
+        return false;
+    error_set(ret_text, "%s", c->warnings.items[i]);
+    return true;
+}
