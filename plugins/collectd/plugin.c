@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <math.h>
+#include <regex.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -40,6 +41,13 @@ static const struct {
 };
 enum { SWITCHES = sizeof(switches) / sizeof(switches[0]) };
 
+/* A Process (the text is its name) or ProcessMatch. */
+struct line {
+    char *name, *text;
+    regex_t regex;
+    bool has_regex;
+};
+
 typedef char instance_name[DATA_MAX_NAME_LEN];
 
 struct instance {
@@ -51,6 +59,9 @@ struct instance {
     enum { UNSAID, OFF, ON } switched[SWITCHES];
     bool switched_inside; /* a Collect… stands in a Process block */
     bool has_process, has_group, has_process_names;
+
+    struct line *lines;
+    size_t line_count;
 
     bool percent_of_core;
     struct series *series;
@@ -69,11 +80,24 @@ struct instance {
 /* collectd's config and init callbacks have no user data. */
 static struct instance *the_instance;
 
+static void free_lines(struct instance *in) {
+    for (size_t i = 0; i < in->line_count; i++) {
+        if (in->lines[i].has_regex)
+            regfree(&in->lines[i].regex);
+        free(in->lines[i].name);
+        free(in->lines[i].text);
+    }
+    free(in->lines);
+    in->lines = NULL;
+    in->line_count = 0;
+}
+
 static struct instance *free_instance(struct instance *in) {
     if (!in)
         return NULL;
     tally_free(in->t);
     tally_config_free(in->config);
+    free_lines(in);
     free(in->series);
     free(in->names);
     free(in->slots);
@@ -233,6 +257,66 @@ static int config_switch(struct instance *in, const oconfig_item_t *item) {
     return 1;
 }
 
+/* GNU's \< and \> in a regular expression, which the C library of `processes` knows. */
+static char *translate_regex(const char *regex) {
+    char *to = malloc(4 * strlen(regex) + 1), *at = to;
+    bool in_set = false;
+    if (!to)
+        return NULL;
+    for (; *regex; regex++) {
+        const bool is_escape = *regex == '\\' && regex[1];
+        if (is_escape && !in_set && (regex[1] == '<' || regex[1] == '>')) {
+            at = stpcpy(at, regex[1] == '<' ? "[[:<:]]" : "[[:>:]]");
+            regex++;
+            continue;
+        }
+        in_set = *regex == '[' || (in_set && *regex != ']');
+        *at++ = *regex;
+        if (is_escape && !in_set)
+            *at++ = *++regex;
+    }
+    *at = '\0';
+    return to;
+}
+
+/* Lines that a process can match both of. There it counts in both, here in the first. */
+static void tell_overlap(const struct line *a, const struct line *b) {
+    const struct line *regex = a->has_regex ? a : b, *other = regex == a ? b : a;
+    const char *text = other->has_regex ? other->text : other->name;
+    const bool same = !a->has_regex && !b->has_regex && strcmp(a->name, b->name) == 0;
+    if (same || (regex->has_regex && regexec(&regex->regex, text, 0, NULL, 0) == 0) ||
+        (other->has_regex && regexec(&other->regex, regex->text, 0, NULL, 0) == 0))
+        WARNING(SAY "%s \"%s\" and %s \"%s\" can match the same process, which is counted in the "
+                    "first of them only",
+                a->has_regex ? "ProcessMatch" : "Process", a->name,
+                b->has_regex ? "ProcessMatch" : "Process", b->name);
+}
+
+static void tell_overlaps(const struct instance *in) {
+    for (size_t b = 0; b < in->line_count; b++)
+        for (size_t a = 0; a < b; a++)
+            tell_overlap(&in->lines[a], &in->lines[b]);
+}
+
+/* Only for tell_overlaps(): an expression that the C library does not take, and lines for
+ * which there is no memory, are left out. */
+static void note_line(struct instance *in, const char *name, const char *regex) {
+    struct line *lines = realloc(in->lines, (in->line_count + 1) * sizeof(*lines));
+    if (!lines)
+        return;
+    in->lines = lines;
+    struct line *line = &lines[in->line_count];
+    *line = (struct line){.name = strdup(name), .text = strdup(regex ? regex : name)};
+    if (line->name && line->text && regex)
+        line->has_regex = regcomp(&line->regex, regex, REG_EXTENDED | REG_NOSUB) == 0;
+    if (line->name && line->text && (!regex || line->has_regex)) {
+        in->line_count++;
+        return;
+    }
+    free(line->name);
+    free(line->text);
+}
+
 struct values {
     char **items;
     size_t count;
@@ -343,6 +427,18 @@ static int config_process(struct instance *in, const oconfig_item_t *item, bool 
     in->has_process = true;
     struct values values = {0};
     int r = add_values(&values, item, match ? 1 : 0);
+    if (r >= 0)
+        note_line(in, item->values[0].value.string, match ? values.items[0] : NULL);
+    if (r >= 0 && match) {
+        char *translated = translate_regex(values.items[0]);
+        r = translated ? 0 : -ENOMEM;
+        if (translated) {
+            free(values.items[0]);
+            values.items[0] = translated;
+        } else {
+            ERROR(SAY "out of memory");
+        }
+    }
     if (r >= 0) {
         struct tally_rule rule = {.size = sizeof(rule), .name = item->values[0].value.string};
         *(match ? &rule.cmdline : &rule.comm) = as_strings(&values);
@@ -414,6 +510,10 @@ static int finish_config(struct instance *in) {
         ERROR(SAY "%s", error.text);
         return r;
     }
+    tell_overlaps(in);
+    free_lines(in);
+    for (size_t i = 0; tally_config_warning(in->config, i, &error); i++)
+        WARNING(SAY "%s", error.text);
     in->percent_of_core = strcmp(tally_config_get(in->config, "cpu-mode"), "core") == 0;
     return 0;
 }

@@ -297,6 +297,30 @@ def case_file_and_verbs():
     c.stop()
 
 
+def case_words_and_overlaps():
+    """GNU's word borders match as in `processes`; lines that overlap are said."""
+    w = Workload(SLEEPER, unique("w"), args=["--colour=dark-blue"])
+    w.hear()
+    c = Collectd(f"""<Plugin proctally>
+  Process "{w.name}x"
+  ProcessMatch "word" "\\\\<dark\\\\>"
+  ProcessMatch "part" "\\\\<dar\\\\>"
+  ProcessMatch "all" ".*"
+  Process "{w.name}"
+</Plugin>""")
+    wait_for(lambda: c.rows("here/proctally-all/ps_count"), "values")
+    for group, count in (("word", 1), ("part", 0), (w.name, 0)):
+        check_equal(c.last("here/proctally-%s/ps_count" % group)["processes"], count,
+                    "processes in %s" % group)
+    overlaps = [l for l in c.said().split("\n") if "can match the same process" in l]
+    pairs = [tuple(re.findall(r'"([^"]*)"', l)) for l in overlaps]
+    check((("all", w.name) in pairs) and ((w.name + "x", "all") in pairs) and
+          ("word", "all") in pairs, "overlaps", pairs)
+    check((w.name + "x", w.name) not in pairs, "names that are different", pairs)
+    c.check_log("can match the same process", "the rule never matches")
+    c.stop()
+
+
 def case_beside_processes():
     """The blocks of the `processes` plugin as they are, beside the plugin itself:
     the same numbers, and only the groups that are named."""
@@ -325,7 +349,7 @@ def case_beside_processes():
         if c.rows(theirs + kind):
             check_near(c.last(mine + kind)[source], c.last(theirs + kind)[source],
                        "%s %s beside the processes plugin" % (kind, source), relative=relative)
-    c.check_log()
+    c.check_log("can match the same process")
     c.stop()
 
 
