@@ -315,10 +315,10 @@ static int show(struct round *round) {
     int r = tallies_order(tallies, settings->top);
     if (r == 0)
         r = snapshot_set_groups(round->snapshot, tallies);
-    if (r == 0 && t->keep & TALLY_KEEP_HOST)
-        r = show_host(round);
     if (r < 0)
         return r;
+    if (t->keep & TALLY_KEEP_HOST)
+        show_host(round);
     finish_processes(round);
     describe_self(round);
     round->snapshot->time_ns = round->unix_ns;

@@ -195,9 +195,12 @@ static int inherit(tally *t, const tally *from, struct tally_error *error) {
                                                .source = t->source->name};
         r = state_decode(&t->counting, &same_boot, UINT64_MAX, t->state.data, t->state.len);
     }
-    if (r < 0)
+    if (r < 0) {
         error_set(error, "can't take over what was counted: %s", strerror(-r));
-    return r;
+        return r;
+    }
+    snapshots_inherit(&t->snapshots, &from->snapshots);
+    return 0;
 }
 
 /* ---- Begin and end ------------------------------------------------------------------------ */
@@ -205,7 +208,7 @@ static int inherit(tally *t, const tally *from, struct tally_error *error) {
 /* -ESRCH: there is no such process. */
 static int find_followed(tally *t, pid_t pid, struct tally_error *error) {
     struct sample s;
-    int r = pid > 0 ? source_lookup(&t->io, t->settings.procfs, (uint32_t)pid, &s) : -ESRCH;
+    int r = pid > 0 ? source_lookup(&t->io, t->settings.procfs, (uint32_t)pid, false, &s) : -ESRCH;
     if (r < 0) {
         error_set(error, "can't follow process %ld: %s", (long)pid,
                   r == -ESRCH ? "there is none" : strerror(-r));

@@ -114,6 +114,6 @@ void save_state(struct tally *t); /* collector.c */
 int show_process(struct round *round, process_id id, const struct sample *s,
                  uint64_t start_unix_ns);
 void finish_processes(struct round *round);
-int show_host(struct round *round); /* host.c; -ENOMEM */
+void show_host(struct round *round); /* host.c */
 
 #endif

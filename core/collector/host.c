@@ -16,7 +16,7 @@ static uint64_t sum_of(const struct tallies *tallies, enum metric m) {
     return sum;
 }
 
-int show_host(struct round *round) {
+void show_host(struct round *round) {
     static const enum metric states[] = {METRIC_STATE_RUNNING,    METRIC_STATE_SLEEPING,
                                          METRIC_STATE_DISK_SLEEP, METRIC_STATE_STOPPED,
                                          METRIC_STATE_ZOMBIE,     METRIC_STATE_IDLE};
@@ -24,9 +24,7 @@ int show_host(struct round *round) {
     const struct tally *t = round->t;
     const struct tallies *tallies = &t->counting.tallies;
     struct host_details host;
-    int r = source_host_details(&t->io, t->settings.procfs, &host);
-    if (r < 0)
-        return r;
+    source_host_details(&t->io, t->settings.procfs, &host);
     set(s, METRIC_HOST_UPTIME, host.has_uptime, host.uptime_ns);
     for (size_t i = 0; i < 3; i++)
         set(s, METRIC_HOST_LOAD_1 + (enum metric)i, host.has_load, host.load_billionths[i]);
@@ -43,5 +41,4 @@ int show_host(struct round *round) {
         sum_of(tallies, METRIC_THREADS));
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
         set(s, METRIC_HOST_TASKS_RUNNING + (enum metric)i, true, sum_of(tallies, states[i]));
-    return 0;
 }

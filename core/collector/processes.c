@@ -15,7 +15,7 @@ static int by_pid(const void *a, const void *b) {
 /* The same process in the snapshot before; NULL: it was not there. */
 static const struct snapshot_process *find_before(const struct round *round,
                                                   const struct process *p) {
-    const tally_snapshot *before = round->t->snapshots.current;
+    const tally_snapshot *before = snapshots_before(&round->t->snapshots);
     const struct snapshot_process key = {.shown = {.pid = (pid_t)p->pid}}, *found = NULL;
     if (before && before->process_count)
         found = bsearch(&key, before->processes, before->process_count, sizeof(key), by_pid);
@@ -30,46 +30,60 @@ static size_t add_text(struct buf *to, const char *text, size_t len) {
     return at;
 }
 
-/* What a sample does not have when the process slept, or has another source. */
+static size_t add_same_text(struct buf *to, const char *text) {
+    return text ? add_text(to, text, strlen(text)) : NO_TEXT;
+}
+
+/* It is what it was in the snapshot before, as it slept since. */
+static void copy_identity(struct round *round, struct snapshot_process *to,
+                          const struct snapshot_process *before) {
+    struct buf *texts = &round->snapshot->texts;
+    to->name = add_same_text(texts, before->shown.name);
+    to->user = add_same_text(texts, before->shown.user);
+    to->shown.uid = before->shown.uid;
+    to->shown.terminal = before->shown.terminal;
+}
+
 static void set_identity(struct round *round, struct snapshot_process *to,
                          const struct snapshot_process *before, const struct sample *s) {
     struct tally *t = round->t;
     struct buf *texts = &round->snapshot->texts;
-    struct sample found;
-    bool has_found = false;
-    if (!before && (s->comm_len == 0 || !s->has_terminal))
-        has_found = source_lookup(&t->io, t->settings.procfs, s->pid, &found) == 0 &&
-                    found.start_ticks == to->start_ticks;
-    if (s->comm_len)
-        to->name = add_text(texts, s->comm, s->comm_len);
-    else if (before)
-        to->name = add_text(texts, before->shown.name, strlen(before->shown.name));
-    else
-        to->name = add_text(texts, has_found ? found.comm : "", has_found ? found.comm_len : 0);
-
-    if (s->has_terminal)
-        to->shown.terminal = s->terminal;
-    else
-        to->shown.terminal = before ? before->shown.terminal : has_found ? found.terminal : 0;
-
-    to->user = NO_TEXT;
-    if (s->has_credentials) {
-        bool is_number; /* which is as good a name */
-        const struct text user = users_name(t->users, s->uid, &is_number);
-        to->shown.uid = s->uid;
-        to->user = add_text(texts, user.at, user.len);
-    } else if (before && before->shown.user) {
-        to->shown.uid = before->shown.uid;
-        to->user = add_text(texts, before->shown.user, strlen(before->shown.user));
+    if (to->is_recalled && before) {
+        copy_identity(round, to, before);
+        return;
     }
+    /* A sleeper that no snapshot has shown yet; or of a source that does not tell the
+     * terminal, which a process gets and loses while it is awake. */
+    struct sample found = {0};
+    if (!s->has_terminal &&
+        (source_lookup(&t->io, t->settings.procfs, s->pid, to->is_recalled, &found) < 0 ||
+         found.start_ticks != to->start_ticks))
+        found = (struct sample){.terminal = before ? before->shown.terminal : 0};
+    const struct sample *who = to->is_recalled ? &found : s;
+    to->name = add_text(texts, who->comm, who->comm_len);
+    to->shown.terminal = s->has_terminal ? s->terminal : found.terminal;
+    to->user = NO_TEXT;
+    if (who->has_credentials) {
+        bool is_number; /* which is as good a name */
+        const struct text user = users_name(t->users, who->uid, &is_number);
+        to->shown.uid = who->uid;
+        to->user = add_text(texts, user.at, user.len);
+    }
+}
+
+/* Was it born after the snapshot before? Then all it has used is of the time since. */
+static bool is_new(const struct round *round, const struct process *p) {
+    const uint64_t tick_ns = round->t->source->tick_ns;
+    return p->from_birth &&
+           (p->start_ticks + 1) * tick_ns + round->shown_interval_ns >= round->boot_ns;
 }
 
 /* From what it had used by the last snapshot, or since birth. */
 static void set_cpu_usage(const struct round *round, struct snapshot_process *to,
-                          const struct snapshot_process *before, bool from_birth) {
+                          const struct snapshot_process *before, const struct process *p) {
     const uint64_t both = BIT(METRIC_CPU_USER) | BIT(METRIC_CPU_SYSTEM);
     if (round->shown_interval_ns == 0 || (to->known & both) != both ||
-        (before ? (before->known & both) != both : !from_birth))
+        (before ? (before->known & both) != both : !is_new(round, p)))
         return;
     const uint64_t now_ns = to->value[METRIC_CPU_USER] + to->value[METRIC_CPU_SYSTEM];
     const uint64_t before_ns =
@@ -78,6 +92,16 @@ static void set_cpu_usage(const struct round *round, struct snapshot_process *to
     to->value[METRIC_CPU_USAGE] = ratio_of(now_ns > before_ns ? (double)(now_ns - before_ns) : 0,
                                            (double)round->shown_interval_ns * cpus);
     to->known |= BIT(METRIC_CPU_USAGE);
+}
+
+/* The counters that are read of a process. What was inherited or saved may have others. */
+static uint64_t counters_read(const struct tally *t) {
+    uint64_t fields = BIT(FIELD_CUTIME_NS) - 1;
+    if (!(t->settings.collect & 1u << COLLECT_CONTEXT_SWITCHES))
+        fields &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
+    if (!(t->settings.collect & 1u << COLLECT_DELAYS))
+        fields &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
+    return fields;
 }
 
 int show_process(struct round *round, process_id id, const struct sample *s,
@@ -95,18 +119,35 @@ int show_process(struct round *round, process_id id, const struct sample *s,
         .start_ticks = p->start_ticks,
         .id = id,
         .group_index = p->group,
+        .is_recalled = !s->has_terminal && !s->has_credentials,
     };
     set_identity(round, to, before, s);
-    to->known = metrics_of_sample(s, start_unix_ns, to->value);
-    /* of those that its last sample did not have, as it slept, too */
+    /* counters as they were counted: also those that this sample does not have */
+    struct sample whole = *s;
+    const uint64_t have = p->have & counters_read(round->t);
     for (enum field f = 0; f < FIELD_CUTIME_NS; f++)
-        if (p->have & BIT(f)) {
-            to->value[metric_of_counter(f)] = p->last[f];
-            to->known |= BIT(metric_of_counter(f));
-        }
+        if (have & BIT(f))
+            sample_set(&whole, f, p->last[f]);
+    to->known = metrics_of_sample(&whole, start_unix_ns, to->value);
     to->known &= ~round->t->counting.tallies.switched_off;
-    set_cpu_usage(round, to, before, p->from_birth);
+    set_cpu_usage(round, to, before, p);
     return round->snapshot->texts.error;
+}
+
+/* Of one that slept since, the parent may have ended meanwhile: nobody has looked. */
+static void update_parent(const struct round *round, struct snapshot_process *to,
+                          const struct process *p) {
+    const struct tally *t = round->t;
+    const struct proctable *table = &t->counting.table;
+    struct sample found;
+    if (!to->is_recalled || to->shown.ppid == 0)
+        return;
+    process_id id = proctable_find_parent(table, p->ppid, p->start_ticks);
+    if (!p->orphan && id != NO_PROCESS && proctable_at(table, id)->seen == t->counting.number)
+        return;
+    if (source_lookup(&t->io, t->settings.procfs, p->pid, false, &found) == 0 &&
+        found.start_ticks == p->start_ticks)
+        to->shown.ppid = (pid_t)found.ppid;
 }
 
 /* When all of them, and their groups, are there. */
@@ -119,7 +160,8 @@ void finish_processes(struct round *round) {
         to->shown.name = s->texts.data + to->name;
         to->shown.user = to->user == NO_TEXT ? NULL : s->texts.data + to->user;
         to->shown.group = tallies_position(&c->tallies, to->group_index);
-        if (p->pss_s) {
+        update_parent(round, to, p);
+        if (p->pss_s && round->t->settings.collect & 1u << COLLECT_PSS) {
             to->value[METRIC_PSS] = p->pss_bytes;
             to->value[METRIC_PSS_AGE] = (round->boot_s - p->pss_s) * NS_PER_S;
             to->known |= BIT(METRIC_PSS) | BIT(METRIC_PSS_AGE);

@@ -65,6 +65,7 @@ const tally_snapshot *tally_snapshot_unref(const tally_snapshot *s) {
 void snapshots_clear(struct snapshots *s) {
     tally_snapshot_unref(s->current);
     tally_snapshot_unref(s->spare);
+    tally_snapshot_unref(s->inherited);
     words_unref(s->words);
     *s = (struct snapshots){0};
 }
@@ -94,6 +95,12 @@ int snapshots_begin(struct snapshots *s, tally_snapshot **ret) {
 void snapshots_publish(struct snapshots *s, tally_snapshot *snapshot) {
     s->spare = s->current;
     s->current = snapshot;
+    s->inherited = tally_snapshot_unref(s->inherited);
+}
+
+void snapshots_inherit(struct snapshots *s, const struct snapshots *from) {
+    const tally_snapshot *before = snapshots_before(from);
+    s->inherited = before ? tally_snapshot_ref(before) : NULL;
 }
 
 int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
@@ -119,6 +126,9 @@ int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
         to->known = from->known;
         memcpy(to->value, from->value, sizeof(to->value));
     }
+    /* those that are shown no more are not to be kept by what is not read */
+    for (size_t i = count; i < s->group_count; i++)
+        s->groups[i].texts = group_texts_unref(s->groups[i].texts);
     s->group_count = count;
     return 0;
 }

@@ -34,6 +34,7 @@ struct snapshot_process {
     uint64_t start_ticks;
     process_id id;
     uint32_t group_index;   /* in the tallies; while the snapshot is made */
+    bool is_recalled;       /* it slept, and was not read */
     size_t name, user;      /* offsets in texts; NO_TEXT */
     uint64_t known;         /* BIT(metric) */
     uint64_t value[METRICS_OF_GROUP];
@@ -64,6 +65,7 @@ struct snapshots {
     struct snapshot_words *words;
     tally_snapshot *current; /* the one that was lent last; or NULL */
     tally_snapshot *spare;
+    const tally_snapshot *inherited; /* the last one of another collector; or NULL */
 };
 
 /* -ENOMEM. */
@@ -74,6 +76,14 @@ void snapshots_clear(struct snapshots *s);
 int snapshots_begin(struct snapshots *s, tally_snapshot **ret);
 /* It is finished, and becomes the current one. */
 void snapshots_publish(struct snapshots *s, tally_snapshot *snapshot);
+
+/* The last one that was published, here or by the collector that this one goes on from;
+ * NULL: none. */
+static inline const tally_snapshot *snapshots_before(const struct snapshots *s) {
+    return s->current ? s->current : s->inherited;
+}
+/* Goes on from what another collector has published. */
+void snapshots_inherit(struct snapshots *s, const struct snapshots *from);
 
 /* The groups in the order in which they are shown. -ENOMEM. */
 int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies);

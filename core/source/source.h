@@ -172,11 +172,12 @@ int source_open(const struct settings *settings, const struct io *io,
                 struct tally_error *why_not);
 
 /* Of one process of the proc file system at `root`, outside of any collection: what
- * identifies it, its name, state and terminal, and texts about it. -ESRCH, and what reading
- * says. */
-int source_lookup(const struct io *io, const char *root, uint32_t pid, struct sample *ret);
-/* What is not known is not an error. -ENOMEM. */
-int source_host_details(const struct io *io, const char *root, struct host_details *ret);
+ * identifies it, its name, state and terminal, its user if asked for (as far as it can be
+ * read), and texts about it. -ESRCH, and what reading says. */
+int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with_user,
+                  struct sample *ret);
+/* What is not known is not an error. */
+void source_host_details(const struct io *io, const char *root, struct host_details *ret);
 ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
                             uint64_t start_ticks, enum tally_process_text which, char *to,
                             size_t size);

@@ -12,10 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <utmp.h>
 
 static char root[256];
 static double now_s;
 static int64_t realtime_step_s;
+static bool root_is_hidden;
 
 static struct {
     char path[64];
@@ -57,6 +59,7 @@ void tree_open(void) {
     memset(&trigger, 0, sizeof(trigger));
     now_s = 1000;
     realtime_step_s = 0;
+    root_is_hidden = false;
     make_dir("sys");
     make_dir("sys/kernel");
     make_dir("sys/kernel/random");
@@ -95,6 +98,31 @@ void tree_set_host(uint64_t busy_ticks, unsigned cpus) {
     put_file("stat", text, (size_t)len);
 }
 
+void tree_put_host(const char *file, const char *content) {
+    put_file(file, content, strlen(content));
+}
+
+void tree_put_file(uint32_t pid, const char *file, const char *content) {
+    char name[64];
+    snprintf(name, sizeof(name), "%u/%s", pid, file);
+    put_file(name, content, strlen(content));
+}
+
+void tree_put_utmp(const char *entries) {
+    struct utmp all[16] = {0};
+    size_t count = strlen(entries);
+    ck_assert_uint_le(count, 16);
+    for (size_t i = 0; i < count; i++) {
+        all[i].ut_type = entries[i] == 'U' ? USER_PROCESS : DEAD_PROCESS;
+        memcpy(all[i].ut_user, "somebody", 8);
+    }
+    put_file("utmp", (const char *)all, count * sizeof(all[0]));
+}
+
+void tree_hide(bool is_hidden) {
+    root_is_hidden = is_hidden;
+}
+
 static void put_stat(const struct recorded *p) {
     char name[64], text[2048];
     size_t comm_len = p->comm_len ? p->comm_len : strlen(p->comm);
@@ -103,9 +131,9 @@ static void put_stat(const struct recorded *p) {
     len += comm_len;
     len += (size_t)snprintf(
         text + len, sizeof(text) - len,
-        ") %c %u 1 1 0 -1 %u %llu %llu %llu %llu %llu %llu %llu %llu %lld %lld %llu 0 %llu %llu "
+        ") %c %u 1 1 %u -1 %u %llu %llu %llu %llu %llu %llu %llu %llu %lld %lld %llu 0 %llu %llu "
         "%llu 18446744073709551615 %llu 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
-        p->state ? p->state : 'S', p->ppid, p->flags, (unsigned long long)p->minflt,
+        p->state ? p->state : 'S', p->ppid, p->terminal, p->flags, (unsigned long long)p->minflt,
         (unsigned long long)p->cminflt, (unsigned long long)p->majflt,
         (unsigned long long)p->cmajflt, (unsigned long long)p->utime,
         (unsigned long long)p->stime, (unsigned long long)p->cutime,
@@ -279,7 +307,10 @@ static int tree_openat(void *data, int dir_fd, const char *path, int flags, mode
             errno = refusals[i].error;
             return -1;
         }
-    int fd = io_kernel.openat(data, dir_fd, path, flags, mode);
+    char utmp[sizeof(root) + 8];
+    snprintf(utmp, sizeof(utmp), "%s/utmp", root);
+    int fd = io_kernel.openat(data, dir_fd, strcmp(path, "/run/utmp") == 0 ? utmp : path, flags,
+                              mode);
     if (trigger.then && strcmp(trigger.path, name) == 0) {
         void (*then)(void) = trigger.then;
         trigger.then = NULL;
@@ -298,6 +329,10 @@ static ssize_t tree_write(void *data, int fd, const void *from, size_t len) {
     return io_kernel.write(data, fd, from, len);
 }
 static ssize_t tree_getdents(void *data, int fd, void *to, size_t len) {
+    if (root_is_hidden) {
+        errno = EIO;
+        return -1;
+    }
     return io_kernel.getdents(data, fd, to, len);
 }
 static off_t tree_rewind(void *data, int fd) {
@@ -383,6 +418,14 @@ tally *tree_collector(const char *name, ...) {
     va_list args;
     va_start(args, name);
     tally *t = open_collector(NULL, name, args);
+    va_end(args);
+    return t;
+}
+
+tally *tree_collector_with(const struct tally_new_opts *opts, const char *name, ...) {
+    va_list args;
+    va_start(args, name);
+    tally *t = open_collector(opts, name, args);
     va_end(args);
     return t;
 }

@@ -37,6 +37,7 @@ struct recorded {
     size_t cmdline_len;
     const char *exe;
     const char *cgroup;
+    uint32_t terminal;
 };
 
 void tree_open(void);
@@ -45,6 +46,13 @@ const char *tree_path(void);
 /* Writes the process's files anew. */
 void tree_put(const struct recorded *p);
 void tree_remove(uint32_t pid);
+/* Another file of a process, and one of the host. */
+void tree_put_file(uint32_t pid, const char *file, const char *content);
+void tree_put_host(const char *file, const char *content);
+/* The sessions file, one entry for each character: 'U' is a user's. Else there is none. */
+void tree_put_utmp(const char *entries);
+/* The directory itself can't be read. */
+void tree_hide(bool is_hidden);
 /* The refusals of a kernel: opens of this file of this pid fail so. 0 ends it. */
 void tree_refuse(uint32_t pid, const char *file, int error);
 /* One thread of a process: task/TID/{status,stat,schedstat}. */
@@ -75,6 +83,8 @@ extern const struct io tree_io;
 tally *tree_collector(const char *name, ...) __attribute__((sentinel));
 const tally_snapshot *tree_collect(tally *t);
 
+tally *tree_collector_with(const struct tally_new_opts *opts, const char *name, ...)
+    __attribute__((sentinel));
 /* The same, going on from another one. */
 tally *tree_collector_from(const tally *from, const char *name, ...) __attribute__((sentinel));
 

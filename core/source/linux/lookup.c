@@ -26,7 +26,19 @@ static ssize_t read_file(const struct io *io, const char *root, uint32_t pid, co
     return n == -ENOENT ? -ESRCH : n;
 }
 
-int source_lookup(const struct io *io, const char *root, uint32_t pid, struct sample *ret) {
+static void look_up_user(const struct io *io, const char *root, uint32_t pid, struct sample *ret) {
+    char text[8192];
+    struct status_file status;
+    ssize_t n = read_file(io, root, pid, "status", text, sizeof(text));
+    if (n < 0 || parse_status(text, (size_t)n, &status) < 0 || !status.has_ids)
+        return;
+    ret->uid = status.uid;
+    ret->gid = status.gid;
+    ret->has_credentials = true;
+}
+
+int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with_user,
+                  struct sample *ret) {
     char text[4096];
     struct stat_line stat;
     ssize_t n = read_file(io, root, pid, "stat", text, sizeof(text));
@@ -43,6 +55,8 @@ int source_lookup(const struct io *io, const char *root, uint32_t pid, struct sa
     };
     ret->comm_len = (uint8_t)(stat.comm_len < sizeof(ret->comm) ? stat.comm_len : sizeof(ret->comm));
     memcpy(ret->comm, stat.comm, ret->comm_len);
+    if (with_user)
+        look_up_user(io, root, pid, ret);
     return 0;
 }
 
@@ -64,6 +78,7 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
                             size_t size) {
     struct sample now;
     ssize_t n = -EINVAL;
+    char whole[4096]; /* readlink(2) refuses to fill nothing */
     switch (which) {
     case TALLY_PROCESS_CMDLINE:
         n = read_file(io, root, pid, "cmdline", to, size);
@@ -71,18 +86,22 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
             n--;
         break;
     case TALLY_PROCESS_EXE:
-        n = read_file(io, root, pid, "exe", to, size);
+        n = read_file(io, root, pid, "exe", whole, sizeof(whole));
+        n = n > (ssize_t)size ? (ssize_t)size : n;
+        if (n > 0)
+            memcpy(to, whole, (size_t)n);
         break;
     case TALLY_PROCESS_CGROUP:
         n = read_cgroup(io, root, pid, to, size);
         break;
     }
     /* afterwards: if it is still the same, it was then */
-    int r = source_lookup(io, root, pid, &now);
+    int r = source_lookup(io, root, pid, false, &now);
     if (r < 0)
         return r;
     if (now.start_ticks != start_ticks)
         return -ESRCH;
-    /* a kernel thread has no program file, nor has a zombie */
-    return n == -ESRCH && which == TALLY_PROCESS_EXE ? 0 : n;
+    /* it is there, so it is the text that is not: a kernel thread has no program file, nor
+     * has a zombie, and not every kernel has cgroups */
+    return n == -ESRCH ? 0 : n;
 }

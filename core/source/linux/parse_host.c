@@ -12,12 +12,12 @@ static const char *skip_blanks(const char *at, const char *end) {
 }
 
 int parse_host_times(const char *buf, size_t len, struct host_details *ret) {
-    const char *at = buf, *end = buf + len;
-    const char *eol = memchr(buf, '\n', len);
+    const char *at = buf, *end = buf + len, *eol;
     uint64_t ticks[HOST_TIMES];
     size_t count = 0;
     if (len < 4 || memcmp(buf, "cpu ", 4) != 0)
         return -EBADMSG;
+    eol = memchr(buf, '\n', len);
     if (eol)
         end = eol;
     for (at = skip_blanks(at + 4, end); at < end && count < HOST_TIMES; at = skip_blanks(at, end))
@@ -38,6 +38,8 @@ int parse_meminfo(const char *buf, size_t len, struct host_details *ret) {
                  {"MemAvailable:", HOST_MEMORY_AVAILABLE}, {"Buffers:", HOST_MEMORY_BUFFERS},
                  {"Cached:", HOST_MEMORY_CACHED},      {"SwapTotal:", HOST_SWAP_TOTAL},
                  {"SwapFree:", HOST_SWAP_FREE}};
+    uint64_t bytes[HOST_MEMORIES] = {0};
+    unsigned known = 0;
     const char *end = buf + len;
     for (const char *at = buf; at < end;) {
         const char *eol = memchr(at, '\n', (size_t)(end - at));
@@ -51,26 +53,29 @@ int parse_meminfo(const char *buf, size_t len, struct host_details *ret) {
             uint64_t kib;
             if (parse_u64(&digits, eol, &kib) < 0 || kib > UINT64_MAX / 1024)
                 return -EBADMSG;
-            ret->memory_bytes[lines[i].memory] = kib * 1024;
-            ret->memory_known |= 1u << lines[i].memory;
+            bytes[lines[i].memory] = kib * 1024;
+            known |= 1u << lines[i].memory;
         }
         at = eol < end ? eol + 1 : end;
     }
+    memcpy(ret->memory_bytes, bytes, sizeof(bytes));
+    ret->memory_known = known;
     return 0;
 }
 
 /* "1.05" as billionths; the kernel prints two digits. */
 static int take_decimal(const char **cursor, const char *end, uint64_t *ret) {
-    uint64_t whole, hundredths = 0;
-    if (parse_u64(cursor, end, &whole) < 0 || whole > UINT64_MAX / NS_PER_S / 2)
+    const char *at = *cursor;
+    uint64_t whole, billionths = 0;
+    if (parse_u64(&at, end, &whole) < 0 || whole > UINT64_MAX / NS_PER_S / 2)
         return -EBADMSG;
-    if (end - *cursor >= 3 && **cursor == '.') {
-        const char *digits = *cursor + 1;
-        if (parse_u64(&digits, *cursor + 3, &hundredths) < 0 || digits != *cursor + 3)
-            return -EBADMSG;
-        *cursor = digits;
-    }
-    *ret = whole * NS_PER_S + hundredths * (NS_PER_S / 100);
+    if (at < end && *at == '.')
+        for (uint64_t unit = NS_PER_S / 10; ++at < end && *at >= '0' && *at <= '9'; unit /= 10)
+            billionths += unit * (unsigned)(*at - '0');
+    if (at < end && *at != ' ' && *at != '\n')
+        return -EBADMSG;
+    *ret = whole * NS_PER_S + billionths;
+    *cursor = at;
     return 0;
 }
 
