@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Every parser of parse.h on the same bytes: a seed is a file of /proc as it is. */
+/* Every parser of parse.h and parse_host.h on the same bytes: a seed is a file of /proc as it is. */
 #include "fuzz.h"
 
 #include "source/linux/parse.h"
+#include "source/linux/parse_host.h"
 
 #include <errno.h>
 #include <string.h>
@@ -83,6 +84,19 @@ static void check_cgroup(const char *buf, size_t len) {
     }
 }
 
+static void check_host(const char *buf, size_t len) {
+    struct host_details d;
+    int r;
+    PARSE(parse_host_times, d);
+    CHECK(r < 0 || (d.times_known >= 4 && d.times_known <= HOST_TIMES), "%zu times", d.times_known);
+    PARSE(parse_meminfo, d);
+    CHECK(r < 0 || d.memory_known < 1u << HOST_MEMORIES, "more than there is");
+    PARSE(parse_loadavg, d);
+    PARSE(parse_uptime, d);
+    CHECK(r < 0 || d.has_uptime, "it does not say that it found it");
+    CHECK(parse_utmp_users(buf, len) <= len, "more users than bytes");
+}
+
 FUZZ_TARGET(parse) {
     const char *buf = (const char *)data;
     struct status_file status;
@@ -101,5 +115,6 @@ FUZZ_TARGET(parse) {
     PARSE(parse_host_stat, host);
     CHECK(r < 0 || host.cpus > 0, "a host without CPUs");
     check_cgroup(buf, len);
+    check_host(buf, len);
     return 0;
 }
