@@ -72,10 +72,11 @@ static __always_inline void read_memory(struct task_struct *task, struct record_
     r->code_pages = mm->exec_vm;
     struct mm_struct___atomic *old = (void *)mm;
     if (bpf_core_field_exists(old->rss_stat.count)) {
-        r->file_pages = not_negative(old->rss_stat.count[MM_FILEPAGES].counter);
-        r->anon_pages = not_negative(old->rss_stat.count[MM_ANONPAGES].counter);
-        r->swap_pages = not_negative(old->rss_stat.count[MM_SWAPENTS].counter);
-        r->shmem_pages = not_negative(old->rss_stat.count[MM_SHMEMPAGES].counter);
+        /* that verifier follows no typed pointer into an array of a typedef */
+        r->file_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_FILEPAGES].counter));
+        r->anon_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_ANONPAGES].counter));
+        r->swap_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_SWAPENTS].counter));
+        r->shmem_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_SHMEMPAGES].counter));
     } else {
         r->file_pages = not_negative(mm->rss_stat[MM_FILEPAGES].count);
         r->anon_pages = not_negative(mm->rss_stat[MM_ANONPAGES].count);
