@@ -113,17 +113,21 @@ static int attach_traffic(struct proctally_bpf *s) {
     return r;
 }
 
-/* All or nothing. */
+/* All or nothing. What libbpf says of a failure goes to `why`. */
 static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
-                struct proctally_bpf **ret) {
+                struct proctally_bpf **ret, struct tally_error *why) {
     struct proctally_bpf *s = proctally_bpf__open();
+    /* this asks for tracepoints that may be missing, which libbpf warns of: that is no reason
+     * for anything */
     int r = s ? set_up(s, wants, traffic, will_be_pinned) : -errno;
+    bpf_log_to(why);
     if (r == 0)
         r = proctally_bpf__load(s);
     if (r == 0 && traffic)
         r = attach_traffic(s);
     if (r == 0)
         r = proctally_bpf__attach(s);
+    bpf_log_to(NULL);
     if (r < 0) {
         proctally_bpf__destroy(s);
         return r;
@@ -137,8 +141,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
              struct tally_error *why) {
     int r = -ENOTSUP;
     if (wants->traffic) {
-        bpf_log_to(&h->no_traffic);
-        r = load(wants, true, will_be_pinned, &h->skeleton);
+        r = load(wants, true, will_be_pinned, &h->skeleton, &h->no_traffic);
         h->sees_traffic = r == 0;
         if (r == -EPERM)
             error_set(&h->no_traffic, "it needs CAP_NET_ADMIN");
@@ -150,10 +153,8 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
         else if (r < 0 && h->no_traffic.text[0] == '\0')
             error_set(&h->no_traffic, "%s", strerror(-r));
     }
-    bpf_log_to(why);
     if (r < 0)
-        r = load(wants, false, will_be_pinned, &h->skeleton);
-    bpf_log_to(NULL);
+        r = load(wants, false, will_be_pinned, &h->skeleton, why);
     if (r < 0)
         return r;
     const struct bpf_map *maps[MAPS] = {
