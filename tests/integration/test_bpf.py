@@ -510,6 +510,53 @@ def case_exec():
     soon(d, is_right)
 
 
+LARGE = """
+kept = bytearray(b"x") * (150 << 20)
+say(ready=True)
+wait()
+for i in range(%d):
+    if os.fork() == 0:
+        os.execv(sys.argv[1], [sys.argv[1], "burn:20", sys.argv[2]])
+    time.sleep(0.03)
+for i in range(%d):
+    os.wait()
+say(done=True)
+wait()
+"""
+
+
+def case_in_exec():
+    """Seen in the middle of execve(2), where it has a new name and no arguments yet: it is
+    what it was, or not shown yet, and its start is not lost. Giving up the large memory of
+    whoever forked it makes that middle last some milliseconds."""
+    count, directory = 40, temp_dir()
+    child, mark = linked(directory, unique("x"), steps_program()), unique("mark")
+    w = Workload(LARGE % (count, count), args=[child, "as:" + mark])
+    w.hear()
+    rules = """
+process_names:
+  - {name: parent, cmdline: ['kept = .*%s']}
+  - {name: child, cmdline: ['%s$']}
+group-by: [%%s]
+""" % (mark, mark)
+    drivers = [Driver(*configured(directory, rules % keys), source="bpf") for keys in ("name", "")]
+    strays = set()
+    w.go_on()
+    while not w.ready(0.02):
+        for d in drivers:
+            strays |= {w.name, name_of(child)} & set(d.collect())
+    w.hear()
+
+    def each_is_there(points):
+        check_equal(get(points, "child", "exits"), count, "exits of children")
+        check_equal(get(points, "child", "starts") + get(points, "parent", "starts"), count,
+                    "starts")
+    for d in drivers:
+        soon(d, each_is_there)
+    check(not strays, "groups that nobody is of", strays)
+    w.end()
+
+
 # ---- Beside procfs ---------------------------------------------------------------------
 
 STATE = """

@@ -289,6 +289,8 @@ static void set_ancestor(uint64_t ancestor, uint32_t *ret_pid, uint64_t *ret_anc
 }
 
 static uint64_t exec_marker(const struct record_process *r) {
+    if (r->flags & PROCESS_IN_EXEC)
+        return 0;
     return r->exec_id << 2 | (uint64_t)!(r->flags & PROCESS_FORKED_ONLY) << 1 | 1;
 }
 
@@ -433,26 +435,31 @@ static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
         identity_set_cgroups(id, texts->cgroup, (size_t)len, texts->joined_cgroups);
 }
 
-static int bpf_identify(struct source *s, const struct sample *sample, unsigned parts,
-                        struct identity *ret) {
-    struct bpf *b = bpf_of(s);
+/* A process that was only forked is still what the process was that started it. If that is
+ * still there, it is looked up. */
+static void identify_forked(struct bpf *b, const struct record_process *r, unsigned parts,
+                            struct identity *id) {
+    struct sample *there = &b->in_procfs;
+    struct identity parent;
+    const uint32_t pid = (uint32_t)r->ancestor;
+    if (!(r->ancestor & KNOWN_ANCESTOR) || pid == r->pid)
+        return;
+    int e = b->procfs->ops->open(b->procfs, &(struct listed){.pid = pid}, 0, there);
+    if (e == 0)
+        e = b->procfs->ops->identify(b->procfs, there, parts & (IDENTITY_CMDLINE | IDENTITY_EXE),
+                                     &parent);
+    if (e < 0)
+        return;
+    id->cmdline = parent.cmdline;
+    id->command = parent.command;
+    id->exe = parent.exe;
+    id->cmdline_cut = parent.cmdline_cut;
+}
+
+/* Who it was when it was listed, by what the programs have noted. */
+static void identify_as_listed(struct bpf *b, const struct sample *sample, unsigned parts,
+                               struct identity *ret) {
     const struct record_process *r = b->open;
-    const bool has_more_there = parts & ~(unsigned)IDENTITY_USER || r->flags & PROCESS_KTHREAD;
-    /* At its end a process has no address space any more, and /proc only a name. */
-    const bool is_ending = !(r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD));
-    const bool is_noted = r->program != 0 || r->flags & PROCESS_FROM_BIRTH;
-    if (has_more_there && !(is_ending && is_noted) &&
-        identify_in_procfs(b, sample, parts, ret) == 0) {
-        /* its end may have come between the listing and this */
-        if (!(r->flags & PROCESS_KTHREAD) &&
-            ((parts & IDENTITY_CMDLINE && ret->cmdline.len == 0) ||
-             (parts & IDENTITY_EXE && ret->exe.len == 0)))
-            identify_program(b, r->program, &b->texts, ret);
-        ret->lacks_arguments = ret->lacks_arguments && ret->cmdline.len == 0;
-        return 0;
-    }
-    /* It may have exited since it was listed. It counts as known from then on, so this is the
-     * last chance to say who it was. */
     *ret = (struct identity){
         .pid = sample->pid,
         .ppid = sample->ppid,
@@ -461,15 +468,49 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
         .has_credentials = true,
         .is_kernel = sample->is_kernel,
         .start_ticks = sample->start_ticks,
-        .start_time_s = (s->boot_unix_ns + b->open->start_ns) / NS_PER_S,
+        .start_time_s =
+            (b->source.boot_unix_ns + sample->start_ticks * b->source.tick_ns) / NS_PER_S,
         .comm = {sample->comm, sample->comm_len},
     };
     if (parts & IDENTITY_USER)
         ret->user = users_name(b->users, sample->uid, &ret->lacks_user_name);
-    if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
-        identify_program(b, b->open->program, &b->texts, ret);
+    if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE)) {
+        if (r->program == 0 && r->flags & PROCESS_FORKED_ONLY)
+            identify_forked(b, r, parts, ret);
+        else
+            identify_program(b, r->program, &b->texts, ret);
+    }
     if (parts & IDENTITY_CGROUP)
-        identify_cgroup(b, b->open->cgroup, &b->texts, ret);
+        identify_cgroup(b, r->cgroup, &b->texts, ret);
+}
+
+static int bpf_identify(struct source *s, const struct sample *sample, unsigned parts,
+                        struct identity *ret) {
+    struct bpf *b = bpf_of(s);
+    const struct record_process *r = b->open;
+    const bool has_more_there = parts & ~(unsigned)IDENTITY_USER || r->flags & PROCESS_KTHREAD;
+    /* At its end a process has no address space any more, and /proc only a name. */
+    const bool is_ending = !(r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD));
+    const bool is_noted = r->program != 0 || r->flags & PROCESS_FROM_BIRTH;
+    if (!has_more_there || (is_ending && is_noted) ||
+        identify_in_procfs(b, sample, parts, ret) < 0) {
+        /* It may have exited since it was listed. It counts as known from then on, so this is
+         * the last chance to say who it was. */
+        identify_as_listed(b, sample, parts, ret);
+        return 0;
+    }
+    if (r->flags & PROCESS_KTHREAD)
+        return 0;
+    /* since the listing it may have begun to execute a program, and is neither any more */
+    if (ret->lacks_arguments && is_noted) {
+        identify_as_listed(b, sample, parts, ret);
+        return 0;
+    }
+    /* its end may have come between the listing and this */
+    if ((parts & IDENTITY_CMDLINE && ret->cmdline.len == 0) ||
+        (parts & IDENTITY_EXE && ret->exe.len == 0))
+        identify_program(b, r->program, &b->texts, ret);
+    ret->lacks_arguments = ret->lacks_arguments && ret->cmdline.len == 0;
     return 0;
 }
 

@@ -92,6 +92,9 @@ static __always_inline __u32 state_of(struct task_struct *task) {
     return task->__state;
 }
 
+/* An execve(2) takes milliseconds. */
+#define IN_EXEC_MOST_NS 2000000000ULL
+
 /* ---- Records --------------------------------------------------------------------------- */
 
 /* An entry for a process that started before us, or when the map was full. */
@@ -136,6 +139,24 @@ static __always_inline bool has_slept(struct task_struct *task, const struct pro
            !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
 }
 
+/* execve(2) gives the process its new address space, then its new name, reads the program,
+ * which can take long, and writes the arguments last. Until then /proc shows neither the old
+ * nor the new command line; on_exec comes after that. */
+static __always_inline bool is_in_exec(struct task_struct *task) {
+    struct mm_struct *mm = task->mm;
+    return mm && !mm->arg_start && !(task->flags & PF_KTHREAD);
+}
+
+/* One that no listing has shown is not shown yet: it would be taken for something that
+ * nobody has started. Unless it is stuck there. */
+static __always_inline bool is_put_off(struct process_entry *e, __u64 now_ns) {
+    if (!e || e->listed || e->execed)
+        return false;
+    if (!e->in_exec_ns)
+        e->in_exec_ns = now_ns;
+    return now_ns - e->in_exec_ns < IN_EXEC_MOST_NS;
+}
+
 static __always_inline void synthesize_lost_exits(void) {
     for (__u32 i = 0; i < LOST_EXITS_MAX; i++) {
         if (i >= lost_exit_count)
@@ -170,6 +191,9 @@ int list_tasks(struct bpf_iter__task *ctx) {
     }
     if (!e)
         e = track_late(task, scratch, pid);
+    const bool in_exec = is_in_exec(task);
+    if (in_exec && is_put_off(e, now_ns))
+        return 0;
 
     __u64 activity = activity_of(task); /* read before the figures that it stands for */
     struct record_process *r = &scratch->process;
@@ -180,7 +204,8 @@ int list_tasks(struct bpf_iter__task *ctx) {
     r->start_ns = task->start_boottime;
     r->exec_id = task->self_exec_id;
     r->flags = (task->flags & PF_KTHREAD ? PROCESS_KTHREAD : 0) |
-               (task->flags & PF_FORKNOEXEC ? PROCESS_FORKED_ONLY : 0);
+               (task->flags & PF_FORKNOEXEC ? PROCESS_FORKED_ONLY : 0) |
+               (in_exec ? PROCESS_IN_EXEC : 0);
     r->threads = task->signal->nr_threads;
     r->fd_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_cur;
     r->uid = task->real_cred->euid.val;
@@ -205,6 +230,13 @@ int list_tasks(struct bpf_iter__task *ctx) {
     r->program = e->identity.program;
     r->ancestor = e->identity.ancestor;
     r->cgroup = e->identity.cgroup;
+    if (in_exec && (e->listed || e->execed)) {
+        /* it still is who it was; what it has become is told when on_exec has been called */
+        if (e->execed)
+            r->usage = e->until_exec;
+        bpf_seq_write(seq, r, sizeof(*r));
+        return 0;
+    }
     if (e->rebased) {
         struct record_exec *exec = &scratch->exec;
         exec->kind = RECORD_EXEC;

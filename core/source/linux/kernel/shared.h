@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 2
+#define BPF_FORMAT 3
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -127,6 +127,7 @@ struct process_entry {
     __s64 threads;     /* not freed yet */
     __u64 activity;    /* activity_of() when it was last listed in full */
     __u64 shown_ns;    /* when that was, since boot */
+    __u64 in_exec_ns;  /* since when it is not listed for being in the middle of an exec */
     __u64 found_late_ns;          /* when it was found, since boot, if it was found late */
     struct bpf_identity identity; /* as of its fork or last exec */
     struct usage freed_threads;   /* of threads that were freed */
@@ -187,7 +188,8 @@ enum process_flags {
     PROCESS_HAS_FDS = 8,     /* `fds` is valid */
     PROCESS_MANY_FDS = 16,   /* too many to count in the kernel */
     PROCESS_FROM_BIRTH = 32, /* its fork was seen */
-    PROCESS_UNTRACKED = 64   /* the map `processes` is full: its exit will go unseen */
+    PROCESS_UNTRACKED = 64,  /* the map `processes` is full: its exit will go unseen */
+    PROCESS_IN_EXEC = 128    /* in the middle of execve(2): it can't be told who it is */
 };
 
 struct record_process {
