@@ -7,6 +7,18 @@
  * left the listing; on a busy host that can be seconds. */
 #define WAIT_FOR_END_S 15u
 
+/* With its final figures. */
+static int credit_end(struct round *round, process_id id, struct sample *s) {
+    struct counting *c = &round->t->counting;
+    int r = credit(round, id, s);
+    struct process *p = proctable_at(&c->table, id);
+    tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
+    /* what its children did may be told later, and refer to it */
+    p->ended = true;
+    p->gone_s = round->boot_s;
+    return r;
+}
+
 /* Processes that were listed once. */
 int credit_ended(struct round *round) {
     struct tally *t = round->t;
@@ -17,12 +29,7 @@ int credit_ended(struct round *round) {
         process_id id = proctable_find_incarnation(&c->table, s.pid, s.start_ticks);
         if (id == NO_PROCESS)
             continue; /* it was listed, but there was no memory for a record */
-        r = credit(round, id, &s);
-        struct process *p = proctable_at(&c->table, id);
-        tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
-        /* what its children did may be told later, and refer to it */
-        p->ended = true;
-        p->gone_s = round->boot_s;
+        r = credit_end(round, id, &s);
     }
     return r;
 }
@@ -36,6 +43,17 @@ int credit_unlisted(struct round *round) {
     int r = 0;
     while (t->source->ops->next_unlisted(t->source, t->grouping.needs, &usage)) {
         uint32_t group = GROUP_LEFT_OUT;
+        if (usage.identity.pid) {
+            process_id id = proctable_find_incarnation(
+                &t->counting.table, usage.identity.pid, usage.identity.start_ticks);
+            if (id != NO_PROCESS) {
+                int e = credit_end(round, id, &usage.counters);
+                r = e < 0 ? e : r;
+            }
+            if (id != NO_PROCESS || usage.ended == 0)
+                continue;
+            usage.identity.pid = 0;
+        }
         int e = classify_unlisted(round, &usage, &group);
         if (e < 0) {
             r = e;

@@ -104,7 +104,10 @@ struct unlisted_usage {
     bool forked_only;         /* its program is that of known_pid */
     uint64_t ancestor;        /* for ancestor(); 0: none */
     struct sample counters;
-    uint64_t ended; /* processes */
+    /* Processes. With identity.pid it is one alone, over its whole life, that may have been
+     * listed for all the source knows: then this is its end. If it was not, it counts as
+     * unlisted, and not at all with 0 here. */
+    uint64_t ended;
     uint64_t traffic[TRAFFIC_COUNTERS];
 };
 

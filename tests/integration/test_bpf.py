@@ -548,12 +548,106 @@ group-by: [%%s]
     w.hear()
 
     def each_is_there(points):
-        check_equal(get(points, "child", "exits"), count, "exits of children")
-        check_equal(get(points, "child", "starts") + get(points, "parent", "starts"), count,
-                    "starts")
+        # one that was listed before it executed anything counts where its parent does
+        for field in "starts", "exits":
+            check_equal(get(points, "child", field) + get(points, "parent", field), count, field)
     for d in drivers:
         soon(d, each_is_there)
     check(not strays, "groups that nobody is of", strays)
+    w.end()
+
+
+FILLED = """
+say(ready=True)
+wait()
+for i in range(300):
+    if os.fork() == 0:
+        os.close(0); os.close(1)
+        time.sleep(600)
+say(done=True)
+wait()
+os.kill(0, signal.SIGKILL)
+"""
+
+
+def case_full():
+    """What there is no room for is listed all the same, and counts once: its use, its start
+    and its end; also one that has never been listed."""
+    directory = temp_dir()
+    program, short = steps(directory), steps(directory, "s")
+    d = Driver("--max-processes", "256", source="bpf")
+    w = Workload("import signal" + FILLED)
+    w.hear()
+    w.go_on()
+    w.hear()
+    d.collect()
+    burner = Spawner([program, "burn:3500"])
+    burner.collect(d)
+    check(d.points.cpu(name_of(program)) > 1, "nothing of it while it lives", d.points.text)
+    truths = {program: burner.truth(), short: spawn([short, "burn:50"], 4)}
+
+    def counts_once(points):
+        check_group(points, name_of(program), truths[program]["cpu"], 1, absolute=0.02)
+        check_group(points, name_of(short), truths[short]["cpu"], 4, absolute=0.02)
+    soon(d, counts_once)
+    # it would be taken for gone only now
+    time.sleep(16)
+    counts_once(d.collect())
+
+
+REUSED = """
+class Args(ctypes.Structure):
+    _fields_ = [(n, ctypes.c_uint64) for n in (
+        "flags", "pidfd", "child", "parent", "signal", "stack", "stack_size", "tls", "tids",
+        "tid_count", "cgroup")]
+def clone(pid):
+    wanted = (ctypes.c_int * 1)(pid)
+    args = Args(signal=17, tids=ctypes.addressof(wanted), tid_count=1)
+    return LIBC.syscall(ctypes.c_long(435), ctypes.byref(args), ctypes.c_size_t(88))
+LIBC = ctypes.CDLL(None, use_errno=True)
+pid = os.fork()
+if pid == 0:
+    os._exit(0)
+os.waitpid(pid, 0)
+time.sleep(0.5)
+before = cpu(resource.RUSAGE_CHILDREN)
+say(ready=True)
+wait()
+for i in range(4):
+    found = clone(pid)
+    if found == 0:
+        burn(0.6)
+        os._exit(0)
+    if found < 0:
+        break
+    os.waitpid(pid, 0)
+say(runs=i + (found >= 0), cpu=cpu(resource.RUSAGE_CHILDREN) - before)
+wait()
+"""
+
+
+def case_reused_pid():
+    """A process gets the pid of one that has only just ended, whose task may not have been
+    freed yet: never does that one count twice."""
+    d = Driver(source="bpf")
+    w = Workload(REUSED)
+    w.hear()
+    before = soon(d, lambda points: check(w.name in points, "the workload is not seen"))
+    w.go_on()
+    while not w.ready(0.1):
+        d.collect()
+    truth = w.hear()
+    if truth["runs"] != 4:
+        raise Skipped("no process can be given a pid")
+
+    def each_counts_once(points):
+        check_near(points.cpu(w.name) - before.cpu(w.name), truth["cpu"], "CPU seconds",
+                   absolute=0.05)
+        for field in "starts", "exits":
+            check_equal(get(points, w.name, field) - get(before, w.name, field), 4, field)
+    soon(d, each_counts_once)
+    time.sleep(16)
+    each_counts_once(d.collect())
     w.end()
 
 

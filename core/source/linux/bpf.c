@@ -545,6 +545,9 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
     identify_unlisted(b, &u->identity, parts, &b->texts, ret);
     set_counters(b, &u->usage, &ret->counters);
     ret->ended = u->ended;
+    ret->identity.pid = u->process.pid;
+    if (u->process.pid)
+        ret->identity.start_ticks = ticks_of(b, u->process.start_ns);
     for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
         ret->traffic[i] = u->traffic.of[i % PROTOCOLS][i / PROTOCOLS];
     return true;

@@ -19,7 +19,7 @@
 const struct map_shape map_shapes[MAPS] = {
     [MAP_PROCESSES] = {"processes", sizeof(uint32_t), sizeof(struct process_entry)},
     [MAP_DYING] = {"dying", sizeof(uint32_t), sizeof(struct dying_thread)},
-    [MAP_ENDED] = {"ended", sizeof(struct ended_key), sizeof(struct ended)},
+    [MAP_ENDED] = {"ended", sizeof(struct process_key), sizeof(struct ended)},
     [MAP_UNLISTED] = {"unlisted", sizeof(uint64_t), sizeof(struct unlisted)},
     [MAP_UNLISTED_REST] = {"unlisted_rest", sizeof(uint64_t), sizeof(struct unlisted)},
     [MAP_PROGRAMS] = {"programs", sizeof(uint64_t), sizeof(struct program)},

@@ -27,7 +27,7 @@ struct items {
 
 /* What the kernel returns from one call. */
 struct batch {
-    unsigned char keys[BATCH * sizeof(struct ended_key)];
+    unsigned char keys[BATCH * sizeof(struct process_key)];
     unsigned char values[BATCH * sizeof(struct unlisted)]; /* the largest that is read this way */
 };
 _Static_assert(sizeof(struct dying_thread) <= sizeof(struct unlisted) &&
@@ -258,6 +258,8 @@ static int begin_listing(struct bpf_programs *p) {
     p->listing_fd = fd;
     p->in_full = false;
     buf_reset(&p->listing);
+    /* until it is complete nobody can tell what it will have shown */
+    __atomic_store_n(&bss->listed_until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
     __atomic_store_n(&bss->unlisted_side, bss->unlisted_side ^ UNLISTED_SIDE, __ATOMIC_SEQ_CST);
     bss->new_programs = 0;
     return 0;
@@ -291,6 +293,8 @@ int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *us
     int r = is_second_try ? 0 : begin_listing(p);
     if (r == 0)
         r = read_listing(p);
+    if (r == 0)
+        __atomic_store_n(&p->kernel.bss->listed_until_ns, boot_ns(), __ATOMIC_SEQ_CST);
     if (r == 0)
         r = use(data, &p->listing);
     if (r == 0)

@@ -39,7 +39,7 @@ typedef int bpf_use_listing(void *data, struct buf *listing);
 int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *use, void *data);
 
 struct bpf_ended {
-    struct ended_key key;
+    struct process_key key;
     struct ended value;
 };
 /* The next item of what was taken; NULL: no more. Valid until the next round. What was not

@@ -64,6 +64,8 @@ struct unlisted {
     struct use use;
     uint64_t ended;
     uint64_t traffic[TRAFFIC_COUNTERS];
+    uint32_t pid; /* one alone */
+    uint64_t start_ticks;
 };
 
 struct above {
@@ -232,7 +234,9 @@ static bool ends_next_unlisted(struct source *s, unsigned parts, struct unlisted
         return false;
     const struct unlisted *u = &script.unlisted[script.unlisted_at++];
     *ret = (struct unlisted_usage){
-        .identity = {.uid = u->uid,
+        .identity = {.pid = u->pid,
+                     .start_ticks = u->start_ticks,
+                     .uid = u->uid,
                      .has_credentials = parts & IDENTITY_USER,
                      .comm = hand_out(script.text, u->comm),
                      .user = user_of(u->uid)},
@@ -579,6 +583,38 @@ START_TEST(unlisted_usage_in_the_first_collection_counts) {
     tell_unlisted((struct unlisted){.comm = "cc", .ended = 1, .use = {.user_ms = 300}});
     collect_at(t, 1000);
     ck_assert_uint_eq(cpu_of(t, "cc"), 300);
+    tally_free(t);
+}
+END_TEST
+
+/* The source had no room for them, and does not know whether it has listed them. */
+START_TEST(whole_life_of_one_that_may_have_been_listed) {
+    struct actor *a = add_actor(shell);
+    tally *t = ends_collector(NULL, NULL);
+    collect_at(t, 1000);
+    a->use.user_ms += 200;
+    collect_at(t, 1010);
+    uint64_t before = cpu_of(t, "sh"), exits = exits_of(t, "sh");
+    a->gone = true;
+    tell_unlisted((struct unlisted){.comm = "sh",
+                                    .pid = a->pid,
+                                    .start_ticks = a->start_ticks,
+                                    .ended = 1,
+                                    .use = {.user_ms = a->use.user_ms + 50}});
+    /* no list has shown these; the last is from before us */
+    tell_unlisted((struct unlisted){
+        .comm = "cc", .pid = 77, .start_ticks = 100500, .ended = 1, .use = {.user_ms = 30}});
+    tell_unlisted((struct unlisted){.comm = "ld", .pid = 78, .start_ticks = 5, .use = {.user_ms = 9}});
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "sh"), before + 50);
+    ck_assert_uint_eq(exits_of(t, "sh"), exits + 1);
+    ck_assert_uint_eq(starts_of(t, "sh"), 0);
+    ck_assert_uint_eq(cpu_of(t, "cc"), 30);
+    ck_assert_uint_eq(starts_of(t, "cc"), 1);
+    ck_assert_uint_eq(exits_of(t, "cc"), 1);
+    ck_assert(!has_group(t, "ld"));
+    collect_at(t, 1060);
+    ck_assert_uint_eq(exits_of(t, "sh"), exits + 1);
     tally_free(t);
 }
 END_TEST
@@ -1679,6 +1715,7 @@ int main(void) {
         T(born_and_listed_counts_whole, 1),
         T(unlisted_usage_goes_by_who_it_was, 1),
         T(unlisted_usage_in_the_first_collection_counts, 1),
+        T(whole_life_of_one_that_may_have_been_listed, 1),
         T(filters_hold_for_unlisted_usage, 1),
         T(unlisted_usage_that_does_not_fit_is_others, 1),
         T(by_pid_unlisted_usage_is_others, 1),

@@ -73,7 +73,7 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
     if (bpf_map_delete_elem(&processes, &pid) < 0)
         return; /* another CPU freed another of its threads, and got here first */
     if (e->listed || e->execed) {
-        struct ended_key key = {.start_ns = e->start_ns, .pid = pid};
+        struct process_key key = {.start_ns = e->start_ns, .pid = pid};
         const struct usage *total = e->execed ? &e->until_exec : &e->freed_threads;
         if (bpf_map_update_elem(&ended, &key, total, BPF_ANY) < 0)
             count_lost_event();
@@ -95,18 +95,38 @@ static __always_inline void drop_thread(struct scratch *scratch, struct process_
         retire_process(scratch, e, pid);
 }
 
+/* Credits a process that had no entry, over its whole life. `ended` is 0 if that began before
+ * us: then it counts only if it was listed. Of its other threads signal_struct tells less than
+ * their own tasks, but these may have been counted in a listing. */
+static __always_inline void add_untracked(struct scratch *scratch,
+                                          const struct bpf_identity *identity,
+                                          const struct process_key *process,
+                                          const struct usage *usage, __u64 ended) {
+    struct unlisted *u = &scratch->unlisted;
+    __u64 key = hash_words(process, sizeof(*process)) | unlisted_side;
+    zero(u, sizeof(*u));
+    u->identity = *identity;
+    u->usage = *usage;
+    u->ended = ended;
+    u->process = *process;
+    if (bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) < 0)
+        count_lost_event();
+}
+
 /* The __noinline functions are global, not static, so that the verifier checks each of them
  * once by itself, and not on every path that leads to it. Before Linux 5.12 a global function
  * takes only numbers, so they look up scratch space and the task themselves. */
 
 /* Does what on_free should have done for a thread that exited long ago, with its usage as of
  * on_exit. Does nothing if the thread has not exited, or only recently. listing.bpf.c calls
- * it as well. */
+ * it as well. In SCRATCH_FORK it is called as another thread gets this tid, so the exit was
+ * long ago however little time has passed. */
 __noinline int synthesize_exit(__u32 tid, __u32 slot) {
     struct scratch *scratch = scratch_for(slot);
     const struct dying_thread *found = bpf_map_lookup_elem(&dying, &tid);
     if (!scratch || !found ||
-        bpf_ktime_get_boot_ns() - found->end_ns < LOST_EXIT_AFTER_MS * 1000000ULL)
+        (slot != SCRATCH_FORK &&
+         bpf_ktime_get_boot_ns() - found->end_ns < LOST_EXIT_AFTER_MS * 1000000ULL))
         return 0;
     struct dying_thread *d = &scratch->dying;
     *d = *found;
@@ -120,8 +140,26 @@ __noinline int synthesize_exit(__u32 tid, __u32 slot) {
         drop_thread(scratch, e, pid, tid == pid);
     } else if (d->missed_birth) {
         count_lost_event();
-        add_to_unlisted(scratch, &d->identity, &d->usage, tid == pid);
+        if (d->start_ns >= listed_until_ns) {
+            add_to_unlisted(scratch, &d->identity, &d->usage, tid == pid);
+        } else if (tid == pid) {
+            struct process_key process = {.start_ns = d->start_ns, .pid = pid};
+            add_untracked(scratch, &d->identity, &process, &d->usage, 1);
+        }
     }
+    return 0;
+}
+
+/* A pid can be used again before the task that had it last was freed, or when that exit was
+ * lost. What is known of the former process is all that counts of it then: if it waited for
+ * on_free it would come after its successor was listed. */
+__noinline int retire_former(__u32 pid, __u64 start_ns, __u32 slot) {
+    struct scratch *scratch = scratch_for(slot);
+    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    if (!scratch || !e || e->start_ns >= start_ns)
+        return 0;
+    count_lost_event();
+    retire_process(scratch, e, pid);
     return 0;
 }
 
@@ -137,6 +175,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
             __sync_fetch_and_add(&e->threads, 1);
         return 0;
     }
+    retire_former(pid, child->start_boottime, SCRATCH_FORK);
     struct scratch *scratch = scratch_for(SCRATCH_FORK);
     if (!scratch)
         return 0;
@@ -383,12 +422,21 @@ int BPF_PROG(on_free, struct task_struct *task) {
     struct usage *usage = &scratch->now;
     read_thread_usage(task, usage);
     if (!e) {
-        /* its fork was lost, or it started before us and was never listed */
-        if (!predates_us) {
-            struct bpf_identity identity = {0};
-            read_identity(task, &identity);
+        /* there was no room for it, its fork was lost, or it started before us */
+        struct process_key process = {.start_ns = task->group_leader->start_boottime, .pid = pid};
+        struct bpf_identity identity = {0};
+        read_identity(task, &identity);
+        if (process.start_ns >= listed_until_ns) {
+            if (predates_us)
+                return 0;
             add_to_unlisted(scratch, &identity, usage, is_leader);
             count_lost_event();
+        } else if (is_leader) {
+            struct usage *total = &scratch->share;
+            *total = *usage;
+            read_ended_usage(task->signal, total);
+            usage_at_least(total, usage);
+            add_untracked(scratch, &identity, &process, total, !predates_us);
         }
         return 0;
     }

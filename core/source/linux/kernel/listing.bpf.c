@@ -12,6 +12,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* life.bpf.c */
 int synthesize_exit(__u32 tid, __u32 slot);
+int retire_former(__u32 pid, __u64 start_ns, __u32 slot);
 
 /* ---- File descriptors ------------------------------------------------------------------ */
 
@@ -181,8 +182,10 @@ int list_tasks(struct bpf_iter__task *ctx) {
         return 0;
     __u32 pid = task->tgid;
     struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
-    if (e && e->start_ns != task->start_boottime)
-        e = NULL; /* of the last process with this pid, whose exit was lost */
+    if (e && e->start_ns != task->start_boottime) {
+        retire_former(pid, task->start_boottime, SCRATCH_LIST);
+        e = NULL;
+    }
     __u64 now_ns = bpf_ktime_get_boot_ns();
     if (e && !list_in_full && has_slept(task, e, pid, now_ns)) {
         struct record_same same = {RECORD_SAME, pid, e->start_ns};
@@ -220,7 +223,11 @@ int list_tasks(struct bpf_iter__task *ctx) {
     read_memory(task, r);
     count_fds(task, r);
     if (!e) {
-        r->flags |= PROCESS_UNTRACKED;
+        /* its ended threads are in signal_struct, as far as that tells */
+        struct usage *ended_threads = &scratch->share;
+        zero(ended_threads, sizeof(*ended_threads));
+        read_ended_usage(task->signal, ended_threads);
+        usage_add(&r->usage, ended_threads);
         bpf_seq_write(seq, r, sizeof(*r));
         return 0;
     }

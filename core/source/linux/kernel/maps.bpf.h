@@ -44,6 +44,9 @@ SHARED __u64 lost_reported;
 /* The kernel has tracepoints for sending and receiving (since Linux 6.3), so the owner of
  * an accepted connection is seen. */
 SHARED __u32 sees_owners;
+/* What started before this, since boot, can have been listed. While a listing is being made
+ * that is everything. */
+SHARED __u64 listed_until_ns;
 /* How many links are pinned; 0: pinning has not finished. */
 SHARED __u32 pinned_links;
 /* When the programs were attached, since boot; 0: not yet. */
@@ -75,7 +78,7 @@ SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
     __uint(max_entries, 65536);
-    __type(key, struct ended_key);
+    __type(key, struct process_key);
     __type(value, struct ended);
 } ended SEC(".maps");
 
@@ -166,17 +169,14 @@ static __always_inline void count_lost_event(void) {
     __sync_fetch_and_add(&lost_events, 1);
 }
 
-/* Adds the entry of a process that has none. The listing and on_fork may get here at the
- * same time: then the one that was first stays. NULL: the map is full. */
+/* Adds the entry of a process that has none; retire_former() has been called. The listing and
+ * on_fork may get here at the same time: then the one that was first stays. NULL: the map is
+ * full. */
 static __always_inline struct process_entry *track_process(__u32 pid,
                                                            const struct process_entry *e) {
     bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST);
     struct process_entry *there = bpf_map_lookup_elem(&processes, &pid);
-    if (!there || there->start_ns == e->start_ns)
-        return there;
-    count_lost_event(); /* it had that pid before, and its exit was lost */
-    bpf_map_update_elem(&processes, &pid, e, BPF_ANY);
-    return bpf_map_lookup_elem(&processes, &pid);
+    return there && there->start_ns == e->start_ns ? there : NULL;
 }
 
 #endif

@@ -89,6 +89,13 @@ struct cgroup_path {
     char text[CGROUP_PATH_SIZE];
 };
 
+/* One incarnation. */
+struct process_key {
+    __u64 start_ns; /* since boot */
+    __u32 pid;
+    __u32 pad;
+};
+
 /* What was used by processes of one identity that no listing can show any more, because
  * they have exited or have executed another program. Also the traffic of all processes of
  * that identity, which is not kept per process. */
@@ -97,6 +104,9 @@ struct unlisted {
     struct usage usage;
     struct traffic traffic;
     __u64 ended; /* processes that started and exited without being listed */
+    /* pid 0: as above. Else the whole life of a process that had no entry at its end, because
+     * the map `processes` was full. It may have been listed: only the reader knows. */
+    struct process_key process;
 };
 
 /* Programs keep adding to `unlisted` while it is being read, so it is double-buffered: this
@@ -105,11 +115,6 @@ struct unlisted {
 #define UNLISTED_SIDE ((__u64)1 << 63)
 
 /* A process that was listed and has exited since, or has executed another program. */
-struct ended_key {
-    __u64 start_ns; /* since boot */
-    __u32 pid;
-    __u32 pad;
-};
 struct ended {
     struct usage usage; /* over its lifetime, or up to its first exec since it was listed */
 };
@@ -188,8 +193,7 @@ enum process_flags {
     PROCESS_HAS_FDS = 8,     /* `fds` is valid */
     PROCESS_MANY_FDS = 16,   /* too many to count in the kernel */
     PROCESS_FROM_BIRTH = 32, /* its fork was seen */
-    PROCESS_UNTRACKED = 64,  /* the map `processes` is full: its exit will go unseen */
-    PROCESS_IN_EXEC = 128    /* in the middle of execve(2): it can't be told who it is */
+    PROCESS_IN_EXEC = 64     /* in the middle of execve(2): it can't be told who it is */
 };
 
 struct record_process {
