@@ -233,6 +233,9 @@ int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_
     }
     /* what a kernel thread forked and has not executed anything is one as well */
     usage->identity.is_kernel = from && usage->forked_only && from->is_kernel;
+    /* looking for ancestors takes the texts away, but not this */
+    if (usage->identity.cmdline_cut)
+        self_add(&round->t->counting, METRIC_SELF_CMDLINES_CUT, usage->ended ? usage->ended : 1);
     int r = find_lineage(round, usage, 0, &ancestors);
     if (r == 0)
         r = find_group(round, &usage->identity, ancestors, false, ret_group, &unused);

@@ -651,6 +651,52 @@ def case_reused_pid():
     w.end()
 
 
+def case_frozen():
+    """A frozen process does not run: it is shown as /proc shows it, at once."""
+    root = "/sys/fs/cgroup/freezer"
+    if not os.path.exists(root + "/cgroup.procs"):
+        raise Skipped("there is no freezer of the first version")
+    group = os.path.join(root, unique("f"))
+    os.mkdir(group)
+    later(remove_cgroup, group)
+    d, w = Driver(source="bpf"), Workload(SLEEPER)
+    w.hear()
+    state = os.path.join(group, "freezer.state")
+    write_text(os.path.join(group, "cgroup.procs"), str(w.pid))
+    for _ in range(3):
+        d.collect()
+    write_text(state, "FROZEN")
+    later(write_text, state, "THAWED")
+    wait_for(lambda: "FROZEN\n" == read_text(state), "it to be frozen")
+    letter = read_text("/proc/%d/stat" % w.pid).rpartition(")")[2].split()[0]
+    fields = d.collect()[w.name].fields
+    check_equal((letter, fields["disk_sleep"], fields["running"], fields["sleeping"]),
+                ("D", 1, 0, 0), "the state in /proc, and counts of disk_sleep, running, sleeping")
+    write_text(state, "THAWED")
+    soon(d, lambda points: check_equal(points[w.name].fields["sleeping"], 1, "sleeping"))
+    w.end()
+
+
+def case_long_arguments():
+    """Of a short process the programs keep 1024 bytes of arguments: if a rule may have asked
+    for more, that is counted."""
+    program = steps(temp_dir())
+    d = Driver(*configured(temp_dir(), """
+process_names:
+  - {name: last, cmdline: ['^%s as:(x+ as:)?last$']}
+""" % program), source="bpf")
+    before = d.points.self_point.fields["cmdlines_cut"]
+    spawn([program, "as:" + "x" * 2000, "as:last"], 3)
+    spawn([program, "as:last"], 3)
+
+    def are_counted(points):
+        check_equal(get(points, "last", "exits"), 3, "recognized")
+        # that of who spawns them is longer still, and theirs until they execute their own
+        check(3 <= points.self_point.fields["cmdlines_cut"] - before <= 5, "cmdlines_cut",
+              points.self_point.fields)
+    soon(d, are_counted)
+
+
 # ---- Beside procfs ---------------------------------------------------------------------
 
 STATE = """

@@ -28,7 +28,10 @@
 #define MAX_RT_PRIO 100
 #define DEFAULT_PRIO 120
 #define TASK_REPORT 0x7fu
+#define TASK_UNINTERRUPTIBLE 0x2u
 #define TASK_IDLE 0x402u
+#define TASK_RTLOCK_WAIT 0x1000u /* since Linux 5.15 */
+#define TASK_FROZEN 0x8000u      /* since Linux 6.1 */
 
 #define CGROUP_SIZE 8192u
 
@@ -246,12 +249,15 @@ static void set_counters(const struct bpf *b, const struct usage *usage, struct 
     ret->exact_cpu_ns = usage->of[USAGE_RUN_NS];
 }
 
-/* As the kernel does it for /proc/PID/stat. */
+/* As task_state_index() of the kernel does it for /proc/PID/stat. A state can have further
+ * bits, such as TASK_FREEZABLE. What /proc has no letter for it shows as D. */
 static char state_letter(uint32_t state, uint32_t exit_state) {
     static const char letters[] = "RSDTtXZP";
-    if (state == TASK_IDLE)
-        return 'I';
     unsigned bits = (state | exit_state) & TASK_REPORT;
+    if (state & (TASK_RTLOCK_WAIT | TASK_FROZEN))
+        bits = TASK_UNINTERRUPTIBLE;
+    else if ((state & TASK_IDLE) == TASK_IDLE)
+        return 'I';
     return letters[bits ? 32 - __builtin_clz(bits) : 0];
 }
 

@@ -131,13 +131,13 @@ static __always_inline __u64 activity_of(struct task_struct *task) {
 }
 
 /* A process whose only thread has not run since it was last listed in full has not changed,
- * except for what others do to it: swap its memory out, renice it … So it is listed in full
- * again after 10 to 25 seconds, which spreads them over several listings. */
+ * except for what others do to it: freeze it (it does not run for that since Linux 6.1), swap
+ * its memory out, renice it … So one whose state is the same is listed in full again after 10 to 25 seconds, which spreads them over several listings. */
 static __always_inline bool has_slept(struct task_struct *task, const struct process_entry *e,
                                       __u32 pid, __u64 now_ns) {
     return e->listed && !e->execed && !e->rebased && e->threads == 1 &&
            e->activity == activity_of(task) && state_of(task) != TASK_RUNNING &&
-           !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
+           state_of(task) == (__u32)e->state && !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
 }
 
 /* execve(2) gives the process its new address space, then its new name, reads the program,
@@ -263,6 +263,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
     e->rebased = 0;
     e->listed = 1;
     e->activity = activity;
+    e->state = r->state;
     e->shown_ns = now_ns;
     return 0;
 }

@@ -131,6 +131,7 @@ struct process_entry {
     __u32 unrecorded;  /* threads that exited when the map `dying` was full */
     __s64 threads;     /* not freed yet */
     __u64 activity;    /* activity_of() when it was last listed in full */
+    __u64 state;       /* at that time */
     __u64 shown_ns;    /* when that was, since boot */
     __u64 in_exec_ns;  /* since when it is not listed for being in the middle of an exec */
     __u64 found_late_ns;          /* when it was found, since boot, if it was found late */
