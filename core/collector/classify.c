@@ -102,7 +102,7 @@ static int find_lineage(struct round *round, const struct unlisted_usage *of, in
     struct proctable *table = &t->counting.table;
     struct lineage above, found = {0};
     uint32_t unused;
-    process_id id = of->known_pid ? proctable_find(table, of->known_pid) : NO_PROCESS;
+    process_id id = proctable_find_known(table, of->known_pid, of->known_start_ticks);
     if (id != NO_PROCESS)
         found = lineage_of(proctable_at(table, id));
     struct unlisted_usage ancestor = *of;
@@ -123,7 +123,9 @@ static int inherit(struct round *round, struct process *p, const struct sample *
     const struct proctable *table = &round->t->counting.table;
     struct lineage lineage = {0};
     if ((!p->classified || p->unsure) && (s->ancestor_pid || s->ancestor)) {
-        const struct unlisted_usage of = {.known_pid = s->ancestor_pid, .ancestor = s->ancestor};
+        const struct unlisted_usage of = {.known_pid = s->ancestor_pid,
+                                          .known_start_ticks = s->ancestor_start_ticks,
+                                          .ancestor = s->ancestor};
         int r = find_lineage(round, &of, 0, &lineage);
         if (r < 0)
             return r;
@@ -223,7 +225,7 @@ static bool is_like(const struct process *p, const struct unlisted_usage *usage,
 int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_t *ret_group) {
     const struct tally *t = round->t;
     const struct proctable *table = &t->counting.table;
-    process_id id = usage->known_pid ? proctable_find(table, usage->known_pid) : NO_PROCESS;
+    process_id id = proctable_find_known(table, usage->known_pid, usage->known_start_ticks);
     const struct process *from = id == NO_PROCESS ? NULL : proctable_at(table, id);
     struct lineage ancestors, unused;
     if (from && (usage->is_known ||

@@ -50,6 +50,11 @@ process_id proctable_find_incarnation(const struct proctable *t, uint32_t pid,
     return id;
 }
 
+process_id proctable_find_known(const struct proctable *t, uint32_t pid, uint64_t start_ticks) {
+    process_id id = proctable_find_parent(t, pid, start_ticks);
+    return id != NO_PROCESS && proctable_at(t, id)->start_ticks == start_ticks ? id : NO_PROCESS;
+}
+
 static int grow_buckets(struct proctable *t) {
     size_t count = t->bucket_count ? t->bucket_count * 2 : 1024;
     process_id *buckets = malloc(count * sizeof(*buckets));

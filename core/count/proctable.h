@@ -113,6 +113,8 @@ process_id proctable_find_parent(const struct proctable *t, uint32_t ppid, uint6
 /* The record of just this incarnation, as long as it has not ended. */
 process_id proctable_find_incarnation(const struct proctable *t, uint32_t pid,
                                       uint64_t start_ticks);
+/* The record of just this incarnation, also if it has ended. */
+process_id proctable_find_known(const struct proctable *t, uint32_t pid, uint64_t start_ticks);
 /* A new record, zeroed but for pid; found from now on in place of an older one
  * with the same pid. NO_PROCESS: out of memory. */
 process_id proctable_add(struct proctable *t, uint32_t pid);

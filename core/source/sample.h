@@ -91,6 +91,7 @@ struct sample {
     /* Who it was started by, who may be gone by now: a process that was listed, or else
      * what the source's ancestor() is to be asked for. 0: not known. */
     uint32_t ancestor_pid;
+    uint64_t ancestor_start_ticks;
     uint64_t ancestor;
 
     /* A number that differs when the process has run in between; 0: not known. */

@@ -100,6 +100,7 @@ enum { TRAFFIC_COUNTERS = 8 };
 struct unlisted_usage {
     struct identity identity; /* texts are valid until the next call */
     uint32_t known_pid;       /* what the identity lacks it has from this listed process; 0: none */
+    uint64_t known_start_ticks;
     bool is_known;            /* it is known_pid */
     bool forked_only;         /* its program is that of known_pid */
     uint64_t ancestor;        /* for ancestor(); 0: none */

@@ -287,11 +287,14 @@ static uint64_t ticks_of(const struct bpf *b, uint64_t ns) {
 }
 
 /* What it was started by. */
-static void set_ancestor(uint64_t ancestor, uint32_t *ret_pid, uint64_t *ret_ancestor) {
-    if (ancestor & KNOWN_ANCESTOR)
-        *ret_pid = (uint32_t)ancestor;
-    else
+static void set_ancestor(const struct bpf *b, uint64_t ancestor, uint32_t *ret_pid,
+                         uint64_t *ret_start_ticks, uint64_t *ret_ancestor) {
+    if (ancestor & KNOWN_ANCESTOR) {
+        *ret_pid = ancestor_pid(ancestor);
+        *ret_start_ticks = ticks_of(b, ancestor_start_ns(ancestor));
+    } else {
         *ret_ancestor = ancestor;
+    }
 }
 
 static uint64_t exec_marker(const struct record_process *r) {
@@ -327,8 +330,9 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
         .comm_len = (uint8_t)comm_len,
     };
     memcpy(ret->comm, r->comm, comm_len);
-    if (r->ancestor != (KNOWN_ANCESTOR | pid)) /* else it is from before us */
-        set_ancestor(r->ancestor, &ret->ancestor_pid, &ret->ancestor);
+    if (r->ancestor != known_ancestor(pid, r->start_ns)) /* else it is from before us */
+        set_ancestor(b, r->ancestor, &ret->ancestor_pid, &ret->ancestor_start_ticks,
+                     &ret->ancestor);
     set_counters(b, &r->usage, ret);
     set_gauges(b, r, ret);
     if (place->exec == NO_EXEC)
@@ -447,10 +451,12 @@ static void identify_forked(struct bpf *b, const struct record_process *r, unsig
                             struct identity *id) {
     struct sample *there = &b->in_procfs;
     struct identity parent;
-    const uint32_t pid = (uint32_t)r->ancestor;
+    const uint32_t pid = ancestor_pid(r->ancestor);
     if (!(r->ancestor & KNOWN_ANCESTOR) || pid == r->pid)
         return;
     int e = b->procfs->ops->open(b->procfs, &(struct listed){.pid = pid}, 0, there);
+    if (e == 0 && there->start_ticks != ticks_of(b, ancestor_start_ns(r->ancestor)))
+        e = -ESRCH;
     if (e == 0)
         e = b->procfs->ops->identify(b->procfs, there, parts & (IDENTITY_CMDLINE | IDENTITY_EXE),
                                      &parent);
@@ -531,7 +537,7 @@ static void identify_unlisted(struct bpf *b, const struct bpf_identity *identity
                                      .has_credentials = parts & BY_USER,
                                      .comm = {identity->comm, comm_len},
                                  }};
-    set_ancestor(identity->ancestor, &ret->known_pid, &ret->ancestor);
+    set_ancestor(b, identity->ancestor, &ret->known_pid, &ret->known_start_ticks, &ret->ancestor);
     ret->is_known = ret->known_pid && identity->ancestor & ITSELF;
     ret->forked_only = ret->known_pid && identity->program == 0;
     if (parts & IDENTITY_USER)

@@ -59,6 +59,7 @@ struct unlisted {
     const char *comm;
     uint32_t uid;
     uint32_t known_pid;
+    uint64_t known_start_ticks; /* 0: of the last actor with that pid */
     bool is_known, forked_only;
     uint64_t ancestor;
     struct use use;
@@ -100,6 +101,14 @@ static struct text hand_out(char to[static 64], const char *text) {
     memset(to, '#', 64);
     memcpy(to, text, strlen(text));
     return (struct text){to, strlen(text)};
+}
+
+/* Of the last actor with that pid. */
+static uint64_t start_of(uint32_t pid) {
+    for (size_t i = script.actor_count; i-- > 0;)
+        if (script.actors[i].pid == pid)
+            return script.actors[i].start_ticks;
+    return 0;
 }
 
 static void set_use(const struct use *use, struct sample *ret) {
@@ -170,6 +179,7 @@ static int ends_open(struct source *s, const struct listed *listed, uint64_t act
         .state = 'S',
         .comm_len = (uint8_t)strlen(a->comm),
         .ancestor_pid = a->ancestor_pid,
+        .ancestor_start_ticks = start_of(a->ancestor_pid),
         .ancestor = a->ancestor,
     };
     memcpy(ret->comm, a->comm, ret->comm_len);
@@ -241,6 +251,7 @@ static bool ends_next_unlisted(struct source *s, unsigned parts, struct unlisted
                      .comm = hand_out(script.text, u->comm),
                      .user = user_of(u->uid)},
         .known_pid = u->known_pid,
+        .known_start_ticks = u->known_start_ticks ? u->known_start_ticks : start_of(u->known_pid),
         .is_known = u->is_known,
         .forked_only = u->forked_only,
         .ancestor = u->ancestor,
@@ -260,6 +271,7 @@ static bool ends_ancestor(struct source *s, unsigned parts, struct unlisted_usag
         *ret = (struct unlisted_usage){
             .identity = {.comm = hand_out(script.text_above, a->comm), .user = user_of(0)},
             .known_pid = a->known_pid,
+            .known_start_ticks = start_of(a->known_pid),
             .ancestor = a->ancestor,
         };
         return true;
@@ -583,6 +595,32 @@ START_TEST(unlisted_usage_in_the_first_collection_counts) {
     tell_unlisted((struct unlisted){.comm = "cc", .ended = 1, .use = {.user_ms = 300}});
     collect_at(t, 1000);
     ck_assert_uint_eq(cpu_of(t, "cc"), 300);
+    tally_free(t);
+}
+END_TEST
+
+/* Traffic is told after its process has ended, and another one has its pid by now. */
+START_TEST(usage_of_a_pid_that_was_used_again) {
+    struct actor *a = add_actor(shell);
+    tally *t = ends_collector(NULL, NULL);
+    collect_at(t, 1000);
+    const uint64_t start_ticks = a->start_ticks;
+    end(a, a->use);
+    struct actor other = shell;
+    other.comm = "other";
+    other.start_ticks += 500;
+    add_actor(other);
+    tell_unlisted((struct unlisted){.comm = "sh",
+                                    .known_pid = a->pid,
+                                    .known_start_ticks = start_ticks,
+                                    .is_known = true,
+                                    .use = {.user_ms = 70}});
+    uint64_t before = cpu_of(t, "sh");
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "sh"), before + 70);
+    before = cpu_of(t, "other");
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "other"), before);
     tally_free(t);
 }
 END_TEST
@@ -1716,6 +1754,7 @@ int main(void) {
         T(unlisted_usage_goes_by_who_it_was, 1),
         T(unlisted_usage_in_the_first_collection_counts, 1),
         T(whole_life_of_one_that_may_have_been_listed, 1),
+        T(usage_of_a_pid_that_was_used_again, 1),
         T(filters_hold_for_unlisted_usage, 1),
         T(unlisted_usage_that_does_not_fit_is_others, 1),
         T(by_pid_unlisted_usage_is_others, 1),

@@ -36,7 +36,9 @@ static __always_inline __u64 ancestor_key(struct task_struct *task,
     if (!want_ancestor && !want_program)
         return 0;
     if (!e || e->listed)
-        return KNOWN_ANCESTOR | (__u32)task->tgid;
+        /* both by a plain load would become one instruction for two kinds of pointers */
+        return known_ancestor(task->tgid, e ? e->start_ns
+                                            : BPF_CORE_READ(task, group_leader, start_boottime));
     if (!want_ancestor && e->identity.program != 0)
         return 0;
     struct bpf_identity identity = e->identity;

@@ -319,7 +319,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
         e->execed = 1;
         e->listed = 0;
         if (want_ancestor)
-            e->identity.ancestor = KNOWN_ANCESTOR | pid;
+            e->identity.ancestor = known_ancestor(pid, e->start_ns);
     } else {
         scratch->share = *now;
         if (e->rebased)

@@ -110,7 +110,7 @@ static __always_inline struct process_entry *track_late(struct task_struct *task
     e->threads = signal->nr_threads;
     read_ended_usage(signal, &e->freed_threads);
     read_identity(task, &e->identity);
-    e->identity.ancestor = KNOWN_ANCESTOR | pid;
+    e->identity.ancestor = known_ancestor(pid, e->start_ns);
     return track_process(pid, e);
 }
 

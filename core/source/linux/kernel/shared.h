@@ -58,7 +58,7 @@ struct traffic {
  * so that more processes share an identity. */
 struct bpf_identity {
     __u64 program;  /* key in the map `programs`, or PROGRAM_UNKNOWN; 0: same as the ancestor's */
-    __u64 ancestor; /* KNOWN_ANCESTOR | pid, or key in the map `ancestors`; 0: none */
+    __u64 ancestor; /* known_ancestor(), or key in the map `ancestors`; 0: none */
     __u64 cgroup;   /* id in the unified hierarchy */
     __u32 uid, gid; /* effective */
     char comm[COMM_SIZE];
@@ -68,6 +68,19 @@ struct bpf_identity {
 /* The ancestor has been listed, or is the process itself (ITSELF). */
 #define KNOWN_ANCESTOR ((__u64)1 << 63)
 #define ITSELF ((__u64)1 << 62)
+/* With the pid (22 bits at most) goes when it started, in milliseconds since boot: a pid
+ * alone may by now be another process's. */
+#define ANCESTOR_PID_BITS 22
+#define ANCESTOR_START_MASK (((__u64)1 << 40) - 1)
+static inline __u64 known_ancestor(__u32 pid, __u64 start_ns) {
+    return KNOWN_ANCESTOR | (start_ns / 1000000 & ANCESTOR_START_MASK) << ANCESTOR_PID_BITS | pid;
+}
+static inline __u32 ancestor_pid(__u64 ancestor) {
+    return ancestor & (((__u32)1 << ANCESTOR_PID_BITS) - 1);
+}
+static inline __u64 ancestor_start_ns(__u64 ancestor) {
+    return (ancestor >> ANCESTOR_PID_BITS & ANCESTOR_START_MASK) * 1000000;
+}
 
 /* An executed program: its file and the beginning of its arguments. */
 #define EXE_SIZE_MAX 512

@@ -76,7 +76,10 @@ static __always_inline void set_owner(struct socket_owner *owner, struct task_st
         identity.ancestor = e->identity.ancestor;
     }
     if (!e || e->listed)
-        identity.ancestor = KNOWN_ANCESTOR | ITSELF | pid;
+        identity.ancestor =
+            ITSELF |
+            known_ancestor(pid, e ? e->start_ns
+                                  : BPF_CORE_READ(task, group_leader, start_boottime));
     BPF_CORE_READ_INTO(&identity.comm, task, group_leader, comm);
     if (want_user) {
         identity.uid = BPF_CORE_READ(task, real_cred, euid.val);
