@@ -677,6 +677,25 @@ def case_frozen():
     w.end()
 
 
+def case_time_namespace():
+    """Where the time since boot is shifted, a process began when ps says it did, and nothing
+    else is different."""
+    unshare = [need_program("unshare"), "-T", "--boottime", "86400", "--fork", "--kill-child", "--"]
+    if run([*unshare, "true"])[0] != 0:
+        raise Skipped("no time namespaces")
+    program, w = steps(temp_dir()), Workload(SLEEPER)
+    w.hear()
+    drivers = [Driver(source=s, prefix=unshare) for s in ("bpf", "procfs")]
+    began = [d.collect()[w.name].fields["created_at"] for d in drivers]
+    check_near(began[0], began[1], "start time", absolute=2e9 * TICK)
+    truth = spawn([program, "burn:50"], 4)
+    soon(drivers[0], lambda points: check_group(points, name_of(program),
+                                                       truth["cpu"], 4))
+    for d in drivers:
+        d.end()
+    w.end()
+
+
 def case_long_arguments():
     """Of a short process the programs keep 1024 bytes of arguments: if a rule may have asked
     for more, that is counted."""

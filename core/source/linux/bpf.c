@@ -63,6 +63,7 @@ struct bpf {
     uint64_t counters;     /* BIT(field) of what is to be collected */
     bool collects_fds, collects_threads;
     uint64_t page_bytes;
+    int64_t boot_offset_ns; /* see struct bpf_wants */
     bool in_full; /* the next listing */
 
     struct buf *listing;
@@ -282,8 +283,9 @@ static void set_gauges(const struct bpf *b, const struct record_process *r, stru
         sample_set(ret, FIELD_OPEN_FDS, r->fds);
 }
 
+/* As /proc has it, from the kernel's own time. */
 static uint64_t ticks_of(const struct bpf *b, uint64_t ns) {
-    return ns / b->source.tick_ns;
+    return (ns + (uint64_t)b->boot_offset_ns) / b->source.tick_ns;
 }
 
 /* What it was started by. */
@@ -658,6 +660,22 @@ static uint64_t counters_of(const struct io *io, unsigned collect) {
     return counters;
 }
 
+/* In a time namespace CLOCK_BOOTTIME and all times in /proc are shifted, but not those that
+ * the programs see. 0 also where the kernel has no such namespaces (before Linux 5.6). */
+static int64_t boot_offset_ns(const struct io *io) {
+    char text[256];
+    long long seconds, ns;
+    if (io_read_file(io, AT_FDCWD, "/proc/self/timens_offsets", text, sizeof(text), NULL) <= 0)
+        return 0;
+    const char *line = strstr(text, "boottime");
+    if (!line)
+        return 0;
+    char *end;
+    seconds = strtoll(line + strlen("boottime"), &end, 10);
+    ns = strtoll(end, NULL, 10);
+    return seconds * (int64_t)NS_PER_S + ns;
+}
+
 /* The programs see the pids of the host, but the iterator lists only our namespace. */
 static bool is_hosts_pid_namespace(const struct io *io) {
     static const char initial[] = "pid:[4026531836]"; /* PROC_PID_INIT_INO */
@@ -669,7 +687,7 @@ static bool is_hosts_pid_namespace(const struct io *io) {
 int bpf_new(const struct settings *settings, const struct io *io,
             const struct source_needs *needs, struct source **ret, struct tally_error *why) {
     const unsigned collect = settings->collect;
-    const struct bpf_wants wants = {
+    struct bpf_wants wants = {
         .program = needs->identity & (IDENTITY_CMDLINE | IDENTITY_EXE),
         .args = needs->identity & IDENTITY_CMDLINE,
         .user = needs->identity & BY_USER,
@@ -685,6 +703,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
     struct bpf *b = calloc(1, sizeof(*b));
     if (!b)
         return -ENOMEM;
+    b->boot_offset_ns = wants.boot_offset_ns = boot_offset_ns(io);
     b->source.ops = &bpf_ops;
     b->source.name = "bpf";
     b->source.ends = ENDS_BY_EVENTS;

@@ -29,10 +29,10 @@ const struct map_shape map_shapes[MAPS] = {
     [MAP_BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
 };
 
-uint64_t boot_ns(void) {
+uint64_t boot_ns(int64_t boot_offset_ns) {
     struct timespec now;
     clock_gettime(CLOCK_BOOTTIME, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    return (uint64_t)((int64_t)now.tv_sec * 1000000000 + now.tv_nsec - boot_offset_ns);
 }
 
 void bpf_handles_reset(struct bpf_handles *h) {
@@ -132,7 +132,7 @@ static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned
         proctally_bpf__destroy(s);
         return r;
     }
-    s->bss->attached_ns = boot_ns();
+    s->bss->attached_ns = boot_ns(wants->boot_offset_ns);
     *ret = s;
     return 0;
 }

@@ -24,6 +24,9 @@ struct bpf_wants {
     bool user, cgroup, ancestor;
     bool traffic;
     uint32_t max_processes;
+    /* How far CLOCK_BOOTTIME and /proc are ahead of the kernel's own times, in this time
+     * namespace. */
+    int64_t boot_offset_ns;
 };
 
 /* The maps that are read, or mapped. */
@@ -53,6 +56,7 @@ struct bpf_handles {
     int list_fd;                    /* the link of list_tasks */
     struct proctally_bpf__data *data;
     struct proctally_bpf__bss *bss;
+    int64_t boot_offset_ns;        /* as wanted */
     bool sees_traffic;
     struct tally_error no_traffic; /* why not */
 };
@@ -69,7 +73,7 @@ void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants
 /* Makes of it one sentence for the user. */
 void bpf_explain(int error, struct tally_error *why);
 
-/* Now, since boot. */
-uint64_t boot_ns(void);
+/* Now, since boot, by the kernel's own time. */
+uint64_t boot_ns(int64_t boot_offset_ns);
 
 #endif

@@ -52,6 +52,7 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     if (!p)
         return -ENOMEM;
     bpf_handles_reset(&p->kernel);
+    p->kernel.boot_offset_ns = wants->boot_offset_ns;
     p->listing_fd = -1;
     p->in_full = true;
     buf_init(&p->listing, LISTING_CEILING);
@@ -101,6 +102,10 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
     free(p->batch);
     free(p);
     return NULL;
+}
+
+static uint64_t now_ns(const struct bpf_programs *p) {
+    return boot_ns(p->kernel.boot_offset_ns);
 }
 
 /* ---- Reading maps ------------------------------------------------------------------ */
@@ -202,7 +207,7 @@ static int note_lost_exit(struct bpf_programs *p, enum map_id map, const void *k
     uint32_t tid;
     (void)map;
     memcpy(&tid, key, sizeof(tid));
-    if (boot_ns() < d->end_ns + LOST_EXIT_AFTER_MS * UINT64_C(1000000) || !is_gone(tid))
+    if (now_ns(p) < d->end_ns + LOST_EXIT_AFTER_MS * UINT64_C(1000000) || !is_gone(tid))
         return 0;
     bss->lost_exits[bss->lost_exit_count++] = tid;
     return bss->lost_exit_count == LOST_EXITS_MAX ? synthesize_noted(p) : 0;
@@ -294,7 +299,7 @@ int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *us
     if (r == 0)
         r = read_listing(p);
     if (r == 0)
-        __atomic_store_n(&p->kernel.bss->listed_until_ns, boot_ns(), __ATOMIC_SEQ_CST);
+        __atomic_store_n(&p->kernel.bss->listed_until_ns, now_ns(p), __ATOMIC_SEQ_CST);
     if (r == 0)
         r = use(data, &p->listing);
     if (r == 0)
