@@ -227,8 +227,8 @@ const struct tally_collectd_name *tally_metric_collectd(size_t metric);
 
 /* Embedders may sort processes themselves: asked after the filters and before
  * the rules, once per process and again when its identity can have changed.
- * Write a name of at most `size` bytes (no NUL needed) and return its length; it is
- * cleaned as all names are, and cut. Return 0 to leave the process to the rules.
+ * Write a name of at most `size` bytes (no NUL needed) and return its length, or that of
+ * what would not fit; it is cleaned as all names are, and cut. Return 0 to leave the process to the rules.
  * Texts are valid during the call. */
 struct tally_process_view {
     /* 0 for processes that came and went between two collections. Source bpf adds up

@@ -219,6 +219,23 @@ static int find_followed(tally *t, pid_t pid, struct tally_error *error) {
     return 0;
 }
 
+/* -EINVAL, -E2BIG. */
+static int take_opts(const struct tally_new_opts *given, struct tally_new_opts *ret,
+                     struct tally_error *error) {
+    int r = struct_copy(ret, sizeof(*ret), given, given->size);
+    if (r == -EINVAL)
+        error_set(error, "options of tally_new have a size of %zu, expected %zu: "
+                         "sizeof(struct tally_new_opts)",
+                  given->size, sizeof(*ret));
+    if (r == 0 && ret->keep & ~(unsigned)(TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST))
+        r = -E2BIG;
+    if (r == -E2BIG)
+        error_set(error, "options of tally_new ask for something that is not known to this "
+                         "library, proctally %s",
+                  tally_version());
+    return r;
+}
+
 int collector_new(const tally_config *config, const struct tally_new_opts *given,
                   const struct io *io, tally **ret_tally, struct tally_error *error) {
     struct tally_error why_not_bpf = {{0}};
@@ -232,7 +249,7 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     }
     t->io = *io;
     buf_init(&t->state, STATE_CEILING);
-    int r = given ? struct_copy(&opts, sizeof(opts), given, given->size) : 0;
+    int r = given ? take_opts(given, &opts, error) : 0;
     t->count_lifetimes = opts.count_lifetimes;
     t->keep = opts.keep;
     if (r == 0)

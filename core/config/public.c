@@ -25,10 +25,13 @@ int tally_config_add_rule(tally_config *c, const struct tally_rule *rule,
                           struct tally_error *error) {
     struct tally_rule known;
     int r = struct_copy(&known, sizeof(known), rule, rule->size);
-    if (r < 0) {
-        error_set(error, "a rule has a size of %zu that this library does not know, expected %zu",
+    if (r == -EINVAL)
+        error_set(error, "a rule has a size of %zu, expected %zu: sizeof(struct tally_rule)",
                   rule->size, sizeof(known));
+    if (r == -E2BIG)
+        error_set(error, "a rule has a selector that is not known to this library, proctally %s",
+                  tally_version());
+    if (r < 0)
         return r;
-    }
     return config_add_rule(c, LAYER_CALLER, 0, &known, error);
 }

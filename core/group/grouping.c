@@ -143,7 +143,7 @@ static const char *ended(struct text text) {
 }
 
 static bool ask_grouper(struct grouping *g, const struct identity *id, struct buf *why) {
-    char name[GROUP_NAME_MAX], texts[4][4200];
+    char name[GROUP_NAME_MAX] = {0}, texts[4][4200];
     if (!g->grouper)
         return false;
     const struct text sources[4] = {id->comm, id->user, id->exe, id->cgroup};
@@ -164,8 +164,10 @@ static bool ask_grouper(struct grouping *g, const struct identity *id, struct bu
         .cmdline_len = id->cmdline.len,
     };
     size_t len = g->grouper(g->grouper_data, &view, name, sizeof(name));
+    if (len >= sizeof(name)) /* as snprintf(3) says it: it would have been that long */
+        len = strnlen(name, sizeof(name));
     buf_reset(&g->name);
-    buf_add(&g->name, name, len < sizeof(name) ? len : sizeof(name));
+    buf_add(&g->name, name, len);
     explain(why, "grouper: %s", len ? "gives it a group" : "leaves it to the rules");
     return len > 0;
 }

@@ -289,6 +289,11 @@ void tree_when_opened(uint32_t pid, const char *file, void (*then)(void)) {
 /* Which of the tree's files an openat() is about: "PID/file". */
 static void name_of(int dir_fd, const char *path, char *ret, size_t size) {
     char link[64], dir[512] = "";
+    const size_t root_len = strlen(root);
+    if (strncmp(path, root, root_len) == 0 && path[root_len] == '/') {
+        snprintf(ret, size, "%s", path + root_len + 1);
+        return;
+    }
     snprintf(link, sizeof(link), "/proc/self/fd/%d", dir_fd);
     ssize_t n = dir_fd == AT_FDCWD ? 0 : readlink(link, dir, sizeof(dir) - 1);
     dir[n > 0 ? n : 0] = '\0';
