@@ -265,7 +265,9 @@ struct tally_new_opts {
     const tally *inherit;
     /* Counts this process and all that descends from it, also those whose parents have
      * ended, and nothing else: everybody else is left out, whatever the rules. 0: off.
-     * Source procfs finds the descendants that it sees alive; bpf all of them. */
+     * tally_new() looks for them, so that all counts that they do from then on, and -ESRCH
+     * says that the process has ended before. Source procfs finds the descendants that it
+     * sees alive; bpf all of them. */
     pid_t follow;
     unsigned keep; /* bits of enum tally_keep */
 };

@@ -141,7 +141,8 @@ static int inherit(struct round *round, struct process *p, const struct sample *
     }
     if (lineage.group)
         p->inherited = lineage.group;
-    p->followed |= lineage.is_followed;
+    p->followed |= lineage.is_followed ||
+                   grouping_is_root(&round->t->grouping, p->pid, p->start_ticks);
     return 0;
 }
 
@@ -175,6 +176,10 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     int r = t->source->ops->identify(t->source, s, t->grouping.needs, &id);
     if (r < 0)
         return r;
+    /* before all else: its children may be asked about next */
+    r = inherit(round, p, s);
+    if (r < 0)
+        return r;
     if (is_unclear(round, p, s, &id)) {
         t->wants_all = true; /* it is looked at again though it may sleep */
         return p->classified || p->restored ? 0 : 1;
@@ -188,10 +193,8 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     struct lineage lineage = {0};
     const bool is_same = p->classified && p->exec_marker == s->exec_marker;
     round->unsure = false;
-    r = inherit(round, p, s);
-    if (r == 0)
-        r = find_group(round, &id, (struct lineage){p->inherited, p->followed}, is_same, &group,
-                       &lineage);
+    r = find_group(round, &id, (struct lineage){p->inherited, p->followed}, is_same, &group,
+                   &lineage);
     if (r < 0 && r != -EAGAIN)
         return r;
     p->unsure = round->unsure;

@@ -205,15 +205,18 @@ static int inherit(tally *t, const tally *from, struct tally_error *error) {
 
 /* ---- Begin and end ------------------------------------------------------------------------ */
 
+static int not_followed(pid_t pid, int why, struct tally_error *error) {
+    error_set(error, "can't follow process %ld: %s", (long)pid,
+              why == -ESRCH ? "there is none" : strerror(-why));
+    return why;
+}
+
 /* -ESRCH: there is no such process. */
 static int find_followed(tally *t, pid_t pid, struct tally_error *error) {
     struct sample s;
     int r = pid > 0 ? source_lookup(&t->io, t->settings.procfs, (uint32_t)pid, false, &s) : -ESRCH;
-    if (r < 0) {
-        error_set(error, "can't follow process %ld: %s", (long)pid,
-                  r == -ESRCH ? "there is none" : strerror(-r));
-        return r;
-    }
+    if (r < 0)
+        return not_followed(pid, r, error);
     t->grouping.follow = (uint32_t)pid;
     t->grouping.follow_start_ticks = s.start_ticks;
     return 0;
@@ -234,6 +237,19 @@ static int take_opts(const struct tally_new_opts *given, struct tally_new_opts *
                          "library, proctally %s",
                   tally_version());
     return r;
+}
+
+/* Who is followed is known from before, if it is the same tree. */
+static void take_followed(tally *t) {
+    struct counting *c = &t->counting;
+    struct progress *progress = &c->progress;
+    const bool is_same = progress->follow == t->grouping.follow &&
+                         progress->follow_start_ticks == t->grouping.follow_start_ticks;
+    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
+         id = proctable_next(&c->table, id + 1))
+        proctable_at(&c->table, id)->followed &= is_same;
+    progress->follow = t->grouping.follow;
+    progress->follow_start_ticks = t->grouping.follow_start_ticks;
 }
 
 int collector_new(const tally_config *config, const struct tally_new_opts *given,
@@ -286,6 +302,14 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         r = inherit(t, opts.inherit, error);
     else if (r == 0 && t->settings.state_file)
         r = load_state(t, error);
+    take_followed(t);
+    /* Descendants are known by their parents, so that these have to be seen: from now on. */
+    if (r == 0 && opts.follow)
+        r = tally_collect(t, NULL);
+    if (r == 0 && opts.follow &&
+        proctable_find_incarnation(&t->counting.table, t->grouping.follow,
+                                   t->grouping.follow_start_ticks) == NO_PROCESS)
+        r = not_followed(opts.follow, -ESRCH, error);
     if (r < 0) {
         if (error && !error->text[0])
             error_set(error, "%s", r == -ENOMEM ? "out of memory" : strerror(-r));

@@ -84,7 +84,8 @@ enum {
     HAS_VIA_ANCESTOR = 8,
     ORPHAN = 16,
     START_COUNTED = 32, /* or it started before us; since version 2 */
-    ADOPTED = 64
+    ADOPTED = 64,
+    FOLLOWED = 128
 };
 
 static void put_process(struct buf *to, const struct process *p) {
@@ -102,7 +103,7 @@ static void put_process(struct buf *to, const struct process *p) {
                        (p->ignores_children ? IGNORES_CHILDREN : 0) |
                        (p->pending ? HAS_PENDING | HAS_VIA_ANCESTOR : 0) |
                        (p->orphan ? ORPHAN : 0) | (p->adopted ? ADOPTED : 0) |
-                       (p->start_counted ? START_COUNTED : 0));
+                       (p->start_counted ? START_COUNTED : 0) | (p->followed ? FOLLOWED : 0));
     put_number(to, p->pss_bytes);
     put_number(to, p->pss_s);
     put_number(to, p->have);
@@ -130,6 +131,8 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     put_number(to, progress->host_busy_ticks);
     put_number(to, progress->shown);
     put_number(to, progress->shown_mono_ns);
+    put_number(to, progress->follow);
+    put_number(to, progress->follow_start_ticks);
     put_number(to, tallies->cpu_ns);
     put_number(to, tallies->overflowed);
     put_number(to, tallies->refused_count);
@@ -324,6 +327,7 @@ static int get_process(struct reader *r, struct counting *c, const struct transl
     p->ignores_children = flags & IGNORES_CHILDREN;
     p->orphan = flags & ORPHAN;
     p->adopted = flags & ADOPTED;
+    p->followed = flags & FOLLOWED;
     p->start_counted = r->version < 2 || flags & START_COUNTED;
     p->pss_bytes = get_number(r);
     p->pss_s = get_number32(r);
@@ -404,6 +408,8 @@ static void get_progress(struct reader *r, struct counting *c) {
     progress->host_busy_ticks = get_number(r);
     progress->shown = r->version >= 2 ? get_number(r) : true;
     progress->shown_mono_ns = r->version >= 2 ? get_number(r) : progress->scan_mono_ns;
+    progress->follow = r->version >= 2 ? get_number32(r) : 0;
+    progress->follow_start_ticks = r->version >= 2 ? get_number(r) : 0;
     c->tallies.cpu_ns = r->version >= 2 ? get_number(r) : 0;
 }
 

@@ -325,7 +325,7 @@ static bool must_defer(const struct match_time *time) {
 static bool is_followed(const struct grouping *g, const struct identity *id,
                         struct lineage ancestors, struct buf *why) {
     if (g->follow == 0 || ancestors.is_followed ||
-        (id->pid == g->follow && id->start_ticks == g->follow_start_ticks))
+        grouping_is_root(g, id->pid, id->start_ticks))
         return true;
     explain(why, "follow: it does not descend from process %u: left out", g->follow);
     return false;

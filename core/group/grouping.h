@@ -49,6 +49,11 @@ static inline bool grouping_needs_lineage(const struct grouping *g) {
     return g->children || g->follow;
 }
 
+/* Is it the process that is followed? */
+static inline bool grouping_is_root(const struct grouping *g, uint32_t pid, uint64_t start_ticks) {
+    return g->follow && pid == g->follow && start_ticks == g->follow_start_ticks;
+}
+
 struct decision {
     enum decided_by {
         BY_NOBODY,   /* it is left out */
