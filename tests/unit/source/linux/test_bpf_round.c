@@ -88,7 +88,7 @@ static char name[32]; /* the kernel keeps COMM_SIZE of it */
 static pid_t listed_pids[LISTED];
 static unsigned listed_ended[LISTED];
 static size_t listed_count;
-static unsigned long short_started, short_ended;
+static unsigned long short_started, short_ended, listed_killed;
 
 /* One that stays, or one that ends at once. */
 static pid_t start(bool stays) {
@@ -106,6 +106,7 @@ static pid_t start(bool stays) {
 static void end(pid_t pid, bool stays) {
     if (stays)
         kill(pid, SIGKILL);
+    listed_killed += stays;
     ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
 }
 
@@ -132,15 +133,17 @@ static void take(bool only_one) {
     }
 }
 
-/* Is everybody accounted for? Nobody may ever be twice. */
+/* Is everybody accounted for? Nobody may ever be twice. One that was to be listed can be
+ * told among the others: a round that goes on with the listing of a failed one does not
+ * show what has begun since with a lower pid than it had come to. */
 static bool is_complete(void) {
-    bool complete = short_ended == short_started;
-    ck_assert_uint_le(short_ended, short_started);
+    unsigned long told = short_ended;
     for (size_t i = 0; i < listed_count; i++) {
         ck_assert_uint_le(listed_ended[i], 1);
-        complete = complete && listed_ended[i] == 1;
+        told += listed_ended[i];
     }
-    return complete;
+    ck_assert_uint_le(told, short_started + listed_killed);
+    return told == short_started + listed_killed;
 }
 
 /* A round whose call number n is refused, if it makes so many. */
@@ -183,9 +186,7 @@ START_TEST(loses_nothing) {
         take(false);
         usleep(100000);
     }
-    ck_assert_uint_eq(short_ended, short_started);
-    for (size_t i = 0; i < listed_count; i++)
-        ck_assert_uint_eq(listed_ended[i], 1);
+    ck_assert(is_complete());
 }
 END_TEST
 
