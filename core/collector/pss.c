@@ -38,6 +38,32 @@ static int list_by_age(struct tally *t, size_t *ret_count) {
     return 0;
 }
 
+/* Nobody's fault: it has ended, or this kernel has no such file. */
+static bool is_refusal(int error) {
+    return error < 0 && error != -ESRCH && error != -ENOENT;
+}
+
+static void read_pss(struct round *round, struct process *p) {
+    struct source *source = round->t->source;
+    int r = source->ops->pss(source, p->pid, &p->pss_bytes);
+    if (r < 0 && !is_refusal(r))
+        return; /* what was read before stands */
+    p->pss_refused = r < 0;
+    p->pss_s = round->boot_s;
+}
+
+/* The PSS of one whose turn has not come yet is not known, and not refused either. */
+static void show_pss(struct round *round, const struct process *p) {
+    struct tallies *tallies = &round->t->counting.tallies;
+    const bool is_first = p->unreadable == 0;
+    if (p->pss_refused) {
+        tallies_pss_refused(tallies, p->group, is_first);
+        round->partly_unreadable += is_first;
+    } else if (p->pss_s) {
+        tallies_pss(tallies, p->group, p->pss_bytes, (round->boot_s - p->pss_s) * NS_PER_S);
+    }
+}
+
 int collect_pss(struct round *round) {
     struct tally *t = round->t;
     size_t count;
@@ -52,13 +78,12 @@ int collect_pss(struct round *round) {
         if (!has_memory) { /* a kernel thread or a zombie */
             p->pss_bytes = 0;
             p->pss_s = round->boot_s;
+            p->pss_refused = false;
         } else if (!spent && p->group != GROUP_LEFT_OUT) {
-            if (t->source->ops->pss(t->source, p->pid, &p->pss_bytes) == 0)
-                p->pss_s = round->boot_s;
+            read_pss(round, p);
             spent = clock_ns(t, CLOCK_MONOTONIC) - start_ns >= BUDGET_NS;
         }
-        tallies_pss(&t->counting.tallies, p->group, p->pss_s != 0, p->pss_bytes,
-                    (round->boot_s - p->pss_s) * NS_PER_S);
+        show_pss(round, p);
     }
     return 0;
 }

@@ -105,7 +105,7 @@ static void put_process(struct buf *to, const struct process *p) {
                        (p->orphan ? ORPHAN : 0) | (p->adopted ? ADOPTED : 0) |
                        (p->start_counted ? START_COUNTED : 0) | (p->followed ? FOLLOWED : 0));
     put_number(to, p->pss_bytes);
-    put_number(to, p->pss_s);
+    put_number(to, p->pss_refused ? 0 : p->pss_s);
     put_number(to, p->have);
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
         if (p->have & BIT(f))

@@ -54,6 +54,7 @@ struct process {
     bool lacks_user_name : 1; /* its user had no name when it was identified */
     bool unsure : 1;         /* its group was decided without enough time to match */
     bool start_counted : 1;  /* in its group's starts; or it started before us */
+    bool pss_refused : 1;    /* when it was read last, at pss_s */
     bool counts_threads : 1; /* its samples have FIELD_THREADS_RUNNING */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */
     char state;

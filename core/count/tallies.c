@@ -388,12 +388,14 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
     t->available |= have;
 }
 
-void tallies_pss(struct tallies *t, uint32_t index, bool known, uint64_t bytes, uint64_t age_ns) {
+void tallies_pss_refused(struct tallies *t, uint32_t index, bool is_first) {
     struct group *g = t->groups[index];
-    if (!known) {
-        g->value[METRIC_UNREADABLE_PSS]++;
-        return;
-    }
+    g->value[METRIC_UNREADABLE_PSS]++;
+    g->value[METRIC_UNREADABLE] += is_first;
+}
+
+void tallies_pss(struct tallies *t, uint32_t index, uint64_t bytes, uint64_t age_ns) {
+    struct group *g = t->groups[index];
     g->value[METRIC_PSS] += bytes;
     if (age_ns > g->value[METRIC_PSS_AGE])
         g->value[METRIC_PSS_AGE] = age_ns;

@@ -271,8 +271,5 @@ int proc_threads_measure(struct proc_threads *t, struct sample *s,
         r = read_in_parts(t, s, wanted);
     else if (take_from_budget(t, s))
         r = read_all(t, s, wanted);
-    r = r < 0 ? proc_note_error(s, ORIGIN_SCHED, r) : 0;
-    if (r == 0 && wanted.totals && !(s->have & BIT(FIELD_VOLUNTARY_SWITCHES)))
-        s->unreadable |= 1u << ORIGIN_SCHED;
-    return r;
+    return r < 0 ? proc_note_error(s, ORIGIN_SCHED, r) : 0;
 }

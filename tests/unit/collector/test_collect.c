@@ -813,7 +813,9 @@ START_TEST(too_many_threads_are_read_in_parts) {
     ck_assert(!has_value(t, "worker", METRIC_SWITCHES_VOLUNTARY));
     ck_assert(!has_value(t, "worker", METRIC_THREADS_RUNNING));
     ck_assert_uint_eq(value_of(t, "worker", METRIC_THREADS), MANY);
-    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_SCHED), 1);
+    /* it is not refused: its turn has not come */
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_SCHED), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 0);
     uint64_t skipped = self_of(t, METRIC_SELF_THREADS_SKIPPED);
     ck_assert_uint_ge(skipped, MANY - 2000);
     ck_assert_uint_lt(skipped, MANY - 1900);
@@ -1665,6 +1667,7 @@ START_TEST(pss_is_read_oldest_first) {
     FILE *f = fopen(path, "w");
     fputs("0-1 ---p 0 00:00 0 [rollup]\nRss: 100 kB\nPss: 60 kB\n", f);
     fclose(f);
+    tree_refuse(200, "smaps_rollup", EACCES);
     tally *t = tree_collector("collect", "pss", NULL);
     collect_at(t, 1000);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS), 60 * 1024);
@@ -1676,6 +1679,54 @@ START_TEST(pss_is_read_oldest_first) {
     collect_at(t, 1010);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS), 60 * 1024);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS_AGE), 10 * S);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_PSS), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 1);
+    /* a process with two refusals is one process */
+    tree_refuse(200, "io", EACCES);
+    worker.utime = 1;
+    tree_put(&worker);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_IO), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 1);
+    tally_free(t);
+}
+END_TEST
+
+/* The first read takes longer than all may take: the other process waits. */
+static void time_passes(void) {
+    clock_set(1000.06);
+}
+
+START_TEST(whose_turn_has_not_come_is_not_refused) {
+    char path[300];
+    shell.vsize = worker.vsize = 4096;
+    tree_put(&shell);
+    tree_put(&worker);
+    snprintf(path, sizeof(path), "%s/100/smaps_rollup", tree_path());
+    FILE *f = fopen(path, "w");
+    fputs("Pss: 60 kB\n", f);
+    fclose(f);
+    tree_refuse(200, "smaps_rollup", EACCES);
+    tree_when_opened(100, "smaps_rollup", time_passes);
+    tally *t = tree_collector("collect", "pss", NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS), 60 * 1024);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_PSS), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 0);
+    /* it is refused now, and not asked for before all others for ever */
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_PSS), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 1);
+    const struct proctable *table = &t->counting.table;
+    ck_assert_uint_eq(proctable_at(table, proctable_find(table, 200))->pss_s, 1010);
+    tree_refuse(200, "smaps_rollup", 0);
+    snprintf(path, sizeof(path), "%s/200/smaps_rollup", tree_path());
+    f = fopen(path, "w");
+    fputs("Pss: 7 kB\n", f);
+    fclose(f);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_PSS), 7 * 1024);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 0);
     tally_free(t);
 }
 END_TEST
@@ -1805,6 +1856,7 @@ int main(void) {
         T(usage_after_a_reload_is_of_the_whole_interval),
         T(proc_that_can_not_be_read_is_an_error_and_loses_nothing),
         T(pss_is_read_oldest_first),
+        T(whose_turn_has_not_come_is_not_refused),
 #ifdef HAVE_PCRE2
         T(who_takes_long_takes_his_own_time),
         T(what_takes_too_long_by_itself_is_not_matched_again),
