@@ -539,6 +539,29 @@ START_TEST(the_listed_inherit_from_who_is_gone) {
 }
 END_TEST
 
+/* As with procfs (test_classify.c): whoever takes an orphan in has nothing to give it. */
+START_TEST(an_orphan_that_is_classified_again) {
+    add_actor((struct actor){.pid = 50, .ppid = 1, .start_ticks = LONG_AGO, .comm = "manager"});
+    struct actor *m = add_actor(make);
+    struct actor *orphan = add_actor((struct actor){
+        .pid = 400, .ppid = 300, .start_ticks = LONG_AGO + 2000, .comm = "cc"});
+    tally *t = ends_collector("rule", build_rule, "rule", "managers manager", "children", "true",
+                              NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "build", METRIC_PROCESSES), 2);
+    end(m, (struct use){.user_ms = 100});
+    orphan->ppid = 50; /* a subreaper */
+    collect_at(t, 1010);
+    collect_at(t, 1050); /* nobody remembers its parent */
+    orphan->comm = "other";
+    orphan->exec_marker++;
+    collect_at(t, 1060);
+    ck_assert_uint_eq(value_of(t, "build", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "managers", METRIC_PROCESSES), 1);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(the_nearest_ancestor_that_a_rule_took_counts) {
     tally *t = ends_collector("rule", "by-{{.Comm}} make", "rule", "by-{{.Comm}} ninja", "rule",
                               "by-{{.Comm}} cmake", "children", "true", NULL);
@@ -1385,6 +1408,7 @@ int main(void) {
         T(what_was_only_forked_is_what_it_was_forked_from, 1),
         T(the_unlisted_inherit_from_a_known_process, 2),
         T(the_listed_inherit_from_who_is_gone, 1),
+        T(an_orphan_that_is_classified_again, 1),
         T(the_nearest_ancestor_that_a_rule_took_counts, 1),
         T(chains_of_ancestors_are_cut, 1),
         T(what_was_used_before_an_exec_is_the_old_groups, 1),

@@ -822,6 +822,30 @@ START_TEST(groups_expire) {
 END_TEST
 
 /* Members came and went between two collections. */
+/* All go in one collection, and each is looked at once: the names and places that are
+ * given out afterwards are the lowest, so that nothing has to be searched for. */
+START_TEST(many_groups_expire_at_once) {
+    enum { MANY = 20000 };
+    char name[16];
+
+    tallies_clear(&tallies);
+    open_tallies(MANY);
+    for (unsigned i = 0; i < MANY; i++) {
+        snprintf(name, sizeof(name), "g%u", i);
+        group(name);
+    }
+    collect(100, NULL, 0);
+    ck_assert_uint_eq(tallies.count, MANY);
+    moment.now_ns = 200 * NS_PER_S;
+    tallies_begin(&tallies);
+    tallies_end(&tallies, &moment);
+    ck_assert_uint_eq(tallies_expire(&tallies, &moment), MANY);
+    ck_assert_uint_eq(tallies.count, 0);
+    ck_assert_uint_eq(tallies_expire(&tallies, &moment), 0);
+    ck_assert_uint_eq(group("new")->index, 1);
+}
+END_TEST
+
 START_TEST(passed_by) {
     const struct group *g = group("g");
 
@@ -1025,6 +1049,7 @@ int main(void) {
     tcase_add_test(tc, a_counter_that_was_known_stays);
     tc = add_open_case(suite, "life");
     tcase_add_test(tc, groups_expire);
+    tcase_add_test(tc, many_groups_expire_at_once);
     tcase_add_test(tc, passed_by);
     tcase_add_test(tc, a_clock_that_is_behind);
     tcase_add_test(tc, named_in_the_configuration);
