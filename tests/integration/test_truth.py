@@ -180,6 +180,87 @@ def case_service_short_lived():
     w.end()
 
 
+ZOMBIE = """
+import subprocess
+child = subprocess.Popen([sys.argv[1], "-c", sys.argv[2]])
+say(pid=child.pid)
+wait()
+child.wait()
+say(children=cpu(resource.RUSAGE_CHILDREN))
+wait()
+"""
+
+
+def case_zombie():
+    """A child that is not waited for keeps its group, and takes its exit there."""
+    directory = temp_dir()
+    child = os.path.join(directory, unique("c"))
+    shutil.copy("/bin/sh", child)
+    d = Driver("--group-by", "exe")
+    w = Workload(ZOMBIE, args=[child, SHORT.replace("4000", "1500000")])
+    pid = w.hear()["pid"]
+    for _ in range(20):
+        d.collect()
+        time.sleep(0.3)
+    with open("/proc/%d/stat" % pid) as f:
+        check(f.read().rpartition(")")[2].split()[0] == "Z", "the child is no zombie yet")
+    points = d.collect()
+    check_near(points[child].fields["num_procs"], 1, "processes while it is a zombie")
+    check_near(points[child].fields["zombie"], 1, "zombies")
+    w.go_on()
+    truth = w.hear()
+    points = d.collect()
+    check_cpu(points.cpu(child), truth["children"], 1, "CPU seconds of the zombie")
+    check_near(points[child].fields["starts"], 1, "starts")
+    check_near(points[child].fields["exits"], 1, "exits")
+    check("[%s]" % os.path.basename(child) not in points, "a group of those without a program")
+    w.end()
+
+
+EXECUTIONS = """
+load = bytearray(150 << 20)
+for i in range(0, len(load), 4096):
+    load[i] = 1
+say()
+wait()
+for i in range(40):
+    pid = os.fork()
+    if pid == 0:
+        os.execv(sys.argv[1], [sys.argv[1], "0.2"])
+    time.sleep(0.03)
+for i in range(40):
+    os.wait()
+say()
+wait()
+"""
+
+
+def case_executions():
+    """Processes that are seen in the middle of execve(2): each has the group of what it was
+    or of what it became, and no other group appears."""
+    directory = temp_dir()
+    child = os.path.join(directory, unique("c"))
+    shutil.copy("/bin/sleep", child)
+    d = Driver("--group-by", "exe")
+    w = Workload(EXECUTIONS, args=[child])
+    parent = os.readlink("/proc/%d/exe" % w.pid)
+    w.hear()
+    before = d.collect()
+    w.go_on()
+    while not w.ready(0.05):
+        d.collect()
+    w.hear()
+    points = d.collect()
+    check_near(points[child].fields["exits"], 40, "exits")
+    for name in (os.path.basename(child), w.name):
+        check("[%s]" % name not in points, "a group of those without a program: %s" % name)
+    forked = points[parent].fields["starts"] - before[parent].fields["starts"]
+    starts = points[child].fields["starts"]
+    check(starts <= 40 and starts + forked >= 40, "starts", "%d here, %d as the parent's copy" % (
+        starts, forked))
+    w.end()
+
+
 THREADS = """
 def work():
     for i in range(int(sys.argv[1])):
