@@ -40,12 +40,6 @@ void proc_path_begin(struct proc_dir *d, uint32_t pid) {
     d->path[d->path_len++] = '/';
 }
 
-int proc_open(struct proc_dir *d, uint32_t pid, const char *name, int flags) {
-    int fd = d->io->openat(d->io->data, d->fd, proc_path(d, pid, name),
-                           O_RDONLY | O_CLOEXEC | flags, 0);
-    return fd < 0 ? -errno : fd;
-}
-
 static inline ssize_t read_record(struct proc_dir *d, int fd) {
     const struct io *io = d->io;
     size_t len = 0;

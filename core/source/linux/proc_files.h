@@ -7,6 +7,8 @@
 #include "base/io.h"
 #include "source/sample.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -43,7 +45,11 @@ static inline const char *proc_path(struct proc_dir *d, uint32_t pid, const char
     return d->path;
 }
 /* A descriptor, or -errno. */
-int proc_open(struct proc_dir *d, uint32_t pid, const char *name, int flags);
+static inline int proc_open(struct proc_dir *d, uint32_t pid, const char *name, int flags) {
+    int fd = d->io->openat(d->io->data, d->fd, proc_path(d, pid, name),
+                           O_RDONLY | O_CLOEXEC | flags, 0);
+    return fd < 0 ? -errno : fd;
+}
 
 /* Reads a file of one record into d->record. Its length, or -errno. */
 ssize_t proc_read_fd(struct proc_dir *d, int fd);
