@@ -50,6 +50,7 @@ static int send_error;          /* of all sends */
 static uint32_t lost_pid;       /* the answers about it are dropped … */
 static unsigned lost_times;     /* … so often */
 static size_t stats_len;        /* of the struct that this kernel has */
+static bool lacks_times;        /* it was built without CONFIG_TASK_DELAY_ACCT */
 static uint32_t wrong_sequence; /* is added to that of each answer */
 
 static void put_attr(char *to, size_t *len, uint16_t type, const void *value, size_t value_len) {
@@ -94,8 +95,8 @@ static void answer_stats(const struct nlmsghdr *question, uint32_t pid) {
         size_t len = GENERIC, inner_len = 0;
         stats.nvcsw = known[i].switches;
         stats.nivcsw = 2;
-        stats.cpu_delay_total = 3;
-        stats.cpu_run_virtual_total = known[i].switches * 1000;
+        stats.cpu_delay_total = lacks_times ? 0 : 3;
+        stats.cpu_run_virtual_total = lacks_times ? 0 : known[i].switches * 1000;
         put_attr(inner, &inner_len, TASKSTATS_TYPE_TGID, &pid, sizeof(pid));
         put_attr(inner, &inner_len, TASKSTATS_TYPE_STATS, &stats, stats_len);
         put_attr(payload, &len, TASKSTATS_TYPE_AGGR_TGID, inner, inner_len);
@@ -204,6 +205,7 @@ static void setup(void) {
     send_error = 0;
     lost_pid = lost_times = wrong_sequence = 0;
     stats_len = sizeof(struct taskstats);
+    lacks_times = false;
     set_switches((uint32_t)getpid(), 1);
     char path[300], own[24];
     snprintf(path, sizeof(path), "%s/self", tree_path());
@@ -328,6 +330,25 @@ static void collect_at(tally *t, double seconds) {
     tree_collect(t);
 }
 
+/* Nothing tells of a process that runs on and on without a switch: it is read each time. */
+START_TEST(a_kernel_that_keeps_no_times) {
+    lacks_times = true;
+    put_both();
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    collect_at(t, 1010);
+    collect_at(t, 1020);
+    worker.utime = 100;
+    tree_put(&worker);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_CPU_USER), NS_PER_S);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 0);
+    ck_assert(!has_value(t, "worker", METRIC_RUN_QUEUE_WAIT));
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 0);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(a_collection_asks_in_batches) {
     put_both();
     tally *t = tree_collector(NULL, NULL);
@@ -442,6 +463,7 @@ int main(void) {
         T(late_answers_are_passed_over),
         T(what_can_not_be_sent_is_an_error),
         T(a_kernel_that_says_less_is_not_believed),
+        T(a_kernel_that_keeps_no_times),
         T(a_collection_asks_in_batches),
         T(an_answer_is_not_taken_for_the_next_with_that_pid),
         T(who_was_not_found_is_asked_about_again),
