@@ -186,7 +186,7 @@ def case_units():
     analyze = need_program("systemd-analyze")
     directory = temp_dir()
     for name in UNITS:
-        text = unit_text(name).replace("/usr/local/bin/proctally-textfile", TEXTFILE)
+        text = unit_text(name).replace("ExecStart=proctally-textfile", "ExecStart=" + TEXTFILE)
         write_text(os.path.join(directory, name), re.sub("(?m)^Documentation=.*\n", "", text))
     status, out, err = run([analyze, "verify", *(os.path.join(directory, n) for n in UNITS)])
     check_equal((status, out + err), (0, ""), "systemd-analyze verify")
@@ -199,6 +199,45 @@ def case_units():
         if "unrecognized option" in err:
             raise Skipped("this systemd-analyze looks at no files")
         check_equal(status, 0, "systemd-analyze security (%s)" % out[-200:])
+
+
+def case_units_beside_each_other():
+    """Whichever of the service and the timer is there first keeps the other out, which says
+    why; a reload is a SIGHUP."""
+    shell = need_program("sh")
+    bin_dir = temp_dir()
+    for name, other in (("proctally-textfile.service", "proctally-textfile-once.timer"),
+                        ("proctally-textfile-once.service", "proctally-textfile.service")):
+        text = unit_text(name).replace("\\\n", "")
+        command = re.search(r"(?m)^ExecCondition=/bin/sh -c '(.*)'$", text).group(1)
+        for active, status in ((other, 1), ("something else", 0)):
+            fake = write_text(os.path.join(bin_dir, "systemctl"), """#!/bin/sh
+[ "$1 $2" = "-q is-active" ] && [ "$3" = "%s" ]
+""" % active)
+            os.chmod(fake, 0o755)
+            found, out, err = run([shell, "-c", command], env={"PATH": bin_dir})
+            check_equal((found, err), (status, ""), "%s beside %s" % (name, active))
+            check_equal(other in out, status == 1, "what %s says (%s)" % (name, out))
+    check("ExecReload=/bin/kill -HUP $MAINPID\n" in unit_text("proctally-textfile.service"),
+          "no reload")
+
+
+def case_drop_in_for_pin():
+    """With it the timer's unit is right, and may what source bpf needs."""
+    analyze = need_program("systemd-analyze")
+    directory = temp_dir()
+    name = "proctally-textfile-once.service"
+    for unit, path in ((name, name), ("proctally-pin.conf", name + ".d/pin.conf")):
+        text = unit_text(unit).replace("ExecStart=proctally-textfile", "ExecStart=" + TEXTFILE)
+        os.makedirs(os.path.dirname(os.path.join(directory, path)), exist_ok=True)
+        write_text(os.path.join(directory, path), re.sub("(?m)^Documentation=.*\n", "", text))
+    status, out, err = run([analyze, "verify", os.path.join(directory, name)])
+    check_equal((status, out + err), (0, ""), "systemd-analyze verify")
+    text = unit_text(name) + unit_text("proctally-pin.conf")
+    check("bpf" in calls_of_unit(text), "bpf(2) is refused")
+    pin = re.search(r"--pin (\S+)", text).group(1)
+    check("ReadWritePaths=%s\n" % pin in text, "the directory is read-only")
+    check("d %s 0700 proctally" % pin in unit_text("proctally.tmpfiles.conf"), "nobody makes it")
 
 
 def calls_of_unit(text):
