@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* proctally-textfile: Prometheus text for node_exporter's textfile collector. */
+#include "beside.h"
 #include "cli.h"
 #include "service.h"
 
@@ -40,6 +41,21 @@ static void say_put_failed(const char *path, int error) {
                                  : strerror(error));
 }
 
+/* Two files with the same series make node_exporter fail. */
+static void tell_collision(const struct service *service, const char *path, const char *text,
+                           size_t len) {
+    const char *series;
+    size_t series_len;
+    char other[4096];
+    if (beside_own_series(text, len, tally_config_get(service->config, "prefix"), &series,
+                          &series_len) &&
+        beside_find(path, series, series_len, other, sizeof(other)))
+        cli_say(&program, 'W',
+                "%s has the same series as %s, with which node_exporter fails; expected the option "
+                "labels to tell them apart, as in --labels part=one",
+                other, path);
+}
+
 static int collect_and_encode(struct service *service, const char **ret_text, size_t *ret_len) {
     int r = service_collect(service);
     if (r < 0)
@@ -70,6 +86,8 @@ static int run_once(struct service *service, const char *path) {
     memcpy(whole, remark, remark_len);
     memcpy(whole + remark_len, text, len);
     int r = put(path, whole, remark_len + len, &service->signals);
+    if (r == 0)
+        tell_collision(service, path, text, len);
     free(whole);
     if (r < 0)
         say_put_failed(path, -r);
@@ -82,6 +100,7 @@ static int run_service(struct service *service, const char *path) {
     struct service_signals *signals = &service->signals;
     bool said[256] = {false}; /* by errno: write errors that were reported */
     bool to_stdout = strcmp(path, "-") == 0;
+    bool looked_beside = false;
     uint64_t interval_ns, beat_ns = service_now_ns();
     for (;;) {
         struct pollfd fds[1] = {{.fd = signals->fd, .events = POLLIN}};
@@ -104,9 +123,13 @@ static int run_service(struct service *service, const char *path) {
             int r = put(path, text, len, signals);
             if (r == -ECANCELED)
                 return CLI_DONE;
-            if (r >= 0)
+            if (r >= 0) {
                 memset(said, 0, sizeof(said));
-            else if (to_stdout || !said[-r & 255])
+                if (!looked_beside)
+                    tell_collision(service, path, text, len);
+                looked_beside = true;
+            }
+            if (r < 0 && (to_stdout || !said[-r & 255]))
                 say_put_failed(path, -r);
             if (r < 0 && to_stdout)
                 return CLI_FAILED;

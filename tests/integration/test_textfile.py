@@ -507,6 +507,29 @@ def case_reload():
     w.end()
 
 
+def case_two_files_in_one_directory():
+    """With the same series about the collector they make node_exporter fail: said, until
+    labels tell them apart."""
+    directory = temp_dir()
+    one, two = (os.path.join(directory, n) for n in ("one.prom", "two.prom"))
+    textfile("--output", one)
+    for flags, collides in (([], True), (["--labels", "part=b c"], False), (["--prefix", "x_"], False),
+                            (["--schema", "process-exporter"], True)):
+        status, out, err = textfile("--output", two, *flags)
+        check_equal(status, 0, "status with %r (%s)" % (flags, err))
+        check_equal("same series" in err and one in err and "labels" in err, collides,
+                    "what %r says (%s)" % (flags, err))
+    textfile("--output", one, "--labels", "part=b c")
+    for file, collides in ((two, True), (os.path.join(directory, "o.txt"), False)):
+        status, out, err = textfile("--output", file, "--labels", "part=b c")
+        check_equal("same series" in err, collides, "what it says of %s (%s)" % (file, err))
+    p = start_service("--interval", "100ms", "--output", two, "--labels", "part=b c")
+    wait_for(lambda: "same series" in said(p), "the service says so")
+    time.sleep(0.5)
+    check_equal(said(p).count("same series"), 1, "how often")
+    check_equal(stop(p), 0, "status")
+
+
 def case_hardly_meant():
     """What is taken but hardly meant is said once, with its line."""
     directory = temp_dir()
