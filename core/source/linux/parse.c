@@ -544,26 +544,6 @@ static bool has_unit_suffix(const char *name, size_t len) {
     return false;
 }
 
-size_t parse_unit(const char *path, size_t len, const char **ret_unit) {
-    const char *p = path, *end = path + len;
-
-    while (p < end) {
-        const char *slash = memchr(p, '/', (size_t)(end - p));
-        const char *stop = slash ? slash : end;
-
-        /* systemd puts a '_' before names that the kernel would take for its own
-         * files, such as "cgroup.service", and before names with a '_'. */
-        if (p < stop && *p == '_')
-            p++;
-        if (has_unit_suffix(p, (size_t)(stop - p))) {
-            *ret_unit = p;
-            return (size_t)(stop - p);
-        }
-        p = slash ? slash + 1 : end;
-    }
-    return 0;
-}
-
 /* 64 hex digits with neither letter nor digit on either side. After "conmon-"
  * they name podman's and CRI-O's monitor, which runs outside the container. */
 static const char *find_hex_id(const char *buf, const char *end) {
@@ -582,6 +562,40 @@ static const char *find_hex_id(const char *buf, const char *end) {
             p++;
     }
     return NULL;
+}
+
+/* Does a container begin with this component, which is no unit of systemd's? */
+static bool is_container(const char *name, const char *end, bool is_last) {
+    const char *rest = after(name, end, TEXT("lxc.payload."));
+    if (rest && rest < end)
+        return true;
+    rest = after(name, end, TEXT("lxc"));
+    if (rest == end && !is_last)
+        return true;
+    return find_hex_id(name, end) != NULL;
+}
+
+size_t parse_unit(const char *path, size_t len, const char **ret_unit) {
+    const char *p = path, *end = path + len;
+
+    while (p < end) {
+        const char *slash = memchr(p, '/', (size_t)(end - p));
+        const char *stop = slash ? slash : end;
+
+        /* systemd puts a '_' before names that the kernel would take for its own
+         * files, such as "cgroup.service", and before names with a '_'. */
+        if (p < stop && *p == '_')
+            p++;
+        if (has_unit_suffix(p, (size_t)(stop - p))) {
+            *ret_unit = p;
+            return (size_t)(stop - p);
+        }
+        /* what is in there are units of another systemd, of the same names */
+        if (is_container(p, stop, !slash))
+            return 0;
+        p = slash ? slash + 1 : end;
+    }
+    return 0;
 }
 
 /* LXC before version 4 and Proxmox: "/lxc/NAME"; since: "/lxc.payload.NAME". */
@@ -609,12 +623,46 @@ static size_t find_lxc_name(const char *buf, const char *end, const char **ret_n
     return 0;
 }
 
+/* systemd-nspawn: "/machine-NAME.scope/payload" or "/systemd-nspawn@NAME.service/payload";
+ * beside the payload is its supervisor, which runs outside. */
+static size_t find_nspawn_name(const char *buf, const char *end, const char **ret_name) {
+    static const struct {
+        const char *text;
+        size_t len;
+        const char *behind;
+        size_t behind_len;
+    } forms[] = {{TEXT("/machine-"), TEXT(".scope/payload")},
+                 {TEXT("/systemd-nspawn@"), TEXT(".service/payload")}};
+    const char *p = buf;
+
+    for (; p < end && (p = memchr(p, '/', (size_t)(end - p))) != NULL; p++) {
+        for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+            const char *name = after(p, end, forms[i].text, forms[i].len);
+            const char *slash = name ? memchr(name, '/', (size_t)(end - name)) : NULL;
+            if (!slash)
+                continue;
+            /* as far as the slash that "payload" stands behind */
+            const char *dot = slash - (forms[i].behind_len - (sizeof("/payload") - 1));
+            if (dot <= name)
+                continue;
+            const char *rest = after(dot, end, forms[i].behind, forms[i].behind_len);
+            if (rest && (rest == end || *rest == '/' || *rest == '\n' || *rest == ' ')) {
+                *ret_name = name;
+                return (size_t)(dot - name);
+            }
+        }
+    }
+    return 0;
+}
+
 size_t parse_container(const char *buf, size_t len, const char **ret_id) {
     const char *end = buf + len;
     const char *id = find_hex_id(buf, end);
 
-    if (!id)
-        return find_lxc_name(buf, end, ret_id);
+    if (!id) {
+        size_t n = find_lxc_name(buf, end, ret_id);
+        return n ? n : find_nspawn_name(buf, end, ret_id);
+    }
     *ret_id = id;
     return 12;
 }

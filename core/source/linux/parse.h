@@ -95,12 +95,14 @@ struct cgroup_file {
 int parse_cgroup(const char *buf, size_t len, struct cgroup_file *ret);
 
 /* The systemd unit in a cgroup path: the first component that is no slice and
- * has a unit's suffix. Returns its length, 0 if there is none. */
+ * has a unit's suffix. Returns its length, 0 if there is none, or only inside of
+ * a container. */
 size_t parse_unit(const char *path, size_t len, const char **ret_unit);
 
 /* A container id in the text of /proc/PID/cgroup: 64 hex digits standing alone
  * (docker, containerd, CRI-O, podman), of which the first 12 are returned as
- * those programs show them, or the name after "/lxc/" or "/lxc.payload.".
+ * those programs show them, or the name after "/lxc/" or "/lxc.payload.", or that of
+ * a machine of systemd-nspawn (as systemd writes it, with \x2d for a dash).
  * Returns the length, 0 if there is none. */
 size_t parse_container(const char *buf, size_t len, const char **ret_id);
 
