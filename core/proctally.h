@@ -406,6 +406,8 @@ int tally_explain(tally *t, pid_t pid, tally_text *to, const char **ret_data, si
  * (-EBUSY). `durable` adds fsync(2). On failure the old file is untouched and
  * nothing is left behind. -ENOTSUP: what has that name is no regular file. */
 int tally_replace_file(const char *path, const void *data, size_t len, mode_t mode, bool durable);
+/* The name of that hidden file. -EISDIR, -ENAMETOOLONG. */
+int tally_temporary_name(const char *path, char *ret, size_t size);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop

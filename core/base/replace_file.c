@@ -14,7 +14,7 @@
 
 /* "dir/name" becomes "dir/.name.tmp". Always the same name: what a SIGKILL leaves behind
  * is reused by the next write. */
-static int temporary_name(const char *path, char *ret, size_t size) {
+int tally_temporary_name(const char *path, char *ret, size_t size) {
     const char *slash = strrchr(path, '/');
     const char *name = slash ? slash + 1 : path;
     if (!*name)
@@ -94,7 +94,7 @@ int replace_file(const struct io *io, const char *path, const void *data, size_t
                  bool durable) {
     char name[PATH_MAX];
     struct stat target;
-    int r = temporary_name(path, name, sizeof(name));
+    int r = tally_temporary_name(path, name, sizeof(name));
     if (r < 0)
         return r;
     /* a rename would put a file in the place of /dev/null, a pipe, a link */

@@ -1,75 +1,23 @@
 /* SPDX-License-Identifier: MIT */
 #include "instance.h"
 
+#include "sha256.h"
+
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-/* ---- SHA-256 (FIPS 180-4) ------------------------------------------------------ */
-
-/* With a simpler hash whoever can start processes could compute a name that is cut
- * to the same instance as another user's. */
-static const uint32_t round_constants[64] = {
-    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
-    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
-    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
-    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
-    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
-    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
-    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
-    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
-};
-
-static uint32_t turned(uint32_t x, unsigned by) {
-    return x >> by | x << (32 - by);
-}
-
-static void add_block(uint32_t state[static 8], const unsigned char *block) {
-    uint32_t w[64], v[8];
-    for (size_t i = 0; i < 16; i++)
-        w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
-               (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
-    for (size_t i = 16; i < 64; i++) {
-        uint32_t a = w[i - 15], b = w[i - 2];
-        w[i] = w[i - 16] + w[i - 7] + (turned(a, 7) ^ turned(a, 18) ^ a >> 3) +
-               (turned(b, 17) ^ turned(b, 19) ^ b >> 10);
-    }
-    memcpy(v, state, sizeof(v));
-    for (size_t i = 0; i < 64; i++) {
-        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        uint32_t one = v[7] + (turned(v[4], 6) ^ turned(v[4], 11) ^ turned(v[4], 25)) + choice +
-                       round_constants[i] + w[i];
-        uint32_t two = (turned(v[0], 2) ^ turned(v[0], 13) ^ turned(v[0], 22)) + majority;
-        memmove(v + 1, v, 7 * sizeof(*v));
-        v[4] += one;
-        v[0] = one + two;
-    }
+/* With a simpler hash whoever can start processes could compute a name that is cut to the
+ * same instance as another user's. */
+static uint64_t hash_text(const char *name) {
+    unsigned char digest[SHA256_BYTES];
+    uint64_t first = 0;
+    sha256(name, strlen(name), digest);
     for (size_t i = 0; i < 8; i++)
-        state[i] += v[i];
+        first = first << 8 | digest[i];
+    return first;
 }
-
-static uint64_t hash_text(const char *text) {
-    uint32_t state[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-    unsigned char block[64] = {0};
-    const size_t len = strlen(text), rest = len % 64;
-    for (size_t at = 0; at + 64 <= len; at += 64)
-        add_block(state, (const unsigned char *)text + at);
-    memcpy(block, text + len - rest, rest);
-    block[rest] = 0x80;
-    if (rest >= 56) { /* no room for the length */
-        add_block(state, block);
-        memset(block, 0, sizeof(block));
-    }
-    for (unsigned i = 0; i < 8; i++)
-        block[56 + i] = (unsigned char)((uint64_t)len * 8 >> (56 - 8 * i));
-    add_block(state, block);
-    return (uint64_t)state[0] << 32 | state[1];
-}
-
-/* ---- Names ------------------------------------------------------------------------- */
 
 static bool has_suffix(const char *name, size_t len) {
     if (len < INSTANCE_SUFFIX)

@@ -50,31 +50,20 @@ void cli_say(const struct cli_program *program, char level, const char *format, 
         fprintf(stderr, "%s: %s\n", program->name, text);
 }
 
-static bool same_name(const char *known, const char *name, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        char a = known[i] == '_' ? '-' : known[i];
-        char b = name[i] == '_' ? '-' : name[i];
-        if (a != b) /* also where known ends */
-            return false;
-    }
-    return known[len] == '\0';
+/* The name of a flag as the tables have it, with '-' for '_'; "" if it is longer than any. */
+static void spell(const char *name, size_t len, char *ret, size_t size) {
+    size_t i = 0;
+    for (; len < size && i < len; i++)
+        ret[i] = name[i] == '_' ? '-' : name[i];
+    ret[i] = '\0';
 }
 
 static const struct cli_flag *find_flag(const struct cli_flag *flags, size_t count,
-                                        const char *name, size_t len) {
+                                        const char *name) {
     for (size_t i = 0; i < count; i++)
-        if (same_name(flags[i].name, name, len))
+        if (strcmp(flags[i].name, name) == 0)
             return &flags[i];
     return NULL;
-}
-
-static const struct tally_option *find_option(const char *name, size_t len) {
-    char text[64];
-    if (len >= sizeof(text))
-        return NULL;
-    memcpy(text, name, len);
-    text[len] = '\0';
-    return tally_option_find(text);
 }
 
 /* A switch may stand alone; what follows it is its value only if it can be. */
@@ -107,14 +96,14 @@ static int parse_arguments(struct cli *cli, int argc, char **argv) {
         size_t len = strcspn(name, "=");
         const char *value = name[len] == '=' ? name + len + 1 : NULL;
 
-        const struct cli_flag *flag = find_flag(program->flags, program->flag_count, name, len);
+        char spelt[64];
+        spell(name, len, spelt, sizeof(spelt));
+        const struct cli_flag *flag = find_flag(program->flags, program->flag_count, spelt);
         if (!flag)
-            flag = find_flag(shared_flags, shared_flag_count, name, len);
+            flag = find_flag(shared_flags, shared_flag_count, spelt);
         const struct tally_option *option = NULL;
-        if (flag && flag->option)
-            option = find_option(flag->option, strlen(flag->option));
-        else if (!flag)
-            option = find_option(name, len);
+        if (!flag || flag->option)
+            option = tally_option_find(flag ? flag->option : spelt);
         const char *known, *expected;
         if (flag) {
             known = option ? option->name : flag->name;

@@ -126,8 +126,7 @@ static bool path_needs(const char *path, enum need need) {
     const char *name = slash ? slash + 1 : path;
     int len = (int)(name - path);
     struct stat st;
-    if (len >= PATH_MAX || (size_t)snprintf(left_behind, sizeof(left_behind), "%.*s.%s.tmp", len,
-                                            path, name) >= sizeof(left_behind))
+    if (tally_temporary_name(path, left_behind, sizeof(left_behind)) < 0)
         return false; /* no file can be made there */
     if (len > 0)
         snprintf(directory, sizeof(directory), "%.*s", len, path);
