@@ -183,8 +183,13 @@ static const struct rule *find_rule(struct grouping *g, const struct identity *i
             return rule;
         }
         g->pattern_limits += gave_up;
+        const bool lacks_words =
+            id->cmdline.len == 0 && (failed == SELECTOR_EXE || failed == SELECTOR_CMDLINE);
         explain(why, "rule %zu (line %u): %s does not match%s", i + 1, rule->text->line,
-                selector_names[failed], gave_up ? " (took too many steps, given up)" : "");
+                selector_names[failed],
+                gave_up       ? " (took too many steps, given up)"
+                : lacks_words ? " (there is no command line, as of zombies and kernel threads)"
+                              : "");
     }
     return NULL;
 }

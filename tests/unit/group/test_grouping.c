@@ -506,7 +506,8 @@ START_TEST(explained) {
     ASSERT_EXPLAINED(&closed, 0, "exclude: \"secr\" matches the name: left out");
     ASSERT_EXPLAINED(&kthread, 0, "exclude: no pattern matches", "include: \"a\" matches",
                      "grouper: leaves it", "rule 1 (line 0): comm does not match",
-                     "rule 2 (line 0): exe does not match", "children: no rule took an ancestor",
+                     "rule 2 (line 0): exe does not match (there is no command line",
+                     "children: no rule took an ancestor",
                      "group-by: takes");
     ASSERT_EXPLAINED(&(struct person){.comm = "init"}, 0, "exclude: no pattern matches",
                      "include: no pattern matches the name: left out");
