@@ -20,6 +20,12 @@
 #define RULES_MOST 500
 #define SHOWN 60
 
+/* How much work the comparing of rules may be: a file that is made for it would take
+ * minutes. Then no more warnings of that kind are found. */
+#define STEPS_MOST 2000000u
+#define STEPS_OF_MATCH 20u
+#define MATCHING_NS (NS_PER_S / 5)
+
 struct checked_rule {
     const struct rule_text *text;
     size_t number;
@@ -153,12 +159,21 @@ static int check_matches(tally_config *c, const struct checked_rule *rule) {
 
 /* ---- Rules that come too late ---------------------------------------------------------------- */
 
-static bool matches(const struct checked_rule *rule, const char *text) {
-    for (size_t i = 0; i < rule->cmdline_count; i++) {
-        struct match_time time = {.left_ns = NS_PER_S / 100};
-        if (pattern_match(rule->cmdline[i], text, strlen(text), &time) <= 0)
+struct effort {
+    size_t steps;
+    struct match_time time;
+};
+
+static bool is_spent(struct effort *effort, size_t steps) {
+    effort->steps += steps;
+    return effort->steps > STEPS_MOST;
+}
+
+static bool matches(const struct checked_rule *rule, const char *text, struct effort *effort) {
+    for (size_t i = 0; i < rule->cmdline_count; i++)
+        if (is_spent(effort, STEPS_OF_MATCH) ||
+            pattern_match(rule->cmdline[i], text, strlen(text), &effort->time) <= 0)
             return false;
-    }
     return true;
 }
 
@@ -169,9 +184,12 @@ static bool has_only(const struct checked_rule *rule, enum selector selector) {
     return true;
 }
 
-static bool is_within(const struct string_list *all, const struct string_list *in) {
+static bool is_within(const struct string_list *all, const struct string_list *in,
+                      struct effort *effort) {
     for (size_t i = 0; i < all->count; i++) {
         bool found = false;
+        if (is_spent(effort, in->count))
+            return false;
         for (size_t k = 0; !found && k < in->count; k++)
             found = strcmp(all->items[i], in->items[k]) == 0;
         if (!found)
@@ -181,16 +199,19 @@ static bool is_within(const struct string_list *all, const struct string_list *i
 }
 
 /* Does the one take all that the other could? */
-static bool takes_all_of(const struct checked_rule *first, const struct checked_rule *other) {
+static bool takes_all_of(const struct checked_rule *first, const struct checked_rule *other,
+                         struct effort *effort) {
     /* an expression that matches nothing at all, and anything, matches always */
-    if (has_only(first, SELECTOR_CMDLINE) && matches(first, "") && matches(first, "\x01"))
+    if (has_only(first, SELECTOR_CMDLINE) && matches(first, "", effort) &&
+        matches(first, "\x01", effort))
         return true;
     for (enum selector s = 0; s < SELECTORS; s++) {
         const struct string_list *a = &first->text->selectors[s], *b = &other->text->selectors[s];
         if (a->count == 0)
             continue;
         /* any of a list, but all expressions */
-        if (b->count == 0 || !(s == SELECTOR_CMDLINE ? is_within(a, b) : is_within(b, a)))
+        if (b->count == 0 ||
+            !(s == SELECTOR_CMDLINE ? is_within(a, b, effort) : is_within(b, a, effort)))
             return false;
     }
     return true;
@@ -198,30 +219,32 @@ static bool takes_all_of(const struct checked_rule *first, const struct checked_
 
 /* Does it match the names that the other looks for, so that it is likely to match their
  * command lines? */
-static bool matches_names_of(const struct checked_rule *first, const struct checked_rule *other) {
+static bool matches_names_of(const struct checked_rule *first, const struct checked_rule *other,
+                             struct effort *effort) {
     const struct string_list *comm = &other->text->selectors[SELECTOR_COMM],
                              *exe = &other->text->selectors[SELECTOR_EXE];
     if (!has_only(first, SELECTOR_CMDLINE) || comm->count + exe->count == 0)
         return false;
     for (size_t i = 0; i < comm->count; i++)
-        if (!matches(first, comm->items[i]))
+        if (!matches(first, comm->items[i], effort))
             return false;
     for (size_t i = 0; i < exe->count; i++)
-        if (!matches(first, exe->items[i]))
+        if (!matches(first, exe->items[i], effort))
             return false;
     return true;
 }
 
-static int check_order(tally_config *c, const struct checked_rule *rules, size_t at) {
-    for (size_t i = 0; i < at; i++) {
+static int check_order(tally_config *c, const struct checked_rule *rules, size_t at,
+                       struct effort *effort) {
+    for (size_t i = 0; i < at && !is_spent(effort, 1); i++) {
         char first[40];
         if (rules[i].text->line)
             snprintf(first, sizeof(first), "that of line %u", rules[i].text->line);
         else
             snprintf(first, sizeof(first), "rule %zu", rules[i].number);
-        if (takes_all_of(&rules[i], &rules[at]))
+        if (takes_all_of(&rules[i], &rules[at], effort))
             return warn(c, &rules[at], "the rule never matches: %s takes all that it could", first);
-        if (matches_names_of(&rules[i], &rules[at]))
+        if (matches_names_of(&rules[i], &rules[at], effort))
             return warn(c, &rules[at], "the rule may get nothing: %s comes first, and matches its "
                                        "names as well",
                         first);
@@ -262,6 +285,7 @@ static int find_warnings(tally_config *c) {
     struct checked_rule *rules = calloc(count + 1, sizeof(*rules));
     if (!rules)
         return -ENOMEM;
+    struct effort effort = {.time = {.left_ns = MATCHING_NS}};
     size_t prepared = 0;
     for (; r == 0 && prepared < count; prepared++) {
         struct checked_rule *rule = &rules[prepared];
@@ -271,7 +295,7 @@ static int find_warnings(tally_config *c) {
         if (r == 0)
             r = check_matches(c, rule);
         if (r == 0)
-            r = check_order(c, rules, prepared);
+            r = check_order(c, rules, prepared, &effort);
     }
     free_checked(rules, prepared);
     return r;

@@ -17,6 +17,8 @@ static void load(const char *text, size_t len, bool only_rules) {
         check_error(&error);
     else
         check_config(config);
+    for (size_t i = 0; tally_config_warning(config, i, &error); i++)
+        check_error(&error);
     /* the caller's values win over the file's, also over a file that is wrong */
     r = tally_config_set(config, "interval", "7s", &error);
     CHECK(r == 0, "setting interval: %s", error.text);

@@ -8,6 +8,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 
 #if defined(HAVE_YAML) && defined(HAVE_PCRE2)
 
@@ -106,6 +107,32 @@ START_TEST(of_unknown_keys) {
 }
 END_TEST
 
+/* Whatever the file: looking at it takes no longer than reading it. */
+START_TEST(of_many_rules) {
+    static char text[1 << 20];
+    size_t len = 0;
+    struct timespec begin, end;
+    tally_config *c = new_config();
+    struct tally_error error;
+
+    for (int i = 0; i < 249; i++) {
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "- cmdline: ['(a*)*b|^%d']\n", i);
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "- comm: [");
+        for (int k = 0; k < 300; k++)
+            len += (size_t)snprintf(text + len, sizeof(text) - len, "aaaaa%d,", 1000 * i + k);
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "]\n");
+        ck_assert_uint_lt(len, sizeof(text) - 4096);
+    }
+    ck_assert_int_eq(config_load_text(c, LAYER_FILE, "f", text, len, true, &error), 0);
+    clock_gettime(CLOCK_MONOTONIC, &begin);
+    for (size_t i = 0; tally_config_warning(c, i, &error); i++)
+        ;
+    clock_gettime(CLOCK_MONOTONIC, &end);
+    ck_assert_int_lt(end.tv_sec - begin.tv_sec, 10);
+    tally_config_free(c);
+}
+END_TEST
+
 /* A selector that matches everybody is what was written. */
 START_TEST(an_empty_list_of_expressions) {
     tally_config *c = new_config();
@@ -143,6 +170,7 @@ int main(void) {
 #if defined(HAVE_YAML) && defined(HAVE_PCRE2)
     tcase_add_loop_test(tc, of_rules, 0, COUNT(cases));
     tcase_add_test(tc, of_unknown_keys);
+    tcase_add_test(tc, of_many_rules);
     tcase_add_test(tc, an_empty_list_of_expressions);
 #endif
     tcase_add_test(tc, of_rules_that_a_program_gave);
