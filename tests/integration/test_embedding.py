@@ -4,7 +4,9 @@
 """The library as others have it inside: what the archive and the shared library show,
 programs with names of their own, and snapshots that several threads read."""
 import glob
+import json
 import os
+import re
 import shutil
 import sys
 
@@ -92,6 +94,67 @@ def case_threads():
     for how in "threads", "keep":
         status, out, err = run([program, how], seconds=120)
         check_equal((status, err), (0, ""), "embedder %s" % how)
+
+
+def embedder():
+    return build(os.path.join(temp_dir(), unique("e")), ARCHIVE, *needs())
+
+
+def need_bpf(program):
+    status, out, err = run([program, "group", "bpf"])
+    if status != 0 and ("bpf" in err or not is_root()):
+        raise Skipped("no source bpf: " + err.strip())
+
+
+def follow(program, source):
+    status, out, err = run([program, "follow", source], seconds=100)
+    check_equal((status, err), (0, ""), "embedder follow " + source)
+    truth = json.loads(out)
+    # each tree: 0.72 s, and 150 processes of 2 ms
+    check(truth["used"] > 1000 * 1000 and truth["beside"] > 1000 * 1000, "nothing was used", truth)
+    print("      %s: %.3f of %.3f CPU seconds" % (source, truth["found"] / 1e6, truth["used"] / 1e6))
+    return truth
+
+
+def case_follow_procfs():
+    """What was seen alive or was waited for by who was; never what is not the tree's."""
+    truth = follow(embedder(), "procfs")
+    # ticks that are rounded up where they are taken from a parent
+    check(truth["found"] <= truth["used"] + 20000, "more than it used", truth)
+    check(truth["found"] >= truth["used"] * 0.8, "too little", truth)
+
+
+def case_follow_bpf():
+    """Exactly the tree's."""
+    program = embedder()
+    need_bpf(program)
+    truth = follow(program, "bpf")
+    check_near(truth["found"], truth["used"], "CPU of the tree", relative=0.01, absolute=5000)
+
+
+def case_follow_nobody():
+    status, out, err = run([embedder(), "nobody", "procfs"])
+    check_equal(status, 1, "status")
+    check(re.match(r"can't follow process [0-9]+: there is none\n\Z", err), "says", err)
+
+
+def case_grouper_bpf():
+    """It is told who a process was that is gone, but not its number."""
+    program = embedder()
+    need_bpf(program)
+    status, out, err = run([program, "group", "bpf"])
+    check_equal((status, err), (0, ""), "embedder group")
+    told = json.loads(out)
+    print("      " + out.strip())
+    check_equal(told["pid"], 0, "pid")
+    check_equal(told["uid"], 0, "uid")
+    check_equal(told["name"], os.path.basename(program), "name")
+    check_equal(told["exe"], program, "program file")
+    check_equal(told["cmdline"].rstrip(), program + " nothing a mark", "command line")
+    check_equal(told["user"], "root", "user")
+    lines = read_text("/proc/self/cgroup").splitlines()
+    check(told["cgroup"] and any(l.endswith(":" + told["cgroup"]) for l in lines), "cgroup", told, lines)
+    check_equal(told["starts"], 1, "starts")
 
 
 if __name__ == "__main__":
