@@ -8,6 +8,8 @@
  *                      line of JSON with all that either says of each of these processes
  *     matrix be WORD   becomes a process in a condition that is known, prints the pid that it
  *                      is about when it is so, and stays until its input ends
+ *     matrix be later-WORD
+ *                      the same, but says the pid first, and waits for a byte of its input
  */
 #define _GNU_SOURCE
 #include <proctally.h>
@@ -214,6 +216,24 @@ static void be_zombie(void) {
     stay();
 }
 
+/* Alive when it is said first, a zombie then. */
+static void be_dying(void) {
+    pid_t pid = start_child();
+    if (pid == 0) {
+        burn(30);
+        stay();
+    }
+    char byte;
+    say(pid);
+    if (read(0, &byte, 1) != 1)
+        exit(1);
+    kill(pid, SIGKILL);
+    siginfo_t info;
+    waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT);
+    say(pid);
+    stay();
+}
+
 /* Its child has its memory until it executes a program: it is not to be interrupted. */
 static void be_vforking(void) {
     static char self[16];
@@ -364,12 +384,21 @@ static void be_parent(void) {
 
 static void be(const char *word, char *program) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
+    if (strncmp(word, "later-", 6) == 0) {
+        char byte;
+        word += 6;
+        say(getpid());
+        if (read(0, &byte, 1) != 1)
+            exit(1);
+    }
     if (strcmp(word, "stopped") == 0)
         be_stopped();
     if (strcmp(word, "traced") == 0)
         be_traced();
     if (strcmp(word, "zombie") == 0)
         be_zombie();
+    if (strcmp(word, "dying") == 0)
+        be_dying();
     if (strcmp(word, "vforking") == 0)
         be_vforking();
     if (strcmp(word, "orphan") == 0)
