@@ -149,18 +149,10 @@ DIFFER = [
 # Faults: (condition, metrics, what is wrong). When it is mended the test says so, and the
 # line has to go. What follows from it need not differ.
 WRONG = [
-    ("zombie", ("context_switches", "run_queue_wait"),
-     "source procfs says 0, or nothing, of a zombie that it has not seen alive: taskstats "
-     "leaves zombies out"),
-    ("later dying", ("context_switches",),
-     "of one that it has seen it does not read what is added at the end"),
     ("*", ("memory_rss", "memory_footprint"),
      "source bpf lacks what each CPU has counted but not added to the sum yet"),
 ]
-FOLLOWS = [
-    ("zombie", SWITCHES),
-    ("later dying", (*SWITCHES, "run_queue_wait")),
-]
+FOLLOWS = []
 
 
 # ---- The conditions ----------------------------------------------------------------------

@@ -301,6 +301,26 @@ static int measure_schedstat(struct procfs *p, struct sample *s) {
     return 0;
 }
 
+static void add_to(struct sample *s, enum field f, uint64_t more) {
+    sample_set(s, f, (s->have & BIT(f) ? s->value[f] : 0) + more);
+}
+
+/* taskstats has what ended threads did, and leaves out the main one once it is a zombie.
+ * -ESRCH. */
+static int add_zombie(struct procfs *p, struct sample *s, const struct status_file *status) {
+    struct sample own = {.pid = s->pid};
+    int r = measure_schedstat(p, &own);
+    if (r < 0)
+        return r;
+    if (own.have & BIT(FIELD_RUN_QUEUE_WAIT_NS))
+        add_to(s, FIELD_RUN_QUEUE_WAIT_NS, own.value[FIELD_RUN_QUEUE_WAIT_NS]);
+    if (status->has_switches) {
+        add_to(s, FIELD_VOLUNTARY_SWITCHES, status->voluntary_switches);
+        add_to(s, FIELD_INVOLUNTARY_SWITCHES, status->involuntary_switches);
+    }
+    return 0;
+}
+
 static bool is_single_threaded(const struct procfs *p, const struct sample *s) {
     return s->value[FIELD_THREADS] <= 1 && (p->taskstats || !proc_threads_has(p->threads, s));
 }
@@ -345,6 +365,8 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
         r = measure_status(p, s, &status); /* last: see procfs_open() */
     if (r == 0 && is_single)
         measure_single_thread(p, s, &status);
+    if (r == 0 && p->taskstats && s->state == 'Z' && is_single)
+        r = add_zombie(p, s, &status);
     return r;
 }
 
