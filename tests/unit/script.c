@@ -88,6 +88,7 @@ static int ends_open(struct source *s, const struct listed *listed, uint64_t act
         .exec_marker = 2 * a->exec_marker + 1, /* always known */
         .uid = a->uid,
         .has_credentials = true,
+        .is_kernel = a->is_kernel,
         .seen_from_birth = a->from_birth,
         .state = 'S',
         .comm_len = (uint8_t)strlen(a->comm),
@@ -130,6 +131,7 @@ static int ends_identify(struct source *s, const struct sample *sample, unsigned
         .start_ticks = sample->start_ticks,
         .uid = sample->uid,
         .has_credentials = true,
+        .is_kernel = sample->is_kernel,
         .comm = hand_out(script.text_open, script.open->comm),
         .exe = {"/bin/it", 7}, /* no other has one */
         .user = user_of(sample->uid),

@@ -25,7 +25,7 @@ struct actor {
     bool gone;
     bool asleep;
     int error; /* of open() */
-    bool from_birth;
+    bool from_birth, is_kernel;
     uint32_t ancestor_pid;
     uint64_t ancestor;
     struct use use;

@@ -425,6 +425,31 @@ START_TEST(what_a_known_process_did_unlisted_is_its_own) {
 }
 END_TEST
 
+/* A worker that no list has shown is one of the kernel's threads as well, whatever its name;
+ * a program that the kernel has started is none. */
+START_TEST(what_a_kernel_thread_forked_is_one) {
+    add_actor((struct actor){.pid = 2, .start_ticks = 1, .comm = "kthreadd", .is_kernel = true});
+    tally *t = ends_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "kernel", METRIC_PROCESSES), 1);
+    struct unlisted fork = {.comm = "kworker/0:9",
+                            .known_pid = 2,
+                            .forked_only = true,
+                            .ended = 1,
+                            .use = {.user_ms = 10}};
+    tell_unlisted(fork);
+    fork.comm = "modprobe";
+    fork.forked_only = false;
+    fork.use.user_ms = 7;
+    tell_unlisted(fork);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "kernel"), 10);
+    ck_assert_uint_eq(cpu_of(t, "modprobe"), 7);
+    ck_assert(!has_group(t, "kworker/0:9"));
+    tally_free(t);
+}
+END_TEST
+
 /* What was only forked is in the group of who it was forked from, even if its
  * identity can't tell that, as long as nothing speaks against it. */
 START_TEST(what_was_only_forked_is_what_it_was_forked_from) {
@@ -1405,6 +1430,7 @@ int main(void) {
         T(by_pid_a_pid_used_again_too_soon, 1),
         T(a_group_of_the_unlisted_stays_while_it_is_used, 1),
         T(what_a_known_process_did_unlisted_is_its_own, 1),
+        T(what_a_kernel_thread_forked_is_one, 1),
         T(what_was_only_forked_is_what_it_was_forked_from, 1),
         T(the_unlisted_inherit_from_a_known_process, 2),
         T(the_listed_inherit_from_who_is_gone, 1),
