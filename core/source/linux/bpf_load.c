@@ -77,6 +77,7 @@ static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool t
     s->data->list_in_full = 1;
     s->bss->format = BPF_FORMAT;
     s->bss->sees_owners = sees_owners;
+    s->bss->cpus = (uint32_t)libbpf_num_possible_cpus();
     bpf_set_wants(s->bss, wants);
     size_maps(s, wants, will_be_pinned);
     bool sees_begin = libbpf_find_vmlinux_btf_id("tcp_sendmsg_locked", BPF_TRACE_RAW_TP) > 0;

@@ -99,6 +99,7 @@ typedef struct {
 } atomic_long_t;
 struct percpu_counter {
     __s64 count;
+    __s32 *counters; /* of each CPU: what `count` does not have yet */
 };
 struct mm_rss_stat { /* until 6.1 */
     atomic_long_t count[NR_MM_COUNTERS];
@@ -185,6 +186,9 @@ struct task_struct {
 };
 struct task_struct___state { /* until 5.13 */
     long state;
+};
+struct bpf_array {
+    void *pptrs[1]; /* of a per-CPU array: the per-CPU pointer of each item */
 };
 struct seq_file;
 struct bpf_iter_meta {

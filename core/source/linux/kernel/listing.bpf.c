@@ -62,7 +62,68 @@ static __always_inline __u64 not_negative(__s64 value) {
     return value < 0 ? 0 : value;
 }
 
-static __always_inline void read_memory(struct task_struct *task, struct record_process *r) {
+/* Of the CPUs beyond this, memory lacks what they have not added to the common counters. */
+#define CPUS_MAX 1024
+/* What the address of a per-CPU variable is for each CPU, less its per-CPU pointer. */
+__u64 cpu_offsets[CPUS_MAX];
+__u32 cpu_offsets_known;
+/* Pointers turn into numbers where they are written and read again. */
+__u64 as_number;
+
+/* The kernel has that in a table that not every kernel lets programs find. But of an item of
+ * a per-CPU array both are to be had, the address and the pointer. */
+__noinline int learn_cpu_offsets(void) {
+    const struct bpf_array *array = NULL;
+    struct mm_struct___atomic *old = NULL;
+    __u32 key = 0;
+    __u64 pointer = 0;
+    if (bpf_core_field_exists(old->rss_stat.count) || !bpf_core_field_exists(array->pptrs))
+        return 0;
+    as_number = (__u64)&scratches;
+    barrier();
+    bpf_probe_read_kernel(&pointer, sizeof(pointer),
+                          (void *)(as_number + bpf_core_field_offset(array->pptrs)));
+    for (__u32 cpu = 0; cpu < CPUS_MAX; cpu++) {
+        if (cpu >= cpus)
+            break;
+        void *item = bpf_map_lookup_percpu_elem(&scratches, &key, cpu);
+        if (!item)
+            return 0;
+        as_number = (__u64)item;
+        barrier();
+        cpu_offsets[cpu] = as_number - pointer;
+    }
+    cpu_offsets_known = 1;
+    return 0;
+}
+
+/* Since Linux 6.2 each CPU keeps up to 32 pages or more of each kind to itself. ps and
+ * /proc/PID/status add them up, and so does this. */
+__noinline int add_pages_of_cpus(void) {
+    struct scratch *scratch = scratch_for(SCRATCH_LIST);
+    if (!scratch)
+        return 0;
+    const __u64 *at = scratch->pages.of_cpus;
+    __s32 *part = scratch->pages.part;
+    /* since 6.6 they are allocated together */
+    __u32 adjoin = at[1] - at[0] == 4 && at[2] - at[0] == 8 && at[3] - at[0] == 12;
+    for (__u32 cpu = 0; cpu < CPUS_MAX; cpu++) {
+        if (cpu >= cpus)
+            break;
+        __u64 offset = cpu_offsets[cpu];
+        if (bpf_probe_read_kernel(part, adjoin ? 16 : 4, (void *)(at[0] + offset)) < 0)
+            break;
+        if (!adjoin)
+            for (__u32 i = 1; i < NR_MM_COUNTERS; i++)
+                bpf_probe_read_kernel(&part[i], 4, (void *)(at[i] + offset));
+        for (__u32 i = 0; i < NR_MM_COUNTERS; i++)
+            scratch->pages.counts[i] += part[i];
+    }
+    return 0;
+}
+
+static __always_inline void read_memory(struct task_struct *task, struct scratch *scratch,
+                                        struct record_process *r) {
     struct mm_struct *mm = task->mm;
     if (!mm)
         return;
@@ -72,18 +133,30 @@ static __always_inline void read_memory(struct task_struct *task, struct record_
     r->stack_pages = mm->stack_vm;
     r->code_pages = mm->exec_vm;
     struct mm_struct___atomic *old = (void *)mm;
+    __s64 *pages = scratch->pages.counts;
     if (bpf_core_field_exists(old->rss_stat.count)) {
         /* that verifier follows no typed pointer into an array of a typedef */
-        r->file_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_FILEPAGES].counter));
-        r->anon_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_ANONPAGES].counter));
-        r->swap_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_SWAPENTS].counter));
-        r->shmem_pages = not_negative(BPF_CORE_READ(old, rss_stat.count[MM_SHMEMPAGES].counter));
+        pages[MM_FILEPAGES] = BPF_CORE_READ(old, rss_stat.count[MM_FILEPAGES].counter);
+        pages[MM_ANONPAGES] = BPF_CORE_READ(old, rss_stat.count[MM_ANONPAGES].counter);
+        pages[MM_SWAPENTS] = BPF_CORE_READ(old, rss_stat.count[MM_SWAPENTS].counter);
+        pages[MM_SHMEMPAGES] = BPF_CORE_READ(old, rss_stat.count[MM_SHMEMPAGES].counter);
     } else {
-        r->file_pages = not_negative(mm->rss_stat[MM_FILEPAGES].count);
-        r->anon_pages = not_negative(mm->rss_stat[MM_ANONPAGES].count);
-        r->swap_pages = not_negative(mm->rss_stat[MM_SWAPENTS].count);
-        r->shmem_pages = not_negative(mm->rss_stat[MM_SHMEMPAGES].count);
+        pages[MM_FILEPAGES] = mm->rss_stat[MM_FILEPAGES].count;
+        pages[MM_ANONPAGES] = mm->rss_stat[MM_ANONPAGES].count;
+        pages[MM_SWAPENTS] = mm->rss_stat[MM_SWAPENTS].count;
+        pages[MM_SHMEMPAGES] = mm->rss_stat[MM_SHMEMPAGES].count;
+        __u64 *at = scratch->pages.of_cpus;
+        at[0] = (__u64)BPF_CORE_READ(mm, rss_stat[0].counters);
+        at[1] = (__u64)BPF_CORE_READ(mm, rss_stat[1].counters);
+        at[2] = (__u64)BPF_CORE_READ(mm, rss_stat[2].counters);
+        at[3] = (__u64)BPF_CORE_READ(mm, rss_stat[3].counters);
+        if (cpu_offsets_known)
+            add_pages_of_cpus();
     }
+    r->file_pages = not_negative(pages[MM_FILEPAGES]);
+    r->anon_pages = not_negative(pages[MM_ANONPAGES]);
+    r->swap_pages = not_negative(pages[MM_SWAPENTS]);
+    r->shmem_pages = not_negative(pages[MM_SHMEMPAGES]);
 }
 
 static __always_inline __u32 state_of(struct task_struct *task) {
@@ -186,6 +259,8 @@ int list_tasks(struct bpf_iter__task *ctx) {
         retire_former(pid, task->start_boottime, SCRATCH_LIST);
         e = NULL;
     }
+    if (!cpu_offsets_known)
+        learn_cpu_offsets();
     __u64 now_ns = bpf_ktime_get_boot_ns();
     if (e && !list_in_full && has_slept(task, e, pid, now_ns)) {
         struct record_same same = {RECORD_SAME, pid, e->start_ns};
@@ -220,7 +295,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
     r->running = r->state == TASK_RUNNING && !r->exit_state;
     bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
     read_thread_usage(task, &r->usage);
-    read_memory(task, r);
+    read_memory(task, scratch, r);
     count_fds(task, r);
     if (!e) {
         /* its ended threads are in signal_struct, as far as that tells */

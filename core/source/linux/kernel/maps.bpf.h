@@ -47,6 +47,8 @@ SHARED __u32 sees_owners;
 /* What started before this, since boot, can have been listed. While a listing is being made
  * that is everything. */
 SHARED __u64 listed_until_ns;
+/* How many there can be, numbered from 0. */
+SHARED __u32 cpus;
 /* How many links are pinned; 0: pinning has not finished. */
 SHARED __u32 pinned_links;
 /* When the programs were attached, since boot; 0: not yet. */
@@ -143,6 +145,11 @@ struct scratch {
     __u64 program_key;
     struct cgroup_path cgroup;
     struct dying_thread dying;
+    struct {
+        __s64 counts[NR_MM_COUNTERS];
+        __u64 of_cpus[NR_MM_COUNTERS]; /* per-CPU pointers */
+        __s32 part[NR_MM_COUNTERS];
+    } pages;
 };
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
