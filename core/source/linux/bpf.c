@@ -203,24 +203,6 @@ static void add_threads_up(struct bpf *b) {
     b->at = 0;
 }
 
-static int bpf_list(struct source *s, bool in_full, const struct listed **ret_listed,
-                    size_t *ret_count) {
-    struct bpf *b = bpf_of(s);
-    b->in_full |= in_full;
-    if (b->cgroups)
-        cgroups_begin(b->cgroups);
-    int r = bpf_programs_round(b->programs, b->in_full, index_listing, b);
-    if (r < 0)
-        return r;
-    b->in_full = false;
-    add_threads_up(b);
-    *ret_listed = b->listed;
-    *ret_count = b->count;
-    return 0;
-}
-
-/* ---- Samples -------------------------------------------------------------------- */
-
 static const enum usage_kind usage_of_field[FIELD_COUNTERS] = {
     [FIELD_UTIME_NS] = USAGE_USER_NS,
     [FIELD_STIME_NS] = USAGE_SYSTEM_NS,
@@ -237,6 +219,27 @@ static const enum usage_kind usage_of_field[FIELD_COUNTERS] = {
     [FIELD_DISK_READ_BYTES] = USAGE_DISK_READ_BYTES,
     [FIELD_DISK_WRITTEN_BYTES] = USAGE_DISK_WRITTEN_BYTES,
 };
+
+static int bpf_list(struct source *s, bool in_full, const struct listed **ret_listed,
+                    size_t *ret_count) {
+    struct bpf *b = bpf_of(s);
+    b->in_full |= in_full;
+    if (b->cgroups)
+        cgroups_begin(b->cgroups);
+    int r = bpf_programs_round(b->programs, b->in_full, index_listing, b);
+    if (r < 0)
+        return r;
+    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+        if (bpf_programs_lacks(b->programs) & BIT(usage_of_field[f]))
+            b->counters &= ~BIT(f);
+    b->in_full = false;
+    add_threads_up(b);
+    *ret_listed = b->listed;
+    *ret_count = b->count;
+    return 0;
+}
+
+/* ---- Samples -------------------------------------------------------------------- */
 
 /* Per-thread figures include nothing of reaped children. */
 #define WAITED_FOR                                                            \

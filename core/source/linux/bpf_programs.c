@@ -335,6 +335,10 @@ int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path 
     return bpf_map_lookup_elem(p->kernel.map_fds[MAP_CGROUPS], &id, ret);
 }
 
+uint64_t bpf_programs_lacks(const struct bpf_programs *p) {
+    return p->kernel.bss->lacks_usage;
+}
+
 uint64_t bpf_programs_lost(struct bpf_programs *p) {
     uint64_t lost = __atomic_load_n(&p->kernel.bss->lost_events, __ATOMIC_RELAXED);
     p->lost_events += lost - p->kernel.bss->lost_reported;

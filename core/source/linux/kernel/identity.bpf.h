@@ -26,7 +26,7 @@ static __always_inline void read_identity(struct task_struct *task,
         identity->uid = task->real_cred->euid.val;
         identity->gid = task->real_cred->egid.val;
     }
-    if (want_cgroup)
+    if (want_cgroup && bpf_core_field_exists(task->cgroups)) /* CONFIG_CGROUPS */
         identity->cgroup = task->cgroups->dfl_cgrp->kn->id;
 }
 

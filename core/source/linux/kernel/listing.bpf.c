@@ -243,8 +243,10 @@ SEC("iter/task")
 int list_tasks(struct bpf_iter__task *ctx) {
     struct task_struct *task = ctx->task;
     struct seq_file *seq = ctx->meta->seq;
-    if (!task) /* the end of the iteration */
+    if (!task) { /* the end of the iteration */
+        lacks_usage = lacking_usage();
         synthesize_lost_exits();
+    }
     /* A task that has been reaped is left out: on_free reads its final usage. */
     if (!task || lost_exit_count || task->exit_state & EXIT_DEAD)
         return 0;

@@ -5,12 +5,35 @@
 
 #include "kernel.h"
 
+#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 
 #include "shared.h"
 
+static __always_inline bool has_delays(void) {
+    struct task_struct *task = NULL;
+    struct task_delay_info *delays = NULL;
+    return bpf_core_field_exists(task->delays) && bpf_core_field_exists(delays->blkio_delay);
+}
+
+/* Bits of what this kernel was built to do without: a figure that it lacks is absent, not 0.
+ * Without the checks libbpf would refuse all of the programs. */
+static __always_inline __u64 lacking_usage(void) {
+    struct task_struct *task = NULL;
+    __u64 lacking = 0;
+    if (!bpf_core_field_exists(task->sched_info.run_delay)) /* CONFIG_SCHED_INFO */
+        lacking |= 1 << USAGE_RUN_QUEUE_WAIT_NS;
+    if (!has_delays()) /* CONFIG_TASK_DELAY_ACCT */
+        lacking |= 1 << USAGE_BLKIO_DELAY_NS;
+    if (!bpf_core_field_exists(task->ioac.rchar)) /* CONFIG_TASK_XACCT */
+        lacking |= 1 << USAGE_IO_READ_BYTES | 1 << USAGE_IO_WRITTEN_BYTES | 1 << USAGE_IO_READS |
+                   1 << USAGE_IO_WRITES;
+    if (!bpf_core_field_exists(task->ioac.read_bytes)) /* CONFIG_TASK_IO_ACCOUNTING */
+        lacking |= 1 << USAGE_DISK_READ_BYTES | 1 << USAGE_DISK_WRITTEN_BYTES;
+    return lacking;
+}
+
 static __always_inline void read_thread_usage(struct task_struct *task, struct usage *ret) {
-    struct task_delay_info *delays = task->delays;
     ret->of[USAGE_RUN_NS] = task->se.sum_exec_runtime;
     ret->of[USAGE_USER_NS] = task->utime;
     ret->of[USAGE_SYSTEM_NS] = task->stime;
@@ -18,14 +41,25 @@ static __always_inline void read_thread_usage(struct task_struct *task, struct u
     ret->of[USAGE_MAJFLT] = task->maj_flt;
     ret->of[USAGE_VOLUNTARY_SWITCHES] = task->nvcsw;
     ret->of[USAGE_INVOLUNTARY_SWITCHES] = task->nivcsw;
-    ret->of[USAGE_RUN_QUEUE_WAIT_NS] = task->sched_info.run_delay;
-    ret->of[USAGE_BLKIO_DELAY_NS] = delays ? delays->blkio_delay : 0;
-    ret->of[USAGE_IO_READ_BYTES] = task->ioac.rchar;
-    ret->of[USAGE_IO_WRITTEN_BYTES] = task->ioac.wchar;
-    ret->of[USAGE_IO_READS] = task->ioac.syscr;
-    ret->of[USAGE_IO_WRITES] = task->ioac.syscw;
-    ret->of[USAGE_DISK_READ_BYTES] = task->ioac.read_bytes;
-    ret->of[USAGE_DISK_WRITTEN_BYTES] = task->ioac.write_bytes;
+    for (int i = USAGE_RUN_QUEUE_WAIT_NS; i < USAGES; i++)
+        ret->of[i] = 0;
+    if (bpf_core_field_exists(task->sched_info.run_delay))
+        ret->of[USAGE_RUN_QUEUE_WAIT_NS] = task->sched_info.run_delay;
+    if (has_delays()) {
+        struct task_delay_info *delays = task->delays;
+        if (delays)
+            ret->of[USAGE_BLKIO_DELAY_NS] = delays->blkio_delay;
+    }
+    if (bpf_core_field_exists(task->ioac.rchar)) {
+        ret->of[USAGE_IO_READ_BYTES] = task->ioac.rchar;
+        ret->of[USAGE_IO_WRITTEN_BYTES] = task->ioac.wchar;
+        ret->of[USAGE_IO_READS] = task->ioac.syscr;
+        ret->of[USAGE_IO_WRITES] = task->ioac.syscw;
+    }
+    if (bpf_core_field_exists(task->ioac.read_bytes)) {
+        ret->of[USAGE_DISK_READ_BYTES] = task->ioac.read_bytes;
+        ret->of[USAGE_DISK_WRITTEN_BYTES] = task->ioac.write_bytes;
+    }
 }
 
 /* What the exited threads of a process used, as far as the kernel keeps that apart from
