@@ -85,6 +85,12 @@ static void *map_memory(const struct bpf_handles *h, enum map_id map) {
     return mmap(NULL, memory_size(map), PROT_READ | PROT_WRITE, MAP_SHARED, h->map_fds[map], 0);
 }
 
+/* A map of global variables ends with the last of them, the struct that bpftool makes of them
+ * is padded to its alignment. */
+static bool is_size_of(size_t of_map, size_t of_struct) {
+    return of_map <= of_struct && of_struct - of_map < 8;
+}
+
 /* -ENOENT: nothing is pinned at dir; -ESTALE: something incomplete, or of another version.
  * After any other error we don't know what is there. */
 static int adopt(struct bpf_handles *h, const char *dir) {
@@ -99,7 +105,8 @@ static int adopt(struct bpf_handles *h, const char *dir) {
             return h->map_fds[i];
         if (bpf_obj_get_info_by_fd(h->map_fds[i], &info, &len) < 0)
             return -errno;
-        if (info.key_size != map_shapes[i].key_size || info.value_size != map_shapes[i].value_size)
+        if (info.key_size != map_shapes[i].key_size ||
+            !is_size_of(info.value_size, map_shapes[i].value_size))
             return -ESTALE;
         found++;
     }
