@@ -12,7 +12,12 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -114,6 +119,14 @@ static int attach_traffic(struct proctally_bpf *s) {
     return r;
 }
 
+static bool has_right(int capability) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
+    if (syscall(SYS_capget, &header, data) < 0)
+        return true; /* not known: then that is not what we blame */
+    return data[CAP_TO_INDEX(capability)].effective & CAP_TO_MASK(capability);
+}
+
 /* All or nothing. What libbpf says of a failure goes to `why`. */
 static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
                 struct proctally_bpf **ret, struct tally_error *why) {
@@ -144,7 +157,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
     if (wants->traffic) {
         r = load(wants, true, will_be_pinned, &h->skeleton, &h->no_traffic);
         h->sees_traffic = r == 0;
-        if (r == -EPERM)
+        if (r == -EPERM && !has_right(CAP_NET_ADMIN) && !has_right(CAP_SYS_ADMIN))
             error_set(&h->no_traffic, "it needs CAP_NET_ADMIN");
         else if (r == -EBUSY)
             error_set(&h->no_traffic,
@@ -178,9 +191,44 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
     return 0;
 }
 
+static bool is_locked_down(void) {
+    char text[128] = "";
+    int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    ssize_t n = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    return n > 0 && strstr(text, "[confidentiality]");
+}
+
+/* Before Linux 5.11 maps count towards this limit. libbpf raises it, if it may. */
+static bool is_short_of_memlock(uint64_t *ret_kib) {
+    struct utsname host;
+    struct rlimit limit;
+    if (uname(&host) < 0 || getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+        return false;
+    char *end;
+    unsigned long major = strtoul(host.release, &end, 10);
+    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
+    *ret_kib = limit.rlim_cur >> 10;
+    return (major < 5 || (major == 5 && minor < 11)) && limit.rlim_cur != RLIM_INFINITY;
+}
+
 void bpf_explain(int error, struct tally_error *why) {
-    if (error == -EPERM)
+    uint64_t kib;
+    const bool has_rights =
+        has_right(CAP_SYS_ADMIN) || (has_right(CAP_BPF) && has_right(CAP_PERFMON));
+    if (error == -EPERM && !has_rights)
         error_set(why, "it needs root, or CAP_BPF and CAP_PERFMON");
+    else if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
+        error_set(why, "the kernel has no type information: /sys/kernel/btf/vmlinux: %s",
+                  strerror(errno));
+    else if (is_locked_down())
+        error_set(why, "the kernel is locked down (confidentiality), and lets no program read "
+                       "its memory");
+    else if (error == -EPERM && is_short_of_memlock(&kib))
+        error_set(why, "on a kernel before 5.11 it needs a higher RLIMIT_MEMLOCK (now %llu KiB), "
+                       "or CAP_SYS_RESOURCE", (unsigned long long)kib);
     else if (why->text[0] == '\0')
         error_set(why, "%s", strerror(-error));
 }

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
 #include "source/linux/bpf_log.h"
 
 #include <bpf/libbpf.h>
@@ -6,6 +7,7 @@
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* Held from begin to end. */
@@ -19,6 +21,34 @@ static libbpf_print_fn_t programs_own;
 static _Thread_local bool is_ours; /* this thread is between begin and end */
 static _Thread_local struct tally_error *listener;
 
+/* The log is long, and ends with the reason and lines of statistics:
+ *     ...
+ *     Type 'atomic_long_t' is not a struct
+ *     processed 96 insns (limit 1000000) ...
+ *     -- END PROG LOAD LOG --
+ * That says more than the warning before it, that loading failed. */
+__attribute__((format(printf, 1, 0))) static void take_verifiers_words(const char *format,
+                                                                       va_list args) {
+    char *text = NULL, *end, *line;
+    if (vasprintf(&text, format, args) < 0)
+        return;
+    end = strstr(text, "\nprocessed ");
+    if (!end)
+        end = strstr(text, "\n-- END");
+    if (end) {
+        *end = '\0';
+        /* instead of the reason it may say how much time it took */
+        line = strrchr(text, '\n');
+        if (line && strncmp(line + 1, "verification time", 17) == 0)
+            *line = '\0';
+        line = strrchr(text, '\n');
+        if (line && line[1])
+            snprintf(listener->text, sizeof(listener->text), "the kernel refuses a program: %.300s",
+                     line + 1);
+    }
+    free(text);
+}
+
 __attribute__((format(printf, 2, 0))) static int log_to_error(enum libbpf_print_level level,
                                                               const char *format, va_list args) {
     if (!is_ours) {
@@ -28,7 +58,13 @@ __attribute__((format(printf, 2, 0))) static int log_to_error(enum libbpf_print_
         pthread_mutex_unlock(&swapping);
         return print ? print(level, format, args) : 0;
     }
-    if (level != LIBBPF_WARN || !listener || listener->text[0])
+    if (level != LIBBPF_WARN || !listener)
+        return 0;
+    if (strstr(format, "BEGIN PROG LOAD LOG")) {
+        take_verifiers_words(format, args);
+        return 0;
+    }
+    if (listener->text[0])
         return 0;
     vsnprintf(listener->text, sizeof(listener->text), format, args);
     listener->text[strcspn(listener->text, "\n")] = '\0';

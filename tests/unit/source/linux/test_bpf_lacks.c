@@ -101,6 +101,24 @@ START_TEST(costs_its_figure_only) {
 }
 END_TEST
 
+/* The kernel's own words say why, not that loading failed. */
+START_TEST(what_can_not_be_done_without_is_named) {
+    const struct bpf_wants wants = {.max_processes = 256};
+    struct bpf_programs *programs;
+    struct tally_error why = {{0}};
+    read_types();
+    rename_field("sum_exec_runtime");
+    write_types();
+    int r = bpf_programs_open(&wants, NULL, &programs, &why);
+    unlink(types_path);
+    types_path[0] = '\0';
+    free(types);
+    ck_assert_int_lt(r, 0);
+    ck_assert_msg(strstr(why.text, "sum_exec_runtime") != NULL, "%s", why.text);
+    ck_assert_msg(strstr(why.text, "the kernel refuses a program: ") == why.text, "%s", why.text);
+}
+END_TEST
+
 int main(void) {
     const struct bpf_wants wants = {.max_processes = 256};
     struct bpf_programs *programs;
@@ -115,6 +133,7 @@ int main(void) {
     tcase_set_timeout(fields_case, 60);
     tcase_add_loop_test(fields_case, costs_its_figure_only, 0,
                         sizeof(fields) / sizeof(fields[0]));
+    tcase_add_test(fields_case, what_can_not_be_done_without_is_named);
     suite_add_tcase(suite, fields_case);
     SRunner *runner = srunner_create(suite);
     srunner_run_all(runner, CK_NORMAL);
