@@ -107,6 +107,11 @@ void raise_notices(struct round *round) {
                      health->no_traffic.text);
     else
         notice_clear(notices, NOTICE_TRAFFIC);
+    if (health->lacks.text[0])
+        notice_raise(notices, NOTICE_LACKS, "this kernel was built without, and so are not counted: %s",
+                     health->lacks.text);
+    else
+        notice_clear(notices, NOTICE_LACKS);
     if (health->is_partial)
         notice_raise(notices, NOTICE_PARTIAL,
                      "the mount options of /proc (hidepid, subset) hide processes from this user, "

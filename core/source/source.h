@@ -120,6 +120,7 @@ struct source_health {
     uint64_t threads_skipped; /* so far, as the budget for that was used up */
     uint64_t lost_events;     /* so far; ENDS_BY_EVENTS */
     bool sees_traffic;
+    struct tally_error lacks; /* what this kernel was built without, of what is collected; "" */
     struct tally_error no_traffic; /* why not, if it is to be collected; else "" */
 };
 

@@ -62,6 +62,7 @@ struct bpf {
     struct cgroups *cgroups; /* NULL: no unified hierarchy, or nobody asks for it */
     uint64_t counters;     /* BIT(field) of what is to be collected */
     bool collects_fds, collects_threads;
+    uint64_t lacks;        /* of those that are wanted, what this kernel does not have */
     uint64_t page_bytes;
     int64_t boot_offset_ns; /* see struct bpf_wants */
     bool in_full; /* the next listing */
@@ -230,8 +231,10 @@ static int bpf_list(struct source *s, bool in_full, const struct listed **ret_li
     if (r < 0)
         return r;
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
-        if (bpf_programs_lacks(b->programs) & BIT(usage_of_field[f]))
+        if (b->counters & BIT(f) && bpf_programs_lacks(b->programs) & BIT(usage_of_field[f])) {
             b->counters &= ~BIT(f);
+            b->lacks |= BIT(f);
+        }
     b->in_full = false;
     add_threads_up(b);
     *ret_listed = b->listed;
@@ -604,6 +607,24 @@ static int bpf_host(struct source *s, struct host_stat *ret) {
     return r;
 }
 
+/* What it lacks, by the options of the kernel. */
+static void say_what_it_lacks(const struct bpf *b, struct tally_error *ret) {
+    static const struct {
+        enum field field;
+        const char *text;
+    } parts[] = {
+        {FIELD_RUN_QUEUE_WAIT_NS, "waiting for a CPU (CONFIG_SCHED_INFO)"},
+        {FIELD_BLKIO_DELAY_NS, "waiting for storage (CONFIG_TASK_DELAY_ACCT)"},
+        {FIELD_IO_READ_BYTES, "what system calls read and write (CONFIG_TASK_XACCT)"},
+        {FIELD_DISK_READ_BYTES, "what storage reads and writes (CONFIG_TASK_IO_ACCOUNTING)"},
+    };
+    size_t len = 0;
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        if (b->lacks & BIT(parts[i].field) && len < sizeof(ret->text))
+            len += (size_t)snprintf(ret->text + len, sizeof(ret->text) - len, "%s%s",
+                                    len ? ", " : "", parts[i].text);
+}
+
 /* The programs see all processes, whatever /proc hides. */
 static void bpf_health(struct source *s, struct source_health *ret) {
     struct bpf *b = bpf_of(s);
@@ -613,6 +634,7 @@ static void bpf_health(struct source *s, struct source_health *ret) {
         .lacks_rights = procfs.lacks_rights,
         .lost_events = bpf_programs_lost(b->programs),
     };
+    say_what_it_lacks(b, &ret->lacks);
     ret->sees_traffic = bpf_programs_see_traffic(b->programs, &ret->no_traffic);
 }
 
