@@ -218,7 +218,8 @@ static __always_inline bool has_slept(struct task_struct *task, const struct pro
  * nor the new command line; on_exec comes after that. */
 static __always_inline bool is_in_exec(struct task_struct *task) {
     struct mm_struct *mm = task->mm;
-    return mm && !mm->arg_start && !(task->flags & PF_KTHREAD);
+    /* arg_start is set where the stack is made, arg_end when they are there */
+    return mm && !mm->arg_end && !(task->flags & PF_KTHREAD);
 }
 
 /* One that no listing has shown is not shown yet: it would be taken for something that
