@@ -114,11 +114,6 @@ static struct measure_hints hints_for(const struct round *round, const struct pr
     };
 }
 
-static void note_seen(struct round *round, struct process *p) {
-    p->seen = round->t->counting.number;
-    self_add(&round->t->counting, METRIC_SELF_PROCESSES, 1);
-}
-
 /* Adds the sample of a process to its group. */
 static int account(struct round *round, process_id id, struct sample *s) {
     struct counting *c = &round->t->counting;
@@ -130,7 +125,8 @@ static int account(struct round *round, process_id id, struct sample *s) {
         return r;
     if (p->fd_limit_s)
         sample_set(s, FIELD_FD_LIMIT, p->fd_limit);
-    note_seen(round, p);
+    p->seen = c->number;
+    self_add(c, METRIC_SELF_PROCESSES, 1);
     tallies_member(&c->tallies, p->group, s, start_unix_ns);
     if (!p->start_counted)
         tallies_add(&c->tallies, p->group, METRIC_STARTS, 1);
@@ -162,7 +158,8 @@ static int visit_open(struct round *round, const struct listed *listed, process_
         if (r < 0 && is_new && !(r == -ENOMEM && s->since_exec))
             proctable_remove(table, id);
         if (r > 0) {
-            note_seen(round, proctable_at(table, id));
+            /* Pending: it counts as seen, in its group, once it has one. */
+            proctable_at(table, id)->seen = t->counting.number;
             return 0;
         }
     }
