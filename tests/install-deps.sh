@@ -23,7 +23,8 @@ if command -v apt-get >/dev/null 2>&1; then
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
-            strace=strace
+            strace=strace qemu-system-x86_64=?qemu-system-x86 busybox=?busybox-static
+            cpio=?cpio xz=?xz-utils
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi

@@ -104,6 +104,10 @@ say(used=used)
 """
 
 
+# An emulated machine takes so long for the end of a process that wait4(2) misses some of it.
+CPU_ROOM = float(os.environ.get("CPU_ROOM") or 0.01)
+
+
 class Shorts:
     """Short processes of one name, and what wait4() says they used."""
 
@@ -123,7 +127,7 @@ class Shorts:
         check_equal(found, [self.count] * 2, "starts and exits of %s (%r events lost)" % (
             name, metrics.get("proctally_lost_events_total")))
         check_near(metrics.sum("proctally_cpu_seconds_total", groupname=name), self.used,
-                   "CPU seconds of " + name, relative=0.01)
+                   "CPU seconds of " + name, relative=CPU_ROOM)
 
 
 # ---- Runs ----------------------------------------------------------------------------------------
