@@ -51,6 +51,10 @@ trap 'exit 143' TERM
 
 # ---- Kernels ------------------------------------------------------------------------
 
+# the mirror that this machine gets Debian from
+MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 '/debian/*$' ||
+    true)}
+
 # SUITE COMMAND...: apt with lists of its own, so that nothing of this machine changes
 apt_of() {
     local dir=$KERNELS/apt-$1 suite=$1
@@ -58,7 +62,7 @@ apt_of() {
     mkdir -p "$dir/lists/partial" "$dir/cache/archives/partial"
     : >>"$dir/status"
     echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]" \
-        "${MIRROR:-http://deb.debian.org/debian} $suite main" >"$dir/sources.list"
+        "$MIRROR $suite main" >"$dir/sources.list"
     "$@" -o Dir::State="$dir" -o Dir::State::status="$dir/status" -o Dir::Cache="$dir/cache" \
         -o Dir::Etc::sourcelist="$dir/sources.list" -o Dir::Etc::sourceparts=/dev/null \
         -o APT::Architecture=amd64 -o APT::Sandbox::User=root -o Acquire::Languages=none
@@ -79,6 +83,10 @@ kernel_image() {
     set -- "$1" $(echo "$known" | awk -v v="$1" '$1 == v { print $2, $3 }')
     [ $# = 3 ] || return 1
     command -v apt-get >/dev/null 2>&1 || return 1
+    if [ -z "$MIRROR" ]; then
+        echo "no mirror of Debian is known; MIRROR can name one" >"$work/apt.log"
+        return 1
+    fi
     suite=$2 pattern=$(echo "$3" | sed "s/@/$1[.][0-9.+a-z-]*/")
     apt_of "$suite" apt-get -q update >"$work/apt.log" 2>&1 || return 1
     package=$(apt_of "$suite" apt-cache search --names-only "^$pattern\$" |
