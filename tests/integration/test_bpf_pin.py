@@ -3,6 +3,7 @@
 # timeout: 240
 """The programs of source bpf, pinned: runs by cron miss nothing between them, what is
 damaged is replaced, and what was pinned goes away again."""
+import ctypes
 import json
 import os
 import random
@@ -63,13 +64,13 @@ class Cron:
         found = set()
         for name in self.files():
             path = os.path.join(self.dir, name)
-            # which kind it is shows in what bpftool refuses
-            status, out, _ = run([need_program("bpftool"), "-j", "link", "show", "pinned", path])
-            link = json.loads(out) if status == 0 else {}
-            if "prog_id" in link:
-                found |= {("link", link["id"]), ("prog", link["prog_id"])}
-            else:
-                found.add(("map", bpftool("map", "show", "pinned", path)["id"]))
+            fd = ctypes.CDLL("libbpf.so.1").bpf_obj_get(path.encode())
+            check(fd >= 0, "%s can't be opened" % path)
+            for line in read_text("/proc/self/fdinfo/%d" % fd).splitlines():
+                kind, _, value = line.partition(":")
+                if kind in ("prog_id", "map_id", "link_id"):
+                    found.add((kind[:-3], int(value)))
+            os.close(fd)
         return found
 
     def unpin(self):
