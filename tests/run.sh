@@ -7,6 +7,7 @@
 # The builds are in build-tests/ and build-asan/, made from a clean copy of the
 # sources, so that a build inside the source tree does not matter. Every test
 # leaves its output in build-tests/logs/.
+# CONFIGURE_ARGS, if it is set, goes to configure.
 #
 # An integration test is an executable tests/integration/test_*.{sh,py}. It finds
 # the sources in $SRC, the build in $BUILD, an empty directory of its own in $TMP,
@@ -19,6 +20,7 @@ export LC_ALL PYTHONDONTWRITEBYTECODE
 
 SRC=$(cd "$(dirname "$0")/.." && pwd) || exit 1
 BUILD=$SRC/build-tests
+CONFIGURE_ARGS=${CONFIGURE_ARGS-}
 export SRC BUILD
 copy=$BUILD/source
 logs=$BUILD/logs
@@ -83,7 +85,7 @@ configure_in() {
 }
 
 step copy copy_sources
-step configure configure_in "$BUILD" --enable-werror --enable-tests=yes
+step configure configure_in "$BUILD" $CONFIGURE_ARGS --enable-tests=yes
 step build make -C "$BUILD" -j"$jobs"
 
 # ---- unit tests ----------------------------------------------------------------
@@ -172,7 +174,7 @@ fi
 # ---- unit tests with sanitizers -----------------------------------------------------
 
 sanitized() {
-    (configure_in "$SRC/build-asan" --enable-werror --enable-tests=yes --without-collectd \
+    (configure_in "$SRC/build-asan" $CONFIGURE_ARGS --enable-tests=yes --without-collectd \
         --enable-sanitizers=address,undefined CFLAGS='-g -O1') &&
         unit_tests "$SRC/build-asan"
 }

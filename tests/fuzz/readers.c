@@ -305,7 +305,7 @@ static void read_line(struct reading *r, const char *at, const char *end, uint64
         len = word_len(++at, end);
         CHECK(len > 0 && at + len < end && at[len] == '=', "a field without a name or value");
         int n = snprintf(series, sizeof(series), "%.*s %.*s", (int)name_len, name, (int)len, at);
-        if (name_len + len + 2 > sizeof(series)) /* a long prefix */
+        if (n < 0 || (size_t)n >= sizeof(series)) /* a long prefix */
             n = 0;
         at = read_number(at + len + 1, end, &value);
         value.is_whole = at < end && *at == 'i';
@@ -452,10 +452,10 @@ static void expect_influx(struct reading *r, const tally *t) {
                 !tally_snapshot_value(t->snapshots.current, i, m, &value))
                 continue;
             const char *of_self = g ? "" : "_self";
-            if (name_len + strlen(of_self) + strlen(name->field) + 2 > sizeof(series))
+            int len = snprintf(series, sizeof(series), "%.*s%s %s", (int)name_len, prefix, of_self,
+                               name->field);
+            if (len < 0 || (size_t)len >= sizeof(series))
                 continue;
-            snprintf(series, sizeof(series), "%.*s%s %s", (int)name_len, prefix, of_self,
-                     name->field);
             struct number n = expected(&metric_table[m], name->form, value, t->snapshots.current->time_ns);
             if (n.is_whole && n.whole > (uint64_t)INT64_MAX)
                 n.whole = (uint64_t)INT64_MAX;
