@@ -356,7 +356,8 @@ static int copy_texts(const tally_config *c, struct settings *to) {
     int r = copy_text(prefix, &to->self_prefix);
     if (r == 0)
         r = copy_text(prefix, &to->measurement);
-    for (size_t len = r == 0 ? strlen(prefix) : 0; len > 1 && prefix[len - 1] == '_'; len--)
+    size_t len = to->measurement ? strlen(to->measurement) : 0;
+    for (; len > 1 && to->measurement[len - 1] == '_'; len--)
         to->measurement[len - 1] = '\0';
     if (r == 0)
         r = copy_text(is_given ? prefix : default_prefix(to->schema, prefix), &to->prefix);

@@ -216,8 +216,9 @@ static int read_rule(struct loader *l, const yaml_node_t *map) {
         }
     }
     if (r == 0 && has_all) {
-        items[SELECTOR_CMDLINE * SELECTOR_ROOM] = "";
-        rule.cmdline = (struct tally_strings){items + SELECTOR_CMDLINE * SELECTOR_ROOM, 1};
+        const char **any = &items[(size_t)SELECTOR_CMDLINE * SELECTOR_ROOM];
+        *any = "";
+        rule.cmdline = (struct tally_strings){any, 1};
     }
     if (r == 0 && empty) {
         char text[200];

@@ -295,7 +295,7 @@ bool pattern_has_capture(const struct pattern *p, const char *name, size_t len) 
     pcre2_pattern_info(code, PCRE2_INFO_NAMEENTRYSIZE, &size);
     pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &table);
     for (uint32_t i = 0; i < count; i++) {
-        const char *known = (const char *)table + i * size + 2;
+        const char *known = (const char *)table + (size_t)i * size + 2;
         if (strlen(known) == len && memcmp(known, name, len) == 0)
             return true;
     }
@@ -320,15 +320,16 @@ void pattern_unnamed(const struct pattern *p, const char **ret_at, size_t *ret_l
     pcre2_pattern_info(code, PCRE2_INFO_NAMETABLE, &table);
     for (bool has_name = true; count > 0; count--) {
         has_name = false;
-        for (uint32_t i = 0; i < names; i++)
-            has_name |= ((uint32_t)table[i * size] << 8 | table[i * size + 1]) == count;
+        PCRE2_SPTR entry = table;
+        for (uint32_t i = 0; i < names; i++, entry += size)
+            has_name |= ((uint32_t)entry[0] << 8 | entry[1]) == count;
         if (!has_name)
             break;
     }
-    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(p->match);
-    if (span[2 * count] != PCRE2_UNSET && span[2 * count + 1] >= span[2 * count]) {
-        *ret_at = p->subject + span[2 * count];
-        *ret_len = span[2 * count + 1] - span[2 * count];
+    const PCRE2_SIZE *span = pcre2_get_ovector_pointer(p->match) + 2 * (size_t)count;
+    if (span[0] != PCRE2_UNSET && span[1] >= span[0]) {
+        *ret_at = p->subject + span[0];
+        *ret_len = span[1] - span[0];
     }
 #endif
 }

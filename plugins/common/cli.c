@@ -350,8 +350,8 @@ static int explain(const struct cli *cli, const char *text) {
         return r == -EINVAL ? CLI_MISUSED : CLI_FAILED;
     }
 
-    const char *data;
-    size_t len;
+    const char *data = NULL;
+    size_t len = 0;
     int status;
     r = tally_text_new(&answer);
     if (r == 0)

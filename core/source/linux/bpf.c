@@ -458,7 +458,7 @@ static void identify_cgroup(struct bpf *b, uint64_t cgroup, struct texts *texts,
 static void identify_forked(struct bpf *b, const struct record_process *r, unsigned parts,
                             struct identity *id) {
     struct sample *there = &b->in_procfs;
-    struct identity parent;
+    struct identity parent = {.cmdline_cut = false};
     const uint32_t pid = ancestor_pid(r->ancestor);
     if (!(r->ancestor & KNOWN_ANCESTOR) || pid == r->pid)
         return;
