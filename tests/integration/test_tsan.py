@@ -38,10 +38,12 @@ def build(directory):
     sources = [file for part in (core, os.path.join(SRC, "plugins/collectd"))
                for file in sorted(glob.glob(glob.escape(part) + "/**/*.c", recursive=True))
                if not file.endswith(".bpf.c")]
+    common = os.path.join(SRC, "plugins/common")
+    sources.append(os.path.join(common, "sha256.c"))
     status, out, err = run(
         ["gcc", "-g", "-O1", "-fsanitize=thread", "-fPIC", "-shared", "-std=gnu11",
          "-D_GNU_SOURCE=", "-D_FILE_OFFSET_BITS=64", "-I" + BUILD, "-iquote",
-         BUILD + "/core", "-iquote", core,
+         BUILD + "/core", "-iquote", core, "-iquote", common,
          "-idirafter", core, *headers, *sources, "-o", path,
          *(w for name in ("YAML_LIBS", "PCRE2_LIBS", "MNL_LIBS", "BPF_LIBS")
            for w in make_variable(name))],

@@ -127,7 +127,7 @@ START_TEST(what_is_kept_stays_as_it_was) {
     clock_set(1000);
     tally *t = keeping(BOTH, "expire-after", "0s");
     for (int i = 0; i < ROUNDS; i++) {
-        char comm[16];
+        char comm[24];
         snprintf(comm, sizeof(comm), "round%d", i);
         worker.start_ticks = TICKS(1000 + 10 * i) - 5;
         worker.comm = comm;
