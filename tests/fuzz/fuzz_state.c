@@ -69,7 +69,8 @@ static void encode_again(const struct memproc *m, tally *t) {
 static void decode(const struct memproc *m, const char *data, size_t len) {
     tally *t = fresh(m);
     int r = decode_state(t, data, len);
-    CHECK(r == 0 || r == -EBADMSG || r == -EPROTO || r == -ESTALE, "state_decode(): %d", r);
+    CHECK(r == 0 || r == -EBADMSG || r == -EPROTO || r == -ESTALE || r == -ENXIO,
+          "state_decode(): %d", r);
     if (r == 0) {
         const tally_snapshot *s;
         encode_again(m, t);
