@@ -70,7 +70,7 @@ copy_sources() {
     rm -rf "$copy"
     mkdir -p "$copy" || return 1
     (cd "$SRC" && find . \
-        \( -path ./.git -o -path './build*' -o -path ./m4 -o -path ./autom4te.cache \
+        \( -path ./.git -o -path './build*' -o -path ./m4 -o -path ./autom4te.cache -o -path ./units \
         -o -path './proctally-*' -o -name .libs -o -name .deps -o -name __pycache__ \) -prune \
         -o \( -type f -o -type l \) \
         ! -name '*.o' ! -name '*.lo' ! -name '*.la' ! -name '*.a' ! -name '*.log' ! -name '*.trs' \

@@ -194,6 +194,14 @@ def need_program(*names):
     raise Skipped("%s is not installed" % " or ".join(names))
 
 
+def make_variable(name):
+    """The words of a variable of the build's Makefile; [] if there is none."""
+    for line in read_text(os.path.join(BUILD, "Makefile")).splitlines():
+        if re.match(name + " *= ", line):
+            return line.split("=", 1)[1].split()
+    return []
+
+
 def bpftool(*args):
     status, out, err = run([need_program("bpftool"), "-j", *args])
     check_equal(status, 0, "status of bpftool %s (%s)" % (" ".join(args), out + err))

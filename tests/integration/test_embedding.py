@@ -7,7 +7,6 @@ import glob
 import json
 import os
 import re
-import shutil
 import sys
 
 from common import *
@@ -20,13 +19,6 @@ def symbols(*command):
     status, out, err = run(["nm", *command])
     check_equal(status, 0, "nm (%s)" % err)
     return [line.split()[-2:] for line in out.splitlines() if len(line.split()) >= 2]
-
-
-def make_variable(name):
-    for line in read_text(os.path.join(BUILD, "Makefile")).splitlines():
-        if line.startswith(name + " = "):
-            return line.split(" = ", 1)[1].split()
-    return []
 
 
 def needs():

@@ -222,6 +222,16 @@ def case_units_beside_each_other():
           "no reload")
 
 
+def case_installed_units():
+    """They name the program where it is installed, and are else as among the examples."""
+    prefix = make_variable("prefix")[0]
+    for name in UNITS:
+        if name.endswith(".service"):
+            check_equal(read_text(os.path.join(BUILD, "units", name)),
+                        unit_text(name).replace("ExecStart=proctally",
+                                                "ExecStart=%s/bin/proctally" % prefix), name)
+
+
 def case_drop_in_for_pin():
     """With it the timer's unit is right, and may what source bpf needs."""
     analyze = need_program("systemd-analyze")

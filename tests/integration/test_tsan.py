@@ -6,7 +6,6 @@ that read, write, list and flush: no data race in it, up to and into the end."""
 import glob
 import grp
 import os
-import re
 import shutil
 import socket
 import sys
@@ -16,11 +15,6 @@ import time
 from common import *
 
 SECONDS = 10
-
-
-def make_variable(name):
-    found = re.search("(?m)^%s *= *(.*)$" % name, read_text(os.path.join(BUILD, "Makefile")))
-    return found.group(1).split() if found else []
 
 
 def build(directory):
