@@ -104,9 +104,10 @@ MEMORY = ("memory_rss", "memory_vms", "memory_swap", "memory_footprint", "memory
 
 # What both have to say, as that is how the process was made: from … to
 MIB = 1 << 20
+OWN = os.nice(0) # what it was started with
 KNOWN = {
-    "sleeping": {"states_sleeping": (1, 1), "threads": (1, 1), "nice": (0, 0),
-                 "priority": (20, 20), "memory_swap": (0, 0)},
+    "sleeping": {"states_sleeping": (1, 1), "threads": (1, 1), "nice": (OWN, OWN),
+                 "priority": (20 + OWN, 20 + OWN), "memory_swap": (0, 0)},
     "stopped": {"states_stopped": (1, 1)},
     "traced": {"states_stopped": (1, 1)},
     "zombie": {"states_zombie": (1, 1), "cpu": (10 * MS, 100 * MS)},
@@ -117,7 +118,7 @@ KNOWN = {
     "threads that ended": {"threads": (1, 1), "cpu": (80 * MS, 300 * MS)},
     "niced": {"nice": (7, 7), "priority": (27, 27)},
     "favoured": {"nice": (-11, -11), "priority": (9, 9)},
-    "fifo": {"nice": (0, 0), "priority": (-6, -6)},
+    "fifo": {"nice": (OWN, OWN), "priority": (-6, -6)},
     "descriptors": {"open_fds": (303, 310)},
     "anonymous memory": {"memory_footprint": (24 * MIB, 26 * MIB),
                          "memory_rss": (24 * MIB, 30 * MIB)},
