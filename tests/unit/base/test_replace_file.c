@@ -3,6 +3,7 @@
  * and whoever stands in the way. */
 #include "base/replace_file.h"
 
+#include "faulty_io.h"
 #include "proctally.h"
 #include "suite.h"
 
@@ -92,101 +93,6 @@ static void teardown(void) {
     nftw(dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
-/* ---- Faults of the kernel ------------------------------------------------------------- */
-
-enum call { CALL_NONE, CALL_OPEN, CALL_STAT, CALL_WRITE, CALL_FSYNC, CALL_RENAME, CALL_CLOSE };
-
-static struct {
-    enum call call;
-    int error;       /* -1: the call does nothing and says so */
-    int after;       /* so many succeed first */
-    size_t at_most;  /* bytes of a write; 0: all */
-    bool interrupted; /* every other write(2) is */
-    int syncs, writes;
-    void (*when_opened)(void);
-    int fd;
-} fault;
-
-static bool fails(enum call call) {
-    if (fault.call != call || fault.after-- > 0)
-        return false;
-    fault.after = 0;
-    errno = fault.error;
-    return true;
-}
-
-static int faulty_openat(void *data, int dir_fd, const char *path, int flags, mode_t mode) {
-    bool meant = (flags & O_ACCMODE) != O_RDONLY;
-
-    if (meant && fails(CALL_OPEN))
-        return -1;
-    int fd = io_kernel.openat(data, dir_fd, path, flags, mode);
-    if (meant) {
-        fault.fd = fd;
-        if (fault.when_opened) {
-            void (*then)(void) = fault.when_opened;
-            fault.when_opened = NULL;
-            then();
-        }
-    }
-    return fd;
-}
-
-static int faulty_close(void *data, int fd) {
-    struct stat closed, written;
-    /* the file that is written, by whichever of its descriptors */
-    bool meant = fault.fd >= 0 && fstat(fd, &closed) == 0 && fstat(fault.fd, &written) == 0 &&
-                 closed.st_ino == written.st_ino && closed.st_dev == written.st_dev;
-    int r = io_kernel.close(data, fd);
-
-    if (fd == fault.fd)
-        fault.fd = -1;
-    return meant && fails(CALL_CLOSE) ? -1 : r;
-}
-
-static ssize_t faulty_write(void *data, int fd, const void *from, size_t len) {
-    fault.writes++;
-    if (fault.interrupted && fault.writes % 2) {
-        errno = EINTR;
-        return -1;
-    }
-    if (fails(CALL_WRITE))
-        return fault.error < 0 ? 0 : -1;
-    if (fault.at_most && len > fault.at_most)
-        len = fault.at_most;
-    return io_kernel.write(data, fd, from, len);
-}
-
-static int faulty_fsync(void *data, int fd) {
-    fault.syncs++;
-    return fails(CALL_FSYNC) ? -1 : io_kernel.fsync(data, fd);
-}
-
-static int faulty_rename(void *data, const char *from, const char *to) {
-    return fails(CALL_RENAME) ? -1 : io_kernel.rename(data, from, to);
-}
-
-/* Only of what is open. */
-static int faulty_fstatat(void *data, int dir_fd, const char *path, struct stat *ret, int flags) {
-    if (!*path && fails(CALL_STAT))
-        return -1;
-    return io_kernel.fstatat(data, dir_fd, path, ret, flags);
-}
-
-static struct io faulty_io(void) {
-    struct io io = io_kernel;
-
-    memset(&fault, 0, sizeof(fault));
-    fault.fd = -1;
-    io.openat = faulty_openat;
-    io.close = faulty_close;
-    io.fstatat = faulty_fstatat;
-    io.write = faulty_write;
-    io.fsync = faulty_fsync;
-    io.rename = faulty_rename;
-    return io;
-}
-
 /* ---- Tests ------------------------------------------------------------------------ */
 
 static const char temporary[] = ".out.prom.tmp";
@@ -224,7 +130,7 @@ END_TEST
 
 START_TEST(replaced_in_pieces) {
     const char *path = in_dir("out.prom");
-    struct io io = faulty_io();
+    struct io io = faulty_io(&io_kernel);
     size_t len = 100000;
     char *data = malloc(len);
 
@@ -257,13 +163,13 @@ static const struct {
 
 START_TEST(failure_leaves_the_old_file) {
     const char *path = in_dir("out.prom");
-    struct io io = faulty_io();
+    struct io io = faulty_io(&io_kernel);
     int result = replace_faults[_i].result ? replace_faults[_i].result : -replace_faults[_i].error;
 
     for (int there = 0; there < 2; there++) {
         if (there)
             write_file(path, "old", 3);
-        io = faulty_io();
+        io = faulty_io(&io_kernel);
         fault.at_most = 2;
         fault.call = replace_faults[_i].call;
         fault.error = replace_faults[_i].error;
@@ -275,7 +181,7 @@ START_TEST(failure_leaves_the_old_file) {
         ck_assert_int_eq(entries(), there);
     }
     /* and the next time it works */
-    io = faulty_io();
+    io = faulty_io(&io_kernel);
     ck_assert_int_eq(replace_file(&io, path, "new", 3, 0644, true), 0);
     assert_content(path, "new", 3);
     ck_assert_int_eq(entries(), 1);
@@ -285,7 +191,7 @@ END_TEST
 /* It may be somebody else's thing, so it stays as it is. */
 START_TEST(temporary_that_can_not_be_looked_at) {
     const char *path = in_dir("out.prom");
-    struct io io = faulty_io();
+    struct io io = faulty_io(&io_kernel);
 
     write_file(path, "old", 3);
     write_file(in_dir(temporary), "left behind", 11);
@@ -294,7 +200,7 @@ START_TEST(temporary_that_can_not_be_looked_at) {
     ck_assert_int_eq(replace_file(&io, path, "new", 3, 0644, true), -EIO);
     assert_content(path, "old", 3);
     assert_content(in_dir(temporary), "left behind", 11);
-    io = faulty_io();
+    io = faulty_io(&io_kernel);
     ck_assert_int_eq(replace_file(&io, path, "new", 3, 0644, true), 0);
     assert_content(path, "new", 3);
     ck_assert_int_eq(entries(), 1);
@@ -433,7 +339,7 @@ static void publish(void) {
  * the published file, and it is not to be written over in its place. */
 START_TEST(published_file_is_not_written_over) {
     const char *path = in_dir("out.prom");
-    struct io io = faulty_io();
+    struct io io = faulty_io(&io_kernel);
     char text[16];
 
     write_file(in_dir(temporary), "published", 9);

@@ -2,6 +2,7 @@
 /* What is kept over a restart, and what is not believed. */
 #include "base/replace_file.h"
 #include "collector/state.h"
+#include "faulty_io.h"
 #include "tree.h"
 
 #include <check.h>
@@ -129,102 +130,6 @@ static int notices(tally *t, struct tally_error *ret_last) {
         count++;
     }
     return count;
-}
-
-/* ---- Faults of the kernel ------------------------------------------------------------- */
-
-enum call { CALL_NONE, CALL_OPEN, CALL_STAT, CALL_WRITE, CALL_FSYNC, CALL_RENAME, CALL_CLOSE };
-
-static struct {
-    enum call call;
-    int error;       /* -1: the call does nothing and says so */
-    int after;       /* so many succeed first */
-    size_t at_most;  /* bytes of a write; 0: all */
-    bool interrupted; /* every other write(2) is */
-    int syncs, writes;
-    const char *path; /* only opens of this; NULL: those that write */
-    void (*when_opened)(void);
-    int fd;
-} fault;
-
-static bool fails(enum call call) {
-    if (fault.call != call || fault.after-- > 0)
-        return false;
-    fault.after = 0;
-    errno = fault.error;
-    return true;
-}
-
-static int faulty_openat(void *data, int dir_fd, const char *path, int flags, mode_t mode) {
-    bool meant = fault.path ? strcmp(path, fault.path) == 0 : (flags & O_ACCMODE) != O_RDONLY;
-
-    if (meant && fails(CALL_OPEN))
-        return -1;
-    int fd = tree_io.openat(data, dir_fd, path, flags, mode);
-    if (meant) {
-        fault.fd = fd;
-        if (fault.when_opened) {
-            void (*then)(void) = fault.when_opened;
-            fault.when_opened = NULL;
-            then();
-        }
-    }
-    return fd;
-}
-
-static int faulty_close(void *data, int fd) {
-    struct stat closed, written;
-    /* the file that is written, by whichever of its descriptors */
-    bool meant = fault.fd >= 0 && fstat(fd, &closed) == 0 && fstat(fault.fd, &written) == 0 &&
-                 closed.st_ino == written.st_ino && closed.st_dev == written.st_dev;
-    int r = tree_io.close(data, fd);
-
-    if (fd == fault.fd)
-        fault.fd = -1;
-    return meant && fails(CALL_CLOSE) ? -1 : r;
-}
-
-static ssize_t faulty_write(void *data, int fd, const void *from, size_t len) {
-    fault.writes++;
-    if (fault.interrupted && fault.writes % 2) {
-        errno = EINTR;
-        return -1;
-    }
-    if (fails(CALL_WRITE))
-        return fault.error < 0 ? 0 : -1;
-    if (fault.at_most && len > fault.at_most)
-        len = fault.at_most;
-    return tree_io.write(data, fd, from, len);
-}
-
-static int faulty_fsync(void *data, int fd) {
-    fault.syncs++;
-    return fails(CALL_FSYNC) ? -1 : tree_io.fsync(data, fd);
-}
-
-static int faulty_rename(void *data, const char *from, const char *to) {
-    return fails(CALL_RENAME) ? -1 : tree_io.rename(data, from, to);
-}
-
-/* Only of what is open. */
-static int faulty_fstatat(void *data, int dir_fd, const char *path, struct stat *ret, int flags) {
-    if (!*path && fails(CALL_STAT))
-        return -1;
-    return tree_io.fstatat(data, dir_fd, path, ret, flags);
-}
-
-static struct io faulty_io(void) {
-    struct io io = tree_io;
-
-    memset(&fault, 0, sizeof(fault));
-    fault.fd = -1;
-    io.openat = faulty_openat;
-    io.close = faulty_close;
-    io.fstatat = faulty_fstatat;
-    io.write = faulty_write;
-    io.fsync = faulty_fsync;
-    io.rename = faulty_rename;
-    return io;
 }
 
 /* ---- The text of a state ----------------------------------------------------------------- */
@@ -655,7 +560,7 @@ END_TEST
 /* One that can't even be moved is left there, and everything goes on. */
 START_TEST(damaged_state_that_stays) {
     const char *path = in_dir("state");
-    struct io io = faulty_io();
+    struct io io = faulty_io(&tree_io);
     struct tally_error notice;
 
     damage_random(path);
@@ -674,7 +579,7 @@ END_TEST
 
 START_TEST(state_that_can_not_be_opened) {
     const char *path = in_dir("state");
-    struct io io = faulty_io();
+    struct io io = faulty_io(&tree_io);
     struct tally_error notice;
 
     make_state(path);
@@ -732,7 +637,7 @@ static const struct {
 
 START_TEST(state_that_can_not_be_saved) {
     const char *path = in_dir("state");
-    struct io io = faulty_io();
+    struct io io = faulty_io(&tree_io);
     struct tally_error notice;
     size_t len;
 
