@@ -639,7 +639,7 @@ static size_t find_nspawn_name(const char *buf, const char *end, const char **re
         for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
             const char *name = after(p, end, forms[i].text, forms[i].len);
             const char *slash = name ? memchr(name, '/', (size_t)(end - name)) : NULL;
-            if (!slash)
+            if (!slash || memchr(name, '\n', (size_t)(slash - name)))
                 continue;
             /* as far as the slash that "payload" stands behind */
             const char *dot = slash - (forms[i].behind_len - (sizeof("/payload") - 1));
