@@ -388,6 +388,17 @@ tally_text *tally_text_free(tally_text *text);
  * Prometheus text format 0.0.4. */
 int tally_encode_prometheus(const tally_snapshot *s, tally_text *to, const char **ret_data,
                             size_t *ret_len);
+/* OpenMetrics 1.0.0. */
+int tally_encode_openmetrics(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                             size_t *ret_len);
+/* JSON, whatever the schema: one object with
+ *   time      seconds since 1970
+ *   interval  seconds since the snapshot before; not in the first
+ *   self      an object of the metrics about the collector, by the catalogue's ids
+ *   groups    an array of objects: name, labels (an object), metrics (an object by id)
+ * with values in their natural form; what is not known is left out. */
+int tally_encode_json(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                      size_t *ret_len);
 /* InfluxDB line protocol, one line per group and one about the collector, all
  * with the snapshot's time in nanoseconds. */
 int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **ret_data,

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Prometheus text format 0.0.4:
- * https://prometheus.io/docs/instrumenting/exposition_formats/ */
+ * https://prometheus.io/docs/instrumenting/exposition_formats/
+ * and OpenMetrics 1.0.0, which is the same but for the heads of families and the last line:
+ * https://prometheus.io/docs/specs/om/open_metrics_spec/ */
 #define _GNU_SOURCE
 #include "output/present.h"
 
@@ -8,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Label values: backslash, quote and newline are escaped; HELP: the first and
- * the last. Control characters and invalid UTF-8 can't be here (utf8.h), but
+/* Backslash, quote and newline are escaped; in HELP of the text format the first and
+ * the last only. Control characters and invalid UTF-8 can't be here (utf8.h), but
  * the user's own labels may hold anything. */
 static void add_escaped(struct buf *to, const char *text, bool quotes) {
     for (;;) {
@@ -95,14 +97,38 @@ static void describe_row(struct row *row, const struct tally_metric *metric,
     }
 }
 
-static void add_head(struct buf *to, const struct row *first, const char *help) {
-    buf_add_str(to, "# HELP ");
-    buf_add(to, first->name, first->name_len);
+static bool ends_with(const char *text, size_t len, const char *end) {
+    size_t end_len = strlen(end);
+    return len > end_len && memcmp(text + len - end_len, end, end_len) == 0;
+}
+
+static void add_about(struct buf *to, const char *what, const char *name, size_t name_len,
+                      const char *text, bool quotes) {
+    buf_printf(to, "# %s ", what);
+    buf_add(to, name, name_len);
     buf_add_char(to, ' ');
-    add_escaped(to, help ? help : first->metric->help, false);
-    buf_add_str(to, "\n# TYPE ");
-    buf_add(to, first->name, first->name_len);
-    buf_add_str(to, first->metric->kind == TALLY_KIND_COUNTER ? " counter\n" : " gauge\n");
+    add_escaped(to, text, quotes);
+    buf_add_char(to, '\n');
+}
+
+static void add_head(struct buf *to, const struct row *first, const char *help) {
+    const char *type = first->metric->kind == TALLY_KIND_COUNTER ? "counter" : "gauge";
+    add_about(to, "HELP", first->name, first->name_len, help ? help : first->metric->help, false);
+    add_about(to, "TYPE", first->name, first->name_len, type, false);
+}
+
+/* OpenMetrics: a counter's series end in _total, and its family does not. */
+static void add_openmetrics_head(struct buf *to, const struct row *first, const char *help) {
+    static const char *const units[] = {"seconds", "bytes", "ratio"};
+    const bool is_counter = first->metric->kind == TALLY_KIND_COUNTER;
+    const char *name = first->name;
+    size_t name_len = first->name_len - (is_counter ? strlen("_total") : 0);
+    add_about(to, "TYPE", name, name_len, is_counter ? "counter" : "gauge", true);
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+        if (ends_with(name, name_len, units[i]) &&
+            name[name_len - strlen(units[i]) - 1] == '_')
+            add_about(to, "UNIT", name, name_len, units[i], true);
+    add_about(to, "HELP", name, name_len, help ? help : first->metric->help, true);
 }
 
 static void add_series(tally_text *text, const tally_snapshot *s, const struct row *row,
@@ -137,7 +163,7 @@ _Static_assert(ORIGINS <= FAMILY_ROWS, "a row for each origin");
 /* Rows from..end of the catalogue are of one family: all its series, behind its
  * head, which is left out if there is no series. */
 static void add_family(tally_text *text, const tally_snapshot *s, size_t from, size_t end,
-                       bool self) {
+                       bool self, bool openmetrics) {
     const enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : s->words->schema;
     const char *prefix = self ? s->words->self_prefix : s->words->prefix;
     struct row rows[FAMILY_ROWS];
@@ -157,14 +183,14 @@ static void add_family(tally_text *text, const tally_snapshot *s, size_t from, s
             if (!snapshot_value(s, i, index[k], &value))
                 continue;
             if (!headed)
-                add_head(&text->data, &rows[0], metric_table[from].prometheus[schema].help);
+                (openmetrics ? add_openmetrics_head : add_head)(
+                    &text->data, &rows[0], metric_table[from].prometheus[schema].help);
             headed = true;
             add_series(text, s, &rows[k], i, value);
         }
 }
 
-int tally_encode_prometheus(const tally_snapshot *s, tally_text *to, const char **ret_data,
-                            size_t *ret_len) {
+static int add_families(const tally_snapshot *s, tally_text *to, bool openmetrics) {
     int r = prepare_labels(s, to);
     if (r < 0)
         return r;
@@ -185,8 +211,23 @@ int tally_encode_prometheus(const tally_snapshot *s, tally_text *to, const char 
                 break;
         }
         if (name)
-            add_family(to, s, from, end, self);
+            add_family(to, s, from, end, self, openmetrics);
         from = end;
     }
+    return 0;
+}
+
+int tally_encode_prometheus(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                            size_t *ret_len) {
+    int r = add_families(s, to, false);
+    return r < 0 ? r : text_finish(to, ret_data, ret_len);
+}
+
+int tally_encode_openmetrics(const tally_snapshot *s, tally_text *to, const char **ret_data,
+                             size_t *ret_len) {
+    int r = add_families(s, to, true);
+    if (r < 0)
+        return r;
+    buf_add_str(&to->data, "# EOF\n");
     return text_finish(to, ret_data, ret_len);
 }

@@ -925,6 +925,100 @@ START_TEST(texts_agree_with_the_snapshot) {
 }
 END_TEST
 
+/* The lines that are not about families, of a text of its own. */
+static char *series_lines(const char *text) {
+    char *lines = calloc(1, strlen(text) + 1);
+    ck_assert_ptr_nonnull(lines);
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1)
+        if (*line != '#')
+            strncat(lines, line, strcspn(line, "\n") + 1);
+    return lines;
+}
+
+/* OpenMetrics has the series of the text format under other heads. */
+START_TEST(openmetrics_differs_in_heads) {
+    const char *text, *last = "# EOF\n";
+    size_t len;
+    tally_text *to;
+
+    collector = tree_collector("schema", schema_names[_i], "group-by", "name,user", NULL);
+    const tally_snapshot *s = collect(1);
+    ck_assert_int_eq(tally_text_new(&to), 0);
+    ck_assert_int_eq(tally_encode_prometheus(s, to, &text, &len), 0);
+    char *expected = series_lines(text);
+    ck_assert_int_eq(tally_encode_openmetrics(s, to, &text, &len), 0);
+    ck_assert_uint_eq(strlen(text), len);
+    char *found = series_lines(text);
+    ck_assert_str_eq(found, expected);
+    ck_assert_str_eq(text + len - strlen(last), last);
+
+    char family[200] = "", type[20] = "", name[200], word[20];
+    size_t counters = 0, units = 0;
+    for (const char *line = text; *line; line += strcspn(line, "\n") + 1) {
+        size_t n = strlen(family);
+        if (sscanf(line, "# TYPE %199s %19s", family, type) == 2) {
+            ck_assert_msg(!ends_with(family, "_total"), "%s", family);
+            counters += strcmp(type, "counter") == 0;
+        } else if (sscanf(line, "# UNIT %199s %19s", name, word) == 2) {
+            ck_assert_str_eq(name, family);
+            ck_assert_msg(ends_with(family, word), "%s is in %s", family, word);
+            units++;
+        } else if (sscanf(line, "# HELP %199s", name) == 1) {
+            ck_assert_str_eq(name, family);
+        } else if (*line != '#') {
+            ck_assert_msg(strncmp(line, family, n) == 0, "%s: %.80s", family, line);
+            bool is_total = strncmp(line + n, "_total", 6) == 0;
+            ck_assert_int_eq(is_total, strcmp(type, "counter") == 0);
+        }
+    }
+    ck_assert_uint_gt(counters, 3);
+    ck_assert_uint_gt(units, 3);
+    free(expected);
+    free(found);
+    tally_text_free(to);
+    tally_free(collector);
+}
+END_TEST
+
+START_TEST(json_text) {
+    const char *text;
+    size_t len;
+    tally_text *to;
+
+    /* quote and backslash are escaped, what is not ASCII stands as it is */
+    static const char hostile[] =
+        "{\"name\":\"a\\\"b\\\\c?d,e=f {g}\xef\xbf\xbd\xc3\xa9???\"";
+    collector = tree_collector("group-by", "name", NULL);
+    const tally_snapshot *first = tally_snapshot_ref(collect(0));
+    const tally_snapshot *s = collect(1);
+    ck_assert_int_eq(tally_text_new(&to), 0);
+    ck_assert_int_eq(tally_encode_json(first, to, &text, &len), 0);
+    ck_assert_ptr_null(strstr(text, "\"interval\""));
+    ck_assert_int_eq(tally_encode_json(s, to, &text, &len), 0);
+    ck_assert_uint_eq(strlen(text), len);
+    ck_assert_ptr_nonnull(strstr(text, "\"interval\":"));
+    ck_assert_ptr_nonnull(strstr(text, hostile));
+
+    /* as many values as the snapshot knows, each by its id */
+    size_t known = 0, shown = 0;
+    uint64_t value;
+    for (size_t m = 0; m < METRICS; m++) {
+        const struct tally_metric *metric = tally_metric(m);
+        char key[100];
+        snprintf(key, sizeof(key), "\"%s\":", metric->id);
+        for (const char *at = text; (at = strstr(at, key)); at++)
+            shown += strncmp(at + strlen(key), "\"", 1) != 0 && at[strlen(key)] != '{';
+        for (size_t g = 0; g < (metric->scope == TALLY_SCOPE_SELF ? 1 : tally_snapshot_groups(s)); g++)
+            known += tally_snapshot_value(s, g, m, &value);
+    }
+    /* "groups" is the name of a metric and of the array */
+    ck_assert_uint_eq(shown, known + 1);
+    tally_snapshot_unref(first);
+    tally_text_free(to);
+    tally_free(collector);
+}
+END_TEST
+
 START_TEST(prefix_is_used_everywhere) {
     static const struct {
         const char *prefix, *measurement;
@@ -1319,6 +1413,8 @@ int main(void) {
     tc = add_case(suite, "texts");
     tcase_add_checked_fixture(tc, setup, tree_close);
     tcase_add_loop_test(tc, texts_agree_with_the_snapshot, 0, TALLY_SCHEMAS);
+    tcase_add_loop_test(tc, openmetrics_differs_in_heads, 0, TALLY_SCHEMAS);
+    tcase_add_test(tc, json_text);
     tcase_add_loop_test(tc, prefix_is_used_everywhere, 0, 6 * TALLY_SCHEMAS);
     tcase_add_loop_test(tc, long_prefix, 0, TALLY_SCHEMAS);
     tcase_add_test(tc, hostile_names_come_back);
