@@ -18,17 +18,20 @@ enum {
 };
 
 static const struct cli_flag shared_flags[] = {
-    {"config", "FILE", NULL, "Read options from a YAML file. Those on the command line win."},
-    {"once", NULL, NULL, "Collect and print once, then leave."},
-    {"check-config", NULL, NULL,
-     "Say whether the configuration is valid (status 0) or what is wrong with it (status 2)."},
-    {"explain", "PID", NULL,
-     "Tell which filter, rule or ancestor decides about a process, and why the others do not."},
-    {"unpin", "DIR", NULL,
-     "Take away what the option pin has left in the kernel at this directory."},
-    {"list-metrics", NULL, NULL, "Show all metrics with their kind, unit and meaning."},
-    {"version", NULL, NULL, "Show the version."},
-    {"help", NULL, NULL, "Show this text."},
+    {.name = "config", .argument = "FILE",
+     .help = "Read options from a YAML file. Those on the command line win."},
+    {.name = "once", .help = "Collect and print once, then leave."},
+    {.name = "check-config",
+     .help = "Say whether the configuration is valid (status 0) or what is wrong with it "
+             "(status 2)."},
+    {.name = "explain", .argument = "PID",
+     .help = "Tell which filter, rule or ancestor decides about a process, and why the others do "
+             "not."},
+    {.name = "unpin", .argument = "DIR",
+     .help = "Take away what the option pin has left in the kernel at this directory."},
+    {.name = "list-metrics", .help = "Show all metrics with their kind, unit and meaning."},
+    {.name = "version", .help = "Show the version."},
+    {.name = "help", .help = "Show this text."},
 };
 static const size_t shared_flag_count = sizeof(shared_flags) / sizeof(shared_flags[0]);
 
@@ -75,11 +78,44 @@ static bool is_switch_value(const char *text) {
     return false;
 }
 
-const char *cli_flag(const struct cli *cli, const char *name) {
-    for (size_t i = 0; i < cli->given_count; i++)
-        if (!cli->given[i].is_option && strcmp(cli->given[i].name, name) == 0)
-            return cli->given[i].value;
+const char *cli_flag_nth(const struct cli *cli, const char *name, size_t i) {
+    for (size_t k = 0; k < cli->given_count; k++)
+        if (!cli->given[k].is_option && strcmp(cli->given[k].name, name) == 0 && i-- == 0)
+            return cli->given[k].value;
     return NULL;
+}
+
+const char *cli_flag(const struct cli *cli, const char *name) {
+    return cli_flag_nth(cli, name, 0);
+}
+
+bool cli_switch(const struct cli *cli, const char *name, bool otherwise) {
+    const char *value = cli_flag(cli, name);
+    return value ? strchr("ty", value[0]) || strcmp(value, "on") == 0 : otherwise;
+}
+
+bool cli_has_option(const struct cli *cli, const char *name) {
+    for (size_t i = 0; i < cli->given_count; i++)
+        if (cli->given[i].is_option && strcmp(cli->given[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+static int add_given(struct cli *cli, struct cli_given given) {
+    if (cli->given_count == cli->given_size) {
+        size_t size = cli->given_size ? 2 * cli->given_size : 32;
+        struct cli_given *more = realloc(cli->given, size * sizeof(*more));
+        if (!more)
+            return -ENOMEM;
+        cli->given = more;
+        cli->given_size = size;
+    }
+    cli->given[cli->given_count++] = given;
+    return 0;
+}
+
+int cli_add(struct cli *cli, const char *name, const char *value) {
+    return add_given(cli, (struct cli_given){name, value, tally_option_find(name) != NULL});
 }
 
 static int parse_arguments(struct cli *cli, int argc, char **argv) {
@@ -99,25 +135,22 @@ static int parse_arguments(struct cli *cli, int argc, char **argv) {
         char spelt[64];
         spell(name, len, spelt, sizeof(spelt));
         const struct cli_flag *flag = find_flag(program->flags, program->flag_count, spelt);
+        const char *meant = flag && flag->means ? flag->means : spelt;
+        if (flag && flag->means)
+            flag = find_flag(program->flags, program->flag_count, meant);
         if (!flag)
-            flag = find_flag(shared_flags, shared_flag_count, spelt);
-        const struct tally_option *option = NULL;
-        if (!flag || flag->option)
-            option = tally_option_find(flag ? flag->option : spelt);
-        const char *known, *expected;
-        if (flag) {
-            known = option ? option->name : flag->name;
-            expected = flag->argument;
-        } else if (option) {
-            known = option->name;
-            expected = option->argument;
-        } else {
+            flag = find_flag(shared_flags, shared_flag_count, meant);
+        const struct tally_option *option = flag ? NULL : tally_option_find(meant);
+        if (!flag && !option) {
             cli_say(program, 'E', "unknown flag %.*s; expected one that --help shows",
                     (int)(name - argument) + (int)len, argument);
             return -EINVAL;
         }
+        const char *known = flag ? flag->name : option->name;
+        const char *expected = flag ? flag->argument : option->argument;
+        const bool is_switch = flag ? flag->is_switch : option->type == TALLY_OPTION_SWITCH;
 
-        if (!value && option && option->type == TALLY_OPTION_SWITCH)
+        if (!value && is_switch)
             value = is_switch_value(argv[i + 1]) ? argv[++i] : "true";
         else if (!value && expected && i + 1 < argc)
             value = argv[++i];
@@ -126,25 +159,28 @@ static int parse_arguments(struct cli *cli, int argc, char **argv) {
                     expected);
             return -EINVAL;
         }
-        if (value && !expected) {
+        if (value && !expected && !is_switch) {
             cli_say(program, 'E', "--%s got the value \"%s\"; expected none", known, value);
             return -EINVAL;
         }
-        if (!option && value && !*value) {
+        if (flag && is_switch && !is_switch_value(value)) {
+            cli_say(program, 'E', "--%s got \"%s\"; expected true or false", known, value);
+            return -EINVAL;
+        }
+        if (flag && value && !*value) {
             cli_say(program, 'E', "--%s got an empty value; expected %s", known, expected);
             return -EINVAL;
         }
-        if (!option && value && cli_flag(cli, known)) {
+        if (flag && value && !flag->is_repeatable && cli_flag(cli, known)) {
             cli_say(program, 'E', "--%s is given twice; expected it once", known);
             return -EINVAL;
         }
-        cli->given[cli->given_count++] = (struct cli_given){
-            .name = known,
-            .value = value ? value : "",
-            .is_option = option != NULL,
-        };
+        if (add_given(cli, (struct cli_given){known, value ? value : "", option != NULL}) < 0) {
+            cli_say(program, 'E', "out of memory");
+            return -ENOMEM;
+        }
     }
-    return 0;
+    return program->settle ? program->settle(cli) : 0;
 }
 
 int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally_error *error) {
@@ -244,8 +280,9 @@ static void print_help(const struct cli_program *program) {
     print_wrapped(program->summary, 0, 0);
     putchar('\n');
     for (size_t i = 0; i < program->flag_count; i++)
-        print_flag(program->flags[i].name, program->flags[i].argument, program->flags[i].help,
-                   NULL);
+        if (program->flags[i].help)
+            print_flag(program->flags[i].name, program->flags[i].argument, program->flags[i].help,
+                       NULL);
     for (size_t i = 0; i < shared_flag_count; i++)
         print_flag(shared_flags[i].name, shared_flags[i].argument, shared_flags[i].help, NULL);
     fputs("\nOptions, also in the file:\n\n", stdout);
@@ -385,13 +422,9 @@ static void keep_standard_descriptors(void) {
 int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char **argv) {
     keep_standard_descriptors();
     *cli = (struct cli){.program = program};
-    cli->given = calloc((size_t)argc + 1, sizeof(*cli->given));
-    if (!cli->given) {
-        cli_say(program, 'E', "out of memory");
-        return CLI_FAILED;
-    }
-    if (parse_arguments(cli, argc, argv) < 0)
-        return CLI_MISUSED;
+    int r = parse_arguments(cli, argc, argv);
+    if (r < 0)
+        return r == -ENOMEM ? CLI_FAILED : CLI_MISUSED;
 
     if (cli_flag(cli, "help")) {
         print_help(program);
@@ -423,7 +456,7 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
     const char *pinned = cli_flag(cli, "unpin");
     if (pinned) {
         struct tally_error error;
-        int r = tally_unpin(pinned, &error);
+        r = tally_unpin(pinned, &error);
         if (r < 0)
             cli_say(program, 'E', "%s", error.text);
         return r < 0 ? CLI_FAILED : CLI_DONE;

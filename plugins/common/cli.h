@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The command line that both binaries share: flags from the catalogue of
+/* The command line that the programs share: flags from the catalogue of
  * options, and messages. */
 #ifndef CLI_H
 #define CLI_H
@@ -10,9 +10,13 @@
 struct cli_flag {
     const char *name;
     const char *argument; /* what it takes, for --help; NULL: nothing */
-    const char *option;   /* NULL, or the option that it means */
-    const char *help;
+    const char *means;    /* NULL, or the option or shared flag that it is another name of */
+    const char *help;     /* NULL: taken for the sake of others' command lines, and not shown */
+    bool is_switch;       /* its value is true or false, and may be left out: true */
+    bool is_repeatable;
 };
+
+struct cli;
 
 struct cli_program {
     const char *name;
@@ -21,6 +25,9 @@ struct cli_program {
     bool once_without_interval; /* stays only if the option interval is given */
     const struct cli_flag *flags; /* its own, shown before the shared ones */
     size_t flag_count;
+    /* What its own flags mean together, before any of them is acted upon; or NULL. Says
+     * what is wrong. -errno. */
+    int (*settle)(struct cli *cli);
 };
 
 struct cli_given {
@@ -32,17 +39,17 @@ struct cli_given {
 struct cli {
     const struct cli_program *program;
     struct cli_given *given; /* in the order of the command line */
-    size_t given_count;
+    size_t given_count, given_size;
 };
 
-/* Exit statuses of both programs. */
+/* Exit statuses of the programs. */
 enum {
     CLI_DONE = 0,
     CLI_FAILED = 1, /* could not collect or write */
     CLI_MISUSED = 2 /* command line or configuration */
 };
 
-/* Parses the arguments and does what is the same for both programs: --help,
+/* Parses the arguments and does what is the same for all programs: --help,
  * --version, --list-metrics, --check-config, --explain. Returns the status to
  * exit with, or -1 if the program shall start its own work. */
 int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char **argv);
@@ -50,6 +57,15 @@ void cli_end(struct cli *cli);
 
 /* The value of a flag ("" if it takes none), NULL if it was not given. */
 const char *cli_flag(const struct cli *cli, const char *name);
+/* The same for the i-th of a flag that is repeatable. */
+const char *cli_flag_nth(const struct cli *cli, const char *name, size_t i);
+/* A flag whose value is true or false; `otherwise` if it was not given. */
+bool cli_switch(const struct cli *cli, const char *name, bool otherwise);
+/* Is this option of the catalogue on the command line? */
+bool cli_has_option(const struct cli *cli, const char *name);
+/* As if an option of the catalogue, or a flag, had been given. `value` must outlive the command
+ * line. -ENOMEM. */
+int cli_add(struct cli *cli, const char *name, const char *value);
 
 /* A new configuration from the command line and the file that it names. */
 int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally_error *error);

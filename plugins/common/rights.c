@@ -220,8 +220,16 @@ int rights_reduce(const char *const *paths, size_t count, struct tally_error *er
 
 #ifdef HAVE_SECCOMP
 #include <seccomp.h>
+#include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
+
+/* clone(2)'s flags stand elsewhere there. */
+#if defined(__s390__)
+#define THREAD_FLAGS_ARGUMENT 1
+#else
+#define THREAD_FLAGS_ARGUMENT 0
+#endif
 
 /* What the rest of a run takes: collecting, writing, a configuration read anew,
  * and user names, for which the C library may load modules and ask daemons.
@@ -264,6 +272,12 @@ static const char *const allowed[] = {
     "exit_group",
 };
 
+/* To whom a program that serves speaks, on sockets that it has had before. clone3(2) is
+ * missing, as a filter can't see its flags: the C library then takes clone(2). */
+static const char *const serving[] = {
+    "accept", "accept4", "listen", "sendfile", "sendfile64", "sendmmsg", "dup2", "pipe2",
+};
+
 static int allow(scmp_filter_ctx filter, const char *name, const struct scmp_arg_cmp *condition) {
     int number = seccomp_syscall_resolve_name(name);
     if (number == __NR_SCMP_ERROR)
@@ -272,7 +286,7 @@ static int allow(scmp_filter_ctx filter, const char *name, const struct scmp_arg
     return r == -EDOM ? 0 : r; /* not on this architecture */
 }
 
-static int fill(scmp_filter_ctx filter) {
+static int fill(scmp_filter_ctx filter, bool serves) {
     const struct {
         const char *name;
         struct scmp_arg_cmp condition;
@@ -288,6 +302,18 @@ static int fill(scmp_filter_ctx filter) {
         r = allow(filter, allowed[i], NULL);
     for (size_t i = 0; r == 0 && i < sizeof(with_argument) / sizeof(with_argument[0]); i++)
         r = allow(filter, with_argument[i].name, &with_argument[i].condition);
+    if (!serves)
+        return r;
+    /* threads, and no processes */
+    const struct scmp_arg_cmp is_thread =
+        SCMP_CMP(THREAD_FLAGS_ARGUMENT, SCMP_CMP_MASKED_EQ, CLONE_THREAD, CLONE_THREAD);
+    const struct scmp_arg_cmp is_name = SCMP_A0(SCMP_CMP_EQ, PR_SET_NAME);
+    for (size_t i = 0; r == 0 && i < sizeof(serving) / sizeof(serving[0]); i++)
+        r = allow(filter, serving[i], NULL);
+    if (r == 0)
+        r = allow(filter, "clone", &is_thread);
+    if (r == 0)
+        r = allow(filter, "prctl", &is_name);
     return r;
 }
 
@@ -296,13 +322,13 @@ static int fill(scmp_filter_ctx filter) {
  * answer as that of an old kernel, and goes on with those that are listed; EPERM
  * would be an error to it, and to be killed is no way to end for a program that
  * has worked for years until an update of the system. */
-int rights_filter(struct tally_error *error) {
+int rights_filter(bool serves, struct tally_error *error) {
     /* Where a filter is in force already, it may well kill whoever calls seccomp(2),
      * as systemd's @system-service does. prctl(2) can set one as well: level 1. */
     if (prctl(PR_GET_SECCOMP, 0, 0, 0, 0) != 0)
         (void)seccomp_api_set(1);
     scmp_filter_ctx filter = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-    int r = filter ? fill(filter) : -ENOMEM;
+    int r = filter ? fill(filter, serves) : -ENOMEM;
     if (r == 0)
         r = seccomp_attr_set(filter, SCMP_FLTATR_API_SYSRAWRC, 1); /* the kernel's errno */
     if (r == 0) {
@@ -320,8 +346,8 @@ int rights_filter(struct tally_error *error) {
 
 #else /* !HAVE_SECCOMP */
 
-int rights_filter(struct tally_error *error) {
-    (void)error;
+int rights_filter(bool serves, struct tally_error *error) {
+    (void)serves, (void)error;
     return -ENOTSUP;
 }
 

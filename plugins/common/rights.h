@@ -8,6 +8,7 @@
 
 #include "proctally.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Gives up, for good, the capabilities that neither collecting nor replacing the
@@ -18,9 +19,9 @@
 int rights_reduce(const char *const *paths, size_t count, struct tally_error *error);
 
 /* Lets the kernel refuse the system calls that the program has no use for once it
- * is initialised. -errno, with a sentence; -ENOTSUP: this build has no filter, and
- * no sentence. */
-int rights_filter(struct tally_error *error);
+ * is initialised; one that serves may also accept connections and start threads.
+ * -errno, with a sentence; -ENOTSUP: this build has no filter, and no sentence. */
+int rights_filter(bool serves, struct tally_error *error);
 
 /* Whoever may start a copy with file capabilities, or set-user-ID, chooses what it
  * reads. A tree of their making can have links to any file in the places of command

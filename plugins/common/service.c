@@ -196,25 +196,27 @@ static void enter_sandbox(struct service *s) {
     struct tally_error error;
     if (rights_reduce(paths, sizeof(paths) / sizeof(paths[0]), &error) < 0)
         cli_say(s->cli.program, 'W', "%s; going on with them", error.text);
-    int r = rights_filter(&error);
+    int r = rights_filter(s->work->serves, &error);
     if (r < 0 && r != -ENOTSUP)
         cli_say(s->cli.program, 'W', "%s; going on without", error.text);
 }
 
-int service_main(const struct cli_program *program, const int *pokes,
-                 int (*run)(struct service *s), int argc, char **argv) {
-    struct service s = {0};
+int service_main(const struct cli_program *program, const struct service_work *work, int argc,
+                 char **argv) {
+    struct service s = {.work = work, .data = work->data};
     int status = cli_begin(&s.cli, program, argc, argv);
     if (status < 0) {
-        int r = open_signals(&s.signals, pokes);
+        int r = open_signals(&s.signals, work->pokes);
         if (r == 0)
             r = tally_text_new(&s.text);
         if (r < 0)
             cli_say(program, 'E', "cannot prepare for signals and output: %s", strerror(-r));
         status = r < 0 ? CLI_FAILED : open_collector(&s);
+        if (status == 0 && work->prepare)
+            status = work->prepare(&s);
         if (status == 0) {
             enter_sandbox(&s);
-            status = run(&s);
+            status = work->run(&s);
         }
     }
     close_collector(&s);
@@ -284,7 +286,10 @@ int service_collect(struct service *s) {
         s->failing = false;
         cli_say(s->cli.program, 'I', "collecting works again");
     }
-    while (tally_notice(s->t, &text))
+    while (tally_notice(s->t, &text)) {
         cli_say(s->cli.program, 'W', "%s", text.text);
+        if (s->work->told)
+            s->work->told(s, text.text);
+    }
     return r;
 }

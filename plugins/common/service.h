@@ -47,6 +47,7 @@ struct service_file { /* what tells one version of a file from another */
 
 struct service {
     struct cli cli;
+    const struct service_work *work;
     struct service_signals signals;
     tally_config *config;
     tally *t; /* NULL while /proc has not been readable yet */
@@ -54,14 +55,27 @@ struct service {
     tally_text *text;               /* for encoders */
     struct service_file file;
     bool failing; /* collecting failed, and that was said */
+    void *data;   /* of struct service_work */
 };
 
-/* The whole main(): the command line, signals (`pokes` ends with 0), the
- * collector, then `run`, which returns the status to exit with. That /proc
- * cannot be read at the start is said and no reason to leave; t is NULL then,
+/* What a program does of its own. */
+struct service_work {
+    const int *pokes; /* signals, ended with 0 */
+    void *data;       /* for the functions */
+    /* What takes the rights that the program was started with; or NULL. Says why it fails,
+     * and returns 0 or the status to exit with. */
+    int (*prepare)(struct service *s);
+    int (*run)(struct service *s); /* returns the status to exit with */
+    /* A remark of the collector, which has been said; or NULL. */
+    void (*told)(struct service *s, const char *remark);
+    bool serves; /* it accepts connections, in threads of its own */
+};
+
+/* The whole main(): the command line, signals, the collector, then the program's own work.
+ * That /proc cannot be read at the start is said and no reason to leave; t is NULL then,
  * and service_collect() tries again. */
-int service_main(const struct cli_program *program, const int *pokes,
-                 int (*run)(struct service *s), int argc, char **argv);
+int service_main(const struct cli_program *program, const struct service_work *work, int argc,
+                 char **argv);
 
 /* Does this run stay, or collect only once? */
 bool service_stays(const struct service *s);

@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 static const struct cli_flag own_flags[] = {
-    {"poll-interval", "DURATION", "interval",
-     "The same as interval, by the name that Telegraf's external plugins use."},
+    {.name = "poll-interval", .argument = "DURATION", .means = "interval",
+     .help = "The same as interval, by the name that Telegraf's external plugins use."},
 };
 
 static const struct cli_program program = {
@@ -108,5 +108,6 @@ static int run(struct service *service) {
 
 int main(int argc, char **argv) {
     static const int pokes[] = {SIGHUP, SIGUSR1, SIGUSR2, 0}; /* gather */
-    return service_main(&program, pokes, run, argc, argv);
+    static const struct service_work work = {.pokes = pokes, .run = run};
+    return service_main(&program, &work, argc, argv);
 }

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 static const struct cli_flag own_flags[] = {
-    {"output", "FILE|-", NULL,
-     "Replace this file at once and as a whole (name it *.prom for node_exporter), or print if "
-     "it is - or not given."},
+    {.name = "output", .argument = "FILE|-",
+     .help = "Replace this file at once and as a whole (name it *.prom for node_exporter), or "
+             "print if it is - or not given."},
 };
 
 static const struct cli_program program = {
@@ -148,5 +148,6 @@ static int run(struct service *service) {
 
 int main(int argc, char **argv) {
     static const int pokes[] = {SIGHUP, 0}; /* reload now */
-    return service_main(&program, pokes, run, argc, argv);
+    static const struct service_work work = {.pokes = pokes, .run = run};
+    return service_main(&program, &work, argc, argv);
 }

@@ -26,7 +26,7 @@ static int behind_filter(int (*body)(void)) {
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         struct tally_error error;
-        int r = rights_filter(&error);
+        int r = rights_filter(false, &error);
         if (r < 0)
             fprintf(stderr, "%s\n", r == -ENOTSUP ? "this build has no filter" : error.text);
         _exit(r == -ENOTSUP ? 77 : r < 0 ? 255 : body());
