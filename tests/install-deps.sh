@@ -19,19 +19,23 @@ esac
 if command -v apt-get >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkg-config libc6-dev libyaml-dev libpcre2-dev libmnl-dev uthash-dev
-        libcap-dev libseccomp-dev ?collectd-dev ?libbpf-dev clang=?clang bpftool=?bpftool"
+        libcap-dev libseccomp-dev ?collectd-dev ?libbpf-dev clang=?clang bpftool=?bpftool
+        ?libmicrohttpd-dev ?libgnutls28-dev ?zlib1g-dev ?libcrypt-dev"
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
             strace=strace qemu-system-x86_64=?qemu-system-x86 busybox=?busybox-static
             cpio=?cpio xz=?xz-utils
+            chromium=?chromium chromedriver=?chromium-driver
+            openssl=openssl ?python3-prometheus-client
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi
 elif command -v dnf >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkgconf-pkg-config libyaml-devel pcre2-devel libmnl-devel uthash-devel
-        libcap-devel libseccomp-devel diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool"
+        libcap-devel libseccomp-devel diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool
+        ?libmicrohttpd-devel ?gnutls-devel ?zlib-devel ?libxcrypt-devel"
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind strace=strace

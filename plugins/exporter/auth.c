@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "auth.h"
+
+#include "sha256.h"
+
+#include <crypt.h>
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/random.h>
+
+enum {
+    JOBS = 16,   /* passwords that wait, or are being worked out */
+    KEPT = 100,  /* answers of each kind */
+    SECRET_BYTES = 32,
+    CREDENTIALS_BYTES = 1024, /* user, colon and password; bcrypt looks at 72 of the latter */
+};
+
+/* What an answer is found by: a digest, so that no password stays in memory, over a secret of
+ * this process, so that nobody can guess one. */
+struct key {
+    unsigned char digest[SHA256_BYTES];
+};
+
+struct answers {
+    struct key keys[KEPT];
+    uint64_t used[KEPT]; /* when, in requests; 0: empty */
+};
+
+struct waiter {
+    void (*done)(void *data);
+    void *data;
+};
+
+struct job {
+    enum { JOB_FREE, JOB_QUEUED, JOB_RUNNING } state;
+    uint64_t number; /* the lowest is next */
+    struct key key;
+    const char *hash;
+    bool is_known; /* else the hash is there to take its time */
+    char password[CREDENTIALS_BYTES];
+    struct waiter *waiters;
+    size_t waiter_count;
+};
+
+struct auth {
+    struct web_user *users;
+    size_t user_count;
+    const char *slowest_hash;
+    unsigned char secret[SECRET_BYTES];
+
+    pthread_t worker;
+    struct crypt_data crypt; /* the worker's */
+
+    pthread_mutex_t mutex; /* for all that follows */
+    pthread_cond_t wake;
+    bool stop;
+    uint64_t now; /* requests and jobs so far */
+    struct answers right, wrong;
+    struct job jobs[JOBS];
+};
+
+/* ---- Answers --------------------------------------------------------------------------- */
+
+static bool recall(struct auth *auth, struct answers *answers, const struct key *key) {
+    for (size_t i = 0; i < KEPT; i++)
+        if (answers->used[i] && memcmp(&answers->keys[i], key, sizeof(*key)) == 0) {
+            answers->used[i] = ++auth->now;
+            return true;
+        }
+    return false;
+}
+
+static void remember(struct auth *auth, struct answers *answers, const struct key *key) {
+    size_t oldest = 0;
+    for (size_t i = 1; i < KEPT; i++)
+        if (answers->used[i] < answers->used[oldest])
+            oldest = i;
+    answers->keys[oldest] = *key;
+    answers->used[oldest] = ++auth->now;
+}
+
+/* ---- The thread -------------------------------------------------------------------------- */
+
+static struct job *next_job(struct auth *auth) {
+    struct job *next = NULL;
+    for (size_t i = 0; i < JOBS; i++)
+        if (auth->jobs[i].state == JOB_QUEUED && (!next || auth->jobs[i].number < next->number))
+            next = &auth->jobs[i];
+    return next;
+}
+
+static bool is_right(struct auth *auth, const struct job *job) {
+    const char *got = crypt_r(job->password, job->hash, &auth->crypt);
+    const size_t len = strlen(job->hash);
+    /* a failure is "*0", which is no hash */
+    const bool is_same =
+        got && strlen(got) == len && gnutls_memcmp(got, job->hash, len) == 0;
+    explicit_bzero(&auth->crypt, sizeof(auth->crypt));
+    return is_same && job->is_known;
+}
+
+/* With the lock held, which is released while those who wait are told. */
+static void finish(struct auth *auth, struct job *job) {
+    struct waiter *waiters = job->waiters;
+    const size_t count = job->waiter_count;
+    explicit_bzero(job->password, sizeof(job->password));
+    *job = (struct job){.state = JOB_FREE};
+    pthread_mutex_unlock(&auth->mutex);
+    for (size_t i = 0; i < count; i++)
+        waiters[i].done(waiters[i].data);
+    free(waiters);
+    pthread_mutex_lock(&auth->mutex);
+}
+
+static void *work(void *data) {
+    struct auth *auth = data;
+    struct job *job;
+    pthread_mutex_lock(&auth->mutex);
+    while (!auth->stop) {
+        job = next_job(auth);
+        if (!job) {
+            pthread_cond_wait(&auth->wake, &auth->mutex);
+            continue;
+        }
+        job->state = JOB_RUNNING;
+        pthread_mutex_unlock(&auth->mutex);
+        const bool right = is_right(auth, job);
+        pthread_mutex_lock(&auth->mutex);
+        remember(auth, right ? &auth->right : &auth->wrong, &job->key);
+        finish(auth, job);
+    }
+    while ((job = next_job(auth)))
+        finish(auth, job);
+    pthread_mutex_unlock(&auth->mutex);
+    return NULL;
+}
+
+/* ---- Asking --------------------------------------------------------------------------------- */
+
+/* "Basic BASE64" to "user:password", with a NUL behind it. False if it is not that. */
+static bool decode(const char *authorization, char to[static CREDENTIALS_BYTES]) {
+    static const char scheme[] = "Basic ";
+    gnutls_datum_t plain;
+    if (!authorization || strncasecmp(authorization, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    authorization += sizeof(scheme) - 1;
+    authorization += strspn(authorization, " ");
+    size_t len = strlen(authorization);
+    if (len == 0 || len > (size_t)CREDENTIALS_BYTES / 3 * 4)
+        return false;
+    const gnutls_datum_t coded = {(unsigned char *)(uintptr_t)authorization, (unsigned)len};
+    if (gnutls_base64_decode2(&coded, &plain) < 0)
+        return false;
+    /* crypt(3) would take a password up to a NUL for the whole of it */
+    const bool is_good = plain.size < CREDENTIALS_BYTES && !memchr(plain.data, 0, plain.size) &&
+                         memchr(plain.data, ':', plain.size);
+    if (is_good) {
+        memcpy(to, plain.data, plain.size);
+        to[plain.size] = 0;
+    }
+    explicit_bzero(plain.data, plain.size);
+    gnutls_free(plain.data);
+    return is_good;
+}
+
+/* No user has a colon in the name, so "user:password" says which is which. */
+static void make_key(const struct auth *auth, const char *credentials, struct key *ret) {
+    unsigned char text[SECRET_BYTES + CREDENTIALS_BYTES];
+    const size_t len = strlen(credentials);
+    memcpy(text, auth->secret, SECRET_BYTES);
+    memcpy(text + SECRET_BYTES, credentials, len);
+    sha256(text, SECRET_BYTES + len, ret->digest);
+    explicit_bzero(text, sizeof(text));
+}
+
+/* The one for this key, or a new one; NULL if all are taken. */
+static struct job *find_job(struct auth *auth, const struct key *key, const char *credentials) {
+    struct job *job = NULL;
+    for (size_t i = 0; i < JOBS; i++) {
+        struct job *at = &auth->jobs[i];
+        if (at->state == JOB_FREE)
+            job = at;
+        else if (memcmp(&at->key, key, sizeof(*key)) == 0)
+            return at;
+    }
+    if (!job)
+        return NULL;
+    const char *colon = strchr(credentials, ':');
+    const size_t name_len = (size_t)(colon - credentials);
+    job->key = *key;
+    job->hash = auth->slowest_hash;
+    for (size_t i = 0; i < auth->user_count; i++)
+        if (strlen(auth->users[i].name) == name_len &&
+            memcmp(auth->users[i].name, credentials, name_len) == 0) {
+            job->hash = auth->users[i].hash;
+            job->is_known = true;
+        }
+    memcpy(job->password, colon + 1, strlen(colon + 1) + 1);
+    job->number = ++auth->now;
+    job->state = JOB_QUEUED;
+    return job;
+}
+
+/* With the lock held. */
+static int look_up(struct auth *auth, const struct key *key, const char *credentials,
+                   const struct waiter *waiter) {
+    if (recall(auth, &auth->right, key))
+        return 1;
+    if (recall(auth, &auth->wrong, key))
+        return 0;
+    struct job *job = find_job(auth, key, credentials);
+    if (!job)
+        return -EBUSY;
+    pthread_cond_signal(&auth->wake);
+    struct waiter *waiters = realloc(job->waiters, (job->waiter_count + 1) * sizeof(*waiters));
+    if (!waiters) /* a job that nobody waits for is no harm */
+        return -ENOMEM;
+    waiters[job->waiter_count++] = *waiter;
+    job->waiters = waiters;
+    return -EINPROGRESS;
+}
+
+int auth_ask(struct auth *auth, const char *authorization, void (*done)(void *data), void *data) {
+    char credentials[CREDENTIALS_BYTES];
+    struct key key;
+    if (!decode(authorization, credentials))
+        return 0;
+    make_key(auth, credentials, &key);
+    pthread_mutex_lock(&auth->mutex);
+    int r = look_up(auth, &key, credentials, &(struct waiter){done, data});
+    pthread_mutex_unlock(&auth->mutex);
+    explicit_bzero(credentials, sizeof(credentials));
+    return r;
+}
+
+/* ---- From new to free ------------------------------------------------------------------------ */
+
+static int copy_users(struct auth *auth, const struct web_user *users, size_t count) {
+    auth->users = calloc(count, sizeof(*auth->users));
+    if (!auth->users)
+        return -ENOMEM;
+    for (size_t i = 0; i < count; i++) {
+        auth->user_count = i + 1;
+        auth->users[i].name = strdup(users[i].name);
+        auth->users[i].hash = strdup(users[i].hash);
+        if (!auth->users[i].name || !auth->users[i].hash)
+            return -ENOMEM;
+        /* "$2y$10$": the cost is two digits */
+        if (!auth->slowest_hash || strncmp(users[i].hash + 4, auth->slowest_hash + 4, 2) > 0)
+            auth->slowest_hash = auth->users[i].hash;
+    }
+    return 0;
+}
+
+static void free_memory(struct auth *auth) {
+    for (size_t i = 0; i < auth->user_count; i++) {
+        free(auth->users[i].name);
+        if (auth->users[i].hash)
+            explicit_bzero(auth->users[i].hash, strlen(auth->users[i].hash));
+        free(auth->users[i].hash);
+    }
+    free(auth->users);
+    explicit_bzero(auth, sizeof(*auth));
+    free(auth);
+}
+
+int auth_new(const struct web_user *users, size_t count, struct auth **ret) {
+    if (count == 0)
+        return -EINVAL;
+    struct auth *auth = calloc(1, sizeof(*auth));
+    if (!auth)
+        return -ENOMEM;
+    int r = copy_users(auth, users, count);
+    if (r == 0 && getrandom(auth->secret, sizeof(auth->secret), 0) != sizeof(auth->secret))
+        r = -EIO;
+    if (r == 0) {
+        sigset_t all, before;
+        pthread_mutex_init(&auth->mutex, NULL);
+        pthread_cond_init(&auth->wake, NULL);
+        sigfillset(&all);
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        r = -pthread_create(&auth->worker, NULL, work, auth);
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        if (r < 0) {
+            pthread_cond_destroy(&auth->wake);
+            pthread_mutex_destroy(&auth->mutex);
+        }
+    }
+    if (r < 0) {
+        free_memory(auth);
+        return r;
+    }
+    *ret = auth;
+    return 0;
+}
+
+struct auth *auth_free(struct auth *auth) {
+    if (!auth)
+        return NULL;
+    pthread_mutex_lock(&auth->mutex);
+    auth->stop = true;
+    pthread_cond_signal(&auth->wake);
+    pthread_mutex_unlock(&auth->mutex);
+    pthread_join(auth->worker, NULL);
+    pthread_cond_destroy(&auth->wake);
+    pthread_mutex_destroy(&auth->mutex);
+    free_memory(auth);
+    return NULL;
+}
