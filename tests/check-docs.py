@@ -29,6 +29,9 @@ SRC, BUILD = os.environ.get("SRC", "."), os.environ.get("BUILD", ".")
 TEXTFILE = os.path.join(BUILD, "plugins/textfile/proctally-textfile")
 TELEGRAF = os.path.join(BUILD, "plugins/telegraf/proctally-telegraf")
 PROGRAMS = {"proctally-textfile": TEXTFILE, "proctally-telegraf": TELEGRAF}
+EXPORTER = os.path.join(BUILD, "plugins/exporter/proctally-exporter")
+if os.path.exists(EXPORTER): # not in each build
+    PROGRAMS["proctally-exporter"] = EXPORTER
 
 README, TELEGRAF_README = "README.md", "plugins/telegraf/README.md"
 DOCUMENTS = (README, "NEWS.md", "SECURITY.md", TELEGRAF_README, "tests/bench/README.md")
@@ -47,7 +50,8 @@ PAIRS = {
     "if_packets": ("rx", "tx"),
 }
 # Examples that are programs, or are installed as they are: documents only name them.
-NOT_SHOWN = ("examples/quickstart.sh", "examples/embed.c", "examples/systemd/")
+NOT_SHOWN = ("examples/quickstart.sh", "examples/embed.c", "examples/embed_http.c",
+             "examples/systemd/")
 
 problems = []
 
@@ -515,7 +519,7 @@ def check_names(where, text, pages):
         known = flags(program)[0]
         for line in re.sub(r"\\\n", " ", text).splitlines():
             for command in re.findall(rf"{name}((?: +[^\s|`]+)+)", line):
-                for flag in re.findall(r"(?<=\s)--?([a-z][\w-]+)", command):
+                for flag in re.findall(r"(?<=\s)--([a-z][\w.-]*\w)", command):
                     if flag.replace("_", "-") not in [k.replace("_", "-") for k in known]:
                         wrong(where, f"gives {name} the flag --{flag}, which it does not have")
 
@@ -547,7 +551,7 @@ def check_flags(path, program):
     options = re.search(r"^\.SH OPTIONS\n(.*?)^\.SH", read(path), re.S | re.M)
     found = {}
     for tag, parts in entries(options.group(1) if options else ""):
-        head = re.match(r"--(\w[\w-]*)", tag)
+        head = re.match(r"--(\w[\w.-]*)", tag)
         if head:
             found[head.group(1)] = parts[-1]
     known, _ = flags(program)

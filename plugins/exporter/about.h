@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* What the exporter says about itself, behind the groups: the process_* series that client
+ * libraries of Prometheus have, answers by status, its version; and with the names of
+ * process-exporter those that its dashboards ask for. */
+#ifndef ABOUT_H
+#define ABOUT_H
+
+#include "proctally.h"
+
+#include <stdio.h>
+
+struct about {
+    uint64_t start_unix_ns; /* of this process */
+    uint64_t answered[3];   /* enum answered */
+    /* since the start */
+    uint64_t failed_collections;
+    uint64_t partly_read; /* processes of which something could not be read, at each collection */
+    uint64_t not_read;    /* processes that could not be read at all, at each collection */
+};
+
+/* Adds what a snapshot says about processes that could not be read. */
+void about_count(struct about *about, const tally_snapshot *snapshot);
+
+void about_write(const struct about *about, enum tally_schema schema, bool openmetrics, FILE *to);
+
+#endif

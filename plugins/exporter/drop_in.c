@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+#include "drop_in.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Rules of -procnames and -namemapping ------------------------------------------------- */
+
+/* The rules as YAML (which JSON is), in `to`. */
+static void write_string(const char *text, size_t len, FILE *to) {
+    putc('"', to);
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] == '"' || text[i] == '\\')
+            putc('\\', to);
+        putc(text[i], to);
+    }
+    putc('"', to);
+}
+
+/* The first group that captures gets the name that the template of the rule has. */
+static bool name_first_capture(const char *regex, size_t len, char **ret, size_t *ret_len) {
+    for (size_t i = 0, in_class = 0; i < len; i++) {
+        if (regex[i] == '\\') {
+            i++;
+        } else if (regex[i] == '[') {
+            in_class = 1;
+        } else if (regex[i] == ']') {
+            in_class = 0;
+        } else if (regex[i] == '(' && !in_class && (i + 1 == len || regex[i + 1] != '?')) {
+            FILE *to = open_memstream(ret, ret_len);
+            if (!to)
+                return false;
+            fprintf(to, "%.*s(?P<m>%.*s", (int)i, regex, (int)(len - i - 1), regex + i + 1);
+            return fclose(to) == 0;
+        }
+    }
+    return false;
+}
+
+static const char *next_part(const char **list, size_t *ret_len) {
+    const char *part = *list;
+    *ret_len = strcspn(part, ",");
+    *list = part + *ret_len + (part[*ret_len] == ',');
+    return part;
+}
+
+static int write_mapping(const struct cli *cli, const char *list, FILE *to) {
+    while (*list) {
+        size_t name_len, regex_len, named_len;
+        const char *name = next_part(&list, &name_len);
+        const char *regex = next_part(&list, &regex_len);
+        char *named;
+        if (name_len == 0 || regex_len == 0) {
+            cli_say(cli->program, 'E',
+                    "-namemapping ends with \"%.*s\"; expected names and expressions in turn",
+                    (int)name_len, name);
+            return -EINVAL;
+        }
+        if (!name_first_capture(regex, regex_len, &named, &named_len)) {
+            cli_say(cli->program, 'E',
+                    "-namemapping has \"%.*s\" for %.*s; expected an expression with (...), which "
+                    "names the group",
+                    (int)regex_len, regex, (int)name_len, name);
+            return -EINVAL;
+        }
+        fputs("{\"name\":\"{{.Comm}}:{{.Matches.m}}\",\"comm\":[", to);
+        write_string(name, name_len, to);
+        fputs("],\"cmdline\":[", to);
+        write_string(named, named_len, to);
+        fputs("]},", to);
+        free(named);
+    }
+    return 0;
+}
+
+/* -errno; what is wrong has been said. */
+static int add_rules(struct cli *cli) {
+    static char *rules; /* as long as the command line */
+    const char *mapping = cli_flag(cli, "namemapping"), *names = cli_flag(cli, "procnames");
+    size_t size;
+    if (!mapping && !names)
+        return 0;
+    FILE *to = open_memstream(&rules, &size);
+    if (!to)
+        return -ENOMEM;
+    putc('[', to);
+    int r = mapping ? write_mapping(cli, mapping, to) : 0;
+    while (r == 0 && names && *names) {
+        size_t len;
+        const char *name = next_part(&names, &len);
+        if (len == 0)
+            continue;
+        fputs("{\"name\":\"{{.Comm}}\",\"comm\":[", to);
+        write_string(name, len, to);
+        fputs("]},", to);
+    }
+    putc(']', to);
+    if (fclose(to) != 0)
+        return -ENOMEM;
+    return r < 0 ? r : cli_add(cli, "process_names", rules);
+}
+
+/* ---- The rest -------------------------------------------------------------------------------- */
+
+/* Of the seed: expressions, which the options include and exclude have between slashes. */
+static int add_patterns(struct cli *cli, const char *flag, const char *option) {
+    const char *pattern;
+    for (size_t i = 0; (pattern = cli_flag_nth(cli, flag, i)); i++) {
+        char *text; /* as long as the command line */
+        if (asprintf(&text, "/%s/", pattern) < 0)
+            return -ENOMEM;
+        int r = cli_add(cli, option, text);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+const char *drop_in_address(const struct cli *cli, char *to, size_t size) {
+    const char *bind = cli_flag(cli, "bind"), *port = cli_flag(cli, "port");
+    const bool is_v6 = bind && strchr(bind, ':') && bind[0] != '[';
+    /* with --bind 0.0.0.0, as with none, IPv6 as well would do no harm, but was not asked for */
+    snprintf(to, size, is_v6 ? "[%s]:%s" : "%s:%s", bind ? bind : "", port ? port : "9256");
+    return to;
+}
+
+int drop_in_settle(struct cli *cli) {
+    static const char *const theirs[] = {
+        "config.path",  "procnames",    "namemapping", "once-to-stdout-delay",
+        "threads",      "gather-smaps", "recheck",     "recheck-with-time-limit",
+        "remove-empty-groups",
+    };
+    static const struct {
+        const char *flag, *why;
+    } without_meaning[] = {
+        {"threads", "there are no series by thread name yet"},
+        {"recheck", "a process that changes its name or program is always looked at again"},
+        {"recheck-with-time-limit",
+         "a process that changes its name or program is always looked at again"},
+        {"debug", "--explain PID tells why a process is in its group"},
+    };
+    bool is_drop_in = false;
+    int r = 0;
+    for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
+        is_drop_in = is_drop_in || cli_flag(cli, theirs[i]);
+    for (size_t i = 0; i < sizeof(without_meaning) / sizeof(without_meaning[0]); i++) {
+        const char *flag = without_meaning[i].flag, *value = cli_flag(cli, flag);
+        if (value && strcmp(value, "false") != 0)
+            cli_say(cli->program, 'I', "-%s has no meaning here: %s", flag,
+                    without_meaning[i].why);
+    }
+    if (is_drop_in && !cli_has_option(cli, "schema"))
+        r = cli_add(cli, "schema", "process-exporter");
+    if (r == 0 && cli_flag(cli, "config.path"))
+        r = cli_add(cli, "config", cli_flag(cli, "config.path"));
+    else if (r == 0)
+        r = add_rules(cli);
+    if (r == 0 && cli_flag(cli, "once-to-stdout-delay"))
+        r = cli_add(cli, "once", "");
+    if (r == 0 && cli_switch(cli, "gather-smaps", false))
+        r = cli_add(cli, "collect", "pss");
+    if (r == 0 && cli_switch(cli, "remove-empty-groups", false))
+        r = cli_add(cli, "expire-after", "0s");
+    if (r == 0 && cli_flag(cli, "no-threads"))
+        r = cli_add(cli, "collect", "no-threads");
+    if (r == 0 && cli_flag(cli, "no-fd"))
+        r = cli_add(cli, "collect", "no-fds");
+    if (r == 0)
+        r = add_patterns(cli, "include-pattern", "include");
+    if (r == 0)
+        r = add_patterns(cli, "exclude-pattern", "exclude");
+    if (r == -ENOMEM)
+        cli_say(cli->program, 'E', "out of memory");
+    return r;
+}

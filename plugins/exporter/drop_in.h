@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* The command lines of others: process-exporter's (0.8), and that of the exporter for macOS
+ * that proctally grew from. */
+#ifndef DROP_IN_H
+#define DROP_IN_H
+
+#include "cli.h"
+
+/* Rows of struct cli_flag. */
+#define DROP_IN_FLAGS                                                                             \
+    {.name = "config.path", .argument = "FILE"},                                                  \
+    {.name = "procnames", .argument = "NAME,...",                                                 \
+     .help = "process-exporter's: a group for each of these process names."},                     \
+    {.name = "namemapping", .argument = "NAME,REGEX,...",                                         \
+     .help = "process-exporter's: a group for each NAME:TEXT, where TEXT is what the expression " \
+             "captures of the command line."},                                                    \
+    {.name = "once-to-stdout-delay", .argument = "DURATION",                                      \
+     .help = "process-exporter's: wait that long, print the metrics once, and leave."},           \
+    {.name = "threads", .is_switch = true}, {.name = "gather-smaps", .is_switch = true},          \
+    {.name = "recheck", .is_switch = true},                                                       \
+    {.name = "recheck-with-time-limit", .argument = "DURATION"},                                  \
+    {.name = "remove-empty-groups", .is_switch = true}, {.name = "debug", .is_switch = true},     \
+    {.name = "man", .means = "help"}, {.name = "port", .argument = "PORT"},                       \
+    {.name = "bind", .argument = "ADDRESS"},                                                      \
+    {.name = "path", .argument = "PATH", .means = "web.telemetry-path"},                          \
+    {.name = "include-pattern", .argument = "PATTERN", .is_repeatable = true},                    \
+    {.name = "exclude-pattern", .argument = "PATTERN", .is_repeatable = true},                    \
+    {.name = "no-threads"}, {.name = "no-fd"}
+
+/* What they mean together, as options. Says what has no meaning here, and what is wrong.
+ * -EINVAL, -ENOMEM. */
+int drop_in_settle(struct cli *cli);
+
+/* Where to listen if --web.listen-address is not given. Returns `to`. */
+const char *drop_in_address(const struct cli *cli, char *to, size_t size);
+
+#endif

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/* Sockets that listen. */
+#ifndef LISTEN_H
+#define LISTEN_H
+
+#include "proctally.h"
+
+struct listener {
+    int fd;         /* does not block */
+    bool is_unix;   /* a socket in the file system */
+    char name[200]; /* for messages */
+};
+
+/* ":9256" is all addresses of both families, "127.0.0.1:9256", "[::1]:9256", "host:9256" the
+ * first one of a name, "unix:/run/x.sock" a path, of which a socket that nobody listens on is
+ * taken over. -errno, with a sentence. */
+int listen_on(const char *address, struct listener *ret, struct tally_error *error);
+
+/* The sockets that systemd has handed over: sd_listen_fds(3). Fills at most `size` and returns
+ * how many there are. -errno, with a sentence, also if there is none. */
+ssize_t listen_inherited(struct listener *ret, size_t size, struct tally_error *error);
+
+#endif

@@ -1,0 +1,500 @@
+/* SPDX-License-Identifier: MIT */
+/* proctally-exporter: scraped by Prometheus over HTTP. */
+#include "about.h"
+#include "cli.h"
+#include "drop_in.h"
+#include "gzip.h"
+#include "server.h"
+#include "service.h"
+#include "web_config.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+/* What is still being sent at the end. */
+#define GRACE_NS (5 * NS_PER_S)
+/* How often files are looked at for changes while nobody asks for anything. */
+#define WATCH_NS (5 * NS_PER_S)
+/* Without a scrape for this long, a look of its own: what a process used after its last one
+ * is not known to source procfs if its parent has ended as well. A look costs what a scrape
+ * costs, sleepers aside. Source bpf knows all, but the room in the kernel is not endless. */
+#define LOOK_PROCFS_NS (15 * NS_PER_S)
+#define LOOK_BPF_NS (60 * NS_PER_S)
+
+#define DESCRIPTORS_ASIDE 64 /* for all but connections */
+
+static const struct cli_flag own_flags[] = {
+    {.name = "web.listen-address", .argument = "ADDRESS", .is_repeatable = true,
+     .help = "Where to listen: [HOST]:PORT, [IPV6-ADDRESS]:PORT or unix:PATH. Several are "
+             "possible. Default: :9256"},
+    {.name = "web.telemetry-path", .argument = "PATH",
+     .help = "Where the metrics are. Default: /metrics"},
+    {.name = "web.config.file", .argument = "FILE",
+     .help = "TLS, passwords and limits, in the format of Prometheus' exporters."},
+    {.name = "web.systemd-socket", .is_switch = true,
+     .help = "Listen on the sockets that systemd hands over."},
+    {.name = "web.enable-lifecycle", .is_switch = true,
+     .help = "A POST to /-/reload reads the configuration again."},
+    {.name = "web.max-connections", .argument = "COUNT",
+     .help = "Connections at a time; the idlest has to leave for one more. Default: 256"},
+    {.name = "web.max-requests", .argument = "COUNT",
+     .help = "Requests that may wait for a collection at a time; 0: any number. Default: 40"},
+    {.name = "min-age", .argument = "DURATION",
+     .help = "A snapshot that is not older serves for a scrape. With the option interval scrapes "
+             "never collect. Default: 1s"},
+    DROP_IN_FLAGS,
+};
+
+static const struct cli_program program = {
+    .name = "proctally-exporter",
+    .summary = "Serves what each group of processes uses to Prometheus over HTTP, collected when "
+               "it is asked for, or in the background if the option interval is given. Takes "
+               "process-exporter's command line, and then has its names.",
+    .flags = own_flags,
+    .flag_count = sizeof(own_flags) / sizeof(own_flags[0]),
+    .settle = drop_in_settle,
+};
+
+struct exporter {
+    struct server_options options;
+    struct web_config *web; /* until there is a server */
+    struct server *server;
+    struct about about;
+    uint64_t min_age_ns;
+    uint64_t collected_ns; /* when the last snapshot was taken; 0: there is none */
+    uint64_t looked_ns;    /* when processes were looked at last */
+    uint64_t watched_ns;   /* when files were looked at last */
+    /* The last remarks of the collector, for the page. */
+    struct tally_error remarks[8];
+    size_t remark_count;
+    char web_error[512]; /* that was said last */
+};
+
+/* ---- The command line ------------------------------------------------------------------- */
+
+/* "15s", "500ms", "1h30m", as options take it, and 0 too. */
+static int parse_duration(const char *text, uint64_t *ret_ns) {
+    static const struct {
+        const char *name;
+        uint64_t ns;
+    } units[] = {{"ms", NS_PER_S / 1000}, {"s", NS_PER_S}, {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}};
+    *ret_ns = 0;
+    if (strcmp(text, "0") == 0)
+        return 0;
+    do {
+        char *unit;
+        errno = 0;
+        uint64_t count = *text >= '0' && *text <= '9' ? strtoull(text, &unit, 10) : 0, ns = 0;
+        if (*text < '0' || *text > '9' || errno)
+            return -EINVAL;
+        size_t len = strspn(unit, "msh");
+        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
+            if (strlen(units[i].name) == len && strncmp(unit, units[i].name, len) == 0)
+                ns = units[i].ns;
+        if (ns == 0 || __builtin_mul_overflow(count, ns, &ns) ||
+            __builtin_add_overflow(*ret_ns, ns, ret_ns))
+            return -EINVAL;
+        text = unit + len;
+    } while (*text);
+    return 0;
+}
+
+static int parse_count(const struct cli *cli, const char *flag, unsigned least, unsigned *ret) {
+    const char *text = cli_flag(cli, flag);
+    char *end;
+    if (!text)
+        return 0;
+    errno = 0;
+    unsigned long count = text[0] >= '0' && text[0] <= '9' ? strtoul(text, &end, 10) : 0;
+    if (text[0] < '0' || text[0] > '9' || *end || errno || count > 1000000 || count < least) {
+        cli_say(&program, 'E', "--%s got \"%s\"; expected a number from %u to 1000000", flag, text,
+                least);
+        return -EINVAL;
+    }
+    *ret = (unsigned)count;
+    return 0;
+}
+
+static int read_flags(const struct service *service, struct exporter *e) {
+    const struct cli *cli = &service->cli;
+    const char *path = cli_flag(cli, "web.telemetry-path"), *age = cli_flag(cli, "min-age");
+    e->options = (struct server_options){
+        .metrics_path = path ? path : "/metrics",
+        .lifecycle = cli_switch(cli, "web.enable-lifecycle", false),
+        .max_connections = 256,
+        .max_requests = 40,
+    };
+    e->min_age_ns = NS_PER_S;
+    if (e->options.metrics_path[0] != '/') {
+        cli_say(&program, 'E', "--web.telemetry-path got \"%s\"; expected a path that begins "
+                               "with /", path);
+        return -EINVAL;
+    }
+    if (age && parse_duration(age, &e->min_age_ns) < 0) {
+        cli_say(&program, 'E', "--min-age got \"%s\"; expected a duration such as 500ms or 1s",
+                age);
+        return -EINVAL;
+    }
+    int r = parse_count(cli, "web.max-connections", 1, &e->options.max_connections);
+    return r < 0 ? r : parse_count(cli, "web.max-requests", 0, &e->options.max_requests);
+}
+
+/* ---- Before rights are given up ------------------------------------------------------------ */
+
+static void say_warnings(const struct web_config *web) {
+    for (size_t i = 0; web && i < web->warning_count; i++)
+        cli_say(&program, 'W', "%s", web->warnings[i]);
+}
+
+static int open_listeners(const struct cli *cli, struct server_options *options) {
+    const char *address = cli_flag(cli, "web.listen-address");
+    struct tally_error error;
+    if (cli_switch(cli, "web.systemd-socket", false)) {
+        ssize_t n = listen_inherited(options->listeners, LISTENERS_MOST, &error);
+        if (n < 0) {
+            cli_say(&program, 'E', "%s", error.text);
+            return (int)n;
+        }
+        options->listener_count = (size_t)n;
+        return 0;
+    }
+    char seed[300];
+    if (!address)
+        address = drop_in_address(cli, seed, sizeof(seed));
+    for (size_t i = 0; address; address = cli_flag_nth(cli, "web.listen-address", ++i)) {
+        if (options->listener_count == LISTENERS_MOST) {
+            cli_say(&program, 'E', "--web.listen-address is given more than %d times",
+                    LISTENERS_MOST);
+            return -E2BIG;
+        }
+        int r = listen_on(address, &options->listeners[options->listener_count], &error);
+        if (r < 0) {
+            cli_say(&program, 'E', "%s", error.text);
+            return r;
+        }
+        options->listener_count++;
+    }
+    return 0;
+}
+
+/* Each connection is a descriptor, and source bpf has some. */
+static void allow_descriptors(unsigned connections) {
+    struct rlimit limit;
+    const rlim_t wanted = connections + DESCRIPTORS_ASIDE;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
+        return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int prepare(struct service *service) {
+    struct exporter *e = service->data;
+    struct tally_error error;
+    if (read_flags(service, e) < 0)
+        return CLI_MISUSED;
+    if (!service_stays(service))
+        return 0;
+    const char *path = cli_flag(&service->cli, "web.config.file");
+    if (path && web_config_load(path, &e->web, &error) < 0) {
+        cli_say(&program, 'E', "%s", error.text);
+        return CLI_MISUSED;
+    }
+    say_warnings(e->web);
+    allow_descriptors(e->options.max_connections);
+    return open_listeners(&service->cli, &e->options) < 0 ? CLI_FAILED : 0;
+}
+
+/* ---- Texts --------------------------------------------------------------------------------- */
+
+static void write_json_string(const char *text, FILE *to) {
+    putc('"', to);
+    for (; *text; text++) {
+        if (*text == '"' || *text == '\\')
+            putc('\\', to);
+        if ((unsigned char)*text < ' ')
+            fprintf(to, "\\u%04x", (unsigned char)*text);
+        else
+            putc(*text, to);
+    }
+    putc('"', to);
+}
+
+/* What the page needs besides the snapshot, as the first members of its object. */
+static void write_json_head(const struct exporter *e, FILE *to) {
+    char host[256] = "";
+    gethostname(host, sizeof(host) - 1);
+    fprintf(to, "{\"version\":\"%s\",\"host\":", tally_version());
+    write_json_string(host, to);
+    fputs(",\"metrics_path\":", to);
+    write_json_string(e->options.metrics_path, to);
+    fputs(",\"notices\":[", to);
+    for (size_t i = 0; i < e->remark_count; i++) {
+        if (i > 0)
+            putc(',', to);
+        write_json_string(e->remarks[i].text, to);
+    }
+    fputs("],", to);
+}
+
+static enum tally_schema schema_of(const tally_config *config) {
+    const char *name = tally_config_get(config, "schema");
+    return strcmp(name, "process-exporter") == 0 ? TALLY_SCHEMA_PROCESS_EXPORTER
+           : strcmp(name, "process") == 0        ? TALLY_SCHEMA_PROCESS
+                                                 : TALLY_SCHEMA_NATIVE;
+}
+
+/* The whole of a text that is not compressed, from malloc(3). -errno. */
+static int make_text(const struct service *service, enum body body, char **ret, size_t *ret_len) {
+    static const char end[] = "# EOF\n";
+    const struct exporter *e = service->data;
+    const bool openmetrics = body == BODY_OPENMETRICS;
+    const char *text;
+    size_t len;
+    int r = (body == BODY_JSON ? tally_encode_json
+             : openmetrics     ? tally_encode_openmetrics
+                               : tally_encode_prometheus)(service->snapshot, service->text, &text,
+                                                          &len);
+    if (r < 0)
+        return r;
+    FILE *to = open_memstream(ret, ret_len);
+    if (!to)
+        return -errno;
+    if (body == BODY_JSON) {
+        write_json_head(e, to);
+        fwrite(text + 1, 1, len - 1, to); /* behind the brace */
+    } else {
+        fwrite(text, 1, openmetrics ? len - strlen(end) : len, to);
+        about_write(&e->about, schema_of(service->config), openmetrics, to);
+        if (openmetrics)
+            fputs(end, to);
+    }
+    bool failed = ferror(to);
+    if (fclose(to) == 0 && !failed)
+        return 0;
+    free(*ret);
+    return -ENOMEM;
+}
+
+/* Makes and publishes what is wanted, each text once. */
+static void make_bodies(struct service *service, unsigned bodies) {
+    struct exporter *e = service->data;
+    for (enum body plain = BODY_PROMETHEUS; plain < BODIES; plain += 2) {
+        const enum body compressed = plain + 1;
+        if (!(bodies & (1u << plain | 1u << compressed)))
+            continue;
+        char *text, *small = NULL;
+        size_t len, small_len = 0;
+        server_answered(e->server, e->about.answered);
+        int r = make_text(service, plain, &text, &len);
+        if (r == 0 && bodies & 1u << compressed)
+            r = gzip_text(text, len, &small, &small_len);
+        if (r < 0) {
+            cli_say(&program, 'E', "cannot write down what was collected: %s", strerror(-r));
+            server_refuse(e->server, "cannot write down what was collected");
+            continue;
+        }
+        if (small)
+            server_publish(e->server, compressed, small, small_len);
+        if (bodies & 1u << plain)
+            server_publish(e->server, plain, text, len);
+        else
+            free(text);
+    }
+}
+
+/* ---- Collecting ------------------------------------------------------------------------------ */
+
+static void told(struct service *service, const char *remark) {
+    struct exporter *e = service->data;
+    const size_t most = sizeof(e->remarks) / sizeof(e->remarks[0]);
+    for (size_t i = 0; i < e->remark_count; i++)
+        if (strcmp(e->remarks[i].text, remark) == 0)
+            return;
+    if (e->remark_count == most)
+        memmove(e->remarks, e->remarks + 1, --e->remark_count * sizeof(e->remarks[0]));
+    snprintf(e->remarks[e->remark_count++].text, sizeof(e->remarks[0].text), "%s", remark);
+}
+
+static bool is_background(const struct service *service) {
+    uint64_t interval_ns;
+    return tally_config_interval(service->config, &interval_ns) == 1;
+}
+
+/* A new snapshot. False: it failed, and who waits has been told. */
+static bool collect(struct service *service) {
+    struct exporter *e = service->data;
+    const uint64_t begun_ns = service_now_ns();
+    if (service_collect(service) < 0) {
+        e->about.failed_collections++;
+        server_refuse(e->server, "cannot collect; the exporter's log says why");
+        return false;
+    }
+    e->collected_ns = e->looked_ns = service_now_ns();
+    about_count(&e->about, service->snapshot);
+    server_set_duration(e->server, e->collected_ns - begun_ns);
+    server_begin_snapshot(e->server, is_background(service) ? UINT64_MAX
+                                                            : e->collected_ns + e->min_age_ns);
+    return true;
+}
+
+/* Is the snapshot good enough for a request that comes now? */
+static bool is_fresh(const struct service *service) {
+    const struct exporter *e = service->data;
+    if (!service->snapshot || e->collected_ns == 0)
+        return false;
+    return is_background(service) || service_now_ns() - e->collected_ns < e->min_age_ns;
+}
+
+/* When the next collection is due that nobody asks for. */
+static uint64_t next_look_ns(const struct service *service, uint64_t beat_ns) {
+    const struct exporter *e = service->data;
+    size_t metric;
+    uint64_t value = 0;
+    if (is_background(service))
+        return beat_ns;
+    bool is_bpf = service->snapshot && tally_metric_find("source_bpf", &metric) == 0 &&
+                  tally_snapshot_value(service->snapshot, 0, metric, &value) && value;
+    return e->looked_ns + (is_bpf ? LOOK_BPF_NS : LOOK_PROCFS_NS);
+}
+
+/* ---- Staying -------------------------------------------------------------------------------- */
+
+static void reload_web(struct service *service, bool now) {
+    struct exporter *e = service->data;
+    const char *path = cli_flag(&service->cli, "web.config.file");
+    struct web_config *web = NULL;
+    struct tally_error error;
+    if (!path || (!now && !web_config_has_changed(server_web(e->server))))
+        return;
+    int r = web_config_load(path, &web, &error);
+    if (r == 0)
+        r = server_change(e->server, web, &error);
+    if (r < 0) {
+        web_config_free(web);
+        if (strcmp(e->web_error, error.text) != 0)
+            cli_say(&program, 'E', "%s; the old web configuration stays", error.text);
+        snprintf(e->web_error, sizeof(e->web_error), "%s", error.text);
+        return;
+    }
+    e->web_error[0] = '\0';
+    say_warnings(web);
+    cli_say(&program, 'I', "%s has been read again", path);
+}
+
+static void reload(struct service *service, bool now) {
+    struct exporter *e = service->data;
+    service_reload(service, now);
+    reload_web(service, now);
+    e->watched_ns = service_now_ns();
+}
+
+static int serve(struct service *service) {
+    struct exporter *e = service->data;
+    uint64_t interval_ns, beat_ns = service_now_ns();
+    (void)collect(service); /* what the first scrape counts from */
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = service->signals.fd, .events = POLLIN},
+                                {.fd = server_fd(e->server), .events = POLLIN}};
+        uint64_t until_ns = next_look_ns(service, beat_ns);
+        if (until_ns > e->watched_ns + WATCH_NS)
+            until_ns = e->watched_ns + WATCH_NS;
+        service_poll(fds, 2, until_ns);
+        service_signals_take(&service->signals);
+        if (service->signals.stop)
+            return CLI_DONE;
+        struct server_wants wants = server_take_wants(e->server);
+        bool now = service->signals.poke || wants.reload;
+        service->signals.poke = false;
+        if (now || service_now_ns() >= e->watched_ns + WATCH_NS)
+            reload(service, now);
+
+        bool is_due = service_now_ns() >= next_look_ns(service, beat_ns);
+        tally_config_interval(service->config, &interval_ns);
+        if (is_due && is_background(service)) {
+            (void)collect(service);
+            beat_ns = service_next_beat_ns(beat_ns, interval_ns, service_now_ns());
+        } else if (is_due && service->t) {
+            (void)tally_collect(service->t, NULL);
+            e->looked_ns = service_now_ns();
+        }
+        if (wants.bodies && (is_fresh(service) || collect(service)))
+            make_bodies(service, wants.bodies);
+    }
+}
+
+static int print_once(struct service *service) {
+    struct exporter *e = service->data;
+    const char *delay = cli_flag(&service->cli, "once-to-stdout-delay");
+    uint64_t delay_ns = 0;
+    if (delay && parse_duration(delay, &delay_ns) < 0) {
+        cli_say(&program, 'E', "--once-to-stdout-delay got \"%s\"; expected a duration such as 10s",
+                delay);
+        return CLI_MISUSED;
+    }
+    if (!service->t) /* the reason has been said */
+        return CLI_FAILED;
+    if (delay) {
+        if (service_collect(service) < 0)
+            return CLI_FAILED;
+        struct pollfd fd = {.fd = service->signals.fd, .events = POLLIN};
+        service_poll(&fd, 1, service_now_ns() + delay_ns);
+        service_signals_take(&service->signals);
+        if (service->signals.stop)
+            return CLI_DONE;
+    }
+    char *text;
+    size_t len;
+    if (service_collect(service) < 0)
+        return CLI_FAILED;
+    about_count(&e->about, service->snapshot);
+    int r = make_text(service, BODY_PROMETHEUS, &text, &len);
+    if (r == 0) {
+        r = service_write(STDOUT_FILENO, text, len, &service->signals);
+        free(text);
+    }
+    if (r < 0 && r != -ECANCELED)
+        cli_say(&program, 'E', "cannot write to standard output: %s", strerror(-r));
+    return r < 0 ? CLI_FAILED : CLI_DONE;
+}
+
+static int run(struct service *service) {
+    struct exporter *e = service->data;
+    struct tally_error error;
+    if (!service_stays(service))
+        return print_once(service);
+    if (server_new(&e->options, e->web, &e->server, &error) < 0) {
+        cli_say(&program, 'E', "%s", error.text);
+        return CLI_FAILED;
+    }
+    e->web = NULL;
+    for (size_t i = 0; i < e->options.listener_count; i++)
+        cli_say(&program, 'I', "listening on %s", e->options.listeners[i].name);
+    int status = serve(service);
+    e->server = server_free(e->server, GRACE_NS);
+    return status;
+}
+
+int main(int argc, char **argv) {
+    static const int pokes[] = {SIGHUP, 0}; /* reload now */
+    static struct exporter exporter;
+    static const struct service_work work = {
+        .pokes = pokes,
+        .data = &exporter,
+        .prepare = prepare,
+        .run = run,
+        .told = told,
+        .serves = true,
+    };
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    exporter.about.start_unix_ns = (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+    int status = service_main(&program, &work, argc, argv);
+    web_config_free(exporter.web);
+    return status;
+}

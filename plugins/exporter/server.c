@@ -1,0 +1,779 @@
+/* SPDX-License-Identifier: MIT */
+#include "server.h"
+
+#include "accept.h"
+#include "auth.h"
+#include "page.h"
+#include "rate.h"
+#include "service.h"
+#include "tls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <microhttpd.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Of a request: its line and all headers. More is answered with 414 or 431. */
+#define REQUEST_BYTES (16u << 10)
+/* Nobody has a body to send. */
+#define UPLOAD_BYTES (64u << 10)
+/* A scraper comes back within this time, or opens a new connection. */
+#define IDLE_S 125u
+/* Connections that were asked to leave and have not yet. */
+#define LEAVING 64u
+
+/* ---- What there is ------------------------------------------------------------------- */
+
+struct door;
+
+/* One connection, from accept(2) to close(2). */
+struct link {
+    struct link *prev, *next; /* of all, the one that has been idle for longest first */
+    struct door *door;
+    int fd;
+    bool is_busy;    /* a request is being answered */
+    bool is_waiting; /* … as soon as there is a text */
+    bool is_leaving; /* shut down, and libmicrohttpd has not seen it yet */
+    bool is_checked; /* the client's certificate is good */
+};
+
+/* One request, from its line to the last byte of the answer. */
+struct request {
+    struct request *next; /* of those that wait */
+    struct MHD_Connection *connection;
+    struct link *link;
+    size_t uploaded;
+    enum body body;
+    bool has_waited;      /* for a text */
+    bool is_paid;         /* it has been taken off the rate */
+    bool is_refused;      /* there will be no text */
+};
+
+/* The listeners under one web configuration. With a new one they get a new door, and the old
+ * one is left by those who are still inside. */
+struct door {
+    struct door *next; /* one that is older, and being left */
+    struct server *server;
+    struct web_config *web; /* or NULL */
+    struct auth *auth;      /* NULL: everybody may ask */
+    struct rate rate;
+    struct MHD_Daemon *daemons[LISTENERS_MOST];
+    size_t daemon_count;
+    size_t links; /* connections that came in here */
+    bool is_closed; /* nobody comes in */
+    bool is_ending; /* nobody waits for anything */
+};
+
+struct server {
+    struct server_options options;
+    int wake_fd;
+    pthread_mutex_t lock; /* for all that follows, and the lists above */
+    struct door *door;
+    struct link first, last; /* ends of the list */
+    size_t link_count;       /* without those that are leaving */
+    size_t busy_count;
+
+    struct MHD_Response *bodies[BODIES];
+    uint64_t fresh_until_ns, duration_ns;
+    struct request *waiting;
+    size_t waiting_count;
+    bool reload;
+    bool is_ready; /* there has been a snapshot */
+    char why[256]; /* there is no text */
+    struct MHD_Response *page[2]; /* plain, compressed */
+    uint64_t answered[ANSWERED];
+};
+
+static void wake(struct server *s) {
+    (void)!write(s->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+}
+
+/* ---- Answers --------------------------------------------------------------------------- */
+
+/* Headers that the web configuration wants in each answer. */
+static void add_own_headers(struct MHD_Response *response, const struct web_config *web) {
+    for (size_t i = 0; web && i < web->header_count; i++) {
+        /* the page has one of its own, and the user's wins */
+        const char *own = MHD_get_response_header(response, web->headers[i].name);
+        if (own)
+            MHD_del_response_header(response, web->headers[i].name, own);
+        MHD_add_response_header(response, web->headers[i].name, web->headers[i].value);
+    }
+}
+
+static enum MHD_Result queue(struct request *r, unsigned status, struct MHD_Response *response) {
+    struct server *s = r->link->door->server;
+    s->answered[status < 400 ? ANSWERED_2XX : status < 500 ? ANSWERED_4XX : ANSWERED_5XX]++;
+    return MHD_queue_response(r->connection, status, response);
+}
+
+/* A line of text, with one header more if its name is not NULL. */
+static enum MHD_Result answer(struct request *r, unsigned status, const char *text,
+                              const char *header, const char *value) {
+    char line[300];
+    int len = snprintf(line, sizeof(line), "%s\n", text);
+    if (status == MHD_HTTP_NO_CONTENT)
+        len = 0;
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer((size_t)len, line, MHD_RESPMEM_MUST_COPY);
+    if (!response)
+        return MHD_NO;
+    MHD_add_response_header(response, "Content-Type", "text/plain; charset=utf-8");
+    if (header)
+        MHD_add_response_header(response, header, value);
+    add_own_headers(response, r->link->door->web);
+    enum MHD_Result result = queue(r, status, response);
+    MHD_destroy_response(response);
+    return result;
+}
+
+static void add_type(struct MHD_Response *response, const char *type, bool is_compressed) {
+    MHD_add_response_header(response, "Content-Type", type);
+    MHD_add_response_header(response, "Vary", "Accept, Accept-Encoding");
+    if (is_compressed)
+        MHD_add_response_header(response, "Content-Encoding", "gzip");
+}
+
+/* ---- Waiting for a text ------------------------------------------------------------------ */
+
+/* Answers with the text, or has the request wait for it. The lock is held. */
+static enum MHD_Result answer_body(struct request *r) {
+    struct server *s = r->link->door->server;
+    struct MHD_Response *ready = s->bodies[r->body];
+    if (r->is_refused || r->link->door->is_ending)
+        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
+    if (ready && (r->has_waited || service_now_ns() < s->fresh_until_ns))
+        return queue(r, MHD_HTTP_OK, ready);
+
+    if (s->options.max_requests && s->waiting_count >= s->options.max_requests)
+        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests wait already",
+                      "Retry-After", "1");
+    const char *timeout = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
+                                                      "X-Prometheus-Scrape-Timeout-Seconds");
+    double seconds = timeout ? strtod(timeout, NULL) : 0;
+    if (seconds > 0 && (double)s->duration_ns > seconds * 1e9)
+        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      "a collection takes longer than the scrape may", "Retry-After", "1");
+    r->next = s->waiting;
+    r->has_waited = r->link->is_waiting = true;
+    s->waiting = r;
+    s->waiting_count++;
+    MHD_suspend_connection(r->connection);
+    wake(s);
+    return MHD_YES;
+}
+
+/* Those who wait for one of these bodies go on. The lock is held. */
+static void resume(struct server *s, unsigned bodies, bool refused) {
+    for (struct request **at = &s->waiting; *at;) {
+        struct request *r = *at;
+        if (!(bodies & 1u << r->body)) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        s->waiting_count--;
+        r->is_refused = refused;
+        r->link->is_waiting = false;
+        MHD_resume_connection(r->connection);
+    }
+}
+
+/* ---- Whom to answer ---------------------------------------------------------------------- */
+
+/* From the thread that works out passwords. */
+static void password_is_known(void *data) {
+    struct request *r = data;
+    struct server *s = r->link->door->server;
+    /* only once the connection has been suspended */
+    pthread_mutex_lock(&s->lock);
+    MHD_resume_connection(r->connection);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* True: the request may be answered. Else *ret says what became of it. The lock is held. */
+static bool may_ask(struct request *r, enum MHD_Result *ret) {
+    struct door *door = r->link->door;
+    if (door->is_ending) {
+        *ret = answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "the exporter is ending", NULL, NULL);
+        return false;
+    }
+    if (!r->is_paid && !rate_take(&door->rate, service_now_ns())) {
+        *ret = answer(r, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests", "Retry-After", "1");
+        return false;
+    }
+    r->is_paid = true;
+    if (door->web && door->web->tls && !r->link->is_checked) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+        struct tally_error error;
+        if (!info || tls_check_client(info->tls_session, door->web, &error) < 0) {
+            *ret = answer(r, MHD_HTTP_FORBIDDEN, info ? error.text : "no TLS", NULL, NULL);
+            return false;
+        }
+        r->link->is_checked = true;
+    }
+    if (!door->auth)
+        return true;
+    switch (auth_ask(door->auth,
+                     MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization"),
+                     password_is_known, r)) {
+    case 1:
+        return true;
+    case 0:
+        *ret = answer(r, MHD_HTTP_UNAUTHORIZED, "Unauthorized", "WWW-Authenticate", "Basic");
+        return false;
+    case -EINPROGRESS:
+        MHD_suspend_connection(r->connection);
+        *ret = MHD_YES;
+        return false;
+    default:
+        *ret = answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many passwords are being checked",
+                      "Retry-After", "1");
+        return false;
+    }
+}
+
+/* ---- Where a request goes ------------------------------------------------------------------ */
+
+/* "http://host/path" is the form for proxies, which all servers have to take. */
+static const char *path_of(const char *url) {
+    const char *rest = strstr(url, "://");
+    if (url[0] == '/' || !rest)
+        return url;
+    rest = strchr(rest + 3, '/');
+    return rest ? rest : "/";
+}
+
+static const char *header(const struct request *r, const char *name) {
+    return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+static enum MHD_Result route(struct request *r, const char *method, const char *path) {
+    struct server *s = r->link->door->server;
+    const bool is_read = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+    const bool is_change = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
+    const bool gzip = accept_gzip(header(r, "Accept-Encoding"));
+    const bool is_reload = s->options.lifecycle && strcmp(path, "/-/reload") == 0;
+    static const char *const known[] = {"/", "/groups.json", "/-/healthy", "/-/ready",
+                                        "/favicon.ico"};
+    bool is_known = is_reload || strcmp(path, s->options.metrics_path) == 0;
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        is_known = is_known || strcmp(path, known[i]) == 0;
+
+    if (!is_known)
+        return answer(r, MHD_HTTP_NOT_FOUND, "404 page not found", NULL, NULL);
+    if (is_reload ? !is_change : !is_read)
+        return answer(r, MHD_HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "Allow",
+                      is_reload ? "POST, PUT" : "GET, HEAD");
+    if (is_reload) {
+        s->reload = true;
+        wake(s);
+        return answer(r, MHD_HTTP_OK, "reloading", NULL, NULL);
+    }
+    if (strcmp(path, s->options.metrics_path) == 0) {
+        enum text_format format = accept_format(header(r, "Accept"));
+        r->body = format == TEXT_FORMAT_OPENMETRICS ? BODY_OPENMETRICS : BODY_PROMETHEUS;
+        r->body += gzip;
+        return answer_body(r);
+    }
+    if (strcmp(path, "/groups.json") == 0) {
+        r->body = gzip ? BODY_JSON_GZIP : BODY_JSON;
+        return answer_body(r);
+    }
+    if (strcmp(path, "/-/healthy") == 0)
+        return answer(r, MHD_HTTP_OK, "healthy", NULL, NULL);
+    if (strcmp(path, "/-/ready") == 0 && !s->is_ready)
+        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      s->why[0] ? s->why : "nothing has been collected yet", "Retry-After", "1");
+    if (strcmp(path, "/-/ready") == 0)
+        return answer(r, MHD_HTTP_OK, "ready", NULL, NULL);
+    if (strcmp(path, "/favicon.ico") == 0)
+        return answer(r, MHD_HTTP_NO_CONTENT, "", NULL, NULL);
+    return queue(r, MHD_HTTP_OK, s->page[gzip]);
+}
+
+/* The handler of libmicrohttpd: called when the headers are there, again for each part of a
+ * body, again when that is over, and again after the connection has been resumed. */
+static enum MHD_Result handle(void *data, struct MHD_Connection *connection, const char *url,
+                              const char *method, const char *version, const char *upload,
+                              size_t *upload_len, void **context) {
+    struct server *s = ((struct door *)data)->server;
+    struct request *r = *context;
+    (void)version, (void)upload;
+    if (!r) {
+        const union MHD_ConnectionInfo *info =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        if (!info || !info->socket_context || !(r = calloc(1, sizeof(*r))))
+            return MHD_NO;
+        r->connection = connection;
+        r->link = info->socket_context;
+        *context = r;
+        pthread_mutex_lock(&s->lock);
+        r->link->is_busy = true;
+        s->busy_count++;
+        const char *length = header(r, "Content-Length");
+        enum MHD_Result result = MHD_YES;
+        if (length && strtoull(length, NULL, 10) > UPLOAD_BYTES)
+            result = answer(r, MHD_HTTP_CONTENT_TOO_LARGE, "Content Too Large", NULL, NULL);
+        pthread_mutex_unlock(&s->lock);
+        return result;
+    }
+    if (*upload_len > 0) {
+        r->uploaded += *upload_len;
+        *upload_len = 0;
+        return r->uploaded > UPLOAD_BYTES ? MHD_NO : MHD_YES;
+    }
+    enum MHD_Result result = MHD_YES;
+    pthread_mutex_lock(&s->lock);
+    if (may_ask(r, &result))
+        result = r->has_waited ? answer_body(r) : route(r, method, path_of(url));
+    pthread_mutex_unlock(&s->lock);
+    return result;
+}
+
+/* ---- Connections ------------------------------------------------------------------------- */
+
+static void unlink_link(struct link *link) {
+    link->prev->next = link->next;
+    link->next->prev = link->prev;
+}
+
+static void link_last(struct server *s, struct link *link) {
+    link->prev = s->last.prev;
+    link->next = &s->last;
+    link->prev->next = link;
+    s->last.prev = link;
+}
+
+/* libmicrohttpd sees the end of it, and closes it. The lock is held. */
+static void ask_to_leave(struct server *s, struct link *link) {
+    link->is_leaving = true;
+    s->link_count--;
+    shutdown(link->fd, SHUT_RDWR);
+}
+
+/* Room for the last one that came: who has had nothing to ask for longest leaves, or, if all
+ * are being answered, one who has been reading for long. Otherwise a few hundred idle
+ * connections would keep the scraper out. The lock is held. */
+static void make_room(struct server *s) {
+    struct link *choice = NULL;
+    for (struct link *l = s->first.next; l != s->last.prev; l = l->next) {
+        if (l->is_leaving || l->is_waiting)
+            continue;
+        if (!choice)
+            choice = l;
+        if (!l->is_busy) {
+            choice = l;
+            break;
+        }
+    }
+    if (choice)
+        ask_to_leave(s, choice);
+}
+
+static void notify_connection(void *data, struct MHD_Connection *connection, void **context,
+                              enum MHD_ConnectionNotificationCode code) {
+    struct door *door = data;
+    struct server *s = door->server;
+    pthread_mutex_lock(&s->lock);
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        const union MHD_ConnectionInfo *fd =
+            MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+        struct link *link = fd ? calloc(1, sizeof(*link)) : NULL;
+        *context = link; /* without it no request is answered */
+        if (link) {
+            link->fd = fd->connect_fd;
+            link->door = door;
+            link_last(s, link);
+            door->links++;
+            if (++s->link_count > s->options.max_connections)
+                make_room(s);
+            if (door->is_closed)
+                ask_to_leave(s, link);
+        }
+        const union MHD_ConnectionInfo *session =
+            door->web && door->web->tls
+                ? MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION)
+                : NULL;
+        if (session)
+            tls_begin(session->tls_session, door->web);
+    } else if (*context) {
+        struct link *link = *context;
+        unlink_link(link);
+        if (!link->is_leaving)
+            s->link_count--;
+        *context = NULL;
+        if (--door->links == 0 && door->is_closed)
+            wake(s);
+        free(link);
+    }
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void notify_completed(void *data, struct MHD_Connection *connection, void **context,
+                             enum MHD_RequestTerminationCode code) {
+    struct server *s = ((struct door *)data)->server;
+    struct request *r = *context;
+    (void)connection, (void)code;
+    if (!r)
+        return;
+    pthread_mutex_lock(&s->lock);
+    struct link *link = r->link;
+    link->is_busy = false;
+    s->busy_count--;
+    unlink_link(link);
+    link_last(s, link);
+    /* who came in by an old door has to come in by the new one */
+    if (link->door->is_closed && !link->is_leaving)
+        ask_to_leave(s, link);
+    pthread_mutex_unlock(&s->lock);
+    free(r);
+    *context = NULL;
+}
+
+/* ---- Doors --------------------------------------------------------------------------------- */
+
+/* What libmicrohttpd says is of interest only while this thread starts a daemon. */
+static _Thread_local char *log_to;
+enum { LOG_SIZE = 200 };
+
+__attribute__((format(printf, 2, 0))) static void note_log(void *data, const char *format,
+                                                           va_list args) {
+    (void)data;
+    if (!log_to)
+        return;
+    vsnprintf(log_to, LOG_SIZE, format, args);
+    log_to[strcspn(log_to, "\n")] = '\0';
+}
+
+static int start_daemon(struct door *door, const struct listener *listener,
+                        struct tally_error *error) {
+    const struct server_options *options = &door->server->options;
+    const struct web_config *web = door->web;
+    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    struct MHD_OptionItem tls[5];
+    size_t tls_count = 0;
+    if (web && web->tls) {
+        flags |= MHD_USE_TLS;
+        tls[tls_count++] =
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_CERT, 0, web->cert_pem};
+        tls[tls_count++] = (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_KEY, 0, web->key_pem};
+        tls[tls_count++] =
+            (struct MHD_OptionItem){MHD_OPTION_HTTPS_PRIORITIES, 0, web->priorities};
+        if (web->client_ca_pem)
+            tls[tls_count++] =
+                (struct MHD_OptionItem){MHD_OPTION_HTTPS_MEM_TRUST, 0, web->client_ca_pem};
+    }
+    tls[tls_count] = (struct MHD_OptionItem){MHD_OPTION_END, 0, NULL};
+
+    char log[LOG_SIZE] = "";
+    log_to = log;
+    /* libmicrohttpd closes its own */
+    int fd = fcntl(listener->fd, F_DUPFD_CLOEXEC, 3);
+    struct MHD_Daemon *daemon = NULL;
+    if (fd >= 0)
+        daemon = MHD_start_daemon(
+            flags, 0, NULL, NULL, handle, door, MHD_OPTION_EXTERNAL_LOGGER, note_log, NULL,
+            MHD_OPTION_ARRAY, tls, MHD_OPTION_LISTEN_SOCKET, fd,
+            MHD_OPTION_CONNECTION_LIMIT, options->max_connections + LEAVING,
+            MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES,
+            MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_NOTIFY_CONNECTION,
+            notify_connection, door, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, door,
+            MHD_OPTION_END);
+    log_to = NULL;
+    if (!daemon) {
+        snprintf(error->text, sizeof(error->text), "cannot serve on %s: %s", listener->name,
+                 log[0] ? log : strerror(errno));
+        if (fd >= 0)
+            close(fd);
+        return -EINVAL;
+    }
+    door->daemons[door->daemon_count++] = daemon;
+    return 0;
+}
+
+/* Nobody comes in any more, and who does nothing leaves. */
+static void door_close(struct door *door) {
+    struct server *s = door->server;
+    for (size_t i = 0; i < door->daemon_count; i++) {
+        int fd = MHD_quiesce_daemon(door->daemons[i]);
+        if (fd != MHD_INVALID_SOCKET)
+            close(fd);
+    }
+    pthread_mutex_lock(&s->lock);
+    door->is_closed = true;
+    for (struct link *l = s->first.next; l != &s->last; l = l->next)
+        if (l->door == door && !l->is_busy && !l->is_leaving)
+            ask_to_leave(s, l);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* Whoever is inside is cut off. */
+static struct door *door_free(struct door *door) {
+    if (!door)
+        return NULL;
+    /* libmicrohttpd can't stop while a connection is suspended: who waits goes on first */
+    struct server *s = door->server;
+    pthread_mutex_lock(&s->lock);
+    struct auth *auth = door->auth;
+    door->auth = NULL;
+    door->is_ending = true;
+    for (struct request **at = &s->waiting; *at;) {
+        struct request *r = *at;
+        if (r->link->door != door) {
+            at = &r->next;
+            continue;
+        }
+        *at = r->next;
+        s->waiting_count--;
+        MHD_resume_connection(r->connection);
+    }
+    pthread_mutex_unlock(&s->lock);
+    auth_free(auth);
+    for (size_t i = 0; i < door->daemon_count; i++)
+        MHD_stop_daemon(door->daemons[i]);
+    web_config_free(door->web);
+    free(door);
+    return NULL;
+}
+
+static int door_new(struct server *s, struct web_config *web, struct door **ret,
+                    struct tally_error *error) {
+    struct door *door = calloc(1, sizeof(*door));
+    if (!door) {
+        snprintf(error->text, sizeof(error->text), "out of memory");
+        return -ENOMEM;
+    }
+    door->server = s;
+    door->web = web;
+    int r = 0;
+    if (web) {
+        rate_init(&door->rate, web->rate_interval_ns, web->rate_burst);
+        if (web->user_count)
+            r = auth_new(web->users, web->user_count, &door->auth);
+        if (r < 0)
+            snprintf(error->text, sizeof(error->text), "cannot check passwords: %s", strerror(-r));
+    }
+    for (size_t i = 0; r == 0 && i < s->options.listener_count; i++)
+        r = start_daemon(door, &s->options.listeners[i], error);
+    if (r < 0) {
+        door->web = NULL; /* it stays the caller's */
+        door_close(door);
+        door_free(door);
+        return r;
+    }
+    *ret = door;
+    return 0;
+}
+
+/* ---- The server ------------------------------------------------------------------------- */
+
+static void drop_pages(struct server *s) {
+    for (size_t i = 0; i < 2; i++)
+        if (s->page[i])
+            MHD_destroy_response(s->page[i]);
+    s->page[0] = s->page[1] = NULL;
+}
+
+static void drop_bodies(struct server *s) {
+    for (size_t i = 0; i < BODIES; i++) {
+        if (s->bodies[i])
+            MHD_destroy_response(s->bodies[i]); /* once it has been sent */
+        s->bodies[i] = NULL;
+    }
+}
+
+static int make_pages(struct server *s, const struct web_config *web) {
+    struct MHD_Response *made[2] = {NULL, NULL};
+    for (size_t i = 0; i < 2; i++) {
+        struct page_text text;
+        if (page_text(i == 1, &text) < 0)
+            break;
+        made[i] = MHD_create_response_from_buffer(text.len, (void *)(uintptr_t)text.data,
+                                                  MHD_RESPMEM_PERSISTENT);
+        if (!made[i])
+            break;
+        add_type(made[i], "text/html; charset=utf-8", i == 1);
+        MHD_add_response_header(made[i], "Content-Security-Policy", text.policy);
+        MHD_add_response_header(made[i], "X-Content-Type-Options", "nosniff");
+        MHD_add_response_header(made[i], "Referrer-Policy", "no-referrer");
+        add_own_headers(made[i], web);
+    }
+    if (!made[1]) {
+        if (made[0])
+            MHD_destroy_response(made[0]);
+        return -ENOMEM;
+    }
+    drop_pages(s);
+    memcpy(s->page, made, sizeof(made));
+    return 0;
+}
+
+int server_new(const struct server_options *options, struct web_config *web, struct server **ret,
+               struct tally_error *error) {
+    struct server *s = calloc(1, sizeof(*s));
+    snprintf(error->text, sizeof(error->text), "out of memory");
+    if (!s)
+        return -ENOMEM;
+    s->options = *options;
+    s->first.next = &s->last;
+    s->last.prev = &s->first;
+    pthread_mutex_init(&s->lock, NULL);
+    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int r = s->wake_fd < 0 ? -errno : make_pages(s, web);
+    if (r == 0)
+        r = door_new(s, web, &s->door, error);
+    if (r < 0) {
+        drop_pages(s);
+        if (s->wake_fd >= 0)
+            close(s->wake_fd);
+        pthread_mutex_destroy(&s->lock);
+        free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+int server_change(struct server *s, struct web_config *web, struct tally_error *error) {
+    struct door *door;
+    int r = door_new(s, web, &door, error);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&s->lock);
+    (void)make_pages(s, web); /* without memory for them the old ones stay */
+    drop_bodies(s);           /* their headers may be others now */
+    s->fresh_until_ns = 0;
+    door->next = s->door;
+    s->door = door;
+    pthread_mutex_unlock(&s->lock);
+    door_close(door->next);
+    return 0;
+}
+
+const struct web_config *server_web(const struct server *s) {
+    return s->door->web;
+}
+
+int server_fd(const struct server *s) {
+    return s->wake_fd;
+}
+
+/* Doors by which everybody has left. */
+static void free_left_doors(struct server *s) {
+    for (struct door **at = &s->door->next; *at;) {
+        struct door *door = *at;
+        pthread_mutex_lock(&s->lock);
+        bool is_left = door->links == 0;
+        pthread_mutex_unlock(&s->lock);
+        if (!is_left) {
+            at = &door->next;
+            continue;
+        }
+        *at = door->next;
+        door_free(door);
+    }
+}
+
+struct server_wants server_take_wants(struct server *s) {
+    struct server_wants wants = {0};
+    uint64_t count;
+    (void)!read(s->wake_fd, &count, sizeof(count));
+    free_left_doors(s);
+    pthread_mutex_lock(&s->lock);
+    for (struct request *r = s->waiting; r; r = r->next)
+        wants.bodies |= 1u << r->body;
+    wants.reload = s->reload;
+    s->reload = false;
+    pthread_mutex_unlock(&s->lock);
+    return wants;
+}
+
+void server_begin_snapshot(struct server *s, uint64_t fresh_until_ns) {
+    pthread_mutex_lock(&s->lock);
+    drop_bodies(s);
+    s->fresh_until_ns = fresh_until_ns;
+    s->is_ready = true;
+    s->why[0] = '\0';
+    pthread_mutex_unlock(&s->lock);
+}
+
+void server_publish(struct server *s, enum body body, char *data, size_t len) {
+    static const char *const types[] = {
+        [BODY_PROMETHEUS] = "text/plain; version=0.0.4; charset=utf-8",
+        [BODY_OPENMETRICS] = "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        [BODY_JSON] = "application/json",
+    };
+    struct MHD_Response *response =
+        MHD_create_response_from_buffer(len, data, MHD_RESPMEM_MUST_FREE);
+    pthread_mutex_lock(&s->lock);
+    if (response) {
+        const bool is_compressed = body & 1;
+        add_type(response, types[body - is_compressed], is_compressed);
+        add_own_headers(response, s->door->web);
+        if (s->bodies[body])
+            MHD_destroy_response(s->bodies[body]);
+        s->bodies[body] = response;
+    } else {
+        free(data);
+        snprintf(s->why, sizeof(s->why), "out of memory");
+    }
+    resume(s, 1u << body, !response);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void server_refuse(struct server *s, const char *why) {
+    pthread_mutex_lock(&s->lock);
+    snprintf(s->why, sizeof(s->why), "%s", why);
+    s->is_ready = false;
+    resume(s, ~0u, true);
+    pthread_mutex_unlock(&s->lock);
+}
+
+void server_set_duration(struct server *s, uint64_t duration_ns) {
+    pthread_mutex_lock(&s->lock);
+    s->duration_ns = duration_ns;
+    pthread_mutex_unlock(&s->lock);
+}
+
+void server_answered(struct server *s, uint64_t ret[static ANSWERED]) {
+    pthread_mutex_lock(&s->lock);
+    memcpy(ret, s->answered, sizeof(s->answered));
+    pthread_mutex_unlock(&s->lock);
+}
+
+struct server *server_free(struct server *s, uint64_t grace_ns) {
+    if (!s)
+        return NULL;
+    const uint64_t until_ns = service_now_ns() + grace_ns;
+    server_refuse(s, "the exporter is ending");
+    door_close(s->door);
+    for (;;) {
+        pthread_mutex_lock(&s->lock);
+        bool is_busy = s->busy_count > 0;
+        pthread_mutex_unlock(&s->lock);
+        if (!is_busy || service_now_ns() >= until_ns)
+            break;
+        service_poll(NULL, 0, service_now_ns() + 10000000);
+    }
+    while (s->door) {
+        struct door *next = s->door->next;
+        door_free(s->door);
+        s->door = next;
+    }
+    for (size_t i = 0; i < s->options.listener_count; i++)
+        close(s->options.listeners[i].fd);
+    drop_bodies(s);
+    drop_pages(s);
+    close(s->wake_fd);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+    return NULL;
+}

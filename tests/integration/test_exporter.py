@@ -1,0 +1,681 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 300
+"""proctally-exporter, asked by Python, curl, a strict parser and a real Prometheus."""
+import gzip
+import re
+import ssl
+import threading
+
+from common import *
+from common import http as http_get
+import http.client
+
+EXPORTER = os.path.join(BUILD, "plugins/exporter/proctally-exporter")
+if not os.path.exists(EXPORTER):
+    skip_all("proctally-exporter is not built")
+
+JSON_TYPE = "application/json"
+TEXT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+OPENMETRICS_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
+
+
+class Exporter:
+    """One that listens on a free port of the loopback, and reads /proc."""
+
+    def __init__(self, *flags, source="procfs", address="127.0.0.1:%d", wait=True, **how):
+        self.port = free_port()
+        self.log = tempfile.TemporaryFile()
+        listen = ["--web.listen-address", address % self.port] if address else []
+        self.process = start([EXPORTER, *listen, *(["--source", source] if source else []), *flags],
+                             stderr=self.log, **how)
+        if wait:
+            wait_for(lambda: "listening on" in self.said() or self.process.poll() is not None,
+                     "that it listens")
+            check(self.process.poll() is None, "it has ended", self.said())
+
+    def said(self):
+        self.log.seek(0)
+        return self.log.read().decode("utf-8", "replace")
+
+    def ask(self, path="/metrics", method="GET", headers=None, body=None, connection=None):
+        """(status, headers with names in small letters, body as bytes)"""
+        c = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        c.request(method, path, body=body, headers=headers or {})
+        answer = c.getresponse()
+        data = answer.read()
+        if not connection:
+            c.close()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, data
+
+    def metrics(self):
+        status, headers, data = self.ask()
+        check_equal(status, 200, "status (%r)" % data[:200])
+        return Metrics(data.decode("utf-8"))
+
+    def groups(self):
+        status, headers, data = self.ask("/groups.json")
+        check_equal(status, 200, "status (%r)" % data[:200])
+        return json.loads(data)
+
+    def raw(self, data, shut=False):
+        """What comes back for these bytes, up to the end of the connection or 5 s without more."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as s:
+            with contextlib.suppress(OSError): # it may have closed already
+                s.sendall(data)
+                if shut:
+                    s.shutdown(socket.SHUT_WR)
+            found = b""
+            with contextlib.suppress(OSError):
+                while True:
+                    part = s.recv(65536)
+                    if not part:
+                        break
+                    found += part
+            return found
+
+    def resident(self):
+        return int(re.search(r"VmRSS:\s+(\d+)", read_text("/proc/%d/status" % self.process.pid))
+                   .group(1)) * 1024
+
+    def end(self):
+        check_equal(stop(self.process), 0, "its status (%s)" % self.said())
+
+
+# ---- What it says ------------------------------------------------------------------------
+
+def case_formats():
+    """Each by its content type; the strict parsers of others take them."""
+    e = Exporter()
+    w = Workload(SLEEPER)
+    w.hear()
+    start_hostile()
+    status, headers, text = e.ask()
+    check_equal((status, headers["content-type"]), (200, TEXT_TYPE), "the text format")
+    check_equal(int(headers["content-length"]), len(text), "its length")
+    time.sleep(1.1)
+    metrics = e.metrics()
+    check_equal(metrics.series["proctally_processes", frozenset({("groupname", w.name)})], 1,
+                "processes of a group")
+    check(metrics.series["process_resident_memory_bytes", frozenset()] > 1 << 20,
+          "its own memory")
+    promtool = shutil.which("promtool")
+    if promtool:
+        done = subprocess.run([promtool, "check", "metrics"], input=e.ask()[2],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        # its remarks about process_* are those that it has for each client library
+        check_equal(done.returncode, 0, "promtool: %r" % done.stdout[:2000])
+
+    status, headers, text = e.ask(headers={"Accept": "application/openmetrics-text"})
+    check_equal((status, headers["content-type"]), (200, OPENMETRICS_TYPE), "OpenMetrics")
+    check(text.endswith(b"\n# EOF\n"), "its end", text[-100:])
+
+    status, headers, text = e.ask("/groups.json")
+    check_equal((status, headers["content-type"]), (200, JSON_TYPE), "JSON")
+    found = json.loads(text)
+    names = [g["name"] for g in found["groups"]]
+    check(names == sorted(names, key=lambda n: n.encode()) and w.name in names, "groups", names)
+    check('a"b' in names, "a name that has to be escaped", names)
+    check_equal(found["self"]["source_procfs"], 1, "the source")
+    group = next(g for g in found["groups"] if g["name"] == w.name)
+    check_equal(group["metrics"]["processes"], 1, "processes of a group")
+    e.end()
+
+
+STRICT_PARSER = """
+import json, sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+families = list(text_string_to_metric_families(sys.stdin.read()))
+print(json.dumps({f.name: [f.type, f.unit, sorted({s.name for s in f.samples})] for f in families}))
+"""
+
+
+def case_openmetrics_by_its_own_parser():
+    python = next((p for p in (PYTHON, "/usr/bin/python3")
+                   if run([p, "-c", "import prometheus_client.openmetrics.parser"])[0] == 0), None)
+    if not python:
+        raise Skipped("prometheus_client is not installed")
+    start_hostile()
+    for schema in "native", "process-exporter", "process":
+        e = Exporter("--schema", schema, "--group-by", "name,user")
+        text = e.ask(headers={"Accept": "application/openmetrics-text"})[2]
+        done = subprocess.run([python, "-c", STRICT_PARSER], input=text, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+        check_equal(done.returncode, 0, "the parser's status (%r)" % done.stderr[-1000:])
+        families = json.loads(done.stdout)
+        samples = {name for f in families.values() for name in f[2]}
+        if schema == "native":
+            check_equal(families["proctally_cpu_seconds"][:2], ["counter", "seconds"], "CPU time")
+            check_equal(families["proctally_memory_rss_bytes"][:2], ["gauge", "bytes"], "memory")
+        check_equal(samples, {n for n, _ in e.metrics().series}, "names in schema %s" % schema)
+        e.end()
+
+
+def case_what_is_accepted():
+    e = Exporter()
+    for accept, wanted in (
+            (None, TEXT_TYPE), ("*/*", TEXT_TYPE), ("text/html,*/*;q=0.8", TEXT_TYPE),
+            ("application/json", TEXT_TYPE), ("application/openmetrics-text", OPENMETRICS_TYPE),
+            ("application/openmetrics-text; version=1.0.0; q=0.3, text/plain;q=0.2",
+             OPENMETRICS_TYPE),
+            ("application/openmetrics-text;version=0.0.1, text/plain;q=0.2", TEXT_TYPE),
+            ("application/openmetrics-text;q=0.1,text/plain;version=0.0.4;q=0.5", TEXT_TYPE),
+            # of Prometheus 3
+            ("application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;"
+             "encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;"
+             "escaping=allow-utf-8;q=0.5,text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,"
+             "text/plain;version=0.0.4;q=0.2,*/*;q=0.1", OPENMETRICS_TYPE),
+            (";;;q=,,\"", TEXT_TYPE)):
+        status, headers, text = e.ask(headers={"Accept": accept} if accept is not None else {})
+        check_equal((status, headers["content-type"]), (200, wanted), "for Accept: %s" % accept)
+    plain = e.ask()[2]
+    for accept, wanted in ((None, None), ("gzip", "gzip"), ("gzip;q=0", None), ("*", "gzip"),
+                           ("deflate, gzip;q=1.0, *;q=0.5", "gzip"), ("zstd", None),
+                           ("identity", None), ("GZIP", "gzip")):
+        status, headers, text = e.ask(headers={"Accept-Encoding": accept} if accept else {})
+        check_equal((status, headers.get("content-encoding")), (200, wanted),
+                    "for Accept-Encoding: %s" % accept)
+        if wanted:
+            text = gzip.decompress(text)
+        check(text.startswith(b"# HELP proctally_processes "), "the text", text[:100])
+    check(len(e.ask(headers={"Accept-Encoding": "gzip"})[2]) < len(plain) / 4, "it is large")
+
+
+def case_methods_and_places():
+    e = Exporter("--web.enable-lifecycle")
+    for method, path, wanted in (
+            ("GET", "/", 200), ("GET", "/nothing", 404), ("GET", "/metrics/", 404),
+            ("POST", "/metrics", 405), ("DELETE", "/", 405), ("GET", "/-/reload", 405),
+            ("POST", "/-/reload", 200), ("GET", "/-/healthy", 200), ("GET", "/-/ready", 200),
+            ("GET", "/favicon.ico", 204), ("GET", "/metrics?x=y", 200),
+            ("GET", "/../../etc/passwd", 404), ("GET", "http://elsewhere/metrics", 200),
+            ("GET", "/%2e%2e/metrics", 404), ("GET", "/metrics%20", 404)):
+        status, headers, text = e.ask(path, method)
+        check_equal(status, wanted, "%s %s (%r)" % (method, path, text[:100]))
+        check("content-length" in headers or status == 204, "no length", headers)
+        check_equal("allow" in headers, status == 405, "the header Allow of %s" % path)
+    status, headers, text = e.ask(method="HEAD")
+    check_equal((status, text), (200, b""), "HEAD")
+    check(int(headers["content-length"]) > 1000, "the length that HEAD tells", headers)
+    check_equal(e.ask("/metrics", "POST", body=b"x" * 100)[0], 405, "a small body")
+    check_equal(e.ask("/metrics", "POST", body=b"x" * 200000)[0], 413, "a large body")
+    plain = Exporter("--web.telemetry-path", "/m")
+    check_equal([plain.ask(p)[0] for p in ("/m", "/metrics", "/-/reload")], [200, 404, 404],
+                "with another path, and no lifecycle")
+
+
+def case_rubbish():
+    """Whatever comes, the next honest scrape is answered."""
+    e = Exporter()
+    for data, wanted in (
+            (b"GET /metrics HTTP/1.0\r\n\r\n", b" 200 "),
+            (b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b" 200 "),
+            (b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", None),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100000 + b"\r\n\r\n", None),
+            (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 10000 + b"\r\n", None),
+            (b"\0" * 1000, None), (bytes(range(256)) * 40, None), (b"GET /metrics\0 HTTP/1.1\r\n\r\n", None),
+            (b"GET / HTTP/9.9\r\n\r\n", None), (b"GET\r\n\r\n", None),
+            (b"POST /metrics HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", None),
+            (b"POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", None),
+            # two at once, of which the second one ends the connection
+            (b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n"
+             b"GET /-/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b"ready\n")):
+        found = e.raw(data, shut=wanted is None)
+        check(wanted is None or wanted in found, "%r" % data[:60], found[:300])
+        check(not found.startswith(b"HTTP/1.1 200") or wanted, "%r is answered" % data[:60])
+    found = e.raw(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", shut=True)
+    check(b" 200 " in found, "a connection that is half closed", found[:200])
+    check_equal(e.ask()[0], 200, "status afterwards")
+    e.end()
+
+
+# ---- When it collects ------------------------------------------------------------------------
+
+def case_one_collection_for_all():
+    """Who asks at the same time, or within min-age, gets the same snapshot."""
+    e = Exporter("--min-age", "1h")
+    e.ask("/groups.json")
+    times = []
+    threads = [threading.Thread(target=lambda: times.append(e.groups()["time"]))
+               for _ in range(30)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    check_equal((len(times), len(set(times))), (30, 1), "snapshots")
+    now = Exporter("--min-age", "1ms")
+    times = set()
+    for _ in range(5):
+        times.add(now.groups()["time"])
+        time.sleep(0.05)
+    check_equal(len(times), 5, "snapshots with a small min-age")
+
+
+def case_background():
+    """With an interval scrapes get the last one."""
+    e = Exporter("--interval", "300ms")
+    first = e.groups()
+    check_equal(len({e.groups()["time"] for _ in range(3)} | {first["time"]}) <= 2, True,
+                "more snapshots than intervals")
+    later_one = wait_for(lambda: e.groups() if e.groups()["time"] > first["time"] else None,
+                         "the next one")
+    check_near(later_one["interval"], 0.3, "the interval", absolute=2)
+
+
+def case_two_scrapers():
+    """At different intervals: counters that never fall, and add up; short lives are counted."""
+    e = Exporter("--min-age", "50ms")
+    w = Workload("""
+while wait():
+    for i in range(20):
+        if os.fork() == 0:
+            burn(0.01)
+            os._exit(0)
+        os.wait()
+    say(used=cpu() + cpu(resource.RUSAGE_CHILDREN))
+""")
+    counters = []
+    done = threading.Event()
+
+    def other():
+        while not done.wait(0.11):
+            counters.append(e.metrics())
+    thread = threading.Thread(target=other)
+    e.metrics()
+    thread.start()
+    try:
+        for _ in range(4):
+            w.go_on()
+            used = w.hear()["used"]
+            time.sleep(0.3)
+            counters.append(e.metrics())
+    finally:
+        done.set()
+        thread.join()
+    time.sleep(0.1)
+    last = e.metrics()
+    group = frozenset({("groupname", w.name)})
+    cpu = sum(last.series["proctally_cpu_seconds_total", group | {("mode", mode)}]
+              for mode in ("user", "system"))
+    check_near(cpu, used, "CPU time of 80 short processes and their parent", relative=0.05, absolute=4 * TICK)
+    falls = [m.series["proctally_process_starts_total", group] for m in counters
+             if ("proctally_process_starts_total", group) in m.series]
+    check(max(falls) <= last.series["proctally_process_starts_total", group], "starts fall", falls)
+
+
+def case_reload():
+    directory = temp_dir()
+    config = write_text(os.path.join(directory, "c.yaml"), "group-by: [name]\n")
+    e = Exporter("--config", config, "--min-age", "1ms", "--web.enable-lifecycle")
+    w = Workload(SLEEPER)
+    w.hear()
+    names = lambda: [g["name"] for g in e.groups()["groups"]]
+    wait_for(lambda: w.name in names(), "the group")
+    write_text(config, "process_names:\n- {name: renamed, comm: [%s]}\n" % w.name)
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "renamed" in names(), "the new group")
+    write_text(config, "group-by: [nonsense]\n")
+    check_equal(e.ask("/-/reload", "POST")[0], 200, "POST /-/reload")
+    wait_for(lambda: "the old configuration stays" in e.said(), "the mistake in the log")
+    check("renamed" in names(), "the old rules are gone", names())
+    e.end()
+
+
+# ---- Where it listens -------------------------------------------------------------------------
+
+def case_addresses():
+    path = os.path.join(temp_dir(), "socket")
+    other = free_port()
+    e = Exporter("--web.listen-address", "[::1]:%d" % other, "--web.listen-address",
+                 "unix:" + path)
+    check_equal(e.ask()[0], 200, "IPv4")
+    check_equal(http_get("http://[::1]:%d/metrics" % other)[0], 200, "IPv6")
+    curl = need_program("curl")
+    ask_unix = [curl, "-sf", "--unix-socket", path, "http://x/-/healthy"]
+    check_equal(run(ask_unix)[1], "healthy\n", "a socket in the file system")
+    e.process.kill()
+    e.process.wait()
+    # what it left behind is taken over, and what is in use is not
+    again = Exporter("--web.listen-address", "unix:" + path)
+    check_equal(run(ask_unix)[1], "healthy\n", "the socket that was left behind")
+    for address in "unix:" + path, "127.0.0.1:%d" % again.port:
+        status, out, err = run([EXPORTER, "--source", "procfs", "--web.listen-address", address])
+        check(status == 1 and "Address already in use; another program listens there" in err,
+              "a second one: status %d" % status, err)
+    for address in "nonsense", "::1:9256", "127.0.0.1:99999", "unix:", "127.0.0.1:":
+        status, out, err = run([EXPORTER, "--source", "procfs", "--web.listen-address", address])
+        check(status == 1 and "expected" in err, "%s: status %d" % (address, status), err)
+    # one of two fails: none listens
+    port = free_port()
+    status, out, err = run([EXPORTER, "--source", "procfs", "--web.listen-address",
+                            "127.0.0.1:%d" % port, "--web.listen-address",
+                            "127.0.0.1:%d" % again.port])
+    check_equal(status, 1, "status with one address of two in use")
+
+
+def case_socket_of_systemd():
+    """Descriptors as systemd hands them over."""
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        s.listen()
+        port = s.getsockname()[1]
+
+        script = "import os,sys\nos.environ['LISTEN_PID']=str(os.getpid())\n" \
+                 "os.environ['LISTEN_FDS']='1'\nos.dup2(%d,3)\nos.set_inheritable(3,True)\n" \
+                 "os.execv(sys.argv[1],sys.argv[1:])\n" % s.fileno()
+        log = tempfile.TemporaryFile()
+        start([PYTHON, "-c", script, EXPORTER, "--web.systemd-socket", "--source", "procfs"],
+              pass_fds=[s.fileno()], stderr=log)
+        wait_for(lambda: http_get("http://127.0.0.1:%d/-/ready" % port)[0] == 200, "an answer")
+    status, out, err = run([EXPORTER, "--web.systemd-socket", "--source", "procfs"])
+    check(status == 1 and "systemd has handed over 0 sockets" in err, "without any", err)
+
+
+# ---- Who may ask --------------------------------------------------------------------------------
+
+def make_hash(password):
+    """bcrypt of least cost, by the C library."""
+    crypt = ctypes.CDLL("libcrypt.so.1")
+    crypt.crypt.restype = ctypes.c_char_p
+    return crypt.crypt(password.encode(), b"$2b$04$abcdefghijklmnopqrstuu").decode()
+
+
+def basic(user, password):
+    import base64
+    return {"Authorization": "Basic " + base64.b64encode(("%s:%s" % (user, password)).encode())
+            .decode()}
+
+
+def case_passwords():
+    directory = temp_dir()
+    web = write_config(os.path.join(directory, "web.yml"),
+                       "basic_auth_users:\n  ann: %s\n" % make_hash("hunter2"))
+    e = Exporter("--web.config.file", web)
+    check_equal(e.ask(headers=basic("ann", "hunter2"))[0], 200, "with the password")
+    status, headers, text = e.ask()
+    check_equal((status, headers.get("www-authenticate")), (401, "Basic"), "without")
+    for user, password in ("ann", "hunter3"), ("bob", "hunter2"), ("", ""), ("ann", ""):
+        check_equal(e.ask(headers=basic(user, password))[0], 401, "%s:%s" % (user, password))
+    for path in "/", "/groups.json", "/-/healthy", "/nothing":
+        check_equal(e.ask(path)[0], 401, path)
+    # another password: those who are connected have to know it as well
+    c = http.client.HTTPConnection("127.0.0.1", e.port, timeout=30)
+    check_equal(e.ask(headers=basic("ann", "hunter2"), connection=c)[0], 200, "kept alive")
+    write_config(web, "basic_auth_users:\n  ann: %s\n" % make_hash("other"))
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: e.ask(headers=basic("ann", "other"))[0] == 200, "the new password")
+    with contextlib.suppress(http.client.HTTPException, OSError):
+        check_equal(e.ask(headers=basic("ann", "hunter2"), connection=c)[0], 401,
+                    "the old password on an old connection")
+    check_equal(e.ask(headers=basic("ann", "hunter2"))[0], 401, "the old password")
+    # a broken file changes nothing
+    write_config(web, "basic_auth_users:\n  ann: plain\n")
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "the old web configuration stays" in e.said(), "the mistake in the log")
+    check("plain" not in e.said(), "the password is in the log", e.said())
+    check_equal(e.ask(headers=basic("ann", "other"))[0], 200, "status afterwards")
+    e.end()
+
+
+def case_rate_and_headers():
+    web = write_config(os.path.join(temp_dir(), "web.yml"), """
+http_server_config:
+  headers:
+    X-Frame-Options: deny
+    Strict-Transport-Security: max-age=60
+rate_limit:
+  interval: 1h
+  burst: 3
+""")
+    e = Exporter("--web.config.file", web)
+    answers = [e.ask() for _ in range(5)]
+    check_equal([a[0] for a in answers], [200, 200, 200, 429, 429], "statuses")
+    for status, headers, text in answers:
+        check_equal((headers.get("x-frame-options"), headers.get("strict-transport-security")),
+                    ("deny", "max-age=60"), "headers of status %d" % status)
+
+
+def make_certificates(directory):
+    """An authority, a certificate for 127.0.0.1, and one of a client."""
+    openssl = need_program("openssl")
+
+    def call(*argv):
+        status, out, err = run([openssl, *argv], cwd=directory)
+        check_equal(status, 0, "openssl (%s)" % err)
+    call("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
+         "-subj", "/CN=authority", "-days", "2")
+    for name, san in ("server", "IP:127.0.0.1"), ("client", "DNS:prometheus.example"):
+        call("req", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".csr",
+             "-subj", "/CN=" + name)
+        write_text(os.path.join(directory, "san"), "subjectAltName=%s\n" % san)
+        call("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key",
+             "-CAcreateserial", "-out", name + ".pem", "-days", "2", "-extfile", "san")
+        os.chmod(os.path.join(directory, name + ".key"), 0o600)
+
+
+def ask_tls(port, directory, client=False, **versions):
+    context = ssl.create_default_context(cafile=os.path.join(directory, "ca.pem"))
+    if client:
+        context.load_cert_chain(os.path.join(directory, "client.pem"),
+                                os.path.join(directory, "client.key"))
+    for key, value in versions.items():
+        setattr(context, key, value)
+    c = http.client.HTTPSConnection("127.0.0.1", port, timeout=30, context=context)
+    c.request("GET", "/metrics")
+    answer = c.getresponse()
+    text = answer.read()
+    c.close()
+    return answer.status, text
+
+
+def case_tls():
+    directory = temp_dir()
+    make_certificates(directory)
+    web = write_config(os.path.join(directory, "web.yml"), """
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+""")
+    e = Exporter("--web.config.file", web)
+    status, text = ask_tls(e.port, directory)
+    check(status == 200 and b"proctally_processes" in text, "over TLS: %d" % status)
+    check_equal(ask_tls(e.port, directory, maximum_version=ssl.TLSVersion.TLSv1_2)[0], 200,
+                "over TLS 1.2")
+    check(b"HTTP/1.1 200" not in e.raw(b"GET /metrics HTTP/1.0\r\n\r\n"), "without TLS")
+    # a new certificate is taken up, and who has connected keeps his answer
+    make_certificates(directory)
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: ask_tls(e.port, directory)[0] == 200, "the new certificate")
+    write_config(web, """
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_ca_file: ca.pem
+  client_auth_type: RequireAndVerifyClientCert
+  client_allowed_sans: [prometheus.example]
+""")
+    e.process.send_signal(signal.SIGHUP)
+
+    def is_refused():
+        try:
+            return ask_tls(e.port, directory)[0] == 403
+        except (OSError, http.client.HTTPException):
+            return True
+    wait_for(is_refused, "that a client without a certificate is refused")
+    check_equal(ask_tls(e.port, directory, client=True)[0], 200, "with a certificate")
+    write_config(web, read_text(web).replace("prometheus.example", "another.example"))
+    e.process.send_signal(signal.SIGHUP)
+
+    def other_is_refused():
+        try:
+            return ask_tls(e.port, directory, client=True)[0] == 403
+        except (OSError, http.client.HTTPException):
+            return True
+    wait_for(other_is_refused, "that another name is refused")
+    e.end()
+    os.remove(os.path.join(directory, "server.key"))
+    status, out, err = run([EXPORTER, "--web.config.file", web])
+    check(status == 2 and "server.key" in err, "without the key: status %d" % status, err)
+
+
+# ---- Too many -----------------------------------------------------------------------------------
+
+def case_crowd():
+    """Hundreds of connections that say nothing, or half a word, keep nobody out."""
+    e = Exporter("--web.max-connections", "100")
+    before = e.resident()
+    idle = []
+    for i in range(400):
+        s = socket.create_connection(("127.0.0.1", e.port), 10)
+        later(s.close)
+        if i % 2:
+            s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n")
+        idle.append(s)
+        if i % 50 == 0:
+            check_equal(e.ask()[0], 200, "status with %d others" % i)
+    check_equal(e.ask()[0], 200, "status with 400 others")
+    # who does not read what it asked for
+    for s in idle[-90:]:
+        with contextlib.suppress(OSError):
+            s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 20)
+    check_equal(e.ask()[0], 200, "status with 90 that do not read")
+    check(e.resident() - before < 16 << 20, "it grew by %d MiB" % ((e.resident() - before) >> 20))
+    open_now = len(os.listdir("/proc/%d/fd" % e.process.pid))
+    check(open_now < 250, "%d descriptors" % open_now)
+    e.end()
+
+
+def case_end_of_service():
+    """SIGTERM: what is being sent is sent, and the status is 0."""
+    e = Exporter("--min-age", "1ms")
+    results = []
+
+    def hammer():
+        try:
+            while True:
+                results.append(e.ask()[0])
+        except (OSError, http.client.HTTPException) as error:
+            results.append(error)
+    threads = [threading.Thread(target=hammer) for _ in range(4)]
+    for t in threads:
+        t.start()
+    wait_for(lambda: len(results) > 20, "some answers")
+    e.process.terminate()
+    check_equal(e.process.wait(20), 0, "its status")
+    for t in threads:
+        t.join()
+    statuses = {r for r in results if isinstance(r, int)}
+    check(statuses <= {200, 503}, "statuses", sorted(statuses))
+
+
+# ---- In place of process-exporter ------------------------------------------------------------
+
+def case_command_line_of_process_exporter():
+    """Its flags, with one dash or two; groups, names of series, and what is missing is said."""
+    w = Workload(SLEEPER)
+    w.hear()
+    config = write_text(os.path.join(temp_dir(), "c.yaml"),
+                        "process_names:\n- comm: [%s]\n" % w.name)
+    port = free_port()
+    e = Exporter("-config.path", config, "-web.listen-address=127.0.0.1:%d" % port, "-threads",
+                 "-recheck", "-web.telemetry-path=/m", "-children=false", "--remove-empty-groups",
+                 "-debug=false", "-gather-smaps=false", address=None)
+    e.port = port
+    check("-threads has no meaning here" in e.said() and "-recheck has no" in e.said(),
+          "what has no meaning is said", e.said())
+    metrics = Metrics(e.ask("/m")[2].decode())
+    groups = {dict(labels)["groupname"] for name, labels in metrics.series
+              if name == "namedprocess_namegroup_num_procs"}
+    check_equal(groups, {w.name}, "groups")
+    for name in ("namedprocess_scrape_errors", "namedprocess_scrape_partial_errors",
+                 "namedprocess_scrape_procread_errors"):
+        check((name, frozenset()) in metrics.series, "no " + name)
+    check(any(n == "process_exporter_build_info" for n, _ in metrics.series), "no build_info")
+    for flags in ["-procnames", "a,%s,b" % w.name], ["-namemapping", r"%s,(say)\(" % w.name]:
+        e = Exporter(*flags)
+        groups = {dict(labels)["groupname"] for (name, labels), value in e.metrics().series.items()
+                  if name == "namedprocess_namegroup_num_procs" and value}
+        check_equal(groups, {w.name if flags[0] == "-procnames" else w.name + ":say"},
+                    "groups with %s" % flags[0])
+    status, out, err = run([EXPORTER, "-config.path", config, "-once-to-stdout-delay", "100ms"])
+    check_equal(status, 0, "status with -once-to-stdout-delay (%s)" % err)
+    check("namedprocess_namegroup_num_procs" in out, "its output", out[:500])
+    status, out, err = run([EXPORTER, "-namemapping", "a,(b),c"])
+    check(status == 2 and "in turn" in err, "an odd number of words", err)
+
+
+def case_beside_process_exporter():
+    """The same file and flags: the same series, but for those that proctally-migrating(7) says
+    are not there."""
+    theirs = need_program("prometheus-process-exporter", "process-exporter")
+    w = Workload(SLEEPER)
+    w.hear()
+    config = write_text(os.path.join(temp_dir(), "c.yaml"),
+                        "process_names:\n- name: '{{.Comm}}'\n  cmdline: ['.+']\n")
+    ports = [free_port(), free_port()]
+    flags = lambda port: ["-config.path", config, "-web.listen-address", "127.0.0.1:%d" % port]
+    start([theirs, *flags(ports[0])], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    start([EXPORTER, *flags(ports[1]), "-gather-smaps"], stderr=subprocess.DEVNULL)
+    found = []
+    for port in ports:
+        wait_for(lambda: http_get("http://127.0.0.1:%d/metrics" % port)[0] == 200, "an answer")
+        time.sleep(1.1)
+        text = http_get("http://127.0.0.1:%d/metrics" % port)[1]
+        found.append({(m.group(1), re.sub(r'groupname="[^"]*",?|,$', "", m.group(2) or ""))
+                      for m in re.finditer(r"^(namedprocess_\w+)(?:\{(.*?)\})? \S+$", text, re.M)})
+    by_name = [{(n, frozenset(filter(None, l.split(",")))) for n, l in f
+                if "_thread_" not in n and "threads_wchan" not in n} for f in found]
+    missing = {(n, *sorted(l)) for n, l in by_name[0] - by_name[1]}
+    check(missing <= {("namedprocess_namegroup_memory_bytes", 'memtype="proportionalSwapped"')},
+          "series that are missing", sorted(missing))
+
+
+# ---- A real Prometheus ------------------------------------------------------------------------
+
+def case_prometheus():
+    prometheus = need_program("prometheus")
+    directory = temp_dir()
+    make_certificates(directory)
+    write_config(os.path.join(directory, "web.yml"), """
+tls_server_config: {cert_file: server.pem, key_file: server.key}
+basic_auth_users: {ann: %s}
+""" % make_hash("hunter2"))
+    plain = Exporter()
+    secure = Exporter("--web.config.file", os.path.join(directory, "web.yml"))
+    w = Workload("while True:\n    burn(0.05)\n    time.sleep(0.05)\n")
+    port = free_port()
+    write_text(os.path.join(directory, "prometheus.yml"), """
+global: {scrape_interval: 1s}
+scrape_configs:
+- job_name: plain
+  static_configs: [{targets: ["127.0.0.1:%d"]}]
+- job_name: secure
+  scheme: https
+  tls_config: {ca_file: ca.pem}
+  basic_auth: {username: ann, password: hunter2}
+  static_configs: [{targets: ["127.0.0.1:%d"]}]
+""" % (plain.port, secure.port))
+    start([prometheus, "--config.file=" + directory + "/prometheus.yml",
+           "--storage.tsdb.path=" + directory + "/tsdb",
+           "--web.listen-address=127.0.0.1:%d" % port],
+          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def query(text):
+        status, body = http_get("http://127.0.0.1:%d/api/v1/query?%s" % (
+            port, urllib.parse.urlencode({"query": text})))
+        check_equal(status, 200, "status of Prometheus (%s)" % body[:500])
+        return {r["metric"].get("job"): float(r["value"][1])
+                for r in json.loads(body)["data"]["result"]}
+    wait_for(lambda: query("up") == {"plain": 1, "secure": 1}, "that both are up", 90)
+    rates = wait_for(lambda: (lambda r: r if min(r.values()) > 0.05 and len(r) == 2 else None)(query(
+        'sum by (job) (rate(proctally_cpu_seconds_total{groupname="%s"}[20s]))' % w.name)),
+        "rates", 90)
+    for job, rate in rates.items():
+        check(rate < 1.1, "the rate of %s: %s" % (job, rate))
+    usage = query('proctally_cpu_usage_ratio{groupname="%s"}' % w.name)
+    for job, value in usage.items():
+        check(0 < value * os.cpu_count() < 1.1, "the usage of %s: %s" % (job, value))
+
+
+if __name__ == "__main__":
+    run_cases(sys.modules[__name__])
