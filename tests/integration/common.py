@@ -33,6 +33,7 @@ COLLECTD_SO = os.path.join(BUILD, "plugins/collectd/.libs/proctally.so")
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
+CLONE_NEWNS = 0x20000
 PYTHON = os.path.realpath(sys.executable)
 
 
@@ -615,6 +616,21 @@ def can_mount():
 def need_mounts():
     if not can_mount():
         raise Skipped("no right to mount file systems in a namespace of its own")
+
+
+def need_own_root():
+    """/ as the kernel sees it: in a chroot it names files as from outside, and / need not
+    be a mount, without which there are no namespaces with mounts of their own."""
+    before = os.stat("/")
+    child = os.fork()
+    if child == 0:
+        # entering the namespace where one is leads to its root
+        with open("/proc/self/ns/mnt") as namespace:
+            entered = LIBC.setns(namespace.fileno(), CLONE_NEWNS) == 0
+        after = os.stat("/")
+        os._exit(entered and (after.st_dev, after.st_ino) != (before.st_dev, before.st_ino))
+    if os.waitpid(child, 0)[1] != 0:
+        raise Skipped("in a chroot, not in a container or a machine of its own")
 
 
 # ---- The frame -----------------------------------------------------------------------------

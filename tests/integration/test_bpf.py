@@ -342,6 +342,7 @@ def check_each(d, truths, count):
 
 def case_identity():
     """Who a process was that lived and died between two collections."""
+    need_own_root()
     directory = temp_dir()
     x, y, z = (steps(directory, w) for w in "xyz")
     d = Driver(*configured(directory, """
@@ -962,6 +963,7 @@ def fallbacks():
 def case_fallback():
     """Where it can't be used, auto reads /proc and says so once; if nothing else will do,
     that is an error, and it goes on trying."""
+    need_own_root()
     directory = temp_dir()
     binary = shutil.copy(TELEGRAF, directory)
     w = Workload(SLEEPER)

@@ -758,6 +758,7 @@ if __name__ == "__main__":
     try:
         need_program("ip")
         need_program("nsenter")
+        need_own_root()
         driver = Driver(source="bpf")
         check("net_recv_bytes_tcp" in next(iter(driver.points.values())).fields, driver.errors())
         net = Net()

@@ -132,6 +132,7 @@ def case_follow_nobody():
 
 def case_grouper_bpf():
     """It is told who a process was that is gone, but not its number."""
+    need_own_root()
     program = embedder()
     need_bpf(program)
     status, out, err = run([program, "group", "bpf"])
