@@ -6,13 +6,6 @@
 #include <check.h>
 #include <string.h>
 
-time_t monotonic_s(void) {
-    struct timespec t;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return t.tv_sec;
-}
-
 struct pattern *regex(const char *text) {
     struct pattern *p;
     struct tally_error error = {{0}};

@@ -6,13 +6,7 @@
 #include "group/pattern.h"
 #include "source/identity.h"
 
-#include <time.h>
-
-/* Matches may not take longer than this, even in a sanitizer's hands. */
-#define PATIENCE_S 5
 #define LONG_COMMAND (64 << 10)
-
-time_t monotonic_s(void);
 
 /* The test fails if there is a mistake in it. */
 struct pattern *regex(const char *text);
