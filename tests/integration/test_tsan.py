@@ -89,13 +89,15 @@ def pester(path, stop_it):
             with socket.socket(socket.AF_UNIX) as s:
                 s.settimeout(5)
                 s.connect(path)
-                f = s.makefile("rwb")
-                for line in (b"LISTVAL\n", b"FLUSH plugin=csv\n"):
-                    f.write(line)
-                    f.flush()
-                    count = int(f.readline().split()[0])
-                    for _ in range(max(0, count) if line.startswith(b"LIST") else 0):
-                        f.readline()
+                # The file is one more hold on the connection. While that is open a thread of
+                # collectd reads from it, and since glibc 2.41 exit() waits for that thread.
+                with s.makefile("rwb") as f:
+                    for line in (b"LISTVAL\n", b"FLUSH plugin=csv\n"):
+                        f.write(line)
+                        f.flush()
+                        count = int(f.readline().split()[0])
+                        for _ in range(max(0, count) if line.startswith(b"LIST") else 0):
+                            f.readline()
         except (OSError, ValueError, IndexError):
             time.sleep(0.05)
 
