@@ -705,16 +705,20 @@ def case_long_arguments():
 process_names:
   - {name: last, cmdline: ['^%s as:(x+ as:)?last$']}
 """ % program), source="bpf")
-    before = d.points.self_point.fields["cmdlines_cut"]
-    spawn([program, "as:" + "x" * 2000, "as:last"], 3)
-    spawn([program, "as:last"], 3)
+    for tries in range(1, 6):
+        before = d.points.self_point.fields["cmdlines_cut"]
+        spawn([program, "as:" + "x" * 2000, "as:last"], 3)
+        spawn([program, "as:last"], 3)
 
-    def are_counted(points):
-        check_equal(get(points, "last", "exits"), 3, "recognized")
+        def are_counted(points):
+            check_equal(get(points, "last", "exits"), 3 * tries, "recognized")
+            check(points.self_point.fields["cmdlines_cut"] - before >= 3, "cmdlines_cut",
+                  points.self_point.fields)
+        soon(d, are_counted)
         # that of who spawns them is longer still, and theirs until they execute their own
-        check(3 <= points.self_point.fields["cmdlines_cut"] - before <= 5, "cmdlines_cut",
-              points.self_point.fields)
-    soon(d, are_counted)
+        if d.points.self_point.fields["cmdlines_cut"] - before <= 5:
+            return
+    raise Skipped("others with long arguments come and go all the time")
 
 
 # ---- Beside procfs ---------------------------------------------------------------------

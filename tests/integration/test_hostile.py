@@ -287,7 +287,7 @@ def case_endless_matches():
     """A crowd whose every name has a long command line matched anew, without end: there is a
     limit for all of them together, and others do not notice."""
     victims = Victims()
-    rules = ('[{name: shop, comm: [%s], user: ["%d"]}, {name: never, cmdline: ["(a+)+$"]}]' % (
+    rules = ('[{name: shop, comm: [%s], user: ["%d"]}, {name: never, cmdline: ["(a+)+a{40}$"]}]' % (
         victims.rule.name, os.geteuid()))
     driver = Driver(*victims.flags, "--process_names", rules, "--group-by", "user,name")
     victims.check(driver.points)
