@@ -459,7 +459,7 @@ START_TEST(alias_bomb) {
 
     add(&t, "include: [");
     for (int i = 0; i < 30; i++) {
-        char line[128];
+        char line[160];
         if (i == 0)
             snprintf(line, sizeof(line), "&a0 [x,x,x,x,x,x,x,x,x],\n");
         else
