@@ -25,7 +25,7 @@ if command -v apt-get >/dev/null 2>&1; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
             strace=strace qemu-system-x86_64=?qemu-system-x86 busybox=?busybox-static
-            cpio=?cpio xz=?xz-utils
+            cpio=?cpio xz=?xz-utils pip3=?python3-pip
             chromium=?chromium chromedriver=?chromium-driver
             openssl=openssl ?python3-prometheus-client
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2

@@ -64,27 +64,11 @@ fi
 
 # ---- build ------------------------------------------------------------------
 
-# The sources without what a build leaves among them. Times are kept, so that
-# what has not changed is not built again.
-copy_sources() {
-    rm -rf "$copy"
-    mkdir -p "$copy" || return 1
-    (cd "$SRC" && find . \
-        \( -path ./.git -o -path './build*' -o -path ./m4 -o -path ./autom4te.cache -o -path ./units \
-        -o -path './proctally-*' -o -name .libs -o -name .deps -o -name __pycache__ \) -prune \
-        -o \( -type f -o -type l \) \
-        ! -name '*.o' ! -name '*.lo' ! -name '*.la' ! -name '*.a' ! -name '*.log' ! -name '*.trs' \
-        ! -name '*.gcda' ! -name '*.gcno' ! -name .dirstamp ! -name Makefile.in \
-        ! -path ./Makefile ! -path ./configure ! -path ./aclocal.m4 ! -path './build-config.h*' \
-        ! -path './config.status' ! -path ./libtool ! -path ./stamp-h1 ! -path ./core/proctally.pc \
-        -print0) | tar -C "$SRC" --null -T - -cf - | tar -C "$copy" -xf - || return 1
-    "$copy/autogen.sh"
-}
 configure_in() {
     mkdir -p "$1" && cd "$1" && shift && "$copy/configure" "$@"
 }
 
-step copy copy_sources
+step copy sh "$SRC/tests/copy-sources.sh" "$copy"
 step configure configure_in "$BUILD" $CONFIGURE_ARGS --enable-tests=yes
 step build make -C "$BUILD" -j"$jobs"
 

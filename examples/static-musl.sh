@@ -1,0 +1,172 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Programs for any Linux of one kind of machine, whatever its C library: static, with musl,
+# by zig's C compiler.
+#
+#     sh examples/static-musl.sh [x86_64|aarch64] [DIRECTORY]
+#
+# They are DIRECTORY/MACHINE/bin/proctally-* (build-musl/...). The libraries are built
+# from Debian's sources, which apt fetches and verifies (no root needed, and nothing of
+# this machine changes): libyaml, PCRE2, libmnl, libcap, libseccomp. The latter three are
+# left out where they are not to be had. Source bpf is not built, as libelf is not. Users
+# are looked up in /etc/passwd only, as musl has no nsswitch.
+#
+# What it needs: what tests/install-deps.sh build installs, dpkg's apt-get, and zig: $ZIG,
+# or zig in PATH, or else ziglang from PyPI by python3 -m pip. 77: one of them is missing.
+# SUITE is the Debian whose sources are taken, MIRROR where it is.
+set -eu
+LC_ALL=C
+export LC_ALL
+
+machine=${1:-x86_64}
+SRC=$(cd "$(dirname "$0")/.." && pwd)
+case $machine in
+x86_64 | aarch64) ;;
+*)
+    echo "usage: $0 [x86_64|aarch64] [DIRECTORY]" >&2
+    exit 2
+    ;;
+esac
+target=$machine-linux-musl
+top=${2:-$SRC/build-musl}
+mkdir -p "$top/$machine"
+top=$(cd "$top" && pwd)
+dir=$top/$machine
+prefix=$dir/libraries
+log=$dir/build.log
+jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+SUITE=${SUITE:-stable}
+: >"$log"
+
+missing() {
+    echo "$1" >&2
+    exit 77
+}
+# COMMAND...: with its output in the log; what it says last is shown if it fails
+run() {
+    if ! "$@" >>"$log" 2>&1 </dev/null; then
+        tail -n 25 "$log" >&2
+        echo "failed: $* (all of its output: $log)" >&2
+        exit 1
+    fi
+}
+
+for program in apt-get autoreconf libtoolize make pkg-config cc; do
+    command -v $program >/dev/null 2>&1 || missing "$program is missing"
+done
+[ -f /usr/include/uthash.h ] || missing "uthash.h is missing (Debian: uthash-dev)"
+
+# ---- The compiler ---------------------------------------------------------------------
+
+if [ -z "${ZIG-}" ]; then
+    ZIG=$(command -v zig || true)
+fi
+if [ -z "$ZIG" ]; then
+    ZIG=$top/zig/ziglang/zig
+    if [ ! -x "$ZIG" ]; then
+        python3 -m pip --version >/dev/null 2>&1 || missing "zig is missing, and pip to fetch it"
+        python3 -m pip install -q --target "$top/zig" ziglang >>"$log" 2>&1 ||
+            missing "zig is missing, and pip can't fetch it: $(tail -n 1 "$log")"
+    fi
+fi
+mkdir -p "$dir/tools"
+# TOOL ARGUMENTS: configure and libtool want one word
+tool() {
+    printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$ZIG" "$2" >"$dir/tools/$1"
+    chmod 755 "$dir/tools/$1"
+}
+tool cc "cc -target $target"
+tool ar ar
+tool ranlib ranlib
+CC=$dir/tools/cc AR=$dir/tools/ar RANLIB=$dir/tools/ranlib
+# for static PIEs; and zig adds UndefinedBehaviorSanitizer where nothing is said about it
+CFLAGS="-O2 -g -fPIC -fno-sanitize=undefined"
+PKG_CONFIG="pkg-config --static" PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig PKG_CONFIG_PATH=
+export CC AR RANLIB CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH
+
+# ---- The libraries ----------------------------------------------------------------------
+
+MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 '/debian/*$' ||
+    true)}
+sources=$top/sources
+mkdir -p "$sources/apt/lists/partial" "$sources/apt/cache/archives/partial"
+: >>"$sources/apt/status"
+echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $MIRROR $SUITE main" \
+    >"$sources/apt/sources.list"
+apt() {
+    apt-get -q -o Dir::State="$sources/apt" -o Dir::State::status="$sources/apt/status" \
+        -o Dir::Cache="$sources/apt/cache" -o Dir::Etc::sourcelist="$sources/apt/sources.list" \
+        -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root \
+        -o Acquire::Languages=none "$@" >>"$log" 2>&1 </dev/null
+}
+fetched=no
+# PACKAGE: its sources, in the current directory
+unpack() {
+    if ! ls "$sources/$1"_*.orig.tar.* >/dev/null 2>&1; then
+        if [ $fetched = no ]; then
+            apt update || return 1
+            fetched=yes
+        fi
+        (cd "$sources" && apt source --download-only --tar-only "$1") || return 1
+    fi
+    rm -rf "$dir/$1"
+    mkdir -p "$dir/$1"
+    tar xf "$(ls "$sources/$1"_*.orig.tar.?z* | head -n 1)" -C "$dir/$1" --strip-components=1
+    cd "$dir/$1"
+}
+# LIBRARY PACKAGE ARGUMENTS...: by configure and make. 1: there are no sources.
+library() {
+    [ ! -f "$prefix/lib/pkgconfig/$1.pc" ] || return 0
+    pc=$1 package=$2
+    shift 2
+    if ! (unpack "$package"); then
+        echo "the sources of $package are not to be had" >&2
+        return 1
+    fi
+    echo "building $package" >&2
+    cd "$dir/$package"
+    [ -x configure ] || run autoreconf -fi
+    run ./configure --host="$target" --prefix="$prefix" --disable-shared --enable-static "$@"
+    run make -j"$jobs" install
+    [ -f "$prefix/lib/pkgconfig/$pc.pc" ]
+}
+
+mkdir -p "$prefix/include"
+cp /usr/include/uthash.h /usr/include/utlist.h "$prefix/include"
+# there is not much use without configuration files and regular expressions
+library yaml-0.1 libyaml || missing "no libyaml: $(grep '^E:' "$log" | tail -n 1)"
+library libpcre2-8 pcre2 --enable-jit || missing "no PCRE2: $(grep '^E:' "$log" | tail -n 1)"
+library libmnl libmnl || echo "left out: context switches of ended threads" >&2
+# what gperf would make is among its sources
+library libseccomp libseccomp GPERF=false || echo "left out: the filter for system calls" >&2
+if [ ! -f "$prefix/lib/pkgconfig/libcap.pc" ]; then
+    if (unpack libcap2); then
+        echo "building libcap2" >&2
+        run make -C "$dir/libcap2/libcap" install-static-cap CC="$CC" BUILD_CC=cc AR="$AR" \
+            RANLIB="$RANLIB" COPTS="$CFLAGS" prefix="$prefix" lib=lib SHARED=no GOLANG=no \
+            PTHREADS=no USE_GPERF=no
+    else
+        echo "the sources of libcap2 are not to be had" >&2
+        echo "left out: giving up capabilities" >&2
+    fi
+fi
+
+# ---- The programs -------------------------------------------------------------------------
+
+echo "building proctally" >&2
+# a source tree that is built in can't be configured for another build
+run sh "$SRC/tests/copy-sources.sh" "$dir/source"
+rm -rf "$dir/proctally"
+mkdir "$dir/proctally"
+cd "$dir/proctally"
+run "$dir/source/configure" --host="$target" --prefix=/usr/local --disable-shared --without-bpf \
+    --without-collectd --disable-tests CPPFLAGS="-I$prefix/include"
+# the library for embedders would need a linker for that machine
+run make -j"$jobs" install-binPROGRAMS bindir="$dir/bin"
+for program in "$dir"/bin/proctally-*; do
+    if readelf -l "$program" | grep -q INTERP; then
+        echo "$program is not static" >&2
+        exit 1
+    fi
+    echo "$program"
+done

@@ -1,0 +1,86 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+"""tests/machines/same.py DIRECTORY [EMULATOR]: the programs in DIRECTORY, which were built
+for another C library or machine, find the same groups as those of BUILD."""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
+from common import *
+
+programs, emulator = sys.argv[1], sys.argv[2:]
+del sys.argv[1:]
+COUNT = 20
+
+
+def config():
+    """A rule with a regular expression, so that what reads files and patterns is there."""
+    directory, name = temp_dir(), unique("many")
+    sleeper = linked(directory, name, need_program("sleep"))
+    for seconds in range(COUNT):
+        start([sleeper, "%d" % (1000 + seconds)])
+    return name, write_text(directory + "/config", """
+process_names:
+  - name: "{{.Comm}}:{{.Matches.Digit}}"
+    comm: [%s]
+    cmdline: ['\\s10(?P<Digit>\\d)\\d$']
+group-by: [name, user]
+source: procfs
+""" % name)
+
+
+def counts(argv, pattern):
+    status, out, err = run([*argv, "--once", "--config", counts.config], seconds=120)
+    check_equal(status, 0, "status of %s (%s)" % (argv[-1], err))
+    return {m.group(1): int(m.group(2)) for m in re.finditer(pattern, out, re.M)}
+
+
+def same(program, pattern):
+    name, counts.config = config()
+    ours = [os.path.join(BUILD, "plugins", program, "proctally-" + program)]
+    theirs = [*emulator, os.path.join(programs, "proctally-" + program)]
+
+    def agree():
+        """What is there before and after is there in between; others come and go."""
+        before, found, after = (counts(argv, pattern) for argv in (ours, theirs, ours))
+        lasting = {k: v for k, v in before.items() if after.get(k) == v}
+        wrong = {k: (v, found.get(k)) for k, v in lasting.items() if found.get(k) != v}
+        check(not wrong, "expected and found differ", wrong)
+        check_equal([found.get("%s:%d" % (name, digit)) for digit in (0, 1)], [10, 10],
+                    "processes of the rule")
+        return len(lasting)
+
+    print("      %d groups are the same" % wait_for(agree, "the same groups", 60))
+
+
+def case_textfile():
+    same("textfile", r'^proctally_processes\{.*groupname="([^"]*)".*\} (\d+)$')
+
+
+def case_telegraf():
+    same("telegraf", r'^proctally,.*groupname=((?:[^,\\ ]|\\.)*).* num_procs=(\d+)i')
+
+
+def case_service():
+    """Again and again behind the filter for system calls, with a state, until it is told
+    to end: another C library has other calls."""
+    directory = temp_dir()
+    output, state = directory + "/output.prom", directory + "/state"
+    process = start([*emulator, os.path.join(programs, "proctally-textfile"), "--interval", "100ms",
+                     "--source", "procfs", "--output", output, "--state-file", state],
+                    stderr=subprocess.PIPE)
+    written = set()
+
+    def twice():
+        written.add(os.stat(output).st_ino)
+        return len(written) > 1
+    wait_for(twice, "two files, one after the other", 120, 0.01)
+    process.terminate()
+    status = process.wait(120)
+    check_equal(status, 0, "status (%s)" % process.stderr.read().decode())
+    check(os.path.getsize(state) > 0, "the state is empty")
+
+
+if __name__ == "__main__":
+    run_cases(sys.modules[__name__])
