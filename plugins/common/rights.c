@@ -219,6 +219,7 @@ int rights_reduce(const char *const *paths, size_t count, struct tally_error *er
 /* ---- System calls ------------------------------------------------------------------ */
 
 #ifdef HAVE_SECCOMP
+#include <asm/termbits.h>
 #include <seccomp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -294,6 +295,9 @@ static int fill(scmp_filter_ctx filter, bool serves) {
         {"socket", SCMP_A0(SCMP_CMP_EQ, AF_NETLINK)},
         {"socket", SCMP_A0(SCMP_CMP_EQ, AF_UNIX)},
         {"ioctl", SCMP_A1(SCMP_CMP_EQ, TCGETS)}, /* is the output a terminal? */
+#ifdef TCGETS2
+        {"ioctl", SCMP_A1(SCMP_CMP_EQ, TCGETS2)}, /* the same since glibc 2.42 */
+#endif
         {"ioctl", SCMP_A1(SCMP_CMP_EQ, TIOCGWINSZ)},
         {"tgkill", SCMP_A0(SCMP_CMP_EQ, (scmp_datum_t)getpid())}, /* abort(3) */
     };

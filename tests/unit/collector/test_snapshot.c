@@ -272,8 +272,9 @@ START_TEST(memory_grows_by_what_is_kept) {
         tally_snapshot_unref(kept[i]);
     collect_at(t, 1100);
     collect_at(t, 1101);
+    /* free blocks in malloc's cache count as in use; since glibc 2.43 large ones are there too */
     const size_t after = in_use();
-    ck_assert_msg(after <= before + 4096, "%zu bytes are left", after - before);
+    ck_assert_msg(after <= before + each / 2, "%zu bytes are left", after - before);
     tally_free(t);
 }
 END_TEST
