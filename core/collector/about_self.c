@@ -2,6 +2,7 @@
 /* What a collection says about itself: its own metrics, and what a person should know. */
 #include "collector/collector.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void describe_coverage(struct round *round) {
@@ -99,6 +100,37 @@ static void judge_rights(struct round *round) {
                      "threads are lost: CAP_NET_ADMIN is missing");
 }
 
+static void add_text(struct tally_error *to, size_t *len, const char *before, const char *text,
+                     const char *after) {
+    if (*len < sizeof(to->text))
+        *len += (size_t)snprintf(to->text + *len, sizeof(to->text) - *len, "%s%s%s", before, text,
+                                 after);
+}
+
+/* What the kernel was built without, by the metrics that this costs. */
+static void judge_kernel(struct round *round) {
+    const struct source_health *health = &round->health;
+    struct tally_error text = {{0}};
+    size_t len = 0;
+    for (enum kernel_part part = 0; part < KERNEL_PARTS; part++) {
+        for (enum field f = 0; f < FIELD_COUNTERS; f++)
+            if (health->lacks[part] & BIT(f))
+                add_text(&text, &len, len ? ", " : "",
+                         metric_table[metric_of_counter(f)].metric.id, "");
+        if (health->lacks[part])
+            add_text(&text, &len, " (", kernel_part_name(part), ")");
+    }
+    if (health->lacks_cgroups)
+        add_text(&text, &len, len ? ", " : "",
+                 "groups by cgroup, unit and container (CONFIG_CGROUPS)", "");
+    if (len)
+        notice_raise(&round->t->notices, NOTICE_LACKS,
+                     "absent, as this kernel was built without the options in brackets: %s",
+                     text.text);
+    else
+        notice_clear(&round->t->notices, NOTICE_LACKS);
+}
+
 void raise_notices(struct round *round) {
     struct notices *notices = &round->t->notices;
     const struct source_health *health = &round->health;
@@ -107,11 +139,7 @@ void raise_notices(struct round *round) {
                      health->no_traffic.text);
     else
         notice_clear(notices, NOTICE_TRAFFIC);
-    if (health->lacks.text[0])
-        notice_raise(notices, NOTICE_LACKS, "this kernel was built without, and so are not counted: %s",
-                     health->lacks.text);
-    else
-        notice_clear(notices, NOTICE_LACKS);
+    judge_kernel(round);
     if (health->is_partial)
         notice_raise(notices, NOTICE_PARTIAL,
                      "the mount options of /proc (hidepid, subset) hide processes from this user, "

@@ -112,15 +112,43 @@ struct unlisted_usage {
     uint64_t traffic[TRAFFIC_COUNTERS];
 };
 
+/* What a kernel can be built without. */
+enum kernel_part {
+    KERNEL_SCHED_INFO,
+    KERNEL_DELAY_ACCT,
+    KERNEL_XACCT,
+    KERNEL_IO_ACCOUNTING,
+    KERNEL_PARTS
+};
+/* The option of its configuration. */
+static inline const char *kernel_part_name(enum kernel_part part) {
+    switch (part) {
+    case KERNEL_SCHED_INFO:
+        return "CONFIG_SCHED_INFO";
+    case KERNEL_DELAY_ACCT:
+        return "CONFIG_TASK_DELAY_ACCT";
+    case KERNEL_XACCT:
+        return "CONFIG_TASK_XACCT";
+    case KERNEL_IO_ACCOUNTING:
+        return "CONFIG_TASK_IO_ACCOUNTING";
+    case KERNEL_PARTS:
+        break;
+    }
+    return "";
+}
+
 /* How well the source can do its work. */
 struct source_health {
     bool is_partial;       /* the way /proc is mounted hides some processes from us */
     bool lacks_rights;     /* we do not have every right that reading all of a process needs */
-    bool reads_by_thread;  /* threads are read one by one, for want of a right */
+    bool by_taskstats;     /* that tells switches and delays of all threads */
+    bool reads_by_thread;  /* they are read one by one, for want of a right */
     uint64_t threads_skipped; /* so far, as the budget for that was used up */
     uint64_t lost_events;     /* so far; ENDS_BY_EVENTS */
     bool sees_traffic;
-    struct tally_error lacks; /* what this kernel was built without, of what is collected; "" */
+    /* BIT(field) of what is to be collected, and is not to be had without that part */
+    uint64_t lacks[KERNEL_PARTS];
+    bool lacks_cgroups;    /* that groups are to be told by */
     struct tally_error no_traffic; /* why not, if it is to be collected; else "" */
 };
 

@@ -60,9 +60,9 @@ struct bpf {
     struct bpf_programs *programs;
     struct users *users;
     struct cgroups *cgroups; /* NULL: no unified hierarchy, or nobody asks for it */
-    uint64_t counters;     /* BIT(field) of what is to be collected */
-    bool collects_fds, collects_threads;
-    uint64_t lacks;        /* of those that are wanted, what this kernel does not have */
+    uint64_t wanted;       /* BIT(field) of the counters that are to be collected */
+    uint64_t counters;     /* … and can be */
+    bool collects_fds, collects_threads, uses_cgroups;
     uint64_t page_bytes;
     int64_t boot_offset_ns; /* see struct bpf_wants */
     bool in_full; /* the next listing */
@@ -221,6 +221,15 @@ static const enum usage_kind usage_of_field[FIELD_COUNTERS] = {
     [FIELD_DISK_WRITTEN_BYTES] = USAGE_DISK_WRITTEN_BYTES,
 };
 
+/* Of the counters that are wanted, those that this kernel does not have. */
+static uint64_t lacking_fields(const struct bpf *b) {
+    uint64_t fields = 0;
+    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+        if (bpf_programs_lacks(b->programs) & BIT(usage_of_field[f]))
+            fields |= BIT(f);
+    return fields & b->wanted;
+}
+
 static int bpf_list(struct source *s, bool in_full, const struct listed **ret_listed,
                     size_t *ret_count) {
     struct bpf *b = bpf_of(s);
@@ -230,11 +239,7 @@ static int bpf_list(struct source *s, bool in_full, const struct listed **ret_li
     int r = bpf_programs_round(b->programs, b->in_full, index_listing, b);
     if (r < 0)
         return r;
-    for (size_t f = 0; f < FIELD_COUNTERS; f++)
-        if (b->counters & BIT(f) && bpf_programs_lacks(b->programs) & BIT(usage_of_field[f])) {
-            b->counters &= ~BIT(f);
-            b->lacks |= BIT(f);
-        }
+    b->counters &= ~lacking_fields(b);
     b->in_full = false;
     add_threads_up(b);
     *ret_listed = b->listed;
@@ -607,23 +612,14 @@ static int bpf_host(struct source *s, struct host_stat *ret) {
     return r;
 }
 
-/* What it lacks, by the options of the kernel. */
-static void say_what_it_lacks(const struct bpf *b, struct tally_error *ret) {
-    static const struct {
-        enum field field;
-        const char *text;
-    } parts[] = {
-        {FIELD_RUN_QUEUE_WAIT_NS, "waiting for a CPU (CONFIG_SCHED_INFO)"},
-        {FIELD_BLKIO_DELAY_NS, "waiting for storage (CONFIG_TASK_DELAY_ACCT)"},
-        {FIELD_IO_READ_BYTES, "what system calls read and write (CONFIG_TASK_XACCT)"},
-        {FIELD_DISK_READ_BYTES, "what storage reads and writes (CONFIG_TASK_IO_ACCOUNTING)"},
-    };
-    size_t len = 0;
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
-        if (b->lacks & BIT(parts[i].field) && len < sizeof(ret->text))
-            len += (size_t)snprintf(ret->text + len, sizeof(ret->text) - len, "%s%s",
-                                    len ? ", " : "", parts[i].text);
-}
+/* What the kernel keeps only if it was built to. */
+static const uint64_t kept_by[KERNEL_PARTS] = {
+    [KERNEL_SCHED_INFO] = BIT(FIELD_RUN_QUEUE_WAIT_NS),
+    [KERNEL_DELAY_ACCT] = BIT(FIELD_BLKIO_DELAY_NS),
+    [KERNEL_XACCT] = BIT(FIELD_IO_READ_BYTES) | BIT(FIELD_IO_WRITTEN_BYTES) |
+                     BIT(FIELD_IO_READS) | BIT(FIELD_IO_WRITES),
+    [KERNEL_IO_ACCOUNTING] = BIT(FIELD_DISK_READ_BYTES) | BIT(FIELD_DISK_WRITTEN_BYTES),
+};
 
 /* The programs see all processes, whatever /proc hides. */
 static void bpf_health(struct source *s, struct source_health *ret) {
@@ -634,7 +630,9 @@ static void bpf_health(struct source *s, struct source_health *ret) {
         .lacks_rights = procfs.lacks_rights,
         .lost_events = bpf_programs_lost(b->programs),
     };
-    say_what_it_lacks(b, &ret->lacks);
+    for (size_t i = 0; i < KERNEL_PARTS; i++)
+        ret->lacks[i] = lacking_fields(b) & kept_by[i];
+    ret->lacks_cgroups = b->uses_cgroups && bpf_programs_lacks(b->programs) & LACKS_CGROUPS;
     ret->sees_traffic = bpf_programs_see_traffic(b->programs, &ret->no_traffic);
 }
 
@@ -667,22 +665,23 @@ static const struct source_ops bpf_ops = {
     .ancestor = bpf_ancestor,
 };
 
-static uint64_t counters_of(const struct io *io, unsigned collect) {
+static uint64_t wanted_counters(unsigned collect) {
     uint64_t counters = (BIT(FIELD_COUNTERS) - 1) & ~WAITED_FOR;
-    char delayacct[4] = "";
-    if (io_read_file(io, AT_FDCWD, "/proc/sys/kernel/task_delayacct", delayacct,
-                     sizeof(delayacct), NULL) <= 0 ||
-        delayacct[0] != '1')
-        counters &= ~BIT(FIELD_BLKIO_DELAY_NS);
     if (!(collect & 1u << COLLECT_CONTEXT_SWITCHES))
         counters &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
     if (!(collect & 1u << COLLECT_DELAYS))
-        counters &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
+        counters &= ~(kept_by[KERNEL_SCHED_INFO] | kept_by[KERNEL_DELAY_ACCT]);
     if (!(collect & 1u << COLLECT_IO))
-        counters &= ~(BIT(FIELD_IO_READ_BYTES) | BIT(FIELD_IO_WRITTEN_BYTES) |
-                      BIT(FIELD_IO_READS) | BIT(FIELD_IO_WRITES) | BIT(FIELD_DISK_READ_BYTES) |
-                      BIT(FIELD_DISK_WRITTEN_BYTES));
+        counters &= ~(kept_by[KERNEL_XACCT] | kept_by[KERNEL_IO_ACCOUNTING]);
     return counters;
+}
+
+/* Else the kernel leaves them 0. */
+static bool counts_delays(const struct io *io) {
+    char delayacct[4] = "";
+    return io_read_file(io, AT_FDCWD, "/proc/sys/kernel/task_delayacct", delayacct,
+                        sizeof(delayacct), NULL) > 0 &&
+           delayacct[0] == '1';
 }
 
 /* In a time namespace CLOCK_BOOTTIME and all times in /proc are shifted, but not those that
@@ -736,7 +735,10 @@ int bpf_new(const struct settings *settings, const struct io *io,
     b->io = io;
     b->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     b->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
-    b->counters = counters_of(io, collect);
+    b->counters = b->wanted = wanted_counters(collect);
+    if (!counts_delays(io))
+        b->counters &= ~kept_by[KERNEL_DELAY_ACCT];
+    b->uses_cgroups = wants.cgroup;
     b->collects_fds = collect & 1u << COLLECT_FDS;
     b->collects_threads = collect & 1u << COLLECT_THREADS;
     int r = users_new(io, &b->users);

@@ -9,10 +9,12 @@
 #include "source/linux/kernel/shared.h"
 
 #include <bpf/bpf.h>
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -33,6 +35,8 @@ const struct map_shape map_shapes[MAPS] = {
     [MAP_DATA] = {"data", sizeof(uint32_t), sizeof(struct proctally_bpf__data)},
     [MAP_BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
 };
+
+#define TYPES_PATH "/sys/kernel/btf/vmlinux"
 
 uint64_t boot_ns(int64_t boot_offset_ns) {
     struct timespec now;
@@ -74,18 +78,26 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || will_be_pinned ? most / 16 : 1);
 }
 
-static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool traffic,
-                  bool will_be_pinned) {
+static bool has_tracepoint(const struct btf *types, const char *name) {
+    char type[64];
+    snprintf(type, sizeof(type), "btf_trace_%s", name);
+    return btf__find_by_name_kind(types, type, BTF_KIND_TYPEDEF) > 0;
+}
+
+/* A program whose tracepoint the kernel does not have would keep it from all of them. */
+static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const struct btf *types,
+                   bool traffic, bool will_be_pinned) {
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
     struct bpf_program *of_owners[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
-    bool sees_owners = libbpf_find_vmlinux_btf_id("sock_recv_length", BPF_TRACE_RAW_TP) > 0;
+    bool sees_owners = has_tracepoint(types, "sock_recv_length");
     s->data->list_in_full = 1;
     s->bss->format = BPF_FORMAT;
     s->bss->sees_owners = sees_owners;
     s->bss->cpus = (uint32_t)libbpf_num_possible_cpus();
     bpf_set_wants(s->bss, wants);
     size_maps(s, wants, will_be_pinned);
-    bool sees_begin = libbpf_find_vmlinux_btf_id("tcp_sendmsg_locked", BPF_TRACE_RAW_TP) > 0;
+    bool sees_begin = has_tracepoint(types, "tcp_sendmsg_locked");
+    bpf_program__set_autoload(s->progs.on_cgroup_mkdir, has_tracepoint(types, "cgroup_mkdir"));
     for (size_t i = 0; i < 2; i++)
         bpf_program__set_autoload(of_packets[i], traffic);
     for (size_t i = 0; i < 3; i++)
@@ -94,7 +106,6 @@ static int set_up(struct proctally_bpf *s, const struct bpf_wants *wants, bool t
     bpf_program__set_autoload(s->progs.on_socket, traffic);
     bpf_program__set_autoload(s->progs.on_state, traffic && sees_owners);
     bpf_map__set_autocreate(s->maps.sockets, traffic);
-    return 0;
 }
 
 /* Attaches to the root cgroup, next to the programs that others have there. -EBUSY: one of
@@ -130,10 +141,17 @@ static bool has_right(int capability) {
 /* All or nothing. What libbpf says of a failure goes to `why`. */
 static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
                 struct proctally_bpf **ret, struct tally_error *why) {
+    struct btf *types = btf__load_vmlinux_btf();
+    if (!types) {
+        int r = -errno;
+        error_set(why, "the kernel's type information, " TYPES_PATH ", is damaged");
+        return r;
+    }
     struct proctally_bpf *s = proctally_bpf__open();
-    /* this asks for tracepoints that may be missing, which libbpf warns of: that is no reason
-     * for anything */
-    int r = s ? set_up(s, wants, traffic, will_be_pinned) : -errno;
+    int r = s ? 0 : -errno;
+    if (r == 0)
+        set_up(s, wants, types, traffic, will_be_pinned);
+    btf__free(types);
     bpf_log_to(why);
     if (r == 0)
         r = proctally_bpf__load(s);

@@ -336,7 +336,7 @@ int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path 
 }
 
 uint64_t bpf_programs_lacks(const struct bpf_programs *p) {
-    return p->kernel.bss->lacks_usage;
+    return p->kernel.bss->lacks;
 }
 
 uint64_t bpf_programs_lost(struct bpf_programs *p) {

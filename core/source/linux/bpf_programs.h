@@ -51,7 +51,8 @@ const struct unlisted *bpf_programs_next_unlisted(struct bpf_programs *p);
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);
 int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct bpf_identity *ret);
 int bpf_programs_cgroup(struct bpf_programs *p, uint64_t id, struct cgroup_path *ret);
-/* Bits of enum usage_kind: what this kernel can't tell. Known after the first round. */
+/* What this kernel was built without: 1 << enum usage_kind, LACKS_CGROUPS. Known after the
+ * first round. */
 uint64_t bpf_programs_lacks(const struct bpf_programs *p);
 /* Events lost since bpf_programs_open(); of pinned programs, since the last reader looked. */
 uint64_t bpf_programs_lost(struct bpf_programs *p);

@@ -37,6 +37,7 @@ struct procfs {
     bool shows_layout; /* stat has the places of code and stack (gVisor's has 0) */
     bool partial, lacks_rights;
     bool lacks_net_admin; /* nothing else keeps us from taskstats */
+    bool lacks_io, lacks_schedstat; /* the kernel was built without these files */
     uint64_t page_bytes;
 
     struct listed *listed;
@@ -473,6 +474,10 @@ static int procfs_host(struct source *s, struct host_stat *ret) {
     return r;
 }
 
+#define IN_IO                                                                      \
+    (BIT(FIELD_IO_READ_BYTES) | BIT(FIELD_IO_WRITTEN_BYTES) | BIT(FIELD_IO_READS) | \
+     BIT(FIELD_IO_WRITES) | BIT(FIELD_DISK_READ_BYTES) | BIT(FIELD_DISK_WRITTEN_BYTES))
+
 static void procfs_health(struct source *s, struct source_health *ret) {
     const struct procfs *p = procfs_of(s);
     *ret = (struct source_health){
@@ -481,7 +486,12 @@ static void procfs_health(struct source *s, struct source_health *ret) {
         .reads_by_thread = p->lacks_net_admin && (collects(p, COLLECT_CONTEXT_SWITCHES) ||
                                                   collects(p, COLLECT_DELAYS)),
         .threads_skipped = proc_threads_skipped(p->threads),
+        .by_taskstats = p->taskstats != NULL,
     };
+    if (p->lacks_io && collects(p, COLLECT_IO))
+        ret->lacks[KERNEL_IO_ACCOUNTING] = IN_IO;
+    if (p->lacks_schedstat && !p->taskstats && collects(p, COLLECT_DELAYS))
+        ret->lacks[KERNEL_SCHED_INFO] = BIT(FIELD_RUN_QUEUE_WAIT_NS);
 }
 
 static struct source *procfs_free(struct source *s) {
@@ -522,6 +532,13 @@ static bool has_rights(void) {
     return syscall(SYS_capget, &header, data) == 0 && (data[0].effective & needed) == needed;
 }
 
+/* Each process has the files that this one has, or the kernel was built without. */
+static bool lacks_file(const struct proc_dir *d, const char *file) {
+    struct stat st;
+    return d->io->fstatat(d->io->data, d->fd, file, &st, 0) < 0 && errno == ENOENT &&
+           d->io->fstatat(d->io->data, d->fd, "self/stat", &st, 0) == 0;
+}
+
 static void find_abilities(struct procfs *p) {
     struct proc_dir *d = &p->dir;
     struct stat st;
@@ -532,6 +549,8 @@ static void find_abilities(struct procfs *p) {
     if (is_kernels) { /* a mounted procfs, not a recorded tree */
         d->counts_fds =
             d->io->fstatat(d->io->data, d->fd, "self/fd", &st, 0) == 0 && st.st_size > 0;
+        p->lacks_io = lacks_file(d, "self/io");
+        p->lacks_schedstat = lacks_file(d, "self/schedstat");
         p->partial = hides_processes(p);
         p->lacks_rights = !has_rights();
         /* else thread by thread */

@@ -18,6 +18,12 @@ static __always_inline __u64 hash_words(const void *data, __u32 size) {
     return h & ~KNOWN_ANCESTOR ? h & ~KNOWN_ANCESTOR : 1;
 }
 
+/* CONFIG_CGROUPS */
+static __always_inline bool has_cgroups(void) {
+    struct task_struct *task = NULL;
+    return bpf_core_field_exists(task->cgroups);
+}
+
 /* What the task itself can tell of its identity: all but its program and its ancestor. */
 static __always_inline void read_identity(struct task_struct *task,
                                           struct bpf_identity *identity) {
@@ -26,7 +32,7 @@ static __always_inline void read_identity(struct task_struct *task,
         identity->uid = task->real_cred->euid.val;
         identity->gid = task->real_cred->egid.val;
     }
-    if (want_cgroup && bpf_core_field_exists(task->cgroups)) /* CONFIG_CGROUPS */
+    if (want_cgroup && has_cgroups())
         identity->cgroup = task->cgroups->dfl_cgrp->kn->id;
 }
 

@@ -245,7 +245,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
     struct task_struct *task = ctx->task;
     struct seq_file *seq = ctx->meta->seq;
     if (!task) { /* the end of the iteration */
-        lacks_usage = lacking_usage();
+        lacks = lacking_usage() | (has_cgroups() ? 0 : LACKS_CGROUPS);
         synthesize_lost_exits();
     }
     /* A task that has been reaped is left out: on_free reads its final usage. */

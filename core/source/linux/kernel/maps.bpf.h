@@ -49,8 +49,9 @@ SHARED __u32 sees_owners;
 SHARED __u64 listed_until_ns;
 /* How many there can be, numbered from 0. */
 SHARED __u32 cpus;
-/* Bits of usage_kind: what this kernel does not have. Known after the first listing. */
-SHARED __u64 lacks_usage;
+/* What this kernel was built without: 1 << enum usage_kind, LACKS_CGROUPS. Known after the
+ * first listing. */
+SHARED __u64 lacks;
 /* How many links are pinned; 0: pinning has not finished. */
 SHARED __u32 pinned_links;
 /* When the programs were attached, since boot; 0: not yet. */

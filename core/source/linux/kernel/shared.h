@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 3
+#define BPF_FORMAT 4
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -38,6 +38,9 @@ enum usage_kind {
 struct usage {
     __u64 of[USAGES];
 };
+
+/* Besides figures, a kernel can lack control groups: then nobody is in one. */
+#define LACKS_CGROUPS ((__u64)1 << 63)
 
 enum traffic_kind {
     TRAFFIC_RECEIVED_BYTES,

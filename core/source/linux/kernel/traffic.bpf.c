@@ -85,7 +85,7 @@ static __always_inline void set_owner(struct socket_owner *owner, struct task_st
         identity.uid = BPF_CORE_READ(task, real_cred, euid.val);
         identity.gid = BPF_CORE_READ(task, real_cred, egid.val);
     }
-    if (want_cgroup && bpf_core_field_exists(task->cgroups))
+    if (want_cgroup && has_cgroups())
         identity.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
     owner->key = 0;
     owner->identity = identity;

@@ -10,26 +10,35 @@
 
 #include "shared.h"
 
+/* CONFIG_TASK_DELAY_ACCT */
 static __always_inline bool has_delays(void) {
     struct task_struct *task = NULL;
     struct task_delay_info *delays = NULL;
     return bpf_core_field_exists(task->delays) && bpf_core_field_exists(delays->blkio_delay);
 }
 
-/* Bits of what this kernel was built to do without: a figure that it lacks is absent, not 0.
- * Without the checks libbpf would refuse all of the programs. */
+/* What a kernel can be built to do without, each with the field that it is then without:
+ * CONFIG_SCHED_INFO, CONFIG_TASK_XACCT, CONFIG_TASK_IO_ACCOUNTING. A figure that it lacks is
+ * absent, not 0, and without asking first libbpf would refuse all of the programs. */
+#define FOR_EACH_OPTIONAL(DO)                        \
+    DO(USAGE_RUN_QUEUE_WAIT_NS, sched_info.run_delay) \
+    DO(USAGE_IO_READ_BYTES, ioac.rchar)               \
+    DO(USAGE_IO_WRITTEN_BYTES, ioac.wchar)            \
+    DO(USAGE_IO_READS, ioac.syscr)                    \
+    DO(USAGE_IO_WRITES, ioac.syscw)                   \
+    DO(USAGE_DISK_READ_BYTES, ioac.read_bytes)        \
+    DO(USAGE_DISK_WRITTEN_BYTES, ioac.write_bytes)
+
+/* 1 << enum usage_kind. */
 static __always_inline __u64 lacking_usage(void) {
     struct task_struct *task = NULL;
     __u64 lacking = 0;
-    if (!bpf_core_field_exists(task->sched_info.run_delay)) /* CONFIG_SCHED_INFO */
-        lacking |= 1 << USAGE_RUN_QUEUE_WAIT_NS;
-    if (!has_delays()) /* CONFIG_TASK_DELAY_ACCT */
+#define NOTE_IF_LACKING(kind, field)       \
+    if (!bpf_core_field_exists(task->field)) \
+        lacking |= 1 << kind;
+    FOR_EACH_OPTIONAL(NOTE_IF_LACKING)
+    if (!has_delays())
         lacking |= 1 << USAGE_BLKIO_DELAY_NS;
-    if (!bpf_core_field_exists(task->ioac.rchar)) /* CONFIG_TASK_XACCT */
-        lacking |= 1 << USAGE_IO_READ_BYTES | 1 << USAGE_IO_WRITTEN_BYTES | 1 << USAGE_IO_READS |
-                   1 << USAGE_IO_WRITES;
-    if (!bpf_core_field_exists(task->ioac.read_bytes)) /* CONFIG_TASK_IO_ACCOUNTING */
-        lacking |= 1 << USAGE_DISK_READ_BYTES | 1 << USAGE_DISK_WRITTEN_BYTES;
     return lacking;
 }
 
@@ -43,22 +52,14 @@ static __always_inline void read_thread_usage(struct task_struct *task, struct u
     ret->of[USAGE_INVOLUNTARY_SWITCHES] = task->nivcsw;
     for (int i = USAGE_RUN_QUEUE_WAIT_NS; i < USAGES; i++)
         ret->of[i] = 0;
-    if (bpf_core_field_exists(task->sched_info.run_delay))
-        ret->of[USAGE_RUN_QUEUE_WAIT_NS] = task->sched_info.run_delay;
+#define READ_IF_THERE(kind, field)        \
+    if (bpf_core_field_exists(task->field)) \
+        ret->of[kind] = task->field;
+    FOR_EACH_OPTIONAL(READ_IF_THERE)
     if (has_delays()) {
         struct task_delay_info *delays = task->delays;
         if (delays)
             ret->of[USAGE_BLKIO_DELAY_NS] = delays->blkio_delay;
-    }
-    if (bpf_core_field_exists(task->ioac.rchar)) {
-        ret->of[USAGE_IO_READ_BYTES] = task->ioac.rchar;
-        ret->of[USAGE_IO_WRITTEN_BYTES] = task->ioac.wchar;
-        ret->of[USAGE_IO_READS] = task->ioac.syscr;
-        ret->of[USAGE_IO_WRITES] = task->ioac.syscw;
-    }
-    if (bpf_core_field_exists(task->ioac.read_bytes)) {
-        ret->of[USAGE_DISK_READ_BYTES] = task->ioac.read_bytes;
-        ret->of[USAGE_DISK_WRITTEN_BYTES] = task->ioac.write_bytes;
     }
 }
 
