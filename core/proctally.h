@@ -270,6 +270,9 @@ struct tally_new_opts {
      * sees alive; bpf all of them. */
     pid_t follow;
     unsigned keep; /* bits of enum tally_keep */
+    /* Leaves nothing behind, neither in the state file, which is not read either, nor in the
+     * kernel by `pin`: for a look beside the collector that does the counting. */
+    bool only_looks;
 };
 
 /* A collector for this configuration (which may be freed afterwards); opts may be NULL.
@@ -409,6 +412,11 @@ int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **re
 /* Collects, then writes in plain words which filter, rule or ancestor decides
  * about a process, and why the others do not. Text as above. -ESRCH. */
 int tally_explain(tally *t, pid_t pid, tally_text *to, const char **ret_data, size_t *ret_len);
+
+/* Collects twice, then writes a table of the metrics, but for the host's: whether this
+ * collector has them here, by which means, and which option, right or part of the kernel is
+ * missing for those that it lacks, or lacks of some processes. Text as above. */
+int tally_list_here(tally *t, tally_text *to, const char **ret_data, size_t *ret_len);
 
 /* ---- A file that is whole at any moment ---------------------------------------- */
 

@@ -361,7 +361,7 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
         return r;
     raise_notices(&round);
     note_progress(&round);
-    if (t->settings.state_file)
+    if (t->settings.state_file && !t->only_looks)
         save_state(t);
     if (ret_snapshot) {
         snapshot_set_self(round.snapshot, &t->counting.self);

@@ -28,18 +28,13 @@ const char *tally_version(void) {
 
 /* What is read of each process, and can therefore be refused. */
 static unsigned origins_of(const tally *t) {
-    const unsigned collect = t->settings.collect;
-    unsigned origins = 1u << ORIGIN_STATUS;
-    if (collect & 1u << COLLECT_IO)
-        origins |= 1u << ORIGIN_IO;
-    if (collect & 1u << COLLECT_FDS)
-        origins |= 1u << ORIGIN_FD | 1u << ORIGIN_LIMITS;
-    if (collect & (1u << COLLECT_CONTEXT_SWITCHES | 1u << COLLECT_DELAYS))
-        origins |= 1u << ORIGIN_SCHED;
-    if (collect & 1u << COLLECT_PSS)
-        origins |= 1u << ORIGIN_PSS;
-    if (t->grouping.needs)
-        origins |= 1u << ORIGIN_IDENTITY;
+    unsigned origins = 0;
+    for (size_t o = 0; o < ORIGINS; o++) {
+        const unsigned collect = metric_table[METRIC_UNREADABLE_STATUS + o].collect;
+        if ((collect == 0 || t->settings.collect & collect) &&
+            (o != ORIGIN_IDENTITY || t->grouping.needs))
+            origins |= 1u << o;
+    }
     return origins;
 }
 
@@ -254,7 +249,6 @@ static void take_followed(tally *t) {
 
 int collector_new(const tally_config *config, const struct tally_new_opts *given,
                   const struct io *io, tally **ret_tally, struct tally_error *error) {
-    struct tally_error why_not_bpf = {{0}};
     struct tally_new_opts opts = {0};
     if (error)
         error->text[0] = '\0';
@@ -268,12 +262,17 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     int r = given ? take_opts(given, &opts, error) : 0;
     t->count_lifetimes = opts.count_lifetimes;
     t->keep = opts.keep;
+    t->only_looks = opts.only_looks;
     if (r == 0)
         r = config_settings(config, &t->settings);
     if (r == 0 && t->settings.pin_dir && !t->settings.state_file) {
         error_set(error, "pin is given without state-file; expected both, or what was counted "
                          "between two runs would have nothing to be added to");
         r = -EINVAL;
+    }
+    if (t->only_looks) {
+        free(t->settings.pin_dir);
+        t->settings.pin_dir = NULL;
     }
     if (r == 0)
         r = snapshots_init(&t->snapshots, &t->settings);
@@ -283,15 +282,15 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         r = source_open(&t->settings, &t->io,
                         &(struct source_needs){.identity = t->grouping.needs,
                                                .ancestors = t->settings.children || opts.follow},
-                        &t->source, error, &why_not_bpf);
+                        &t->source, error, &t->why_not_bpf);
     if (r == 0 && opts.inherit)
         notices_inherit(&t->notices, &opts.inherit->notices);
-    if (r == 0 && !why_not_bpf.text[0])
+    if (r == 0 && !t->why_not_bpf.text[0])
         notice_clear(&t->notices, NOTICE_SOURCE);
     else if (r == 0)
         notice_raise(&t->notices, NOTICE_SOURCE,
                      "reading /proc, which misses what is over too soon; not source bpf: %s",
-                     why_not_bpf.text);
+                     t->why_not_bpf.text);
     if (r == 0 && t->keep & TALLY_KEEP_PROCESSES)
         r = users_new(&t->io, &t->users);
     if (r == 0 && opts.follow)
@@ -300,7 +299,7 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         r = open_counting(t);
     if (r == 0 && opts.inherit)
         r = inherit(t, opts.inherit, error);
-    else if (r == 0 && t->settings.state_file)
+    else if (r == 0 && t->settings.state_file && !t->only_looks)
         r = load_state(t, error);
     take_followed(t);
     /* Descendants are known by their parents, so that these have to be seen: from now on. */

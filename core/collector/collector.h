@@ -23,8 +23,10 @@ struct tally {
     struct settings settings;
     unsigned keep;        /* bits of enum tally_keep */
     bool count_lifetimes; /* the first collection shows whole lives */
+    bool only_looks;      /* the state file is left alone */
 
     struct source *source;
+    struct tally_error why_not_bpf; /* with source auto; "": it is */
     struct grouping grouping;
     struct counting counting;
 

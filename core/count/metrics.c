@@ -19,6 +19,12 @@
 #define GAUGE(name, of_unit, text) ROW(name, TALLY_KIND_GAUGE, of_unit, text)
 #define COUNTER(name, of_unit, text) ROW(name, TALLY_KIND_COUNTER, of_unit, text)
 #define SELF .metric.scope = TALLY_SCOPE_SELF
+#define IF(what) .collect = 1u << COLLECT_##what
+#define IF_EITHER(what, other) .collect = 1u << COLLECT_##what | 1u << COLLECT_##other
+#define READ(file) .origins = 1u << ORIGIN_##file
+#define READ_BOTH(file, other) .origins = 1u << ORIGIN_##file | 1u << ORIGIN_##other
+#define BY_BPF .by_bpf = true
+#define NEEDS(text) .needs = text
 
 #define STATES "Processes by the state of their main thread"
 #define CPU "CPU time used by the processes of the group"
@@ -28,17 +34,18 @@
 #define UNREADABLE "Processes of which the file could not be read, so that they are missing in the sums"
 #define SOURCE "1 for the source in use, 0 for the others"
 
-#define STATE(metric, state, ...) \
-    [metric] = {GAUGE("states_" state, TALLY_UNIT_COUNT, STATES), NATIVE("states", "state", state), \
-                INFLUX(state), COLLECTD("ps_state", state) __VA_OPT__(, ) __VA_ARGS__}
+#define STATE(metric, state, ...)                                                      \
+    [metric] = {GAUGE("states_" state, TALLY_UNIT_COUNT, STATES), IF(STATES),          \
+                NATIVE("states", "state", state), INFLUX(state),                       \
+                COLLECTD("ps_state", state) __VA_OPT__(, ) __VA_ARGS__}
 
-#define REFUSED(metric, file, instance) \
+#define REFUSED(metric, file, instance, ...) \
     [metric] = {GAUGE("unreadable_" instance, TALLY_UNIT_COUNT, UNREADABLE), \
                 NATIVE("unreadable_processes", "file", file), \
-                COLLECTD("gauge", "unreadable_" instance)}
+                COLLECTD("gauge", "unreadable_" instance) __VA_OPT__(, ) __VA_ARGS__}
 
 #define TRAFFIC_OF(metric, name, unit, text, field, type, index, protocol)             \
-    [metric] = {COUNTER("network_" name "_" protocol, unit, text),                     \
+    [metric] = {COUNTER("network_" name "_" protocol, unit, text), IF(NETWORK), BY_BPF, \
                 NATIVE("network_" name "_total", "protocol", protocol),                \
                 INFLUX("net_" field "_" protocol), COLLECTD(type, protocol, index)}
 #define TRAFFIC(metric, ...) \
@@ -67,7 +74,7 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                         NATIVE("threads"), PE("num_threads"), PROCESS("threads", "state", "total"),
                         INFLUX("num_threads"), COLLECTD("ps_count", "", 1)},
     [METRIC_THREADS_RUNNING] = {GAUGE("threads_running", TALLY_UNIT_COUNT,
-                                      "Threads that run or wait for a CPU"),
+                                      "Threads that run or wait for a CPU"), IF(THREADS),
                                 NATIVE("threads_running"),
                                 PROCESS("threads", "state", "running"),
                                 INFLUX("num_threads_running"), COLLECTD("threads", "running")},
@@ -75,7 +82,7 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
     STATE(METRIC_STATE_SLEEPING, "sleeping", PE("states", "state", "Sleeping")),
     STATE(METRIC_STATE_DISK_SLEEP, "disk_sleep", PE("states", "state", "Waiting")),
     STATE(METRIC_STATE_ZOMBIE, "zombie", PE("states", "state", "Zombie")),
-    [METRIC_STATE_OTHER] = {GAUGE("states_other", TALLY_UNIT_COUNT, STATES),
+    [METRIC_STATE_OTHER] = {GAUGE("states_other", TALLY_UNIT_COUNT, STATES), IF(STATES),
                             PE("states", "state", "Other")},
     STATE(METRIC_STATE_STOPPED, "stopped"),
     STATE(METRIC_STATE_IDLE, "idle"),
@@ -106,69 +113,83 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
     [METRIC_VMS] = {GAUGE("memory_vms", TALLY_UNIT_BYTES, "Virtual memory"),
                     NATIVE("memory_vms_bytes"), PE("memory_bytes", "memtype", "virtual"),
                     PROCESS("memory_vms_bytes"), INFLUX("memory_vms"), COLLECTD("ps_vm", "")},
-    [METRIC_SWAP] = {GAUGE("memory_swap", TALLY_UNIT_BYTES, "Memory swapped out"),
+    [METRIC_SWAP] = {GAUGE("memory_swap", TALLY_UNIT_BYTES, "Memory swapped out"), READ(STATUS),
                      NATIVE("memory_swap_bytes"), PE("memory_bytes", "memtype", "swapped"),
                      INFLUX("memory_swap"), COLLECTD("memory", "swap")},
     [METRIC_PSS] = {GAUGE("memory_pss", TALLY_UNIT_BYTES,
                           "Proportional set size: each shared page divided by its users"),
+                    IF(PSS), READ(PSS),
                     NATIVE("memory_pss_bytes"),
                     PE("memory_bytes", "memtype", "proportionalResident"), INFLUX("memory_pss"),
                     COLLECTD("memory", "pss")},
     [METRIC_PSS_AGE] = {GAUGE("memory_pss_age", TALLY_UNIT_NS,
                               "How long ago the oldest part of the PSS was read"),
+                        IF(PSS), READ(PSS),
                         NATIVE("memory_pss_age_seconds"), INFLUX("memory_pss_age"),
                         COLLECTD("duration", "memory_pss_age")},
     [METRIC_FOOTPRINT] = {GAUGE("memory_footprint", TALLY_UNIT_BYTES,
                                 "Private memory: anonymous resident and swapped pages"),
+                          READ(STATUS),
                           NATIVE("memory_footprint_bytes"), PROCESS("phys_footprint_bytes"),
                           INFLUX("memory_footprint"), COLLECTD("memory", "footprint")},
     [METRIC_DATA] = {GAUGE("memory_data", TALLY_UNIT_BYTES, "Size of the data segments"),
+                     READ(STATUS),
                      NATIVE("memory_data_bytes"), INFLUX("memory_data"), COLLECTD("ps_data", "")},
     [METRIC_STACK] = {GAUGE("memory_stack", TALLY_UNIT_BYTES, "Size of the main threads' stacks"),
+                      READ(STATUS),
                       NATIVE("memory_stack_bytes"), INFLUX("memory_stack"),
                       COLLECTD("ps_stacksize", "")},
     [METRIC_CODE] = {GAUGE("memory_code", TALLY_UNIT_BYTES, "Size of executable code and libraries"),
+                     READ(STATUS),
                      NATIVE("memory_code_bytes"), INFLUX("memory_code"), COLLECTD("ps_code", "")},
     [METRIC_OPEN_FDS] = {GAUGE("open_fds", TALLY_UNIT_COUNT, "Open file descriptors"),
+                         IF(FDS), READ(FD),
                          NATIVE("open_fds"), PE("open_filedesc"), PROCESS("open_fds"),
                          INFLUX("num_fds"), COLLECTD("file_handles", "")},
     [METRIC_WORST_FD_RATIO] = {GAUGE("worst_fd_ratio", TALLY_UNIT_RATIO,
                                      "Open file descriptors by the soft limit, of the process "
-                                     "that is nearest to it"),
+                                     "that is nearest to it"), IF(FDS), READ_BOTH(FD, LIMITS),
                                NATIVE("worst_fd_ratio"), PE("worst_fd_ratio"),
                                INFLUX("worst_fd_ratio"),
                                COLLECTD("percent", "worst_fd", 0, TALLY_FORM_PERCENT)},
     [METRIC_DISK_READ] = {COUNTER("disk_read", TALLY_UNIT_BYTES, "Bytes fetched from storage"),
+                          IF(IO), READ(IO),
                           NATIVE("disk_read_bytes_total"), PE("read_bytes_total"),
                           PROCESS("diskio_bytes_read_total"), INFLUX("disk_read_bytes"),
                           COLLECTD("disk_octets", "", 0)},
     [METRIC_DISK_WRITTEN] = {COUNTER("disk_written", TALLY_UNIT_BYTES, "Bytes to be sent to storage"),
+                             IF(IO), READ(IO),
                              NATIVE("disk_written_bytes_total"), PE("write_bytes_total"),
                              PROCESS("diskio_bytes_write_total"), INFLUX("disk_write_bytes"),
                              COLLECTD("disk_octets", "", 1)},
     [METRIC_IO_READ] = {COUNTER("io_read", TALLY_UNIT_BYTES,
                                 "Bytes that read calls returned, cached and non-file ones too"),
+                        IF(IO), READ(IO),
                         NATIVE("io_read_bytes_total"), INFLUX("read_bytes"),
                         COLLECTD("io_octets", "", 0)},
     [METRIC_IO_WRITTEN] = {COUNTER("io_written", TALLY_UNIT_BYTES,
                                    "Bytes that write calls took, cached and non-file ones too"),
+                           IF(IO), READ(IO),
                            NATIVE("io_written_bytes_total"), INFLUX("write_bytes"),
                            COLLECTD("io_octets", "", 1)},
-    [METRIC_IO_READS] = {COUNTER("io_reads", TALLY_UNIT_COUNT, SYSCALLS),
+    [METRIC_IO_READS] = {COUNTER("io_reads", TALLY_UNIT_COUNT, SYSCALLS), IF(IO), READ(IO),
                          NATIVE("io_syscalls_total", "op", "read"), INFLUX("read_count"),
                          COLLECTD("io_ops", "", 0)},
-    [METRIC_IO_WRITES] = {COUNTER("io_writes", TALLY_UNIT_COUNT, SYSCALLS),
+    [METRIC_IO_WRITES] = {COUNTER("io_writes", TALLY_UNIT_COUNT, SYSCALLS), IF(IO), READ(IO),
                           NATIVE("io_syscalls_total", "op", "write"), INFLUX("write_count"),
                           COLLECTD("io_ops", "", 1)},
     [METRIC_SWITCHES] = {COUNTER("context_switches", TALLY_UNIT_COUNT, SWITCHES),
+                         IF(CONTEXT_SWITCHES), READ(SCHED),
                          PROCESS("context_switches_total")},
     [METRIC_SWITCHES_VOLUNTARY] =
         {COUNTER("context_switches_voluntary", TALLY_UNIT_COUNT, SWITCHES),
+         IF(CONTEXT_SWITCHES), READ(SCHED),
          NATIVE("context_switches_total", "type", "voluntary"),
          PE("context_switches_total", "ctxswitchtype", "voluntary"),
          INFLUX("voluntary_context_switches"), COLLECTD("contextswitch", "voluntary")},
     [METRIC_SWITCHES_INVOLUNTARY] =
         {COUNTER("context_switches_involuntary", TALLY_UNIT_COUNT, SWITCHES),
+         IF(CONTEXT_SWITCHES), READ(SCHED),
          NATIVE("context_switches_total", "type", "involuntary"),
          PE("context_switches_total", "ctxswitchtype", "nonvoluntary"),
          INFLUX("involuntary_context_switches"), COLLECTD("contextswitch", "involuntary")},
@@ -183,11 +204,13 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                              INFLUX("major_faults"), COLLECTD("ps_pagefaults", "", 1)},
     [METRIC_RUN_QUEUE_WAIT] = {COUNTER("run_queue_wait", TALLY_UNIT_NS,
                                        "Time that runnable threads waited for a CPU"),
+                               IF(DELAYS), READ(SCHED),
                                NATIVE("run_queue_wait_seconds_total"), INFLUX("run_queue_wait"),
                                COLLECTD("derive", "run_queue_wait_us", 0, TALLY_FORM_MICROSECONDS)},
     [METRIC_BLKIO_DELAY] = {COUNTER("blkio_delay", TALLY_UNIT_NS,
                                     "Time that threads waited for block I/O (needs the sysctl "
                                     "kernel.task_delayacct)"),
+                            IF(DELAYS), READ(SCHED), NEEDS("the sysctl kernel.task_delayacct=1"),
                             NATIVE("blkio_delay_seconds_total"), INFLUX("blkio_delay"),
                             COLLECTD("derive", "blkio_delay_us", 0, TALLY_FORM_MICROSECONDS)},
     TRAFFIC(METRIC_RECEIVED_BYTES, "receive_bytes", TALLY_UNIT_BYTES,
@@ -218,12 +241,13 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                                  "Processes of which something could not be read"),
                            INFLUX("unreadable")},
     REFUSED(METRIC_UNREADABLE_STATUS, "status", "status"),
-    REFUSED(METRIC_UNREADABLE_IO, "io", "io"),
-    REFUSED(METRIC_UNREADABLE_FD, "fd", "fd"),
-    REFUSED(METRIC_UNREADABLE_LIMITS, "limits", "limits"),
-    REFUSED(METRIC_UNREADABLE_SCHED, "sched", "sched"),
-    REFUSED(METRIC_UNREADABLE_PSS, "smaps_rollup", "smaps_rollup"),
-    REFUSED(METRIC_UNREADABLE_IDENTITY, "identity", "identity"),
+    REFUSED(METRIC_UNREADABLE_IO, "io", "io", IF(IO)),
+    REFUSED(METRIC_UNREADABLE_FD, "fd", "fd", IF(FDS)),
+    REFUSED(METRIC_UNREADABLE_LIMITS, "limits", "limits", IF(FDS)),
+    REFUSED(METRIC_UNREADABLE_SCHED, "sched", "sched", IF_EITHER(CONTEXT_SWITCHES, DELAYS)),
+    REFUSED(METRIC_UNREADABLE_PSS, "smaps_rollup", "smaps_rollup", IF(PSS)),
+    REFUSED(METRIC_UNREADABLE_IDENTITY, "identity", "identity",
+            NEEDS("a rule or a group-by that asks for more than the name")),
 
     [METRIC_SELF_DURATION] = {GAUGE("collection_duration", TALLY_UNIT_NS,
                                     "How long the last finished collection took"),
@@ -254,7 +278,7 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                                     "previous collection"),
                               ABOUT_SELF("cpu_coverage_ratio", "gauge")},
     [METRIC_SELF_LOST_EVENTS] = {COUNTER("lost_events", TALLY_UNIT_COUNT,
-                                         "Events that the kernel had to drop"),
+                                         "Events that the kernel had to drop"), BY_BPF,
                                  ABOUT_SELF_TOTAL("lost_events")},
     [METRIC_SELF_THREADS_SKIPPED] = {COUNTER("threads_skipped", TALLY_UNIT_COUNT,
                                              "Threads not read because the budget was used up"),
@@ -268,6 +292,7 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                                   ABOUT_SELF_TOTAL("cmdlines_cut")},
     [METRIC_SELF_STATE_FAILURES] = {COUNTER("state_failures", TALLY_UNIT_COUNT,
                                             "Times that the state file could not be saved"),
+                                    NEEDS("state-file"),
                                     ABOUT_SELF_TOTAL("state_failures")},
     [METRIC_SELF_SOURCE_PROCFS] = {GAUGE("source_procfs", TALLY_UNIT_COUNT, SOURCE), SELF,
                                    NATIVE("source", "source", "procfs"),

@@ -4,6 +4,8 @@
 #define METRICS_H
 
 #include "proctally.h"
+#include "settings.h"
+#include "source/sample.h"
 
 /* A ratio in the unit of TALLY_UNIT_RATIO: billionths, as far as 64 bits go. */
 static inline uint64_t ratio_of(double part, double whole) {
@@ -134,6 +136,10 @@ _Static_assert(METRICS_OF_GROUP <= 64, "one presence bit per group metric in 64 
 
 struct metric_row {
     struct tally_metric metric;
+    unsigned collect;  /* bits of enum collect, one of which switches it on; 0: always on */
+    unsigned origins;  /* 1 << enum origin: a process that refuses one of these lacks it */
+    bool by_bpf;       /* source procfs can't have it */
+    const char *needs; /* what else has to be there, in words; NULL: nothing */
     struct tally_prometheus_name prometheus[TALLY_SCHEMAS]; /* about the collector: native only */
     struct tally_influx_name influx;
     struct tally_collectd_name collectd;

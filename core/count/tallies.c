@@ -162,8 +162,9 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
     for (size_t o = 0; o < ORIGINS; o++)
         if (origins & 1u << o)
             t->always |= BIT(METRIC_UNREADABLE_STATUS + o);
-    if (!(collect & 1u << COLLECT_STATES))
-        t->switched_off |= STATE_METRICS;
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (metric_table[m].collect && !(metric_table[m].collect & collect))
+            t->switched_off |= BIT(m);
     /* not in the table of names: no process can be called into it */
     struct group *left_out = calloc(1, sizeof(*left_out));
     uint32_t index;

@@ -30,6 +30,9 @@ static const struct cli_flag shared_flags[] = {
     {.name = "unpin", .argument = "DIR",
      .help = "Take away what the option pin has left in the kernel at this directory."},
     {.name = "list-metrics", .help = "Show all metrics with their kind, unit and meaning."},
+    {.name = "here",
+     .help = "With --list-metrics: show which of them this host gives with this configuration, by "
+             "which means, and what is missing for the rest."},
     {.name = "version", .help = "Show the version."},
     {.name = "help", .help = "Show this text."},
 };
@@ -217,11 +220,21 @@ void cli_warn(const struct cli *cli, tally_config *config, tally_config *before)
     }
 }
 
-void cli_prefer_procfs(tally_config *config) {
+bool cli_stays(const struct cli *cli, const tally_config *config) {
+    uint64_t interval_ns;
+    return !cli_flag(cli, "once") && (!cli->program->once_without_interval ||
+                                      tally_config_interval(config, &interval_ns) == 1);
+}
+
+static void prefer_procfs(tally_config *config) {
     struct tally_error error;
-    if (strcmp(tally_config_get(config, "source"), "auto") == 0 &&
-        tally_config_get(config, "pin")[0] == '\0')
+    if (strcmp(tally_config_get(config, "source"), "auto") == 0)
         tally_config_set(config, "source", "procfs", &error);
+}
+
+void cli_choose_source(const struct cli *cli, tally_config *config) {
+    if (!cli_stays(cli, config) && tally_config_get(config, "pin")[0] == '\0')
+        prefer_procfs(config);
 }
 
 /* ---- Help -------------------------------------------------------------------- */
@@ -351,12 +364,56 @@ static bool becomes_invoker(const struct cli_program *program) {
     return r == 0;
 }
 
-/* ---- Explain ------------------------------------------------------------------- */
+/* ---- Looking ------------------------------------------------------------------- */
+
+/* Writes what a person asks for. */
+typedef int answer_call(tally *t, pid_t pid, tally_text *to, const char **ret_data,
+                        size_t *ret_len);
+
+static int list_here(tally *t, pid_t pid, tally_text *to, const char **ret_data,
+                     size_t *ret_len) {
+    (void)pid;
+    return tally_list_here(t, to, ret_data, ret_len);
+}
+
+/* A collector that only looks; its configuration is freed. The status to exit with. */
+static int answer(const struct cli_program *program, tally_config *config, answer_call *call,
+                  pid_t pid, const char *what) {
+    const struct tally_new_opts opts = {.size = sizeof(opts), .only_looks = true};
+    struct tally_error error;
+    tally *t = NULL;
+    tally_text *text = NULL;
+    int r = tally_new(config, &opts, &t, &error);
+    tally_config_free(config);
+    if (r < 0) {
+        cli_say(program, 'E', "%s", error.text);
+        return r == -EINVAL ? CLI_MISUSED : CLI_FAILED;
+    }
+    const char *data = NULL;
+    size_t len = 0;
+    int status;
+    r = tally_text_new(&text);
+    if (r == 0)
+        r = call(t, pid, text, &data, &len);
+    if (r == -ESRCH) {
+        cli_say(program, 'E', "there is no process %ld", (long)pid);
+        status = CLI_FAILED;
+    } else if (r < 0) {
+        cli_say(program, 'E', "cannot %s: %s", what, strerror(-r));
+        status = CLI_FAILED;
+    } else {
+        fwrite(data, 1, len, stdout);
+        status = end_of_output(program);
+    }
+    tally_text_free(text);
+    tally_free(t);
+    return status;
+}
 
 static int explain(const struct cli *cli, const char *text) {
     const struct cli_program *program = cli->program;
     struct tally_error error;
-    char *end = NULL;
+    char *end = NULL, what[64];
     errno = 0;
     long pid = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : 0;
     if (pid <= 0 || pid > INT_MAX || errno || *end) {
@@ -372,40 +429,21 @@ static int explain(const struct cli *cli, const char *text) {
         cli_say(program, 'E', "%s", error.text);
         return CLI_MISUSED;
     }
-    /* looking must not count: the state belongs to the program that runs */
-    tally *t = NULL;
-    tally_text *answer = NULL;
-    int r = tally_config_set(config, "pin", "", &error);
-    cli_prefer_procfs(config);
-    if (r >= 0)
-        r = tally_config_set(config, "state-file", "", &error);
-    if (r >= 0)
-        r = tally_new(config, NULL, &t, &error);
-    tally_config_free(config);
-    if (r < 0) {
-        cli_say(program, 'E', "%s", error.text);
-        return r == -EINVAL ? CLI_MISUSED : CLI_FAILED;
-    }
+    prefer_procfs(config);
+    snprintf(what, sizeof(what), "explain process %ld", pid);
+    return answer(program, config, tally_explain, (pid_t)pid, what);
+}
 
-    const char *data = NULL;
-    size_t len = 0;
-    int status;
-    r = tally_text_new(&answer);
-    if (r == 0)
-        r = tally_explain(t, (pid_t)pid, answer, &data, &len);
-    if (r == -ESRCH) {
-        cli_say(program, 'E', "there is no process %ld", pid);
-        status = CLI_FAILED;
-    } else if (r < 0) {
-        cli_say(program, 'E', "cannot explain process %ld: %s", pid, strerror(-r));
-        status = CLI_FAILED;
-    } else {
-        fwrite(data, 1, len, stdout);
-        status = end_of_output(program);
+/* With the rights and the source of the run that the other flags ask for. */
+static int list_metrics_here(const struct cli *cli) {
+    struct tally_error error;
+    tally_config *config;
+    if (cli_configure(cli, &config, &error) < 0) {
+        cli_say(cli->program, 'E', "%s", error.text);
+        return CLI_MISUSED;
     }
-    tally_text_free(answer);
-    tally_free(t);
-    return status;
+    cli_choose_source(cli, config);
+    return answer(cli->program, config, list_here, 0, "tell which metrics there are here");
 }
 
 /* ---- Begin and end --------------------------------------------------------------- */
@@ -433,6 +471,12 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
     if (cli_flag(cli, "version")) {
         printf("%s %s\n", program->name, tally_version());
         return end_of_output(program);
+    }
+    if (cli_flag(cli, "here")) {
+        if (cli_flag(cli, "list-metrics"))
+            return list_metrics_here(cli);
+        cli_say(program, 'E', "--here is given without --list-metrics; expected both");
+        return CLI_MISUSED;
     }
     if (cli_flag(cli, "list-metrics")) {
         print_metrics();

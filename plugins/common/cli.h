@@ -73,8 +73,11 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
 /* Says what is taken but hardly meant, and was not in the configuration before (or NULL). */
 void cli_warn(const struct cli *cli, tally_config *config, tally_config *before);
 
-/* For a run that looks only once: what source bpf sees, it sees while it runs. */
-void cli_prefer_procfs(tally_config *config);
+/* Does this run stay, or collect only once? */
+bool cli_stays(const struct cli *cli, const tally_config *config);
+/* A run that looks only once reads /proc, unless source bpf is asked for or pinned: what that
+ * sees, it sees while it runs. */
+void cli_choose_source(const struct cli *cli, tally_config *config);
 
 /* One line on stderr; level is 'E', 'W' or 'I'. */
 void cli_say(const struct cli_program *program, char level, const char *format, ...)

@@ -138,14 +138,8 @@ static void say_failure(struct service *s, const char *text) {
     s->failing = true;
 }
 
-bool service_stays(const struct service *s) {
-    uint64_t interval_ns;
-    return !cli_flag(&s->cli, "once") && (!s->cli.program->once_without_interval ||
-                                          tally_config_interval(s->config, &interval_ns) == 1);
-}
-
 bool service_counts_lifetimes(const struct service *s) {
-    return !service_stays(s) && tally_config_get(s->config, "state-file")[0] == '\0';
+    return !cli_stays(&s->cli, s->config) && tally_config_get(s->config, "state-file")[0] == '\0';
 }
 
 /* A collector for s->config, which goes on from another one unless that is NULL. -errno. */
@@ -170,8 +164,7 @@ static int open_collector(struct service *s) {
         return CLI_MISUSED;
     }
     cli_warn(&s->cli, s->config, NULL);
-    if (!service_stays(s))
-        cli_prefer_procfs(s->config);
+    cli_choose_source(&s->cli, s->config);
     int r = open_tally(s, NULL, &error);
     if (r == -EINVAL) {
         cli_say(program, 'E', "%s", error.text);

@@ -77,9 +77,6 @@ struct service_work {
 int service_main(const struct cli_program *program, const struct service_work *work, int argc,
                  char **argv);
 
-/* Does this run stay, or collect only once? */
-bool service_stays(const struct service *s);
-
 /* In a run that collects only once, without a state file, counters are lifetime values. */
 bool service_counts_lifetimes(const struct service *s);
 

@@ -198,7 +198,7 @@ static int prepare(struct service *service) {
     struct tally_error error;
     if (read_flags(service, e) < 0)
         return CLI_MISUSED;
-    if (!service_stays(service))
+    if (!cli_stays(&service->cli, service->config))
         return 0;
     const char *path = cli_flag(&service->cli, "web.config.file");
     if (path && web_config_load(path, &e->web, &error) < 0) {
@@ -466,7 +466,7 @@ static int print_once(struct service *service) {
 static int run(struct service *service) {
     struct exporter *e = service->data;
     struct tally_error error;
-    if (!service_stays(service))
+    if (!cli_stays(&service->cli, service->config))
         return print_once(service);
     if (server_new(&e->options, e->web, &e->server, &error) < 0) {
         cli_say(&program, 'E', "%s", error.text);

@@ -103,7 +103,7 @@ static int run_until_end(struct service *service) {
 }
 
 static int run(struct service *service) {
-    return service_stays(service) ? run_until_end(service) : run_once(service);
+    return cli_stays(&service->cli, service->config) ? run_until_end(service) : run_once(service);
 }
 
 int main(int argc, char **argv) {

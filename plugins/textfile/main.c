@@ -142,7 +142,7 @@ static int run_service(struct service *service, const char *path) {
 
 static int run(struct service *service) {
     const char *path = cli_flag(&service->cli, "output");
-    return service_stays(service) ? run_service(service, path ? path : "-")
+    return cli_stays(&service->cli, service->config) ? run_service(service, path ? path : "-")
                                   : run_once(service, path ? path : "-");
 }
 

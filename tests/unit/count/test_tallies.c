@@ -20,7 +20,7 @@ static struct tallies tallies;
 static struct tallies_moment moment;
 
 static void open_tallies(size_t limit) {
-    ck_assert_int_eq(tallies_init(&tallies, limit, COLLECT_DEFAULT, ALL_ORIGINS), 0);
+    ck_assert_int_eq(tallies_init(&tallies, limit, (1u << COLLECTS) - 1, ALL_ORIGINS), 0);
     moment = (struct tallies_moment){
         .interval_ns = 10 * NS_PER_S, .cpus = 1, .expire_after_ns = 60 * NS_PER_S};
 }

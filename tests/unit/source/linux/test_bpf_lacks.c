@@ -273,6 +273,25 @@ static void check_not_shown(const tally_snapshot *s, size_t metric) {
     tally_text_free(text);
 }
 
+/* Nor does the table say that it is there. */
+static void check_listed(const char *table, const struct optional *o) {
+    char begin[64];
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++) {
+        if (!(o->costs & BIT(m)))
+            continue;
+        int len = snprintf(begin, sizeof(begin), "\n%s ", metric_table[m].metric.id);
+        const char *line = strstr(table, begin);
+        ck_assert_msg(line != NULL, "no %s in %s", metric_table[m].metric.id, table);
+        line += len;
+        line += strspn(line, " ");
+        size_t rest = strcspn(line, "\n");
+        ck_assert_msg(strncmp(line, "no ", 3) == 0, "%.*s", (int)rest, line);
+        ck_assert_msg(memmem(line, rest, o->costs == TRAFFIC ? o->name : "CONFIG_",
+                             o->costs == TRAFFIC ? strlen(o->name) : strlen("CONFIG_")),
+                      "%.*s", (int)rest, line);
+    }
+}
+
 START_TEST(costs_what_is_its_own) {
     const char *name = names[_i];
     const struct optional *o = find_optional(name);
@@ -298,6 +317,13 @@ START_TEST(costs_what_is_its_own) {
         ck_assert_msg(speaks == (o->said != NULL), "without %s: %s", name, notice.text);
         ck_assert_msg(!speaks || strncmp(notice.text, o->said, strlen(o->said)) == 0,
                       "without %s: %s", name, notice.text);
+        tally_text *text;
+        const char *table;
+        size_t len;
+        ck_assert_int_eq(tally_text_new(&text), 0);
+        ck_assert_int_eq(tally_list_here(t, text, &table, &len), 0);
+        check_listed(table, o);
+        tally_text_free(text);
     } else {
         ck_assert_msg(!source_is_bpf(snapshot), "without %s", name);
         ck_assert_msg(strstr(notice.text, "not source bpf: the kernel refuses a program: ") &&
