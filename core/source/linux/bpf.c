@@ -750,8 +750,11 @@ int bpf_new(const struct settings *settings, const struct io *io,
         (void)cgroups_path(b->cgroups, 0);
     if (r == 0)
         r = procfs_new("/proc", io, collect, &b->procfs);
-    if (r == 0)
+    if (r == 0) {
         r = bpf_programs_open(&wants, settings->pin_dir, &b->programs, why);
+        if (r < 0)
+            bpf_explain(io, r, why);
+    }
     if (r < 0) {
         bpf_free(&b->source);
         return r;

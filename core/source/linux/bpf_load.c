@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <time.h>
@@ -142,11 +143,8 @@ static bool has_right(int capability) {
 static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
                 struct proctally_bpf **ret, struct tally_error *why) {
     struct btf *types = btf__load_vmlinux_btf();
-    if (!types) {
-        int r = -errno;
-        error_set(why, "the kernel's type information, " TYPES_PATH ", is damaged");
-        return r;
-    }
+    if (!types)
+        return errno == ENOMEM ? -ENOMEM : -EBADMSG;
     struct proctally_bpf *s = proctally_bpf__open();
     int r = s ? 0 : -errno;
     if (r == 0)
@@ -209,14 +207,37 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
     return 0;
 }
 
-static bool is_locked_down(void) {
+static bool is_locked_down(const struct io *io) {
     char text[128] = "";
-    int fd = open("/sys/kernel/security/lockdown", O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    ssize_t n = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    return n > 0 && strstr(text, "[confidentiality]");
+    return io_read_file(io, AT_FDCWD, "/sys/kernel/security/lockdown", text, sizeof(text) - 1,
+                        NULL) > 0 &&
+           strstr(text, "[confidentiality]");
+}
+
+/* Where root is another user's, and its capabilities count for nothing of the host's. */
+static bool is_hosts_user_namespace(const struct io *io) {
+    static const char initial[] = "user:[4026531837]"; /* PROC_USER_INIT_INO */
+    char target[32];
+    ssize_t n = io->readlinkat(io->data, AT_FDCWD, "/proc/self/ns/user", target, sizeof(target));
+    return n < 0 || (n == (ssize_t)sizeof(initial) - 1 && memcmp(target, initial, (size_t)n) == 0);
+}
+
+static int open_types(const struct io *io) {
+    int fd = io->openat(io->data, AT_FDCWD, TYPES_PATH, O_RDONLY | O_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
+/* Is the file not what the kernel itself works with? Only CAP_SYS_ADMIN may ask for that. */
+static bool are_anothers_types(const struct io *io) {
+    struct bpf_btf_info info = {0};
+    struct stat file;
+    __u32 len = sizeof(info);
+    int fd = bpf_btf_get_fd_by_id(1); /* the kernel's own come before those of its modules */
+    bool is_known = fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &len) == 0 && info.kernel_btf &&
+                    io->fstatat(io->data, AT_FDCWD, TYPES_PATH, &file, 0) == 0;
+    if (fd >= 0)
+        close(fd);
+    return is_known && (uint64_t)file.st_size != info.btf_size;
 }
 
 /* Before Linux 5.11 maps count towards this limit. libbpf raises it, if it may. */
@@ -232,21 +253,43 @@ static bool is_short_of_memlock(uint64_t *ret_kib) {
     return (major < 5 || (major == 5 && minor < 11)) && limit.rlim_cur != RLIM_INFINITY;
 }
 
-void bpf_explain(int error, struct tally_error *why) {
+/* libbpf finds that it can load no program at all, and can only guess why. */
+static bool is_guess(const struct tally_error *why) {
+    return strstr(why->text, "probe_loading") != NULL;
+}
+
+void bpf_explain(const struct io *io, int error, struct tally_error *why) {
+    const bool has_bpf = has_right(CAP_BPF) || has_right(CAP_SYS_ADMIN);
+    const bool has_perfmon = has_right(CAP_PERFMON) || has_right(CAP_SYS_ADMIN);
+    const bool is_refused = error == -EPERM || error == -EACCES;
     uint64_t kib;
-    const bool has_rights =
-        has_right(CAP_SYS_ADMIN) || (has_right(CAP_BPF) && has_right(CAP_PERFMON));
-    if (error == -EPERM && !has_rights)
-        error_set(why, "it needs root, or CAP_BPF and CAP_PERFMON");
-    else if (access("/sys/kernel/btf/vmlinux", R_OK) < 0)
-        error_set(why, "the kernel has no type information: /sys/kernel/btf/vmlinux: %s",
-                  strerror(errno));
-    else if (is_locked_down())
+    int types = open_types(io);
+    if (types >= 0)
+        io->close(io->data, types);
+    if (is_refused && !(has_bpf && has_perfmon))
+        error_set(why, "it needs root, or CAP_BPF and CAP_PERFMON%s",
+                  has_bpf       ? " (the latter is missing)"
+                  : has_perfmon ? " (the former is missing)"
+                                : "");
+    else if (is_refused && !is_hosts_user_namespace(io))
+        error_set(why, "this is not the host's user namespace: root has no rights to the kernel "
+                       "here");
+    else if (types < 0)
+        error_set(why, "the kernel has no type information (CONFIG_DEBUG_INFO_BTF): " TYPES_PATH
+                       ": %s", strerror(-types));
+    else if (error == -EBADMSG)
+        error_set(why, "the type information in " TYPES_PATH " is damaged");
+    else if (is_locked_down(io))
         error_set(why, "the kernel is locked down (confidentiality), and lets no program read "
                        "its memory");
     else if (error == -EPERM && is_short_of_memlock(&kib))
         error_set(why, "on a kernel before 5.11 it needs a higher RLIMIT_MEMLOCK (now %llu KiB), "
                        "or CAP_SYS_RESOURCE", (unsigned long long)kib);
-    else if (why->text[0] == '\0')
+    else if (are_anothers_types(io))
+        error_set(why, "the type information in " TYPES_PATH " is that of another kernel");
+    else if (is_refused && is_guess(why))
+        error_set(why, "no right is missing, but bpf(2) is refused: by a filter for system calls "
+                       "(seccomp), or a security module");
+    else if (why->text[0] == '\0' || is_guess(why))
         error_set(why, "%s", strerror(-error));
 }

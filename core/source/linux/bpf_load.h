@@ -6,6 +6,7 @@
 #ifndef BPF_LOAD_H
 #define BPF_LOAD_H
 
+#include "base/io.h"
 #include "proctally.h"
 
 #include <stdbool.h>
@@ -70,8 +71,8 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
 /* What the programs record from now on. */
 void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants);
 
-/* Makes of it one sentence for the user. */
-void bpf_explain(int error, struct tally_error *why);
+/* Makes one sentence for the user of what loading returned, and libbpf said. */
+void bpf_explain(const struct io *io, int error, struct tally_error *why);
 
 /* Now, since boot, by the kernel's own time. */
 uint64_t boot_ns(int64_t boot_offset_ns);

@@ -69,7 +69,6 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
                     : bpf_load(&p->kernel, wants, false, why);
     bpf_log_end();
     if (r < 0) {
-        bpf_explain(r, why);
         bpf_programs_free(p);
         return r;
     }

@@ -17,9 +17,9 @@
 
 struct bpf_programs;
 
-/* Loads and attaches the programs. -errno, and why in one sentence. The kernel removes them
- * when this process ends, however it does, unless they are pinned at pin_dir (NULL: they are
- * not). If they are pinned there already, they are used as they are. */
+/* Loads and attaches the programs. -errno, and perhaps why; see bpf_explain(). The kernel
+ * removes them when this process ends, however it does, unless they are pinned at pin_dir
+ * (NULL: they are not). If they are pinned there already, they are used as they are. */
 int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct bpf_programs **ret,
                       struct tally_error *why);
 /* Is traffic counted? If it is not although it was asked for, why_not says why. */
