@@ -9,6 +9,7 @@
 #include <gnutls/gnutls.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -19,10 +20,11 @@ enum {
     KEPT = 100,  /* answers of each kind */
     SECRET_BYTES = 32,
     CREDENTIALS_BYTES = 1024, /* user, colon and password; bcrypt looks at 72 of the latter */
+    HASH_BYTES = 60,
 };
 
 /* What an answer is found by: a digest, so that no password stays in memory, over a secret of
- * this process, so that nobody can guess one. */
+ * this process, so that nobody can guess one, and the hash, so that it ends with that. */
 struct key {
     unsigned char digest[SHA256_BYTES];
 };
@@ -38,26 +40,29 @@ struct waiter {
 };
 
 struct job {
-    enum { JOB_FREE, JOB_QUEUED, JOB_RUNNING } state;
+    enum { JOB_FREE = 0, JOB_QUEUED, JOB_RUNNING } state;
     uint64_t number; /* the lowest is next */
     struct key key;
-    const char *hash;
+    char hash[HASH_BYTES + 1];
     bool is_known; /* else the hash is there to take its time */
     char password[CREDENTIALS_BYTES];
     struct waiter *waiters;
     size_t waiter_count;
 };
 
-struct auth {
-    struct web_user *users;
-    size_t user_count;
-    const char *slowest_hash;
-    unsigned char secret[SECRET_BYTES];
+struct users {
+    struct web_user *list;
+    size_t count;
+    const char *slowest_hash; /* NULL: there is none */
+};
 
+struct auth {
+    unsigned char secret[SECRET_BYTES];
     pthread_t worker;
     struct crypt_data crypt; /* the worker's */
 
     pthread_mutex_t mutex; /* for all that follows */
+    struct users users;
     pthread_cond_t wake;
     bool stop;
     uint64_t now; /* requests and jobs so far */
@@ -97,10 +102,9 @@ static struct job *next_job(struct auth *auth) {
 
 static bool is_right(struct auth *auth, const struct job *job) {
     const char *got = crypt_r(job->password, job->hash, &auth->crypt);
-    const size_t len = strlen(job->hash);
     /* a failure is "*0", which is no hash */
     const bool is_same =
-        got && strlen(got) == len && gnutls_memcmp(got, job->hash, len) == 0;
+        got && strlen(got) == HASH_BYTES && gnutls_memcmp(got, job->hash, HASH_BYTES) == 0;
     explicit_bzero(&auth->crypt, sizeof(auth->crypt));
     return is_same && job->is_known;
 }
@@ -109,8 +113,7 @@ static bool is_right(struct auth *auth, const struct job *job) {
 static void finish(struct auth *auth, struct job *job) {
     struct waiter *waiters = job->waiters;
     const size_t count = job->waiter_count;
-    explicit_bzero(job->password, sizeof(job->password));
-    *job = (struct job){.state = JOB_FREE};
+    explicit_bzero(job, sizeof(*job));
     pthread_mutex_unlock(&auth->mutex);
     for (size_t i = 0; i < count; i++)
         waiters[i].done(waiters[i].data);
@@ -169,18 +172,24 @@ static bool decode(const char *authorization, char to[static CREDENTIALS_BYTES])
     return is_good;
 }
 
-/* No user has a colon in the name, so "user:password" says which is which. */
-static void make_key(const struct auth *auth, const char *credentials, struct key *ret) {
-    unsigned char text[SECRET_BYTES + CREDENTIALS_BYTES];
-    const size_t len = strlen(credentials);
-    memcpy(text, auth->secret, SECRET_BYTES);
-    memcpy(text + SECRET_BYTES, credentials, len);
-    sha256(text, SECRET_BYTES + len, ret->digest);
-    explicit_bzero(text, sizeof(text));
+/* A user who was somebody must not be taken for that when only the hash is in use. */
+static void make_key(const struct auth *auth, const char *hash, bool is_known,
+                     const char *credentials, struct key *ret) {
+    struct {
+        unsigned char secret[SECRET_BYTES];
+        char hash[HASH_BYTES];
+        unsigned char is_known;
+        char credentials[CREDENTIALS_BYTES];
+    } text = {.is_known = is_known};
+    memcpy(text.secret, auth->secret, sizeof(text.secret));
+    memcpy(text.hash, hash, sizeof(text.hash));
+    memcpy(text.credentials, credentials, strlen(credentials));
+    sha256(&text, sizeof(text), ret->digest);
+    explicit_bzero(&text, sizeof(text));
 }
 
-/* The one for this key, or a new one; NULL if all are taken. */
-static struct job *find_job(struct auth *auth, const struct key *key, const char *credentials) {
+/* The one for this key, or one that is free; NULL if all are taken. */
+static struct job *find_job(struct auth *auth, const struct key *key) {
     struct job *job = NULL;
     for (size_t i = 0; i < JOBS; i++) {
         struct job *at = &auth->jobs[i];
@@ -189,51 +198,57 @@ static struct job *find_job(struct auth *auth, const struct key *key, const char
         else if (memcmp(&at->key, key, sizeof(*key)) == 0)
             return at;
     }
-    if (!job)
-        return NULL;
-    const char *colon = strchr(credentials, ':');
-    const size_t name_len = (size_t)(colon - credentials);
-    job->key = *key;
-    job->hash = auth->slowest_hash;
-    for (size_t i = 0; i < auth->user_count; i++)
-        if (strlen(auth->users[i].name) == name_len &&
-            memcmp(auth->users[i].name, credentials, name_len) == 0) {
-            job->hash = auth->users[i].hash;
-            job->is_known = true;
-        }
-    memcpy(job->password, colon + 1, strlen(colon + 1) + 1);
-    job->number = ++auth->now;
-    job->state = JOB_QUEUED;
     return job;
 }
 
 /* With the lock held. */
-static int look_up(struct auth *auth, const struct key *key, const char *credentials,
-                   const struct waiter *waiter) {
-    if (recall(auth, &auth->right, key))
-        return 1;
-    if (recall(auth, &auth->wrong, key))
+static int look_up(struct auth *auth, const char *credentials, const struct waiter *waiter) {
+    const char *password = strchr(credentials, ':') + 1;
+    const size_t name_len = (size_t)(password - credentials) - 1;
+    /* nobody's password takes the time of somebody's */
+    const char *hash = auth->users.slowest_hash;
+    bool is_known = false;
+    struct key key;
+    for (size_t i = 0; i < auth->users.count; i++) {
+        const struct web_user *user = &auth->users.list[i];
+        if (strlen(user->name) == name_len && memcmp(user->name, credentials, name_len) == 0) {
+            hash = user->hash;
+            is_known = true;
+        }
+    }
+    if (!hash)
         return 0;
-    struct job *job = find_job(auth, key, credentials);
+    make_key(auth, hash, is_known, credentials, &key);
+    if (recall(auth, &auth->right, &key))
+        return 1;
+    if (recall(auth, &auth->wrong, &key))
+        return 0;
+    struct job *job = find_job(auth, &key);
     if (!job)
         return -EBUSY;
-    pthread_cond_signal(&auth->wake);
     struct waiter *waiters = realloc(job->waiters, (job->waiter_count + 1) * sizeof(*waiters));
-    if (!waiters) /* a job that nobody waits for is no harm */
+    if (!waiters)
         return -ENOMEM;
     waiters[job->waiter_count++] = *waiter;
     job->waiters = waiters;
+    if (job->state == JOB_FREE) {
+        job->state = JOB_QUEUED;
+        job->number = ++auth->now;
+        job->key = key;
+        job->is_known = is_known;
+        snprintf(job->hash, sizeof(job->hash), "%s", hash);
+        snprintf(job->password, sizeof(job->password), "%s", password);
+        pthread_cond_signal(&auth->wake);
+    }
     return -EINPROGRESS;
 }
 
 int auth_ask(struct auth *auth, const char *authorization, void (*done)(void *data), void *data) {
     char credentials[CREDENTIALS_BYTES];
-    struct key key;
     if (!decode(authorization, credentials))
         return 0;
-    make_key(auth, credentials, &key);
     pthread_mutex_lock(&auth->mutex);
-    int r = look_up(auth, &key, credentials, &(struct waiter){done, data});
+    int r = look_up(auth, credentials, &(struct waiter){done, data});
     pthread_mutex_unlock(&auth->mutex);
     explicit_bzero(credentials, sizeof(credentials));
     return r;
@@ -241,42 +256,65 @@ int auth_ask(struct auth *auth, const char *authorization, void (*done)(void *da
 
 /* ---- From new to free ------------------------------------------------------------------------ */
 
-static int copy_users(struct auth *auth, const struct web_user *users, size_t count) {
-    auth->users = calloc(count, sizeof(*auth->users));
-    if (!auth->users)
-        return -ENOMEM;
-    for (size_t i = 0; i < count; i++) {
-        auth->user_count = i + 1;
-        auth->users[i].name = strdup(users[i].name);
-        auth->users[i].hash = strdup(users[i].hash);
-        if (!auth->users[i].name || !auth->users[i].hash)
-            return -ENOMEM;
-        /* "$2y$10$": the cost is two digits */
-        if (!auth->slowest_hash || strncmp(users[i].hash + 4, auth->slowest_hash + 4, 2) > 0)
-            auth->slowest_hash = auth->users[i].hash;
+static void free_users(struct users *users) {
+    for (size_t i = 0; i < users->count; i++) {
+        free(users->list[i].name);
+        if (users->list[i].hash)
+            explicit_bzero(users->list[i].hash, HASH_BYTES);
+        free(users->list[i].hash);
     }
+    free(users->list);
+}
+
+static int copy_users(const struct web_user *from, size_t count, struct users *ret) {
+    struct users to = {.list = calloc(count ? count : 1, sizeof(*to.list))};
+    int r = to.list ? 0 : -ENOMEM;
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        struct web_user *user = &to.list[to.count];
+        if (strlen(from[i].hash) != HASH_BYTES) {
+            r = -EINVAL;
+            break;
+        }
+        to.count++;
+        user->name = strdup(from[i].name);
+        user->hash = strdup(from[i].hash);
+        if (!user->name || !user->hash)
+            r = -ENOMEM;
+        /* "$2y$10$": the cost is two digits */
+        else if (!to.slowest_hash || strncmp(user->hash + 4, to.slowest_hash + 4, 2) > 0)
+            to.slowest_hash = user->hash;
+    }
+    if (r < 0)
+        free_users(&to);
+    else
+        *ret = to;
+    return r;
+}
+
+int auth_set_users(struct auth *auth, const struct web_user *users, size_t count) {
+    struct users to, before;
+    int r = copy_users(users, count, &to);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&auth->mutex);
+    before = auth->users;
+    auth->users = to;
+    pthread_mutex_unlock(&auth->mutex);
+    free_users(&before);
     return 0;
 }
 
 static void free_memory(struct auth *auth) {
-    for (size_t i = 0; i < auth->user_count; i++) {
-        free(auth->users[i].name);
-        if (auth->users[i].hash)
-            explicit_bzero(auth->users[i].hash, strlen(auth->users[i].hash));
-        free(auth->users[i].hash);
-    }
-    free(auth->users);
+    free_users(&auth->users);
     explicit_bzero(auth, sizeof(*auth));
     free(auth);
 }
 
 int auth_new(const struct web_user *users, size_t count, struct auth **ret) {
-    if (count == 0)
-        return -EINVAL;
     struct auth *auth = calloc(1, sizeof(*auth));
     if (!auth)
         return -ENOMEM;
-    int r = copy_users(auth, users, count);
+    int r = copy_users(users, count, &auth->users);
     if (r == 0 && getrandom(auth->secret, sizeof(auth->secret), 0) != sizeof(auth->secret))
         r = -EIO;
     if (r == 0) {

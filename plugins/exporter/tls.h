@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Clients' certificates, of which libmicrohttpd (0.9.75 to 1.0) does little itself: with
+/* Clients' certificates, of which libmicrohttpd (0.9.75, 1.0.1) does little itself: with
  * MHD_OPTION_HTTPS_MEM_TRUST it asks for one and takes a connection without one, or with one
  * that nobody signed; without that option it asks for none.
  *

@@ -960,7 +960,7 @@ static int read_yaml(struct loader *l, const char *text, size_t len) {
 }
 
 int web_config_load(const char *path, struct web_config **ret, struct tally_error *error) {
-    struct tally_error unused;
+    struct tally_error unused = {{0}};
     struct loader l = {.path = path, .error = error ? error : &unused};
     char *text = NULL;
     size_t len = 0;

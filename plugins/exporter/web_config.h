@@ -62,7 +62,8 @@ struct web_config {
  * open(2) says, and -E2BIG; -ENOMEM. */
 int web_config_load(const char *path, struct web_config **ret, struct tally_error *error);
 
-/* Wipes what is secret. NULL is fine; returns NULL. */
+/* Wipes what is secret (GnuTLS does not wipe all that it read of a key). NULL is fine; returns
+ * NULL. */
 struct web_config *web_config_free(struct web_config *config);
 
 /* Is it worth to load it again? True if one of the files is not the one that was read, and

@@ -234,6 +234,8 @@ START_TEST(serves_many_threads) {
     pthread_t threads[8];
     for (int i = 0; i < COUNT(threads); i++)
         ck_assert_int_eq(pthread_create(&threads[i], NULL, ask_often, auth), 0);
+    for (int i = 0; i < 200; i++) /* ann stays */
+        ck_assert_int_eq(auth_set_users(auth, users, 1 + (size_t)i % 2), 0);
     for (int i = 0; i < COUNT(threads); i++) {
         void *wrong;
         ck_assert_int_eq(pthread_join(threads[i], &wrong), 0);
@@ -243,9 +245,62 @@ START_TEST(serves_many_threads) {
 }
 END_TEST
 
-START_TEST(needs_a_user) {
+/* ---- Users ------------------------------------------------------------------------------- */
+
+START_TEST(lets_nobody_in_without_users) {
     struct auth *auth;
-    ck_assert_int_eq(auth_new(NULL, 0, &auth), -EINVAL);
+    ck_assert_int_eq(auth_new(NULL, 0, &auth), 0);
+    ck_assert_int_eq(auth_ask(auth, header("ann:U*U"), NULL, NULL), 0);
+    ck_assert_int_eq(auth_set_users(auth, users, 1), 0);
+    ck_assert_int_eq(answer(auth, header("ann:U*U")), 1);
+    ck_assert_int_eq(auth_set_users(auth, NULL, 0), 0);
+    ck_assert_int_eq(auth_ask(auth, header("ann:U*U"), NULL, NULL), 0);
+    auth_free(auth);
+}
+END_TEST
+
+START_TEST(changes_its_users) {
+    struct web_user others[] = {users[1], users[0]};
+    struct auth *auth = begin(2);
+    ck_assert_int_eq(answer(auth, header("ann:U*U")), 1);
+    ck_assert_int_eq(answer(auth, header("bob:fakepassword")), 1);
+    ck_assert_int_eq(answer(auth, header("bob:U*U")), 0);
+    /* what is the same is still known, right or wrong */
+    ck_assert_int_eq(auth_set_users(auth, others, 2), 0);
+    ck_assert_int_eq(auth_ask(auth, header("ann:U*U"), NULL, NULL), 1);
+    ck_assert_int_eq(auth_ask(auth, header("bob:U*U"), NULL, NULL), 0);
+    /* with another password the first is not good any more */
+    others[0].hash = users[0].hash;
+    ck_assert_int_eq(auth_set_users(auth, others, 2), 0);
+    ck_assert_int_eq(answer(auth, header("bob:fakepassword")), 0);
+    ck_assert_int_eq(answer(auth, header("bob:U*U")), 1);
+    /* nor for who is not there any more, though somebody has the same hash */
+    ck_assert_int_eq(auth_set_users(auth, others, 1), 0);
+    ck_assert_int_eq(answer(auth, header("ann:U*U")), 0);
+    ck_assert_int_eq(auth_set_users(auth, users, 1), 0);
+    ck_assert_int_eq(answer(auth, header("ann:U*U")), 1);
+    ck_assert_int_eq(auth_set_users(auth, others, 1), 0);
+    /* a hash that is none changes nothing */
+    others[1].hash = (char[]){"secret"};
+    ck_assert_int_eq(auth_set_users(auth, others, 2), -EINVAL);
+    ck_assert_int_eq(auth_ask(auth, header("bob:U*U"), NULL, NULL), 1);
+    auth_free(auth);
+}
+END_TEST
+
+START_TEST(changes_them_while_one_is_worked_out) {
+    struct auth *auth = begin(1);
+    struct hold at;
+    atomic_int told = 0;
+    struct web_user other = {users[0].name, users[1].hash};
+    hold_up(auth, &at);
+    ck_assert_int_eq(auth_ask(auth, header("ann:U*U"), count, &told), -EINPROGRESS);
+    ck_assert_int_eq(auth_set_users(auth, &other, 1), 0);
+    sem_post(&at.go_on);
+    ck_assert_int_eq(answer(auth, header("ann:U*U")), 0);
+    ck_assert_int_eq(answer(auth, header("ann:fakepassword")), 1);
+    ck_assert_int_eq(atomic_load(&told), 1);
+    auth_free(auth);
 }
 END_TEST
 
@@ -261,6 +316,13 @@ START_TEST(runs_out_of_memory) {
     }
     ck_assert_int_eq(r, 0);
     ck_assert_int_gt(i, 2 * COUNT(users));
+    for (i = 1; i <= 2; i++) { /* all or nothing */
+        allocations = 0;
+        fail_allocation_at = i;
+        r = auth_set_users(auth, users, 1);
+        fail_allocation_at = 0;
+        ck_assert_int_eq(r, -ENOMEM);
+    }
     /* who can't wait is not told, and the next one is */
     struct hold at;
     atomic_int told = 0;
@@ -286,12 +348,14 @@ int main(void) {
     tcase_add_loop_test(tc, refuses_what_is_malformed, 0, COUNT(malformed));
     tcase_add_test(tc, takes_what_others_write);
     tcase_add_test(tc, refuses_nul_and_too_much);
-    tcase_add_test(tc, needs_a_user);
     tc = add_case(suite, "work");
     tcase_add_test(tc, has_a_bounded_queue);
     tcase_add_test(tc, tells_all_when_freed);
     tcase_add_test(tc, keeps_right_answers_from_wrong_ones);
     tcase_add_test(tc, serves_many_threads);
+    tcase_add_test(tc, lets_nobody_in_without_users);
+    tcase_add_test(tc, changes_its_users);
+    tcase_add_test(tc, changes_them_while_one_is_worked_out);
     tcase_add_test(tc, runs_out_of_memory);
     return run_suite(suite);
 }
