@@ -376,14 +376,13 @@ static void reload_web(struct service *service, bool now) {
     if (r == 0)
         r = server_change(e->server, web, &error);
     if (r < 0) {
-        web_config_free(web);
         if (strcmp(e->web_error, error.text) != 0)
             cli_say(&program, 'E', "%s; the old web configuration stays", error.text);
         snprintf(e->web_error, sizeof(e->web_error), "%s", error.text);
         return;
     }
     e->web_error[0] = '\0';
-    say_warnings(web);
+    say_warnings(server_web(e->server));
     cli_say(&program, 'I', "%s has been read again", path);
 }
 
@@ -468,11 +467,12 @@ static int run(struct service *service) {
     struct tally_error error;
     if (!cli_stays(&service->cli, service->config))
         return print_once(service);
-    if (server_new(&e->options, e->web, &e->server, &error) < 0) {
+    struct web_config *web = e->web;
+    e->web = NULL;
+    if (server_new(&e->options, web, &e->server, &error) < 0) {
         cli_say(&program, 'E', "%s", error.text);
         return CLI_FAILED;
     }
-    e->web = NULL;
     for (size_t i = 0; i < e->options.listener_count; i++)
         cli_say(&program, 'I', "listening on %s", e->options.listeners[i].name);
     int status = serve(service);

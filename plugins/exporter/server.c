@@ -61,18 +61,17 @@ struct door {
     struct door *next; /* one that is older, and being left */
     struct server *server;
     struct web_config *web; /* or NULL */
-    struct auth *auth;      /* NULL: everybody may ask */
     struct rate rate;
     struct MHD_Daemon *daemons[LISTENERS_MOST];
     size_t daemon_count;
     size_t links; /* connections that came in here */
     bool is_closed; /* nobody comes in */
-    bool is_ending; /* nobody waits for anything */
 };
 
 struct server {
     struct server_options options;
     int wake_fd;
+    struct auth *auth;    /* of the users of the newest door */
     pthread_mutex_t lock; /* for all that follows, and the lists above */
     struct door *door;
     struct link first, last; /* ends of the list */
@@ -84,7 +83,8 @@ struct server {
     struct request *waiting;
     size_t waiting_count;
     bool reload;
-    bool is_ready; /* there has been a snapshot */
+    bool is_ready;  /* there has been a snapshot */
+    bool is_ending; /* nobody waits for anything any more */
     char why[256]; /* there is no text */
     struct MHD_Response *page[2]; /* plain, compressed */
     uint64_t answered[ANSWERED];
@@ -146,7 +146,7 @@ static void add_type(struct MHD_Response *response, const char *type, bool is_co
 static enum MHD_Result answer_body(struct request *r) {
     struct server *s = r->link->door->server;
     struct MHD_Response *ready = s->bodies[r->body];
-    if (r->is_refused || r->link->door->is_ending)
+    if (r->is_refused || s->is_ending)
         return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
     if (ready && (r->has_waited || service_now_ns() < s->fresh_until_ns))
         return queue(r, MHD_HTTP_OK, ready);
@@ -200,7 +200,8 @@ static void password_is_known(void *data) {
 /* True: the request may be answered. Else *ret says what became of it. The lock is held. */
 static bool may_ask(struct request *r, enum MHD_Result *ret) {
     struct door *door = r->link->door;
-    if (door->is_ending) {
+    struct server *s = door->server;
+    if (s->is_ending) {
         *ret = answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "the exporter is ending", NULL, NULL);
         return false;
     }
@@ -219,9 +220,9 @@ static bool may_ask(struct request *r, enum MHD_Result *ret) {
         }
         r->link->is_checked = true;
     }
-    if (!door->auth)
+    if (!door->web || !door->web->user_count)
         return true;
-    switch (auth_ask(door->auth,
+    switch (auth_ask(s->auth,
                      MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization"),
                      password_is_known, r)) {
     case 1:
@@ -515,28 +516,11 @@ static void door_close(struct door *door) {
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Whoever is inside is cut off. */
+/* Whoever is inside is cut off; nobody may wait for anything, as libmicrohttpd can't stop
+ * while a connection is suspended. */
 static struct door *door_free(struct door *door) {
     if (!door)
         return NULL;
-    /* libmicrohttpd can't stop while a connection is suspended: who waits goes on first */
-    struct server *s = door->server;
-    pthread_mutex_lock(&s->lock);
-    struct auth *auth = door->auth;
-    door->auth = NULL;
-    door->is_ending = true;
-    for (struct request **at = &s->waiting; *at;) {
-        struct request *r = *at;
-        if (r->link->door != door) {
-            at = &r->next;
-            continue;
-        }
-        *at = r->next;
-        s->waiting_count--;
-        MHD_resume_connection(r->connection);
-    }
-    pthread_mutex_unlock(&s->lock);
-    auth_free(auth);
     for (size_t i = 0; i < door->daemon_count; i++)
         MHD_stop_daemon(door->daemons[i]);
     web_config_free(door->web);
@@ -544,32 +528,28 @@ static struct door *door_free(struct door *door) {
     return NULL;
 }
 
+/* Owns `web` in any case. -errno with a sentence; the door is there and closed then, for some
+ * of its daemons may have let somebody in. NULL: not even that. */
 static int door_new(struct server *s, struct web_config *web, struct door **ret,
                     struct tally_error *error) {
     struct door *door = calloc(1, sizeof(*door));
+    *ret = door;
     if (!door) {
+        web_config_free(web);
         snprintf(error->text, sizeof(error->text), "out of memory");
         return -ENOMEM;
     }
     door->server = s;
     door->web = web;
-    int r = 0;
-    if (web) {
+    if (web)
         rate_init(&door->rate, web->rate_interval_ns, web->rate_burst);
-        if (web->user_count)
-            r = auth_new(web->users, web->user_count, &door->auth);
-        if (r < 0)
-            snprintf(error->text, sizeof(error->text), "cannot check passwords: %s", strerror(-r));
+    for (size_t i = 0; i < s->options.listener_count; i++) {
+        int r = start_daemon(door, &s->options.listeners[i], error);
+        if (r < 0) {
+            door_close(door);
+            return r;
+        }
     }
-    for (size_t i = 0; r == 0 && i < s->options.listener_count; i++)
-        r = start_daemon(door, &s->options.listeners[i], error);
-    if (r < 0) {
-        door->web = NULL; /* it stays the caller's */
-        door_close(door);
-        door_free(door);
-        return r;
-    }
-    *ret = door;
     return 0;
 }
 
@@ -616,6 +596,14 @@ static int make_pages(struct server *s, const struct web_config *web) {
     return 0;
 }
 
+/* From now on nobody waits, and who does gets his answer. */
+static void end_waiting(struct server *s) {
+    pthread_mutex_lock(&s->lock);
+    s->is_ending = true;
+    pthread_mutex_unlock(&s->lock);
+    server_refuse(s, "the exporter is ending");
+}
+
 int server_new(const struct server_options *options, struct web_config *web, struct server **ret,
                struct tally_error *error) {
     struct server *s = calloc(1, sizeof(*s));
@@ -629,8 +617,15 @@ int server_new(const struct server_options *options, struct web_config *web, str
     s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int r = s->wake_fd < 0 ? -errno : make_pages(s, web);
     if (r == 0)
+        r = auth_new(web ? web->users : NULL, web ? web->user_count : 0, &s->auth);
+    if (r == 0)
         r = door_new(s, web, &s->door, error);
+    else
+        web_config_free(web);
     if (r < 0) {
+        end_waiting(s);
+        auth_free(s->auth);
+        door_free(s->door);
         drop_pages(s);
         if (s->wake_fd >= 0)
             close(s->wake_fd);
@@ -643,10 +638,23 @@ int server_new(const struct server_options *options, struct web_config *web, str
 }
 
 int server_change(struct server *s, struct web_config *web, struct tally_error *error) {
+    const struct web_config *old = s->door->web;
     struct door *door;
-    int r = door_new(s, web, &door, error);
-    if (r < 0)
+    int r = auth_set_users(s->auth, web->users, web->user_count);
+    if (r < 0) {
+        snprintf(error->text, sizeof(error->text), "cannot check passwords: %s", strerror(-r));
+        web_config_free(web);
         return r;
+    }
+    r = door_new(s, web, &door, error);
+    if (r < 0) {
+        (void)auth_set_users(s->auth, old ? old->users : NULL, old ? old->user_count : 0);
+        if (door) { /* left by whoever came in by it */
+            door->next = s->door->next;
+            s->door->next = door;
+        }
+        return r;
+    }
     pthread_mutex_lock(&s->lock);
     (void)make_pages(s, web); /* without memory for them the old ones stay */
     drop_bodies(s);           /* their headers may be others now */
@@ -753,7 +761,7 @@ struct server *server_free(struct server *s, uint64_t grace_ns) {
     if (!s)
         return NULL;
     const uint64_t until_ns = service_now_ns() + grace_ns;
-    server_refuse(s, "the exporter is ending");
+    end_waiting(s);
     door_close(s->door);
     for (;;) {
         pthread_mutex_lock(&s->lock);
@@ -763,6 +771,7 @@ struct server *server_free(struct server *s, uint64_t grace_ns) {
             break;
         service_poll(NULL, 0, service_now_ns() + 10000000);
     }
+    auth_free(s->auth); /* who waits for a password goes on first */
     while (s->door) {
         struct door *next = s->door->next;
         door_free(s->door);

@@ -40,13 +40,14 @@ struct server_options {
 struct server;
 
 /* Answers on all listeners, which are the server's from now on, as `web` says (NULL: plain,
- * for everybody), which is the server's too unless this fails. Starts threads. -errno, with a
+ * for everybody), which is the server's too, also if this fails. Starts threads. -errno, with a
  * sentence. */
 int server_new(const struct server_options *options, struct web_config *web, struct server **ret,
                struct tally_error *error);
 
-/* Goes on under another web configuration: who is being answered is answered, all other
- * connections end. -errno, with a sentence, and then everything is as before. */
+/* Goes on under another web configuration, which is the server's, also if this fails: who is
+ * being answered is answered, all other connections end. -errno, with a sentence, and then
+ * everything is as before. */
 int server_change(struct server *s, struct web_config *web, struct tally_error *error);
 /* The configuration in force. */
 const struct web_config *server_web(const struct server *s);
