@@ -12,22 +12,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <pthread.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 /* Runs it behind the filter. What it returns, or -1 if it did not get that far; the
  * signal that ended it as a negative number. 77: there is no filter. */
-static int behind_filter(int (*body)(void)) {
+static int behind_filter(bool serves, int (*body)(void)) {
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
         struct tally_error error;
-        int r = rights_filter(false, &error);
+        int r = rights_filter(serves, &error);
         if (r < 0)
             fprintf(stderr, "%s\n", r == -ENOTSUP ? "this build has no filter" : error.text);
         _exit(r == -ENOTSUP ? 77 : r < 0 ? 255 : body());
@@ -73,7 +75,7 @@ static int intrude(void) {
 }
 
 START_TEST(refuses_what_is_not_needed) {
-    int r = behind_filter(intrude);
+    int r = behind_filter(false, intrude);
     if (r != 77)
         ck_assert_int_eq(r, 0);
 }
@@ -123,7 +125,47 @@ static int work(void) {
 }
 
 START_TEST(lets_the_work_be_done) {
-    int r = behind_filter(work);
+    int r = behind_filter(false, work);
+    if (r != 77)
+        ck_assert_int_eq(r, 0);
+}
+END_TEST
+
+static void *say_hello(void *fd) {
+    return (void *)(intptr_t)write(*(int *)fd, "hello", 5);
+}
+
+/* 0, or the number of the first that goes wrong */
+static int serve(void) {
+    struct sockaddr_un at = {.sun_family = AF_UNIX};
+    socklen_t len = sizeof(at);
+    char text[5];
+    void *written;
+    pthread_t thread;
+    int listener = socket(AF_UNIX, SOCK_STREAM, 0), client = socket(AF_UNIX, SOCK_STREAM, 0);
+    /* a name that the kernel chooses */
+    if (bind(listener, (struct sockaddr *)&at, sizeof(sa_family_t)) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, (struct sockaddr *)&at, &len) < 0 ||
+        connect(client, (struct sockaddr *)&at, len) < 0)
+        return 1;
+    int accepted = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+    if (accepted < 0)
+        return 2;
+    if (pthread_create(&thread, NULL, say_hello, &accepted) != 0 ||
+        pthread_join(thread, &written) != 0 || (intptr_t)written != 5)
+        return 3;
+    if (read(client, text, sizeof(text)) != 5)
+        return 4;
+    /* a thread, but no process */
+    if (!is_refused(syscall(SYS_clone, (long)SIGCHLD, 0L, 0L, 0L, 0L)))
+        return 5;
+    if (!is_refused(socket(AF_INET, SOCK_STREAM, 0)))
+        return 6;
+    return is_refused(prctl(PR_SET_DUMPABLE, 1)) ? 0 : 7;
+}
+
+START_TEST(lets_one_serve) {
+    int r = behind_filter(true, serve);
     if (r != 77)
         ck_assert_int_eq(r, 0);
 }
@@ -134,7 +176,7 @@ static int fall(void) {
 }
 
 START_TEST(lets_it_abort) {
-    int r = behind_filter(fall);
+    int r = behind_filter(false, fall);
     if (r != 77)
         ck_assert_int_eq(r, -SIGABRT);
 }
@@ -149,6 +191,7 @@ int main(void) {
     TCase *cases = tcase_create("filter");
     tcase_add_test(cases, refuses_what_is_not_needed);
     tcase_add_test(cases, lets_the_work_be_done);
+    tcase_add_test(cases, lets_one_serve);
     tcase_add_test(cases, lets_it_abort);
     suite_add_tcase(suite, cases);
     SRunner *runner = srunner_create(suite);

@@ -214,7 +214,8 @@ static tally *open_collector(struct tally_error *error) {
     tally_config *config = NULL;
     tally *t = NULL;
     if (tally_config_new(&config) == 0 &&
-        tally_config_set(config, "group-by", "name,cgroup", error) == 0)
+        tally_config_set(config, "group-by", "name,cgroup", error) == 0 &&
+        tally_config_set(config, "max-groups", "100000", error) == 0)
         (void)tally_new(config, NULL, &t, error);
     tally_config_free(config);
     return t;
