@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 400
+# timeout: 500
 """The source bpf: what it says about processes whose use is known from wait4(2),
 and about those that were over before anybody looked.
 
@@ -962,6 +962,39 @@ def fallbacks():
     yield "as nobody", as_nobody(), "CAP_BPF and CAP_PERFMON"
     yield "in a pid namespace", ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"], \
         "this is not the host's pid namespace"
+    yield "root of a user namespace", ["unshare", "--user", "--map-root-user"], \
+        "this is not the host's user namespace"
+    if not can_mount():
+        return
+    mounted = ["unshare", "-m", "sh", "-c"]
+    yield "without type information", \
+        [*mounted, 'mount -t tmpfs none /sys/kernel/btf && exec "$@"', "-"], \
+        "the kernel has no type information"
+    cut = os.path.join(temp_dir(), "cut")
+    with open("/sys/kernel/btf/vmlinux", "rb") as types, open(cut, "wb") as f:
+        f.write(types.read(1000000))
+    yield "with cut type information", \
+        [*mounted, 'mount --bind %s /sys/kernel/btf/vmlinux && exec "$@"' % cut, "-"], \
+        "is damaged"
+
+
+def check_holds_nothing(driver, what):
+    """Neither something in the kernel, nor more descriptors with each collection."""
+    before = os.listdir("/proc/%d/fd" % driver.process.pid)
+    for _ in range(3):
+        driver.collect()
+    check_equal(os.listdir("/proc/%d/fd" % driver.process.pid), before, what + ": descriptors")
+    check_equal(bpf_ids(driver.process.pid), set(), what + ": what it holds in the kernel")
+
+
+BURNER = """
+say(pid=os.getpid())
+wait()
+before = cpu()
+burn(0.3)
+say(used=cpu() - before)
+wait()
+"""
 
 
 def case_fallback():
@@ -986,6 +1019,15 @@ def case_fallback():
             check(w.name not in d.points, what + ": sees the host's processes")
         else:
             check_equal(get(d.points, w.name, "num_procs"), 1, what + ": processes")
+            check_holds_nothing(d, what)
+            burner = Workload(BURNER)
+            burner.hear()
+            before = d.collect().cpu(burner.name)
+            burner.go_on()
+            used = burner.hear()["used"]
+            check_near(d.collect().cpu(burner.name) - before, used, what + ": CPU seconds",
+                       absolute=3 * TICK)
+            burner.end()
         d.end()
 
         d = Driver(source="bpf", prefix=prefix, binary=binary, first=False)
@@ -1002,6 +1044,73 @@ def case_fallback():
     w.end()
     status, out, err = run([*next(fallbacks())[1], binary, "--once", "--source", "bpf"])
     check_equal((status, out, err.count("\n")), (1, "", 1), "--once (%s)" % err)
+
+
+def case_protect_proc():
+    """/proc as systemd's ProtectProc=invisible has it: without the rights for the programs what
+    can be seen is counted, and what not is said; with them nobody is hidden."""
+    need_mounts()
+    hidden = ["unshare", "-m", "sh", "-c",
+              'mount -t proc -o hidepid=invisible proc /proc && exec "$@"', "-"]
+    binary = shutil.copy(TELEGRAF, temp_dir())
+    own, roots = Workload(BURNER, prefix=as_nobody()), Workload(BURNER)
+    own.hear(), roots.hear()
+    poor = Driver(source="auto", prefix=[*hidden, *as_nobody()], binary=binary)
+    caps = "-all,+bpf,+perfmon,+net_admin,+dac_read_search"
+    rich = Driver(source="auto", binary=binary, prefix=[
+        *hidden, need_program("setpriv"), "--reuid=65534", "--regid=65534", "--clear-groups",
+        "--inh-caps=" + caps, "--ambient-caps=" + caps, "--bounding-set=" + caps, "--"])
+    before = {(d, w): d.collect().cpu(w.name) for d in (poor, rich) for w in (own, roots)}
+    used = {}
+    for w in (own, roots):
+        w.go_on()
+        used[w] = w.hear()["used"]
+    for d, w in ((poor, own), (rich, own), (rich, roots)):
+        check_near(d.collect().cpu(w.name) - before[d, w], used[w], "CPU seconds of %s" % w.name,
+                   absolute=3 * TICK)
+        check_equal(get(d.points, w.name, "num_procs"), 1, "processes")
+        check(get(d.points, w.name, "memory_rss") > 1 << 20, "no memory")
+    check(roots.name not in poor.points, "a hidden process is counted")
+    fields = poor.points.self_point.fields
+    check_equal((fields["source_procfs"], fields["partial_visibility"]), (1, 1),
+                "source, and what it says of itself")
+    fields = rich.points.self_point.fields
+    check_equal((fields["source_bpf"], fields["partial_visibility"]), (1, 0),
+                "source, and what it says of itself, with the rights")
+    check_holds_nothing(poor, "ProtectProc")
+    lines = poor.errors().splitlines()
+    check_equal((len(lines), sum("not source bpf: it needs root, or CAP_BPF and CAP_PERFMON" in l
+                                 for l in lines), sum("hidepid" in l for l in lines)), (2, 1, 1),
+                "lines that it said (%s)" % lines)
+    check("source bpf" not in rich.errors() and "hidepid" not in rich.errors(),
+          "what it says with the rights", rich.errors())
+    for one in (poor, rich, own, roots):
+        one.end()
+
+
+def case_only_v1():
+    """Without a unified hierarchy all but the traffic is there, and a line says why."""
+    need_mounts()
+    alone = ["unshare", "-m", "sh", "-c",
+             "while m=$(awk '$3 == \"cgroup2\" { print $2; exit }' /proc/self/mounts) && "
+             '[ "$m" ]; do umount -l "$m" || exit; done; exec "$@"', "-"]
+    w = Workload(BURNER)
+    w.hear()
+    d = Driver("--group-by", "name,cgroup", source="auto", prefix=alone)
+    every = Driver("--group-by", "name,cgroup", source="procfs", prefix=alone)
+    name = [g for g in every.points if g.startswith(w.name + ":")]
+    check_equal([g for g in d.points if g.startswith(w.name + ":")], name, "its group")
+    before = d.points.cpu(*name)
+    w.go_on()
+    used = w.hear()["used"]
+    check_near(d.collect().cpu(*name) - before, used, "CPU seconds", absolute=3 * TICK)
+    check_equal(d.points.self_point.fields["source_bpf"], 1, "source bpf")
+    check(not [f for f in d.points[name[0]].fields if f.startswith("net_")], "there is traffic",
+          d.points[name[0]].fields)
+    check_equal(d.errors(), "W! network traffic is not counted: there is no unified cgroup "
+                "hierarchy\n", "what it says")
+    for one in (d, every, w):
+        one.end()
 
 
 def bpf_ids(pid):

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-# timeout: 240
+# timeout: 300
 """The programs of source bpf, pinned: runs by cron miss nothing between them, what is
 damaged is replaced, and what was pinned goes away again."""
 import ctypes
@@ -336,6 +336,34 @@ def case_arguments():
 
 
 # ---- Taking away -----------------------------------------------------------------------------------
+
+def case_dropped_events():
+    """A kernel that drops every event of one kind, from one moment on: what processes use is
+    counted all the same, and so are the events."""
+    for program in ("on_free", "on_exit", "on_fork"):
+        cron, shorts = Cron(), Shorts()
+        cron.run()
+        # it takes what is pinned as it is, and holds none of these links itself
+        d = Driver("--pin", cron.dir, "--state-file", cron.state, source="bpf")
+        d.collect()
+        lost = d.points.self_point.fields["lost_events"]
+        os.unlink(os.path.join(cron.dir, program))
+        shorts.run(10, 0.03)
+
+        def all_there():
+            points = d.collect()
+            check_equal(points.total([shorts.name], "exits"), shorts.count, "exits")
+            check_near(points.cpu(shorts.name), shorts.used, "CPU seconds without " + program,
+                       relative=0.1)
+            return True
+        wait_for(all_there, "all of them, without " + program, seconds=30, every=0.5)
+        check_equal(d.points.total([shorts.name], "exits"), shorts.count, "exits, still")
+        if program != "on_exit": # on_free alone knows as much
+            check(d.points.self_point.fields["lost_events"] >= lost + shorts.count,
+                  "events lost without %s: %r" % (program, d.points.self_point.fields))
+        d.end()
+        cron.unpin()
+
 
 def case_unpin():
     cron = Cron()

@@ -153,6 +153,11 @@ static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned
     bpf_log_to(why);
     if (r == 0)
         r = proctally_bpf__load(s);
+    /* where it finds that the kernel has no such maps, libbpf goes on without them */
+    if (r == 0 && !(s->data && s->bss)) {
+        error_set(why, "the variables of the programs can't be mapped");
+        r = -ENOTSUP;
+    }
     if (r == 0 && traffic)
         r = attach_traffic(s);
     if (r == 0)
@@ -173,14 +178,16 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
     if (wants->traffic) {
         r = load(wants, true, will_be_pinned, &h->skeleton, &h->no_traffic);
         h->sees_traffic = r == 0;
-        if (r == -EPERM && !has_right(CAP_NET_ADMIN) && !has_right(CAP_SYS_ADMIN))
+        if (r == 0) /* what libbpf warned of on the way it could do without */
+            h->no_traffic.text[0] = '\0';
+        else if (r == -EPERM && !has_right(CAP_NET_ADMIN) && !has_right(CAP_SYS_ADMIN))
             error_set(&h->no_traffic, "it needs CAP_NET_ADMIN");
         else if (r == -EBUSY)
             error_set(&h->no_traffic,
                       "the root control group has a program that lets none beside it");
         else if (r == -ENOENT)
             error_set(&h->no_traffic, "there is no unified cgroup hierarchy");
-        else if (r < 0 && h->no_traffic.text[0] == '\0')
+        else if (h->no_traffic.text[0] == '\0')
             error_set(&h->no_traffic, "%s", strerror(-r));
     }
     if (r < 0)
