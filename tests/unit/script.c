@@ -197,7 +197,9 @@ static bool ends_ancestor(struct source *s, unsigned parts, struct unlisted_usag
 static void ends_health(struct source *s, struct source_health *ret) {
     (void)s;
     *ret = (struct source_health){.lost_events = script.lost,
-                                  .sees_traffic = script.sees_traffic};
+                                  .sees_traffic = script.sees_traffic,
+                                  .lacks_cgroups = script.lacks_cgroups};
+    memcpy(ret->lacks, script.lacks, sizeof(ret->lacks));
     if (script.no_traffic)
         snprintf(ret->no_traffic.text, sizeof(ret->no_traffic.text), "%s", script.no_traffic);
 }

@@ -78,6 +78,8 @@ extern struct script {
     size_t above_count;
     bool sees_traffic;
     const char *no_traffic; /* why */
+    uint64_t lacks[KERNEL_PARTS];
+    bool lacks_cgroups;
     uint64_t lost;
     unsigned freed;
     const struct actor *open;
