@@ -132,6 +132,9 @@ static tally *open_collector(const char *pin_dir, const char *state) {
     tally_config *config = NULL;
     tally *t = NULL;
     int r = tally_config_new(&config);
+    /* whatever else goes on on this host: there is room for it */
+    if (r == 0)
+        r = tally_config_set(config, "max-groups", "100000", &error);
     if (r == 0 && pin_dir)
         r = tally_config_set(config, "pin", pin_dir, &error);
     if (r == 0 && state)
