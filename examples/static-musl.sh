@@ -160,7 +160,7 @@ rm -rf "$dir/proctally"
 mkdir "$dir/proctally"
 cd "$dir/proctally"
 run "$dir/source/configure" --host="$target" --prefix=/usr/local --disable-shared --without-bpf \
-    --without-collectd --disable-tests CPPFLAGS="-I$prefix/include"
+    --without-collectd --disable-tests CPPFLAGS="-I$prefix/include" LDFLAGS=-s
 # the library for embedders would need a linker for that machine
 run make -j"$jobs" install-binPROGRAMS bindir="$dir/bin"
 for program in "$dir"/bin/proctally-*; do
