@@ -74,9 +74,15 @@ step build make -C "$BUILD" -j"$jobs"
 
 # ---- unit tests ----------------------------------------------------------------
 
+# DIRECTORY ACTION: on each test's result there, without those of other machines (tests/machines)
+results_in() {
+    dir=$1
+    shift
+    find "$dir" \( -path "$copy" -o -path "$BUILD/roots" \) -prune -o -name '*.trs' "$@"
+}
 # unit_tests DIRECTORY: runs them; afterwards each has DIRECTORY/**/NAME.trs
 unit_tests() {
-    find "$1" -path "$copy" -prune -o -name '*.trs' -exec rm -f {} +
+    results_in "$1" -exec rm -f {} +
     timeout -k 10 900 make -C "$1" -j"$jobs" check VERBOSE=1
 }
 
@@ -85,7 +91,7 @@ if [ $# = 0 ]; then
     unit_tests "$BUILD" >"$logs/check.log" 2>&1 </dev/null
     check_status=$?
     before=$failed
-    find "$BUILD" -path "$copy" -prune -o -name '*.trs' -print | sort >"$logs/check.list"
+    results_in "$BUILD" -print | sort >"$logs/check.list"
     while IFS= read -r trs; do
         name=${trs#"$BUILD"/}
         name=${name%.trs}
