@@ -35,6 +35,12 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 CLONE_NEWNS = 0x20000
 PYTHON = os.path.realpath(sys.executable)
+KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
+
+
+# How far CPU time may be from what wait4(2) says. An emulated machine takes so long for the
+# end of a process that wait4() misses some of it.
+CPU_ROOM = float(os.environ.get("CPU_ROOM") or 0.01)
 
 
 class Failed(Exception):

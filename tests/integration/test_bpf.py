@@ -101,7 +101,7 @@ def check_group(points, group, cpu, processes=None, absolute=0.01):
     """What the group's counters say of processes that are over. Where the kernel dropped
     an event, the end of a run is known to a clock tick only."""
     what = " of %s" % group
-    check_near(points.cpu(group), cpu, "CPU seconds" + what, relative=0.01, absolute=absolute)
+    check_near(points.cpu(group), cpu, "CPU seconds" + what, relative=CPU_ROOM, absolute=absolute)
     if processes is not None:
         check_equal(get(points, group, "starts"), processes, "starts" + what)
         check_equal(get(points, group, "exits"), processes, "exits" + what)
@@ -182,7 +182,7 @@ def case_truth():
     def kinds_are_right(points):
         for name, kind in kinds.items():
             check_kind(points, name, kind, truths[name])
-        check_near(points.cpu(*kinds), total, "CPU seconds of all", relative=0.01)
+        check_near(points.cpu(*kinds), total, "CPU seconds of all", relative=CPU_ROOM)
 
     def user_is_right(points):
         check_group(points, str(UID), total, sum(k.processes for k in kinds.values()))
@@ -1192,7 +1192,7 @@ process_names:
         for field in "starts", "exits":
             check_equal(get(points, "recognized", field) + get(points, name, field), UNIQUE + 1,
                         field)
-        check_near(points.cpu("recognized", name), truth["cpu"], "CPU seconds", relative=0.01)
+        check_near(points.cpu("recognized", name), truth["cpu"], "CPU seconds", relative=CPU_ROOM)
         missed = get(points, name, "exits") - 1
         lost = points.self_point.fields["lost_events"]
         check(missed <= lost, "%d were not recognized, of which only %d are told" % (missed, lost))

@@ -27,7 +27,8 @@ while wait():
 
 def check_cpu(found, wanted, live, what):
     """2 %, or 2 ticks per live process."""
-    check_near(found, wanted, what, relative=0.02, absolute=2 * TICK * live + 2 * TICK)
+    check_near(found, wanted, what, relative=2 * CPU_ROOM,
+               absolute=2 * TICK * live + 2 * TICK)
 
 
 def case_burner():
