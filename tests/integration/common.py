@@ -39,7 +39,8 @@ KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).gro
 
 
 # How far CPU time may be from what wait4(2) says. An emulated machine takes so long for the
-# end of a process that wait4() misses some of it.
+# start of a program and the end of a process that what wait4() or the workload miss of it
+# shows.
 CPU_ROOM = float(os.environ.get("CPU_ROOM") or 0.01)
 
 

@@ -97,7 +97,7 @@ def get(points, group, field):
     return points[group].fields.get(field, 0) if group in points else 0
 
 
-def check_group(points, group, cpu, processes=None, absolute=0.01):
+def check_group(points, group, cpu, processes=None, absolute=CPU_ROOM):
     """What the group's counters say of processes that are over. Where the kernel dropped
     an event, the end of a run is known to a clock tick only."""
     what = " of %s" % group
@@ -336,7 +336,7 @@ def check_each(d, truths, count):
     its program is not its group's."""
     def is_right(points):
         for group, truth in truths.items():
-            check_group(points, group, truth["cpu"], count, absolute=0.002 * count)
+            check_group(points, group, truth["cpu"], count, absolute=0.2 * CPU_ROOM * count)
     soon(d, is_right)
 
 
