@@ -11,7 +11,7 @@ missing=$(
         find core plugins tests -name '*.[ch]'
         find core plugins -name '*.[1-9]'
         find . -name '*.md' ! -path './.*' ! -path './build*' ! -path './proctally-*' | sed 's|^\./||'
-        find examples tests/integration tests/fixtures -type f \
+        find examples tests/integration tests/kernels tests/fixtures -type f \
             ! -name '*.[cho]' ! -name '*.l[oa]' ! -name '*.gc*' ! -name '*.py[co]' ! -path '*/.*' ! -name '*~' ! -name embed ! -name embed_http ! -name processes \
             2>/dev/null
     } | sort | while IFS= read -r file; do
