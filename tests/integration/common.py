@@ -441,7 +441,7 @@ class Driver:
         self.stderr.seek(0)
         return self.stderr.read().decode("utf-8", "surrogateescape")
 
-    def read_cycle(self, seconds=60):
+    def read_cycle(self, seconds=180):
         end = time.monotonic() + seconds
         fd = self.process.stdout.fileno()
         while True:
