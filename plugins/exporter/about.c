@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -68,7 +69,7 @@ static uint64_t ns_of(struct timeval t) {
 static void write_process(const struct about *about, bool openmetrics, FILE *to) {
     struct rusage used;
     struct rlimit files;
-    unsigned long long pages[2];
+    char line[200], *rest;
     if (getrusage(RUSAGE_SELF, &used) == 0)
         write_ns(&(struct family){"process_cpu_seconds_total",
                                   "Total user and system CPU time spent in seconds.", true},
@@ -88,14 +89,16 @@ static void write_process(const struct about *about, bool openmetrics, FILE *to)
                      count - 1 /* the directory */, openmetrics, to);
     }
     FILE *statm = fopen("/proc/self/statm", "re");
-    if (statm && fscanf(statm, "%llu %llu", &pages[0], &pages[1]) == 2) {
+    if (statm && fgets(line, sizeof(line), statm)) {
         const uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE);
+        const uint64_t virtual_pages = strtoull(line, &rest, 10);
+        const uint64_t resident_pages = strtoull(rest, NULL, 10);
         write_number(&(struct family){"process_virtual_memory_bytes",
                                       "Virtual memory size in bytes.", false},
-                     pages[0] * page, openmetrics, to);
+                     virtual_pages * page, openmetrics, to);
         write_number(&(struct family){"process_resident_memory_bytes",
                                       "Resident memory size in bytes.", false},
-                     pages[1] * page, openmetrics, to);
+                     resident_pages * page, openmetrics, to);
     }
     if (statm)
         fclose(statm);

@@ -24,8 +24,9 @@ int gzip_text(const char *data, size_t len, char **ret, size_t *ret_len) {
         (void)deflate(&z, Z_FINISH); /* there is room for all */
         *ret_len = z.total_out;
         /* it is kept for a while, and the bound is some ten times as much */
-        char *fitting = realloc(to, z.total_out);
-        *ret = fitting ? fitting : to;
+        *ret = realloc(to, z.total_out);
+        if (!*ret)
+            *ret = to;
     }
     deflateEnd(&z);
     return to ? 0 : -ENOMEM;

@@ -251,15 +251,17 @@ static enum tally_schema schema_of(const tally_config *config) {
 
 /* The whole of a text that is not compressed, from malloc(3). -errno. */
 static int make_text(const struct service *service, enum body body, char **ret, size_t *ret_len) {
+    static int (*const encoders[])(const tally_snapshot *, tally_text *, const char **, size_t *) = {
+        [BODY_PROMETHEUS] = tally_encode_prometheus,
+        [BODY_OPENMETRICS] = tally_encode_openmetrics,
+        [BODY_JSON] = tally_encode_json,
+    };
     static const char end[] = "# EOF\n";
     const struct exporter *e = service->data;
     const bool openmetrics = body == BODY_OPENMETRICS;
-    const char *text;
-    size_t len;
-    int r = (body == BODY_JSON ? tally_encode_json
-             : openmetrics     ? tally_encode_openmetrics
-                               : tally_encode_prometheus)(service->snapshot, service->text, &text,
-                                                          &len);
+    const char *text = NULL;
+    size_t len = 0;
+    int r = encoders[body](service->snapshot, service->text, &text, &len);
     if (r < 0)
         return r;
     FILE *to = open_memstream(ret, ret_len);
