@@ -88,6 +88,7 @@ export CC AR RANLIB CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH
 
 MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 '/debian/*$' ||
     true)}
+[ -n "$MIRROR" ] || missing "no mirror of Debian is known; MIRROR can name one"
 sources=$top/sources
 mkdir -p "$sources/apt/lists/partial" "$sources/apt/cache/archives/partial"
 : >>"$sources/apt/status"

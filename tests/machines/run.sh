@@ -23,7 +23,7 @@ BUILD=${BUILD:-$SRC/build-tests}
 ROOTS=${ROOTS:-$SRC/build-tests/roots}
 COMMAND=${COMMAND:-sh tests/run.sh}
 MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 '/debian/*$' ||
-    echo http://deb.debian.org/debian)}
+    true)}
 export MIRROR
 
 [ $# -gt 0 ] || set -- s390x arm64 armhf musl-x86_64 musl-aarch64
@@ -54,7 +54,7 @@ bare_root() {
         return 77
     fi
     rm -rf "$ROOTS/$1.new"
-    if ! debootstrap --variant=minbase "$1" "$ROOTS/$1.new" "$MIRROR" >"$ROOTS/$1.debootstrap.log" 2>&1; then
+    if ! debootstrap --variant=minbase "$1" "$ROOTS/$1.new" $MIRROR >"$ROOTS/$1.debootstrap.log" 2>&1; then
         because "debootstrap: $(tail -n 1 "$ROOTS/$1.debootstrap.log")"
         return 77
     fi
