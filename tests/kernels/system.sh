@@ -65,7 +65,8 @@ make_initrd() {
     chmod 755 "$dir/init"
     # in the order in which they are needed
     for module in $(for m in virtio_pci virtio_blk ext4; do
-        chroot "$system" modprobe -S "$version" --show-depends "$m" | awk '$1 == "insmod" { print $2 }'
+        # what is not there as a module is in the kernel
+        chroot "$system" modprobe -S "$version" --show-depends "$m" 2>/dev/null | awk '$1 == "insmod" { print $2 }'
     done | awk '!seen[$0]++'); do
         unpacked "$system$module" >"$dir/modules/$(basename "$module" | sed 's/[.]ko.*/.ko/')"
         basename "$module" | sed 's/[.]ko.*/.ko/' >>"$dir/modules/order"
@@ -80,7 +81,7 @@ boot_system() {
     rm -rf "$system/lib/modules"
     mkdir -p "$system/lib/modules"
     cp -a "$modules" "$system/lib/modules/"
-    chroot "$system" depmod "${image##*/vmlinuz-}"
+    chroot "$system" depmod "${image##*/vmlinuz-}" 2>"$work/depmod.log"
     make_initrd "$image"
     # as plain as the oldest kernel wants it; an older mkfs does not know what it is to leave out
     rm -f "$work/disk"
@@ -89,6 +90,7 @@ boot_system() {
         2>/dev/null || mkfs.ext4 -q -F -d "$system" "$work/disk"
     : >"$report"
     for boot in first second; do
+        : >"$work/report"
         # there is something to see after a boot only if the units were there before
         case $boot,$tests, in
         second,*,all,* | second,*,units,* | first,*) ;;
@@ -99,6 +101,8 @@ boot_system() {
             -drive "file=$work/disk,if=virtio,format=raw,cache=unsafe" \
             -serial "file:$report.console" -serial "file:$work/report" >>"$report" 2>&1 || status=$?
         cat "$work/report" >>"$report"
+        # a kernel that panics ends the machine just as well
+        [ $status != 0 ] || grep -q '^## done' "$work/report" || status=1
         [ $status = 0 ] || return $status
     done
 }
