@@ -92,8 +92,8 @@ boot_system() {
     for boot in first second; do
         : >"$work/report"
         # there is something to see after a boot only if the units were there before
-        case $boot,$tests, in
-        second,*,all,* | second,*,units,* | first,*) ;;
+        case $boot:,$tests, in
+        second:*,all,* | second:*,units,* | first:*) ;;
         *) break ;;
         esac
         machine "$image" "$work/initrd" "$seconds" \
