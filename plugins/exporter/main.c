@@ -9,6 +9,7 @@
 #include "web_config.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -353,16 +354,30 @@ static bool is_fresh(const struct service *service) {
     return is_background(service) || service_now_ns() - e->collected_ns < e->min_age_ns;
 }
 
+static bool is_source_bpf(const struct service *service) {
+    size_t metric;
+    uint64_t value;
+    return service->snapshot && tally_metric_find("source_bpf", &metric) == 0 &&
+           tally_snapshot_value(service->snapshot, 0, metric, &value) && value;
+}
+
 /* When the next collection is due that nobody asks for. */
 static uint64_t next_look_ns(const struct service *service, uint64_t beat_ns) {
     const struct exporter *e = service->data;
-    size_t metric;
-    uint64_t value = 0;
     if (is_background(service))
         return beat_ns;
-    bool is_bpf = service->snapshot && tally_metric_find("source_bpf", &metric) == 0 &&
-                  tally_snapshot_value(service->snapshot, 0, metric, &value) && value;
-    return e->looked_ns + (is_bpf ? LOOK_BPF_NS : LOOK_PROCFS_NS);
+    return e->looked_ns + (is_source_bpf(service) ? LOOK_BPF_NS : LOOK_PROCFS_NS);
+}
+
+static void say_what_was_chosen(const struct service *service) {
+    const bool is_bpf = is_source_bpf(service);
+    if (is_background(service))
+        cli_say(&program, 'I', "source %s, collecting every %s", is_bpf ? "bpf" : "procfs",
+                tally_config_get(service->config, "interval"));
+    else
+        cli_say(&program, 'I',
+                "source %s, collecting when asked, and looking %" PRIu64 " s after the last time",
+                is_bpf ? "bpf" : "procfs", (is_bpf ? LOOK_BPF_NS : LOOK_PROCFS_NS) / NS_PER_S);
 }
 
 /* ---- Staying -------------------------------------------------------------------------------- */
@@ -398,7 +413,8 @@ static void reload(struct service *service, bool now) {
 static int serve(struct service *service) {
     struct exporter *e = service->data;
     uint64_t interval_ns, beat_ns = service_now_ns();
-    (void)collect(service); /* what the first scrape counts from */
+    if (collect(service)) /* what the first scrape counts from */
+        say_what_was_chosen(service);
     for (;;) {
         struct pollfd fds[2] = {{.fd = service->signals.fd, .events = POLLIN},
                                 {.fd = server_fd(e->server), .events = POLLIN}};

@@ -251,6 +251,8 @@ def case_failed_collections():
 
 def case_coverage():
     """Of what the host was busy with the groups explain all."""
+    if CPU_ROOM > 0.1:
+        raise Skipped("in emulation the host's own CPU time is not exact")
     program = steps(temp_dir())
     d = Driver("--group-by", "user", source="bpf")
 
@@ -438,10 +440,13 @@ def case_children():
         for group, count in processes.items():
             check_equal(get(points, group, "starts"), count, "starts of " + group)
             check_equal(get(points, group, "exits"), count, "exits of " + group)
+        # the start of each program is in wait4()'s figure in part only
+        room = {group: 0.4 * CPU_ROOM * count for group, count in processes.items()}
         for group, truth in truths.items():
-            check_group(points, group, truth["cpu"])
-        check_near(points.cpu("orphan"), 0.15, "CPU seconds of orphans", absolute=0.02)
-        check_near(points.cpu("forked"), 0.05, "CPU seconds of the forked", absolute=0.01)
+            check_group(points, group, truth["cpu"], absolute=room[group])
+        check_near(points.cpu("orphan"), 0.15, "CPU seconds of orphans", absolute=room["orphan"])
+        check_near(points.cpu("forked"), 0.05, "CPU seconds of the forked",
+                   absolute=room["forked"] + 0.005)
     soon(d, is_right)
 
 

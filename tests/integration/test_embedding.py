@@ -150,5 +150,20 @@ def case_grouper_bpf():
     check_equal(told["starts"], 1, "starts")
 
 
+def case_behind_a_server_of_ones_own():
+    """The example of that."""
+    program = os.path.join(BUILD, "examples/embed_http")
+    if not os.path.exists(program):
+        raise Skipped("this build has no libmicrohttpd")
+    port = free_port()
+    process = start([program, str(port)], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
+    wait_for(lambda: http("http://127.0.0.1:%d/metrics" % port)[0] == 200, "an answer")
+    status, text = http("http://127.0.0.1:%d/metrics" % port)
+    check_equal(Metrics(text).type["proctally_processes"], "gauge", "the type of a family")
+    check_equal(http("http://127.0.0.1:%d/" % port), (404, "see /metrics\n"), "another place")
+    process.stdin.close()
+    check_equal(process.wait(20), 0, "its status")
+
+
 if __name__ == "__main__":
     run_cases(sys.modules[__name__])

@@ -244,6 +244,8 @@ def case_one_collection_for_all():
         t.join()
     check_equal((len(times), len(set(times))), (30, 1), "snapshots")
     now = Exporter("--min-age", "1ms")
+    wait_for(lambda: "source procfs, collecting when asked, and looking 15 s after" in now.said(),
+             "that it says what was chosen")
     times = set()
     for _ in range(5):
         times.add(now.groups()["time"])
@@ -602,6 +604,21 @@ def case_command_line_of_process_exporter():
     check("namedprocess_namegroup_num_procs" in out, "its output", out[:500])
     status, out, err = run([EXPORTER, "-namemapping", "a,(b),c"])
     check(status == 2 and "in turn" in err, "an odd number of words", err)
+
+
+def case_command_line_of_the_seed():
+    """The exporter for macOS that proctally grew from."""
+    w = Workload(SLEEPER)
+    w.hear()
+    port = free_port()
+    e = Exporter("--port", str(port), "--bind", "127.0.0.1", "--path", "/m", "--include-pattern",
+                 "^%s$" % w.name, "--no-threads", "--no-fd", address=None)
+    e.port = port
+    metrics = Metrics(e.ask("/m")[2].decode())
+    names = {n for n, _ in metrics.series}
+    check_equal({dict(labels)["groupname"] for n, labels in metrics.series
+                 if n == "proctally_processes"}, {w.name}, "groups")
+    check(not names & {"proctally_open_fds", "proctally_threads_running"}, "what is left out", names)
 
 
 def case_beside_process_exporter():
