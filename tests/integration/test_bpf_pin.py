@@ -343,7 +343,10 @@ def case_dropped_events():
         d = Driver("--pin", cron.dir, "--state-file", cron.state, source="bpf")
         d.collect()
         lost = d.points.self_point.fields["lost_events"]
+        before = cron.ids()
         os.unlink(os.path.join(cron.dir, program))
+        link = before - cron.ids()
+        wait_for(lambda: not existing(link), "the end of the link of " + program)
         shorts.run(10, 0.03)
 
         def all_there():

@@ -465,7 +465,7 @@ def case_hidepid():
     driven = shutil.copy(TELEGRAF, directory)
     # not with exec: this is process 1, and its end is that of all
     script = ('mount -t proc -o hidepid=%s proc "$1" || exit 99; '
-              '"$2" 1000 & until grep -qa "$3" "$1/$!/cmdline"; do sleep 0.05; done; '
+              '"$2" 1000 & until grep -qx "$3" "$1/$!/comm"; do sleep 0.05; done; '
               'shift 3; "$@"')
     for hidepid in ("1", "2"):
         inside = [*NAMESPACE, script % hidepid, "-", proc, linked(temp_dir(), name, "/bin/sleep"),
