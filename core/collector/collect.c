@@ -205,7 +205,8 @@ static int visit(struct round *round, const struct listed *listed, int depth) {
         r = visit_open(round, listed, id, &s);
     t->source->ops->close(t->source);
 
-    if (r == -ENOMEM)
+    /* for want of memory or descriptors it is not gone: this collection is not one */
+    if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
         return r;
     if (r == -EAGAIN) /* the source thinks that we know it; let it show everybody in full */
         t->wants_all = true;

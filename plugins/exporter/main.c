@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -184,14 +185,29 @@ static int open_listeners(const struct cli *cli, struct server_options *options)
     return 0;
 }
 
-/* Each connection is a descriptor, and source bpf has some. */
-static void allow_descriptors(unsigned connections) {
+/* Each connection is a descriptor. As many as there are for them are taken, lest collecting
+ * finds none. -errno, with a sentence said. */
+static int allow_descriptors(unsigned *connections) {
+    const rlim_t aside = DESCRIPTORS_ASIDE + SERVER_DESCRIPTORS_ASIDE;
     struct rlimit limit;
-    const rlim_t wanted = connections + DESCRIPTORS_ASIDE;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+        return 0;
+    const rlim_t wanted = *connections + aside;
+    if (limit.rlim_cur < wanted) {
+        limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
-        return;
-    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
-    (void)setrlimit(RLIMIT_NOFILE, &limit);
+        return 0;
+    if (limit.rlim_cur <= aside) {
+        cli_say(&program, 'E', "only %llu descriptors may be open, expected %llu or more (ulimit -n)",
+                (unsigned long long)limit.rlim_cur, (unsigned long long)aside + 1);
+        return -EMFILE;
+    }
+    *connections = (unsigned)(limit.rlim_cur - aside);
+    cli_say(&program, 'W', "%u connections at a time: only %llu descriptors may be open (ulimit -n)",
+            *connections, (unsigned long long)limit.rlim_cur);
+    return 0;
 }
 
 static int prepare(struct service *service) {
@@ -207,7 +223,8 @@ static int prepare(struct service *service) {
         return CLI_MISUSED;
     }
     say_warnings(e->web);
-    allow_descriptors(e->options.max_connections);
+    if (allow_descriptors(&e->options.max_connections) < 0)
+        return CLI_FAILED;
     return open_listeners(&service->cli, &e->options) < 0 ? CLI_FAILED : 0;
 }
 
@@ -281,6 +298,7 @@ static int make_text(const struct service *service, enum body body, char **ret, 
     if (fclose(to) == 0 && !failed)
         return 0;
     free(*ret);
+    *ret = NULL;
     return -ENOMEM;
 }
 
@@ -291,15 +309,17 @@ static void make_bodies(struct service *service, unsigned bodies) {
         const enum body compressed = plain + 1;
         if (!(bodies & (1u << plain | 1u << compressed)))
             continue;
-        char *text, *small = NULL;
-        size_t len, small_len = 0;
+        char *text = NULL, *small = NULL;
+        size_t len = 0, small_len = 0;
         server_answered(e->server, e->about.answered);
         int r = make_text(service, plain, &text, &len);
         if (r == 0 && bodies & 1u << compressed)
             r = gzip_text(text, len, &small, &small_len);
         if (r < 0) {
             cli_say(&program, 'E', "cannot write down what was collected: %s", strerror(-r));
-            server_refuse(e->server, "cannot write down what was collected");
+            server_refuse(e->server, 1u << plain | 1u << compressed,
+                          "cannot write down what was collected");
+            free(text);
             continue;
         }
         if (small)
@@ -335,12 +355,15 @@ static bool collect(struct service *service) {
     const uint64_t begun_ns = service_now_ns();
     if (service_collect(service) < 0) {
         e->about.failed_collections++;
-        server_refuse(e->server, "cannot collect; the exporter's log says why");
+        e->collected_ns = 0;
+        e->looked_ns = service_now_ns();
+        server_end_snapshot(e->server, "cannot collect; the exporter's log says why");
         return false;
     }
     e->collected_ns = e->looked_ns = service_now_ns();
     about_count(&e->about, service->snapshot);
-    server_set_duration(e->server, e->collected_ns - begun_ns);
+    /* in the background nobody waits for it */
+    server_set_duration(e->server, is_background(service) ? 0 : e->collected_ns - begun_ns);
     server_begin_snapshot(e->server, is_background(service) ? UINT64_MAX
                                                             : e->collected_ns + e->min_age_ns);
     return true;
@@ -389,7 +412,16 @@ static void reload_web(struct service *service, bool now) {
     struct tally_error error;
     if (!path || (!now && !web_config_has_changed(server_web(e->server))))
         return;
-    int r = web_config_load(path, &web, &error);
+    int r = 0;
+    struct stat st;
+    /* whoever writes a file in its place empties it first, and an empty one lets everybody in */
+    if (server_web(e->server)->files[0].as_read.st_size > 0 && stat(path, &st) == 0 &&
+        st.st_size == 0) {
+        snprintf(error.text, sizeof(error.text), "%s is empty, expected a web configuration", path);
+        r = -EINVAL;
+    }
+    if (r == 0)
+        r = web_config_load(path, &web, &error);
     if (r == 0)
         r = server_change(e->server, web, &error);
     if (r < 0) {
@@ -403,11 +435,18 @@ static void reload_web(struct service *service, bool now) {
     cli_say(&program, 'I', "%s has been read again", path);
 }
 
-static void reload(struct service *service, bool now) {
+/* True: the collector is another one, and what it replaces is no answer any more. */
+static bool reload(struct service *service, bool now) {
     struct exporter *e = service->data;
+    const tally *before = service->t;
     service_reload(service, now);
     reload_web(service, now);
     e->watched_ns = service_now_ns();
+    if (service->t == before)
+        return false;
+    e->collected_ns = 0;
+    server_begin_snapshot(e->server, 0);
+    return true;
 }
 
 static int serve(struct service *service) {
@@ -429,16 +468,20 @@ static int serve(struct service *service) {
         bool now = service->signals.poke || wants.reload;
         service->signals.poke = false;
         if (now || service_now_ns() >= e->watched_ns + WATCH_NS)
-            reload(service, now);
+            if (reload(service, now))
+                beat_ns = service_now_ns();
 
         bool is_due = service_now_ns() >= next_look_ns(service, beat_ns);
         tally_config_interval(service->config, &interval_ns);
         if (is_due && is_background(service)) {
             (void)collect(service);
             beat_ns = service_next_beat_ns(beat_ns, interval_ns, service_now_ns());
-        } else if (is_due && service->t) {
-            (void)tally_collect(service->t, NULL);
+        } else if (is_due) {
+            const uint64_t begun_ns = service_now_ns();
+            if (service->t)
+                (void)tally_collect(service->t, NULL);
             e->looked_ns = service_now_ns();
+            server_set_duration(e->server, e->looked_ns - begun_ns);
         }
         if (wants.bodies && (is_fresh(service) || collect(service)))
             make_bodies(service, wants.bodies);
@@ -460,8 +503,11 @@ static int print_once(struct service *service) {
         if (service_collect(service) < 0)
             return CLI_FAILED;
         struct pollfd fd = {.fd = service->signals.fd, .events = POLLIN};
-        service_poll(&fd, 1, service_now_ns() + delay_ns);
-        service_signals_take(&service->signals);
+        const uint64_t until_ns = service_now_ns() + delay_ns;
+        while (service_now_ns() < until_ns && !service->signals.stop) {
+            service_poll(&fd, 1, until_ns);
+            service_signals_take(&service->signals);
+        }
         if (service->signals.stop)
             return CLI_DONE;
     }

@@ -25,8 +25,6 @@
 #define UPLOAD_BYTES (64u << 10)
 /* A scraper comes back within this time, or opens a new connection. */
 #define IDLE_S 125u
-/* Connections that were asked to leave and have not yet. */
-#define LEAVING 64u
 
 /* ---- What there is ------------------------------------------------------------------- */
 
@@ -458,7 +456,9 @@ static int start_daemon(struct door *door, const struct listener *listener,
                         struct tally_error *error) {
     const struct server_options *options = &door->server->options;
     const struct web_config *web = door->web;
-    unsigned flags = MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
+    /* not epoll: while a daemon is quiesced, libmicrohttpd 0.9.75 may find its listener taken out
+     * of the set already, and abort */
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
     struct MHD_OptionItem tls[5];
     size_t tls_count = 0;
     if (web && web->tls) {
@@ -483,7 +483,7 @@ static int start_daemon(struct door *door, const struct listener *listener,
         daemon = MHD_start_daemon(
             flags, 0, NULL, NULL, handle, door, MHD_OPTION_EXTERNAL_LOGGER, note_log, NULL,
             MHD_OPTION_ARRAY, tls, MHD_OPTION_LISTEN_SOCKET, fd,
-            MHD_OPTION_CONNECTION_LIMIT, options->max_connections + LEAVING,
+            MHD_OPTION_CONNECTION_LIMIT, options->max_connections + SERVER_LEAVING,
             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES,
             MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_NOTIFY_CONNECTION,
             notify_connection, door, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, door,
@@ -601,7 +601,7 @@ static void end_waiting(struct server *s) {
     pthread_mutex_lock(&s->lock);
     s->is_ending = true;
     pthread_mutex_unlock(&s->lock);
-    server_refuse(s, "the exporter is ending");
+    server_refuse(s, ~0u, "the exporter is ending");
 }
 
 int server_new(const struct server_options *options, struct web_config *web, struct server **ret,
@@ -638,17 +638,17 @@ int server_new(const struct server_options *options, struct web_config *web, str
 }
 
 int server_change(struct server *s, struct web_config *web, struct tally_error *error) {
-    const struct web_config *old = s->door->web;
     struct door *door;
-    int r = auth_set_users(s->auth, web->users, web->user_count);
-    if (r < 0) {
-        snprintf(error->text, sizeof(error->text), "cannot check passwords: %s", strerror(-r));
-        web_config_free(web);
-        return r;
+    int r = door_new(s, web, &door, error);
+    if (r == 0) {
+        r = auth_set_users(s->auth, web->users, web->user_count);
+        if (r < 0) {
+            snprintf(error->text, sizeof(error->text), "cannot check passwords: %s",
+                     strerror(-r));
+            door_close(door);
+        }
     }
-    r = door_new(s, web, &door, error);
     if (r < 0) {
-        (void)auth_set_users(s->auth, old ? old->users : NULL, old ? old->user_count : 0);
         if (door) { /* left by whoever came in by it */
             door->next = s->door->next;
             s->door->next = door;
@@ -658,7 +658,6 @@ int server_change(struct server *s, struct web_config *web, struct tally_error *
     pthread_mutex_lock(&s->lock);
     (void)make_pages(s, web); /* without memory for them the old ones stay */
     drop_bodies(s);           /* their headers may be others now */
-    s->fresh_until_ns = 0;
     door->next = s->door;
     s->door = door;
     pthread_mutex_unlock(&s->lock);
@@ -737,12 +736,20 @@ void server_publish(struct server *s, enum body body, char *data, size_t len) {
     pthread_mutex_unlock(&s->lock);
 }
 
-void server_refuse(struct server *s, const char *why) {
+void server_refuse(struct server *s, unsigned bodies, const char *why) {
     pthread_mutex_lock(&s->lock);
     snprintf(s->why, sizeof(s->why), "%s", why);
-    s->is_ready = false;
-    resume(s, ~0u, true);
+    resume(s, bodies, true);
     pthread_mutex_unlock(&s->lock);
+}
+
+void server_end_snapshot(struct server *s, const char *why) {
+    pthread_mutex_lock(&s->lock);
+    drop_bodies(s);
+    s->fresh_until_ns = 0;
+    s->is_ready = false;
+    pthread_mutex_unlock(&s->lock);
+    server_refuse(s, ~0u, why);
 }
 
 void server_set_duration(struct server *s, uint64_t duration_ns) {

@@ -26,7 +26,13 @@ enum body {
     BODIES
 };
 
-enum { LISTENERS_MOST = 16 };
+enum {
+    LISTENERS_MOST = 16,
+    /* what the server needs besides listeners and connections: those that were asked to leave,
+     * and those of libmicrohttpd for each thread */
+    SERVER_LEAVING = 64,
+    SERVER_DESCRIPTORS_ASIDE = SERVER_LEAVING + 4 * LISTENERS_MOST
+};
 
 struct server_options {
     const char *metrics_path;  /* "/metrics" */
@@ -71,8 +77,10 @@ struct server_wants server_take_wants(struct server *s);
 void server_begin_snapshot(struct server *s, uint64_t fresh_until_ns);
 /* A text of that snapshot, for which malloc(3) made the room, and which is the server's now. */
 void server_publish(struct server *s, enum body body, char *data, size_t len);
-/* There will be none: all who wait get status 503 with this sentence. */
-void server_refuse(struct server *s, const char *why);
+/* There will be no such text (bits of enum body): who waits gets status 503 with this sentence. */
+void server_refuse(struct server *s, unsigned bodies, const char *why);
+/* There is no snapshot any more, for this reason: who waits gets status 503 with it. */
+void server_end_snapshot(struct server *s, const char *why);
 /* How long a collection takes: who says that he can't wait for so long is told at once. */
 void server_set_duration(struct server *s, uint64_t duration_ns);
 

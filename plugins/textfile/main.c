@@ -111,6 +111,7 @@ static int run_service(struct service *service, const char *path) {
         if (signals->poke) {
             signals->poke = false;
             service_reload(service, true);
+            beat_ns = service_now_ns(); /* the interval may be another one */
         }
         if (service_now_ns() < beat_ns)
             continue;

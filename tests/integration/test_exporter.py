@@ -324,6 +324,56 @@ def case_reload():
     e.end()
 
 
+def case_one_slow_collection():
+    """A scrape that can't wait for as long as the last one took is refused, and not for ever."""
+    e = Exporter("--min-age", "0", "--web.enable-lifecycle")
+    patient = {"X-Prometheus-Scrape-Timeout-Seconds": "60"}
+    hurried = {"X-Prometheus-Scrape-Timeout-Seconds": "1"}
+    check_equal(e.ask(headers=hurried)[0], 200, "at first")
+    answers = []
+    for _ in range(10): # the stop has to come while it collects
+        t = threading.Thread(target=lambda: answers.append(e.ask(headers=patient)[0]))
+        t.start()
+        e.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.3)
+        e.process.send_signal(signal.SIGCONT)
+        t.join()
+        if e.ask(headers=hurried)[0] == 503:
+            break
+    wait_for(lambda: e.ask(headers=hurried)[0] == 200, "that it is answered again", 40, every=1)
+    check_equal(set(answers), {200}, "who has time")
+
+
+def case_changes_show():
+    """What a reload, or a collection that fails, makes wrong is not served any more."""
+    directory = temp_dir()
+    config = write_config(os.path.join(directory, "c.yaml"), "interval: 1h\n")
+    e = Exporter("--config", config)
+    check(b"\nproctally_processes{" in e.ask()[2], "its own names")
+    write_config(config, "interval: 1h\nschema: process-exporter\ngroup-by: [name]\n")
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: b"\nnamedprocess_namegroup_num_procs{" in e.ask()[2], "the new names")
+    # from now on when it is asked
+    write_config(config, "group-by: [name]\n")
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: b"\nproctally_processes{" in e.ask()[2], "its own names again")
+    first = e.groups()["time"]
+    time.sleep(1.1)
+    check(e.groups()["time"] > first, "the same snapshot for ever")
+
+    none = Exporter("--procfs", os.path.join(directory, "none"))
+    check_equal([none.ask(p)[0] for p in ("/metrics", "/groups.json", "/-/ready", "/-/healthy")],
+                [503, 503, 503, 200], "without /proc")
+    before = cpu_of(none.process.pid)
+    time.sleep(1)
+    check(cpu_of(none.process.pid) - before < 0.5, "it runs and runs without /proc")
+
+
+def cpu_of(pid):
+    fields = read_text("/proc/%d/stat" % pid).rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) * TICK
+
+
 # ---- Where it listens -------------------------------------------------------------------------
 
 def case_addresses():
@@ -411,10 +461,16 @@ def case_passwords():
         check_equal(e.ask(headers=basic("ann", "hunter2"), connection=c)[0], 401,
                     "the old password on an old connection")
     check_equal(e.ask(headers=basic("ann", "hunter2"))[0], 401, "the old password")
+    # an empty one does not open the door
+    write_config(web, "")
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "is empty, expected a web configuration" in e.said(), "the word about it")
+    check_equal(e.ask()[0], 401, "status with an empty file")
     # a broken file changes nothing
     write_config(web, "basic_auth_users:\n  ann: plain\n")
     e.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: "the old web configuration stays" in e.said(), "the mistake in the log")
+    wait_for(lambda: e.said().count("the old web configuration stays") == 2,
+             "the mistake in the log")
     check("plain" not in e.said(), "the password is in the log", e.said())
     check_equal(e.ask(headers=basic("ann", "other"))[0], 200, "status afterwards")
     e.end()
@@ -546,6 +602,25 @@ def case_crowd():
     open_now = len(os.listdir("/proc/%d/fd" % e.process.pid))
     check(open_now < 250, "%d descriptors" % open_now)
     e.end()
+
+
+def case_few_descriptors():
+    """Fewer connections, and no process that vanishes for want of a descriptor."""
+    import resource
+
+    def limit(count):
+        return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+    e = Exporter("--min-age", "0", preexec_fn=limit(200))
+    check("connections at a time: only 200 descriptors" in e.said(), "no word about it", e.said())
+    before = len([g for g in e.groups()["groups"] if g["metrics"]["processes"]])
+    for _ in range(300):
+        s = socket.create_connection(("127.0.0.1", e.port), 10)
+        later(s.close)
+    after = len([g for g in e.groups()["groups"] if g["metrics"]["processes"]])
+    check(after > before * 0.8, "%d groups, and %d before" % (after, before))
+    status, out, err = run([EXPORTER, "--source", "procfs", "--web.listen-address",
+                            "127.0.0.1:%d" % free_port()], preexec_fn=limit(50))
+    check(status == 1 and "only 50 descriptors" in err, "far too few: status %d" % status, err)
 
 
 def case_end_of_service():

@@ -1124,6 +1124,32 @@ START_TEST(hidden_processes_are_counted) {
 }
 END_TEST
 
+/* Without descriptors nothing is known of who can't be opened; nobody has ended. */
+START_TEST(want_of_descriptors_ends_nobody) {
+    const tally_snapshot *s;
+    const int errors[] = {EMFILE, ENFILE};
+    worker.utime = 100;
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1000);
+    for (size_t i = 0; i < 2; i++) {
+        tree_refuse(200, "stat", errors[i]);
+        clock_set(1001 + (double)i);
+        ck_assert_int_eq(tally_collect(t, &s), -errors[i]);
+    }
+    tree_refuse(200, "stat", 0);
+    worker.utime = 150;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_EXITS), 0);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_CPU_USER), 500000000);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_HIDDEN), 0);
+    tally_free(t);
+}
+END_TEST
+
 /* What the files of a process say is taken from memory while it sleeps, but never
  * for longer than a minute. */
 START_TEST(a_process_that_does_not_run_is_remembered) {
@@ -1820,6 +1846,7 @@ int main(void) {
         T(an_unreadable_group_stays_absent_when_it_is_empty),
         T(what_is_switched_off_is_absent),
         T(hidden_processes_are_counted),
+        T(want_of_descriptors_ends_nobody),
         T(a_process_that_does_not_run_is_remembered),
         T(a_process_that_vanishes_half_way_is_no_error),
         T(who_got_the_pid_meanwhile_is_not_mixed_in),

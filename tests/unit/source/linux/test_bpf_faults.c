@@ -34,8 +34,9 @@
 static unsigned calls, first_refused, last_refused; /* by their numbers; 0: none */
 static int refused_with;
 
-/* In place of the C library's, also for libbpf. */
-__attribute__((visibility("default"))) long syscall(long number, ...);
+/* In place of the C library's, also for libbpf. As that one it takes six arguments, whatever
+ * it was called with. */
+__attribute__((visibility("default"), no_sanitize_address)) long syscall(long number, ...);
 long syscall(long number, ...) {
     static long (*real)(long, ...);
     long a[6];
