@@ -6,6 +6,7 @@
 
 #include "build-config.h"
 #include "source/linux/thread_totals.h"
+#include "suite.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -1880,9 +1881,5 @@ int main(void) {
         tcase_set_timeout(tc, 60); /* a slow machine is no failure */
         suite_add_tcase(suite, tc);
     }
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

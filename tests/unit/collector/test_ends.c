@@ -7,6 +7,7 @@
 
 #include "build-config.h"
 #include "collector/state.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -1470,9 +1471,5 @@ int main(void) {
         tcase_set_timeout(tc, 60); /* a slow machine is no failure */
         suite_add_tcase(suite, tc);
     }
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -7,6 +7,7 @@
 
 #include "build-config.h"
 #include "base/replace_file.h"
+#include "suite.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -550,9 +551,5 @@ int main(void) {
     tcase_add_test(tc, each_allocation_fails_once);
     tcase_add_test(tc, each_allocation_of_a_configuration_fails_once);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -2,6 +2,7 @@
 /* What collectd is told as a group's name: taken as it is where collectd can have it,
  * and else with a suffix, so that no two groups are called the same. */
 #include "instance.h"
+#include "suite.h"
 
 #include <check.h>
 #include <inttypes.h>
@@ -130,9 +131,5 @@ int main(void) {
     tcase_add_test(tc, no_two_are_the_same);
     tcase_add_test(tc, a_collision);
     suite_add_tcase(suite, tc);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return run_suite(suite);
 }

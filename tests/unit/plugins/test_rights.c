@@ -3,6 +3,7 @@
  * intruder would begin with does not. The capabilities are looked at in
  * tests/integration/test_rights.py, in the programs themselves. */
 #include "rights.h"
+#include "suite.h"
 
 #include <check.h>
 #include <errno.h>
@@ -194,9 +195,5 @@ int main(void) {
     tcase_add_test(cases, lets_one_serve);
     tcase_add_test(cases, lets_it_abort);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }

@@ -13,6 +13,7 @@
 
 #include "collector/collector.h"
 #include "source/linux/bpf_load.h"
+#include "suite.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -300,11 +301,7 @@ int main(void) {
     /* the programs, and what comes behind them: a call for each pin */
     tcase_add_loop_test(cases, pinning_fails, count / 6, count / 3 + 15);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }
 
 #else

@@ -4,6 +4,7 @@
  * it and nothing else. */
 #include "build-config.h"
 #include "proctally.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -151,11 +152,7 @@ int main(void) {
     tcase_add_test(cases, leaves_the_print_function_alone);
     tcase_add_test(cases, leaves_a_new_one_alone);
     suite_add_tcase(suite, cases);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }
 
 #else

@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "proctally.h"
 #include "source/linux/bpf_load.h"
+#include "suite.h"
 
 #include <bpf/btf.h>
 #include <errno.h>
@@ -335,11 +336,7 @@ int main(void) {
     tcase_add_test(played, little_memlock);
     tcase_add_test(played, a_guess_is_no_reason);
     suite_add_tcase(suite, played);
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_NORMAL);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }
 
 #else

@@ -5,6 +5,7 @@
 
 #include "build-config.h"
 #include "source/linux/taskstats.h"
+#include "suite.h"
 
 #include <check.h>
 #include <stdio.h>
@@ -486,11 +487,7 @@ int main(void) {
         tcase_set_timeout(tc, 60);
         suite_add_tcase(suite, tc);
     }
-    SRunner *runner = srunner_create(suite);
-    srunner_run_all(runner, CK_ENV);
-    int failed = srunner_ntests_failed(runner);
-    srunner_free(runner);
-    return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+    return run_suite(suite);
 }
 
 #else /* !HAVE_MNL */
