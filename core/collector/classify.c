@@ -182,7 +182,8 @@ int classify(struct round *round, struct process *p, struct sample *s) {
         return r;
     if (is_unclear(round, p, s, &id)) {
         t->wants_all = true; /* it is looked at again though it may sleep */
-        return p->classified || p->restored ? 0 : 1;
+        /* one that was restored may have been pending then: in no group is not left out */
+        return p->classified || (p->restored && p->group != GROUP_LEFT_OUT) ? 0 : 1;
     }
     if (id.refused)
         s->unreadable |= 1u << ORIGIN_IDENTITY;

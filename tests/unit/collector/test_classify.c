@@ -190,6 +190,34 @@ START_TEST(a_new_one_is_counted_when_it_is_known) {
 }
 END_TEST
 
+/* Another collector goes on from one for which a process was pending. */
+START_TEST(pending_is_inherited) {
+    tree_put(&shell);
+    tally *t = tree_collector("group-by", "exe", NULL);
+    collect_at(t, 1000);
+    const struct recorded known = worker;
+    worker.utime = 20;
+    take_memory(&worker);
+    tree_put(&worker);
+    collect_at(t, 1010);
+    const struct tally_new_opts opts = {.size = sizeof(opts), .inherit = t};
+    tally *next = tree_collector_with(&opts, "group-by", "exe", NULL);
+    tally_free(t);
+    worker.utime = 30;
+    tree_put(&worker);
+    collect_at(next, 1010.5);
+    ck_assert_uint_eq(self_of(next, METRIC_SELF_PROCESSES), 1);
+    worker = known;
+    worker.utime = 50;
+    tree_put(&worker);
+    collect_at(next, 1011);
+    assert_members(next, "/bin/worker", 1);
+    ck_assert_uint_eq(cpu_of(next, "/bin/worker"), S / 2);
+    assert_counts(next, "/bin/worker", 1, 0);
+    tally_free(next);
+}
+END_TEST
+
 /* Of a forked child nobody knew more than that it was its parent's copy. */
 START_TEST(a_new_one_that_ends_before_it_is_known) {
     tree_put(&shell);
@@ -390,6 +418,7 @@ int main(void) {
     tcase_add_test(tc, a_new_one_is_counted_when_it_is_known);
     tcase_add_test(tc, a_new_one_that_ends_before_it_is_known);
     tcase_add_test(tc, a_new_one_that_stays_unclear);
+    tcase_add_test(tc, pending_is_inherited);
     tcase_add_test(tc, at_the_very_start);
     tc = add_case(suite, "numbers");
     tcase_add_checked_fixture(tc, setup, tree_close);
