@@ -12,7 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 /* A configuration file that has not changed for this long is taken to be whole. */
 #define SETTLED_S INT64_C(2)
 

@@ -22,6 +22,8 @@ void service_signals_take(struct service_signals *signals);
 
 /* ---- Time, in nanoseconds of CLOCK_MONOTONIC ------------------------------------- */
 
+#define NS_PER_S UINT64_C(1000000000)
+
 uint64_t service_now_ns(void);
 /* The first beat after now on the grid that `beat` began; late ones are left out. */
 uint64_t service_next_beat_ns(uint64_t beat_ns, uint64_t interval_ns, uint64_t now_ns);

@@ -11,19 +11,17 @@
 #include <time.h>
 #include <unistd.h>
 
-static uint64_t self_value(const tally_snapshot *s, size_t group, const char *id) {
-    size_t metric;
-    uint64_t value;
-    return tally_metric_find(id, &metric) == 0 && tally_snapshot_value(s, group, metric, &value)
-               ? value
-               : 0;
-}
-
 void about_count(struct about *about, const tally_snapshot *snapshot) {
     const size_t groups = tally_snapshot_groups(snapshot);
-    for (size_t i = 0; i < groups; i++)
-        about->partly_read += self_value(snapshot, i, "unreadable");
-    about->not_read += self_value(snapshot, 0, "processes_hidden");
+    size_t metric;
+    uint64_t value;
+    if (tally_metric_find("unreadable", &metric) == 0)
+        for (size_t i = 0; i < groups; i++)
+            if (tally_snapshot_value(snapshot, i, metric, &value))
+                about->partly_read += value;
+    if (tally_metric_find("processes_hidden", &metric) == 0 &&
+        tally_snapshot_value(snapshot, 0, metric, &value))
+        about->not_read += value;
 }
 
 /* ---- Writing ---------------------------------------------------------------------------- */

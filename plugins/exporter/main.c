@@ -18,7 +18,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 /* What is still being sent at the end. */
 #define GRACE_NS (5 * NS_PER_S)
 /* How often files are looked at for changes while nobody asks for anything. */

@@ -555,22 +555,16 @@ tls_server_config:
 """)
     e.process.send_signal(signal.SIGHUP)
 
-    def is_refused():
+    def is_refused(client):
         try:
-            return ask_tls(e.port, directory)[0] == 403
+            return ask_tls(e.port, directory, client=client)[0] == 403
         except (OSError, http.client.HTTPException):
             return True
-    wait_for(is_refused, "that a client without a certificate is refused")
+    wait_for(lambda: is_refused(False), "that a client without a certificate is refused")
     check_equal(ask_tls(e.port, directory, client=True)[0], 200, "with a certificate")
     write_config(web, read_text(web).replace("prometheus.example", "another.example"))
     e.process.send_signal(signal.SIGHUP)
-
-    def other_is_refused():
-        try:
-            return ask_tls(e.port, directory, client=True)[0] == 403
-        except (OSError, http.client.HTTPException):
-            return True
-    wait_for(other_is_refused, "that another name is refused")
+    wait_for(lambda: is_refused(True), "that another name is refused")
     e.end()
     os.remove(os.path.join(directory, "server.key"))
     status, out, err = run([EXPORTER, "--web.config.file", web])
