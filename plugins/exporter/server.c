@@ -254,48 +254,69 @@ static const char *header(const struct request *r, const char *name) {
     return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
 
+enum place { NOWHERE, METRICS, PAGE, GROUPS, HEALTHY, READY, RELOAD, ICON };
+
+static enum place place_of(const struct server_options *options, const char *path) {
+    static const struct {
+        const char *path;
+        enum place place;
+    } places[] = {{"/", PAGE},
+                  {"/groups.json", GROUPS},
+                  {"/-/healthy", HEALTHY},
+                  {"/-/ready", READY},
+                  {"/favicon.ico", ICON}};
+    if (options->lifecycle && strcmp(path, "/-/reload") == 0)
+        return RELOAD;
+    if (strcmp(path, options->metrics_path) == 0)
+        return METRICS;
+    for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++)
+        if (strcmp(path, places[i].path) == 0)
+            return places[i].place;
+    return NOWHERE;
+}
+
+static bool is_method(const char *method, enum place place) {
+    if (place == RELOAD)
+        return strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
 static enum MHD_Result route(struct request *r, const char *method, const char *path) {
     struct server *s = r->link->door->server;
-    const bool is_read = strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
-    const bool is_change = strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0;
+    const enum place place = place_of(&s->options, path);
     const bool gzip = accept_gzip(header(r, "Accept-Encoding"));
-    const bool is_reload = s->options.lifecycle && strcmp(path, "/-/reload") == 0;
-    static const char *const known[] = {"/", "/groups.json", "/-/healthy", "/-/ready",
-                                        "/favicon.ico"};
-    bool is_known = is_reload || strcmp(path, s->options.metrics_path) == 0;
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        is_known = is_known || strcmp(path, known[i]) == 0;
-
-    if (!is_known)
-        return answer(r, MHD_HTTP_NOT_FOUND, "404 page not found", NULL, NULL);
-    if (is_reload ? !is_change : !is_read)
+    if (place != NOWHERE && !is_method(method, place))
         return answer(r, MHD_HTTP_METHOD_NOT_ALLOWED, "Method Not Allowed", "Allow",
-                      is_reload ? "POST, PUT" : "GET, HEAD");
-    if (is_reload) {
+                      place == RELOAD ? "POST, PUT" : "GET, HEAD");
+    switch (place) {
+    case NOWHERE:
+        break;
+    case METRICS:
+        r->body = accept_format(header(r, "Accept")) == TEXT_FORMAT_OPENMETRICS
+                      ? BODY_OPENMETRICS
+                      : BODY_PROMETHEUS;
+        r->body += gzip;
+        return answer_body(r);
+    case GROUPS:
+        r->body = gzip ? BODY_JSON_GZIP : BODY_JSON;
+        return answer_body(r);
+    case PAGE:
+        return queue(r, MHD_HTTP_OK, s->page[gzip]);
+    case HEALTHY:
+        return answer(r, MHD_HTTP_OK, "healthy", NULL, NULL);
+    case READY:
+        if (s->is_ready)
+            return answer(r, MHD_HTTP_OK, "ready", NULL, NULL);
+        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE,
+                      s->why[0] ? s->why : "nothing has been collected yet", "Retry-After", "1");
+    case RELOAD:
         s->reload = true;
         wake(s);
         return answer(r, MHD_HTTP_OK, "reloading", NULL, NULL);
-    }
-    if (strcmp(path, s->options.metrics_path) == 0) {
-        enum text_format format = accept_format(header(r, "Accept"));
-        r->body = format == TEXT_FORMAT_OPENMETRICS ? BODY_OPENMETRICS : BODY_PROMETHEUS;
-        r->body += gzip;
-        return answer_body(r);
-    }
-    if (strcmp(path, "/groups.json") == 0) {
-        r->body = gzip ? BODY_JSON_GZIP : BODY_JSON;
-        return answer_body(r);
-    }
-    if (strcmp(path, "/-/healthy") == 0)
-        return answer(r, MHD_HTTP_OK, "healthy", NULL, NULL);
-    if (strcmp(path, "/-/ready") == 0 && !s->is_ready)
-        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE,
-                      s->why[0] ? s->why : "nothing has been collected yet", "Retry-After", "1");
-    if (strcmp(path, "/-/ready") == 0)
-        return answer(r, MHD_HTTP_OK, "ready", NULL, NULL);
-    if (strcmp(path, "/favicon.ico") == 0)
+    case ICON:
         return answer(r, MHD_HTTP_NO_CONTENT, "", NULL, NULL);
-    return queue(r, MHD_HTTP_OK, s->page[gzip]);
+    }
+    return answer(r, MHD_HTTP_NOT_FOUND, "404 page not found", NULL, NULL);
 }
 
 /* The handler of libmicrohttpd: called when the headers are there, again for each part of a
