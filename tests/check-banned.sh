@@ -1,7 +1,7 @@
 #!/bin/sh
 # Calls of functions that this project does not use: most can't be used safely,
 # some depend on the locale. Prints file:line of each; comments and strings may
-# name them.
+# name them. The command for people asks the locale for the width of characters.
 LC_ALL=C
 export LC_ALL
 cd "${SRC:-$(dirname "$0")/..}" || exit 99
@@ -40,7 +40,8 @@ found=$(
                 }
             }
             if (match(code, /(^|[^A-Za-z0-9_])(atoi|sscanf|strtok|strcpy|strcat|v?sprintf|alloca|localtime|setlocale)[ \t]*\(/))
-                print file ":" FNR ": " $0
+                if (file != "plugins/command/main.c" || code !~ /setlocale\(LC_CTYPE, ""\)/)
+                    print file ":" FNR ": " $0
         }' "$file"
     done
 )

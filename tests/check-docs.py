@@ -33,6 +33,8 @@ EXPORTER = os.path.join(BUILD, "plugins/exporter/proctally-exporter")
 if os.path.exists(EXPORTER): # not in each build
     PROGRAMS["proctally-exporter"] = EXPORTER
 
+COMMAND = os.path.join(BUILD, "plugins/command/proctally")
+
 README, TELEGRAF_README = "README.md", "plugins/telegraf/README.md"
 DOCUMENTS = (README, "NEWS.md", "SECURITY.md", TELEGRAF_README, "tests/bench/README.md")
 README_LINES = 200
@@ -236,11 +238,11 @@ def catalogue():
 
 def flags(program):
     """What --help says: {name: (argument, default)}, and which of them are options."""
-    text = output(program, "--help")
+    text = output(*program, "--help") if isinstance(program, tuple) else output(program, "--help")
     found, own, is_option = {}, [], False
-    for block in re.split(r"\n(?=  --)|\n\n", text):
+    for block in re.split(r"\n(?=  -)|\n\n", text):
         is_option = is_option or block.startswith("Options, also in the file")
-        head = re.match(r"  --(\S+)(?: (\S+))?(?:  |\n|$)", block)
+        head = re.match(r"  --?(\w\S*)(?: (\S+))?(?:  |\n|$)", block)
         if not head:
             continue
         default = re.search(r" Default: (\S+)$", " ".join(block.split()))
@@ -249,6 +251,24 @@ def flags(program):
         if not is_option:
             own.append(head.group(1))
     return found, own
+
+
+def verbs():
+    """Those of the command: {"proctally VERB": what its --help is asked of}."""
+    names = re.findall(r"^  proctally (\w+)", output(COMMAND, "help"), re.M)
+    return {f"proctally {name}": (COMMAND, name) for name in names}
+
+
+def program_of(page):
+    """Whose flags a page tells: proctally(1) those of all verbs without a page of their own."""
+    has_page = {verb: verb.replace(" ", "-") + ".1" in map(os.path.basename, find("plugins/**/*.1"))
+                for verb in verbs()}
+    name, _, section = page.rpartition(".")
+    if section != "1":
+        return None
+    if name == "proctally":
+        return [of for verb, of in verbs().items() if not has_page[verb]]
+    return PROGRAMS.get(name) or verbs().get(name.replace("-", " ", 1))
 
 
 # ---- Manual pages: what stands in the source ------------------------------------------
@@ -515,8 +535,10 @@ def check_names(where, text, pages):
     for name, section in sorted(set(re.findall(r"(proctally[\w.-]*)\((\d)\)", text))):
         if f"{name}.{section}" not in known:
             wrong(where, f"names {name}({section}), which does not exist")
-    for name, program in PROGRAMS.items():
+    for name, program in PROGRAMS.items() | verbs().items():
         known = flags(program)[0]
+        if isinstance(program, tuple): # a verb has the options without showing them
+            known = known | flags(TEXTFILE)[0]
         for line in re.sub(r"\\\n", " ", text).splitlines():
             for command in re.findall(rf"{name}((?: +[^\s|`]+)+)", line):
                 for flag in re.findall(r"(?<=\s)--([a-z][\w.-]*\w)", command):
@@ -551,10 +573,12 @@ def check_flags(path, program):
     options = re.search(r"^\.SH OPTIONS\n(.*?)^\.SH", read(path), re.S | re.M)
     found = {}
     for tag, parts in entries(options.group(1) if options else ""):
-        head = re.match(r"--(\w[\w.-]*)", tag)
+        head = re.match(r"--?(\w[\w.-]*)", tag)
         if head:
             found[head.group(1)] = parts[-1]
-    known, _ = flags(program)
+    known = {}
+    for one in program if isinstance(program, list) else [program]:
+        known.update(flags(one)[0])
     same_set(path, "flag", [f"--{k}" for k in known], [f"--{f}" for f in found])
     for name, (_, default) in known.items():
         if default and name in found and not found[name].endswith(f"Default: {default}"):
@@ -572,7 +596,9 @@ def check_manual(path, program):
         wrong(path, f"its .TH says {given}, expected {expected}")
     wanted = ["NAME", "SYNOPSIS", "DESCRIPTION", "SEE ALSO"]
     if section == "1":
-        wanted += ["OPTIONS", "FILES", "EXIT STATUS", "SIGNALS", "EXAMPLES"]
+        wanted += ["OPTIONS", "EXIT STATUS", "EXAMPLES"]
+        if name in PROGRAMS:
+            wanted += ["FILES", "SIGNALS"]
     if section == "7":
         wanted.remove("SYNOPSIS")
     sections = re.findall(r'^\.SH "?([^"\n]*)', text, re.M)
@@ -609,7 +635,7 @@ def main():
         check_links(path)
     for path in pages:
         check_names(path, plain(read(path)), pages)
-        check_manual(path, PROGRAMS.get(os.path.basename(path).rpartition(".")[0]))
+        check_manual(path, program_of(os.path.basename(path)))
     for problem in problems:
         print(problem)
     print(f"{len(problems)} mistakes in the documentation" if problems else "documentation ok")

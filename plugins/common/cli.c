@@ -20,6 +20,9 @@ enum {
 static const struct cli_flag shared_flags[] = {
     {.name = "config", .argument = "FILE",
      .help = "Read options from a YAML file. Those on the command line win."},
+    {.name = "version", .help = "Show the version."},
+    {.name = "help", .help = "Show this text."},
+    /* From here on verbs do not have them. */
     {.name = "once", .help = "Collect and print once, then leave."},
     {.name = "check-config",
      .help = "Say whether the configuration is valid (status 0) or what is wrong with it "
@@ -33,10 +36,11 @@ static const struct cli_flag shared_flags[] = {
     {.name = "here",
      .help = "With --list-metrics: show which of them this host gives with this configuration, by "
              "which means, and what is missing for the rest."},
-    {.name = "version", .help = "Show the version."},
-    {.name = "help", .help = "Show this text."},
 };
-static const size_t shared_flag_count = sizeof(shared_flags) / sizeof(shared_flags[0]);
+
+static size_t shared_flag_count(const struct cli_program *program) {
+    return program->is_verb ? 3 : sizeof(shared_flags) / sizeof(shared_flags[0]);
+}
 
 void cli_say(const struct cli_program *program, char level, const char *format, ...) {
     char text[2048];
@@ -121,67 +125,124 @@ int cli_add(struct cli *cli, const char *name, const char *value) {
     return add_given(cli, (struct cli_given){name, value, tally_option_find(name) != NULL});
 }
 
+/* A flag that was found in the tables. */
+struct known {
+    const struct cli_flag *flag; /* or else it is an option of the catalogue */
+    const char *name, *argument;
+    bool is_switch;
+};
+
+/* Looks up what begins with one dash, as Telegraf's external plugins take it, or with two.
+ * False: there is no such flag. *ret_value is what stands behind '=', or NULL. */
+static bool find_known(const struct cli_program *program, const char *string, struct known *ret,
+                       const char **ret_value) {
+    const char *name = string + (string[1] == '-' ? 2 : 1);
+    size_t len = strcspn(name, "=");
+    *ret_value = name[len] == '=' ? name + len + 1 : NULL;
+
+    char spelt[64];
+    spell(name, len, spelt, sizeof(spelt));
+    const struct cli_flag *flag = find_flag(program->flags, program->flag_count, spelt);
+    const char *meant = flag && flag->means ? flag->means : spelt;
+    if (flag && flag->means)
+        flag = find_flag(program->flags, program->flag_count, meant);
+    if (!flag)
+        flag = find_flag(shared_flags, shared_flag_count(program), meant);
+    const struct tally_option *option = flag ? NULL : tally_option_find(meant);
+    if (flag)
+        *ret = (struct known){flag, flag->name, flag->argument, flag->is_switch};
+    else if (option)
+        *ret = (struct known){NULL, option->name, option->argument,
+                              option->type == TALLY_OPTION_SWITCH};
+    return flag || option;
+}
+
+/* A flag that stands before another argument: is that its value? */
+static bool takes_next(const struct known *known, const char *next) {
+    return known->is_switch ? is_switch_value(next) : known->argument != NULL;
+}
+
+int cli_flag_length(const struct cli_program *program, char *const *strings) {
+    struct known known;
+    const char *value;
+    if (strings[0][0] != '-' || !find_known(program, strings[0], &known, &value))
+        return 0;
+    return !value && strings[1] && takes_next(&known, strings[1]) ? 2 : 1;
+}
+
+static int add_flag(struct cli *cli, const char *argument, const struct known *known,
+                    const char *value) {
+    const struct cli_program *program = cli->program;
+    if (!value && known->argument && !known->is_switch) {
+        cli_say(program, 'E', "%s is the last argument; expected %s behind it", argument,
+                known->argument);
+        return -EINVAL;
+    }
+    if (value && !known->argument && !known->is_switch) {
+        cli_say(program, 'E', "--%s got the value \"%s\"; expected none", known->name, value);
+        return -EINVAL;
+    }
+    if (!value && known->is_switch)
+        value = "true";
+    if (known->flag && known->is_switch && !is_switch_value(value)) {
+        cli_say(program, 'E', "--%s got \"%s\"; expected true or false", known->name, value);
+        return -EINVAL;
+    }
+    if (known->flag && value && !*value) {
+        cli_say(program, 'E', "--%s got an empty value; expected %s", known->name,
+                known->argument);
+        return -EINVAL;
+    }
+    if (known->flag && value && !known->flag->is_repeatable && cli_flag(cli, known->name)) {
+        cli_say(program, 'E', "--%s is given twice; expected it once", known->name);
+        return -EINVAL;
+    }
+    int r = add_given(cli, (struct cli_given){known->name, value ? value : "", !known->flag});
+    if (r < 0)
+        cli_say(program, 'E', "out of memory");
+    return r;
+}
+
+/* argv ends with NULL. */
 static int parse_arguments(struct cli *cli, int argc, char **argv) {
     const struct cli_program *program = cli->program;
+    bool flags_ended = false;
+    if (program->arguments) {
+        cli->arguments = calloc((size_t)argc + 1, sizeof(*cli->arguments));
+        if (!cli->arguments) {
+            cli_say(program, 'E', "out of memory");
+            return -ENOMEM;
+        }
+    }
     for (int i = 1; i < argc; i++) {
-        const char *argument = argv[i];
-        if (argument[0] != '-' || argument[1] == '\0') {
+        char *argument = argv[i];
+        const bool is_plain = flags_ended || argument[0] != '-' || argument[1] == '\0';
+        if (is_plain && program->arguments) {
+            cli->arguments[cli->argument_count++] = argument;
+            flags_ended |= program->arguments_are_command;
+            continue;
+        }
+        if (is_plain) {
             cli_say(program, 'E', "unexpected argument \"%s\"; expected flags as --help shows",
                     argument);
             return -EINVAL;
         }
-        /* one dash is what Telegraf's external plugins take */
-        const char *name = argument + (argument[1] == '-' ? 2 : 1);
-        size_t len = strcspn(name, "=");
-        const char *value = name[len] == '=' ? name + len + 1 : NULL;
-
-        char spelt[64];
-        spell(name, len, spelt, sizeof(spelt));
-        const struct cli_flag *flag = find_flag(program->flags, program->flag_count, spelt);
-        const char *meant = flag && flag->means ? flag->means : spelt;
-        if (flag && flag->means)
-            flag = find_flag(program->flags, program->flag_count, meant);
-        if (!flag)
-            flag = find_flag(shared_flags, shared_flag_count, meant);
-        const struct tally_option *option = flag ? NULL : tally_option_find(meant);
-        if (!flag && !option) {
+        if (program->arguments && strcmp(argument, "--") == 0) {
+            flags_ended = true;
+            continue;
+        }
+        struct known known;
+        const char *value;
+        if (!find_known(program, argument, &known, &value)) {
             cli_say(program, 'E', "unknown flag %.*s; expected one that --help shows",
-                    (int)(name - argument) + (int)len, argument);
+                    (int)strcspn(argument, "="), argument);
             return -EINVAL;
         }
-        const char *known = flag ? flag->name : option->name;
-        const char *expected = flag ? flag->argument : option->argument;
-        const bool is_switch = flag ? flag->is_switch : option->type == TALLY_OPTION_SWITCH;
-
-        if (!value && is_switch)
-            value = is_switch_value(argv[i + 1]) ? argv[++i] : "true";
-        else if (!value && expected && i + 1 < argc)
+        if (!value && i + 1 < argc && takes_next(&known, argv[i + 1]))
             value = argv[++i];
-        if (!value && expected) {
-            cli_say(program, 'E', "%s is the last argument; expected %s behind it", argument,
-                    expected);
-            return -EINVAL;
-        }
-        if (value && !expected && !is_switch) {
-            cli_say(program, 'E', "--%s got the value \"%s\"; expected none", known, value);
-            return -EINVAL;
-        }
-        if (flag && is_switch && !is_switch_value(value)) {
-            cli_say(program, 'E', "--%s got \"%s\"; expected true or false", known, value);
-            return -EINVAL;
-        }
-        if (flag && value && !*value) {
-            cli_say(program, 'E', "--%s got an empty value; expected %s", known, expected);
-            return -EINVAL;
-        }
-        if (flag && value && !flag->is_repeatable && cli_flag(cli, known)) {
-            cli_say(program, 'E', "--%s is given twice; expected it once", known);
-            return -EINVAL;
-        }
-        if (add_given(cli, (struct cli_given){known, value ? value : "", option != NULL}) < 0) {
-            cli_say(program, 'E', "out of memory");
-            return -ENOMEM;
-        }
+        int r = add_flag(cli, argument, &known, value);
+        if (r < 0)
+            return r;
     }
     return program->settle ? program->settle(cli) : 0;
 }
@@ -272,7 +333,8 @@ static void print_wrapped(const char *text, size_t at, size_t indent) {
 static void print_flag(const char *name, const char *argument, const char *help,
                        const char *default_value) {
     char left[128], right[1024];
-    int len = snprintf(left, sizeof(left), "  --%s%s%s", name, argument ? " " : "",
+    int len = snprintf(left, sizeof(left), "  %s%s%s%s", name[1] ? "--" : "-", name,
+                       argument ? " " : "",
                        argument ? argument : "");
     fputs(left, stdout);
     size_t at = columns(left, (size_t)len);
@@ -289,15 +351,22 @@ static void print_flag(const char *name, const char *argument, const char *help,
 
 static void print_help(const struct cli_program *program) {
     const struct tally_option *option;
-    printf("Usage: %s [--FLAG [VALUE]]...\n\n", program->name);
+    printf("Usage: %s [--FLAG [VALUE]]...%s%s\n\n", program->name, program->arguments ? " " : "",
+           program->arguments ? program->arguments : "");
     print_wrapped(program->summary, 0, 0);
     putchar('\n');
     for (size_t i = 0; i < program->flag_count; i++)
         if (program->flags[i].help)
             print_flag(program->flags[i].name, program->flags[i].argument, program->flags[i].help,
                        NULL);
-    for (size_t i = 0; i < shared_flag_count; i++)
+    for (size_t i = 0; i < shared_flag_count(program); i++)
         print_flag(shared_flags[i].name, shared_flags[i].argument, shared_flags[i].help, NULL);
+    if (program->is_verb) {
+        putchar('\n');
+        print_wrapped("The options of proctally.yaml(5), such as --group-by and --source, are flags "
+                      "as well.", 0, 0);
+        return;
+    }
     fputs("\nOptions, also in the file:\n\n", stdout);
     for (size_t i = 0; (option = tally_option(i)); i++)
         print_flag(option->name, option->argument, option->help, option->default_value);
@@ -410,14 +479,15 @@ static int answer(const struct cli_program *program, tally_config *config, answe
     return status;
 }
 
-static int explain(const struct cli *cli, const char *text) {
+int cli_explain(const struct cli *cli, const char *text) {
     const struct cli_program *program = cli->program;
     struct tally_error error;
     char *end = NULL, what[64];
     errno = 0;
     long pid = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : 0;
     if (pid <= 0 || pid > INT_MAX || errno || *end) {
-        cli_say(program, 'E', "--explain got \"%s\"; expected the number of a process", text);
+        cli_say(program, 'E', "%s \"%s\"; expected the number of a process",
+                program->is_verb ? "got" : "--explain got", text);
         return CLI_MISUSED;
     }
 
@@ -434,16 +504,36 @@ static int explain(const struct cli *cli, const char *text) {
     return answer(program, config, tally_explain, (pid_t)pid, what);
 }
 
-/* With the rights and the source of the run that the other flags ask for. */
-static int list_metrics_here(const struct cli *cli) {
+int cli_list_metrics(const struct cli *cli, bool here) {
     struct tally_error error;
     tally_config *config;
+    if (!here) {
+        print_metrics();
+        return end_of_output(cli->program);
+    }
+    /* with the rights and the source of the run that the other flags ask for */
     if (cli_configure(cli, &config, &error) < 0) {
         cli_say(cli->program, 'E', "%s", error.text);
         return CLI_MISUSED;
     }
     cli_choose_source(cli, config);
     return answer(cli->program, config, list_here, 0, "tell which metrics there are here");
+}
+
+int cli_check_config(const struct cli *cli) {
+    tally_config *config;
+    struct tally_error error;
+    /* what is wrong is quoted */
+    if (!becomes_invoker(cli->program))
+        return CLI_FAILED;
+    if (cli_configure(cli, &config, &error) < 0) {
+        cli_say(cli->program, 'E', "%s", error.text);
+        return CLI_MISUSED;
+    }
+    cli_warn(cli, config, NULL);
+    tally_config_free(config);
+    puts("configuration ok");
+    return end_of_output(cli->program);
 }
 
 /* ---- Begin and end --------------------------------------------------------------- */
@@ -472,31 +562,16 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
         printf("%s %s\n", program->name, tally_version());
         return end_of_output(program);
     }
+    if (program->is_verb)
+        return -1;
+    if (cli_flag(cli, "list-metrics"))
+        return cli_list_metrics(cli, cli_flag(cli, "here") != NULL);
     if (cli_flag(cli, "here")) {
-        if (cli_flag(cli, "list-metrics"))
-            return list_metrics_here(cli);
         cli_say(program, 'E', "--here is given without --list-metrics; expected both");
         return CLI_MISUSED;
     }
-    if (cli_flag(cli, "list-metrics")) {
-        print_metrics();
-        return end_of_output(program);
-    }
-    if (cli_flag(cli, "check-config")) {
-        tally_config *config;
-        struct tally_error error;
-        /* what is wrong is quoted */
-        if (!becomes_invoker(program))
-            return CLI_FAILED;
-        if (cli_configure(cli, &config, &error) < 0) {
-            cli_say(program, 'E', "%s", error.text);
-            return CLI_MISUSED;
-        }
-        cli_warn(cli, config, NULL);
-        tally_config_free(config);
-        puts("configuration ok");
-        return end_of_output(program);
-    }
+    if (cli_flag(cli, "check-config"))
+        return cli_check_config(cli);
     const char *pinned = cli_flag(cli, "unpin");
     if (pinned) {
         struct tally_error error;
@@ -506,10 +581,11 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
         return r < 0 ? CLI_FAILED : CLI_DONE;
     }
     const char *pid = cli_flag(cli, "explain");
-    return pid ? explain(cli, pid) : -1;
+    return pid ? cli_explain(cli, pid) : -1;
 }
 
 void cli_end(struct cli *cli) {
     free(cli->given);
+    free(cli->arguments);
     *cli = (struct cli){0};
 }

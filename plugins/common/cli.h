@@ -23,6 +23,10 @@ struct cli_program {
     const char *summary;
     bool telegraf_messages; /* "E! sentence" instead of "NAME: sentence" */
     bool once_without_interval; /* stays only if the option interval is given */
+    bool is_verb; /* of the command proctally, where what the programs answer has verbs of its own */
+    /* What may stand beside the flags, for --help: "[PID]..."; NULL: nothing. */
+    const char *arguments;
+    bool arguments_are_command; /* from the first of them on all belongs to another command */
     const struct cli_flag *flags; /* its own, shown before the shared ones */
     size_t flag_count;
     /* What its own flags mean together, before any of them is acted upon; or NULL. Says
@@ -40,6 +44,8 @@ struct cli {
     const struct cli_program *program;
     struct cli_given *given; /* in the order of the command line */
     size_t given_count, given_size;
+    char **arguments; /* ended by NULL, in the order of the command line; NULL: there are none */
+    size_t argument_count;
 };
 
 /* Exit statuses of the programs. */
@@ -54,6 +60,15 @@ enum {
  * exit with, or -1 if the program shall start its own work. */
 int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char **argv);
 void cli_end(struct cli *cli);
+
+/* How many of the strings the flag at their beginning takes up: 1, or 2 with its value; 0: it
+ * is none that the program knows. */
+int cli_flag_length(const struct cli_program *program, char *const *strings);
+
+/* What the programs answer by flags, and the command by verbs. The status to exit with. */
+int cli_check_config(const struct cli *cli);
+int cli_explain(const struct cli *cli, const char *pid);
+int cli_list_metrics(const struct cli *cli, bool here);
 
 /* The value of a flag ("" if it takes none), NULL if it was not given. */
 const char *cli_flag(const struct cli *cli, const char *name);

@@ -4,6 +4,7 @@
 #include "cli.h"
 #include "drop_in.h"
 #include "gzip.h"
+#include "json.h"
 #include "server.h"
 #include "service.h"
 #include "web_config.h"
@@ -229,32 +230,19 @@ static int prepare(struct service *service) {
 
 /* ---- Texts --------------------------------------------------------------------------------- */
 
-static void write_json_string(const char *text, FILE *to) {
-    putc('"', to);
-    for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            putc('\\', to);
-        if ((unsigned char)*text < ' ')
-            fprintf(to, "\\u%04x", (unsigned char)*text);
-        else
-            putc(*text, to);
-    }
-    putc('"', to);
-}
-
 /* What the page needs besides the snapshot, as the first members of its object. */
 static void write_json_head(const struct exporter *e, FILE *to) {
     char host[256] = "";
     gethostname(host, sizeof(host) - 1);
     fprintf(to, "{\"version\":\"%s\",\"host\":", tally_version());
-    write_json_string(host, to);
+    json_text(to, host);
     fputs(",\"metrics_path\":", to);
-    write_json_string(e->options.metrics_path, to);
+    json_text(to, e->options.metrics_path);
     fputs(",\"notices\":[", to);
     for (size_t i = 0; i < e->remark_count; i++) {
         if (i > 0)
             putc(',', to);
-        write_json_string(e->remarks[i].text, to);
+        json_text(to, e->remarks[i].text);
     }
     fputs("],", to);
 }

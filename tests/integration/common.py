@@ -28,6 +28,7 @@ SRC = os.environ.get("SRC") or os.path.abspath(os.path.join(os.path.dirname(__fi
 BUILD = os.environ.get("BUILD") or os.path.join(SRC, "build-tests")
 TEXTFILE = os.path.join(BUILD, "plugins/textfile/proctally-textfile")
 TELEGRAF = os.path.join(BUILD, "plugins/telegraf/proctally-telegraf")
+COMMAND = os.path.join(BUILD, "plugins/command/proctally")
 COLLECTD_SO = os.path.join(BUILD, "plugins/collectd/.libs/proctally.so")
 
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
