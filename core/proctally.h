@@ -263,12 +263,17 @@ struct tally_new_opts {
      * of configuration without a gap: processes are classified anew under the new rules.
      * The state file is not read then. The other one is not changed, and may be freed. */
     const tally *inherit;
-    /* Counts this process and all that descends from it, also those whose parents have
-     * ended, and nothing else: everybody else is left out, whatever the rules. 0: off.
-     * tally_new() looks for them, so that all counts that they do from then on, and -ESRCH
-     * says that the process has ended before. Source procfs finds the descendants that it
-     * sees alive; bpf all of them. */
-    pid_t follow;
+    /* Counts these processes (64 at most) and all that descends from them, also those whose
+     * parents have ended, and nothing else: everybody else is left out, whatever the rules.
+     * None: off. tally_new() looks for them, so that all counts that they do from then on, and
+     * -ESRCH says that one of them has ended before. Source procfs finds the descendants that
+     * it sees alive; bpf all of them. */
+    const pid_t *follow;
+    size_t follow_count;
+    /* Who gets the orphans of those that are followed as children and has no others but
+     * these (see PR_SET_CHILD_SUBREAPER in prctl(2)): source procfs knows them by that.
+     * 0: nobody. */
+    pid_t adopter;
     unsigned keep; /* bits of enum tally_keep */
     /* Leaves nothing behind, neither in the state file, which is not read either, nor in the
      * kernel by `pin`: for a look beside the collector that does the counting. */
@@ -340,7 +345,8 @@ bool tally_snapshot_label(const tally_snapshot *s, size_t group, size_t i, const
 bool tally_snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
                           uint64_t *ret_value);
 
-/* The processes that were alive, by ascending pid; 0 if they were not kept. */
+/* The processes that were alive, by ascending pid, or those of them that are followed; 0 if
+ * they were not kept. */
 #define TALLY_NO_GROUP SIZE_MAX
 struct tally_process {
     pid_t pid, ppid;

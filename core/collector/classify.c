@@ -142,7 +142,7 @@ static int inherit(struct round *round, struct process *p, const struct sample *
     if (lineage.group)
         p->inherited = lineage.group;
     p->followed |= lineage.is_followed ||
-                   grouping_is_root(&round->t->grouping, p->pid, p->start_ticks);
+                   grouping_begins_with(&round->t->grouping, p->pid, s->ppid, p->start_ticks);
     return 0;
 }
 

@@ -131,10 +131,11 @@ static int account(struct round *round, process_id id, struct sample *s) {
     if (!p->start_counted)
         tallies_add(&c->tallies, p->group, METRIC_STARTS, 1);
     p->start_counted = true;
-    round->partly_unreadable += s->unreadable != 0;
-    return round->snapshot && round->t->keep & TALLY_KEEP_PROCESSES
-               ? show_process(round, id, s, start_unix_ns)
-               : 0;
+    /* of what nobody wants to know nothing is missing */
+    round->partly_unreadable += s->unreadable != 0 && p->group != GROUP_LEFT_OUT;
+    const bool is_kept = round->t->keep & TALLY_KEEP_PROCESSES &&
+                         (round->t->grouping.followed.count == 0 || p->followed);
+    return round->snapshot && is_kept ? show_process(round, id, s, start_unix_ns) : 0;
 }
 
 /* The rest of the visit to the process that is open. id is its record, or NO_PROCESS. */

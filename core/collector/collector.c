@@ -206,14 +206,34 @@ static int not_followed(pid_t pid, int why, struct tally_error *error) {
     return why;
 }
 
-/* -ESRCH: there is no such process. */
-static int find_followed(tally *t, pid_t pid, struct tally_error *error) {
-    struct sample s;
-    int r = pid > 0 ? source_lookup(&t->io, t->settings.procfs, (uint32_t)pid, false, &s) : -ESRCH;
-    if (r < 0)
-        return not_followed(pid, r, error);
-    t->grouping.follow = (uint32_t)pid;
-    t->grouping.follow_start_ticks = s.start_ticks;
+/* -ESRCH: one of them is not there. */
+static int find_followed(tally *t, const struct tally_new_opts *opts, struct tally_error *error) {
+    struct followed *followed = &t->grouping.followed;
+    if (opts->follow_count > FOLLOWED_MAX) {
+        error_set(error, "%zu processes are to be followed, expected at most %d",
+                  opts->follow_count, FOLLOWED_MAX);
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < opts->follow_count; i++) {
+        const pid_t pid = opts->follow[i];
+        struct sample s;
+        int r = pid > 0 ? source_lookup(&t->io, t->settings.procfs, (uint32_t)pid, false, &s)
+                        : -ESRCH;
+        if (r < 0)
+            return not_followed(pid, r, error);
+        followed->roots[followed->count++] = (struct followed_root){(uint32_t)pid, s.start_ticks};
+    }
+    followed->adopter = followed->count && opts->adopter > 0 ? (uint32_t)opts->adopter : 0;
+    return 0;
+}
+
+/* Are they still there, now that they were looked at? -ESRCH. */
+static int check_followed(const tally *t, struct tally_error *error) {
+    const struct followed *followed = &t->grouping.followed;
+    for (uint32_t i = 0; i < followed->count; i++)
+        if (proctable_find_incarnation(&t->counting.table, followed->roots[i].pid,
+                                       followed->roots[i].start_ticks) == NO_PROCESS)
+            return not_followed((pid_t)followed->roots[i].pid, -ESRCH, error);
     return 0;
 }
 
@@ -238,13 +258,14 @@ static int take_opts(const struct tally_new_opts *given, struct tally_new_opts *
 static void take_followed(tally *t) {
     struct counting *c = &t->counting;
     struct progress *progress = &c->progress;
-    const bool is_same = progress->follow == t->grouping.follow &&
-                         progress->follow_start_ticks == t->grouping.follow_start_ticks;
+    const struct followed *now = &t->grouping.followed, *before = &progress->followed;
+    bool is_same = before->count == now->count;
+    for (uint32_t i = 0; i < now->count; i++)
+        is_same &= is_followed_root(before, now->roots[i].pid, now->roots[i].start_ticks);
     for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
          id = proctable_next(&c->table, id + 1))
         proctable_at(&c->table, id)->followed &= is_same;
-    progress->follow = t->grouping.follow;
-    progress->follow_start_ticks = t->grouping.follow_start_ticks;
+    progress->followed = *now;
 }
 
 int collector_new(const tally_config *config, const struct tally_new_opts *given,
@@ -279,9 +300,14 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     if (r == 0)
         r = grouping_new(&t->settings, opts.grouper, opts.grouper_data, &t->grouping, error);
     if (r == 0)
+        r = find_followed(t, &opts, error);
+    if (r == 0)
         r = source_open(&t->settings, &t->io,
                         &(struct source_needs){.identity = t->grouping.needs,
-                                               .ancestors = t->settings.children || opts.follow},
+                                               .ancestors = t->settings.children ? ANCESTORS_ALL
+                                                            : opts.follow_count ? ANCESTORS_LISTED
+                                                                                : ANCESTORS_NONE,
+                                               .followed = &t->grouping.followed},
                         &t->source, error, &t->why_not_bpf);
     if (r == 0 && opts.inherit)
         notices_inherit(&t->notices, &opts.inherit->notices);
@@ -293,8 +319,6 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
                      t->why_not_bpf.text);
     if (r == 0 && t->keep & TALLY_KEEP_PROCESSES)
         r = users_new(&t->io, &t->users);
-    if (r == 0 && opts.follow)
-        r = find_followed(t, opts.follow, error);
     if (r == 0)
         r = open_counting(t);
     if (r == 0 && opts.inherit)
@@ -303,12 +327,10 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         r = load_state(t, error);
     take_followed(t);
     /* Descendants are known by their parents, so that these have to be seen: from now on. */
-    if (r == 0 && opts.follow)
+    if (r == 0 && opts.follow_count)
         r = tally_collect(t, NULL);
-    if (r == 0 && opts.follow &&
-        proctable_find_incarnation(&t->counting.table, t->grouping.follow,
-                                   t->grouping.follow_start_ticks) == NO_PROCESS)
-        r = not_followed(opts.follow, -ESRCH, error);
+    if (r == 0)
+        r = check_followed(t, error);
     if (r < 0) {
         if (error && !error->text[0])
             error_set(error, "%s", r == -ENOMEM ? "out of memory" : strerror(-r));

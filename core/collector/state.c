@@ -131,8 +131,11 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     put_number(to, progress->host_busy_ticks);
     put_number(to, progress->shown);
     put_number(to, progress->shown_mono_ns);
-    put_number(to, progress->follow);
-    put_number(to, progress->follow_start_ticks);
+    put_number(to, progress->followed.count);
+    for (uint32_t i = 0; i < progress->followed.count; i++) {
+        put_number(to, progress->followed.roots[i].pid);
+        put_number(to, progress->followed.roots[i].start_ticks);
+    }
     put_number(to, tallies->cpu_ns);
     put_number(to, tallies->overflowed);
     put_number(to, tallies->refused_count);
@@ -400,6 +403,18 @@ static void get_self(struct reader *r, struct counting *c) {
     }
 }
 
+static void get_followed(struct reader *r, struct followed *followed) {
+    followed->count = r->version >= 2 ? get_number32(r) : 0;
+    if (followed->count > FOLLOWED_MAX) {
+        followed->count = 0;
+        r->bad = true;
+    }
+    for (uint32_t i = 0; i < followed->count; i++) {
+        followed->roots[i].pid = get_number32(r);
+        followed->roots[i].start_ticks = get_number(r);
+    }
+}
+
 static void get_progress(struct reader *r, struct counting *c) {
     struct progress *progress = &c->progress;
     progress->scan_boot_ns = get_number(r);
@@ -408,8 +423,7 @@ static void get_progress(struct reader *r, struct counting *c) {
     progress->host_busy_ticks = get_number(r);
     progress->shown = r->version >= 2 ? get_number(r) : true;
     progress->shown_mono_ns = r->version >= 2 ? get_number(r) : progress->scan_mono_ns;
-    progress->follow = r->version >= 2 ? get_number32(r) : 0;
-    progress->follow_start_ticks = r->version >= 2 ? get_number(r) : 0;
+    get_followed(r, &progress->followed);
     c->tallies.cpu_ns = r->version >= 2 ? get_number(r) : 0;
 }
 

@@ -19,9 +19,7 @@ struct progress {
     uint64_t shown_mono_ns;
     uint64_t host_busy_ticks;
     bool has_host_busy;
-    /* Whom the followed processes descend from; 0: nobody is followed. */
-    uint32_t follow;
-    uint64_t follow_start_ticks;
+    struct followed followed;
 };
 
 /* Values about the collector. Those of a restarted one begin at 0 again; what was counted

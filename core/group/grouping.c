@@ -329,10 +329,11 @@ static bool must_defer(const struct match_time *time) {
 
 static bool is_followed(const struct grouping *g, const struct identity *id,
                         struct lineage ancestors, struct buf *why) {
-    if (g->follow == 0 || ancestors.is_followed ||
-        grouping_is_root(g, id->pid, id->start_ticks))
+    if (g->followed.count == 0 || ancestors.is_followed ||
+        is_followed_root(&g->followed, id->pid, id->start_ticks))
         return true;
-    explain(why, "follow: it does not descend from process %u: left out", g->follow);
+    explain(why, "follow: it does not descend from process %u%s: left out",
+            g->followed.roots[0].pid, g->followed.count > 1 ? " or another one" : "");
     return false;
 }
 
@@ -443,6 +444,6 @@ struct lineage decision_lineage(const struct grouping *g, const struct decision 
     const bool has_rule_group = d->by == BY_RULE || d->by == BY_GROUPER;
     return (struct lineage){
         .group = !g->children ? 0 : has_rule_group ? group : ancestors.group,
-        .is_followed = g->follow && d->is_followed,
+        .is_followed = g->followed.count && d->is_followed,
     };
 }

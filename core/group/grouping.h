@@ -11,6 +11,7 @@
 #include "group/rules.h"
 #include "settings.h"
 #include "source/identity.h"
+#include "source/source.h"
 
 struct grouping {
     struct pattern **include, **exclude;
@@ -24,8 +25,7 @@ struct grouping {
     bool representative;     /* labels name and user of the first member (schema process) */
     tally_grouper *grouper;  /* NULL: none */
     void *grouper_data;
-    uint32_t follow;         /* only this process and its descendants; 0: all */
-    uint64_t follow_start_ticks;
+    struct followed followed;
     unsigned needs;          /* parts of the identity to read */
     uint64_t pattern_limits; /* matches given up so far */
     struct buf name, value;  /* scratch */
@@ -46,12 +46,14 @@ struct lineage {
     bool is_followed; /* one of them is followed */
 };
 static inline bool grouping_needs_lineage(const struct grouping *g) {
-    return g->children || g->follow;
+    return g->children || g->followed.count;
 }
 
-/* Is it the process that is followed? */
-static inline bool grouping_is_root(const struct grouping *g, uint32_t pid, uint64_t start_ticks) {
-    return g->follow && pid == g->follow && start_ticks == g->follow_start_ticks;
+/* Is it followed by itself, whoever its ancestors were? */
+static inline bool grouping_begins_with(const struct grouping *g, uint32_t pid, uint32_t ppid,
+                                        uint64_t start_ticks) {
+    return is_followed_root(&g->followed, pid, start_ticks) ||
+           (g->followed.adopter && ppid == g->followed.adopter);
 }
 
 struct decision {

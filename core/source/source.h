@@ -191,10 +191,34 @@ struct source_ops {
     bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_usage *ret);
 };
 
+/* Those who are counted with all their descendants, and nobody else; none: everybody is. */
+#define FOLLOWED_MAX 64
+struct followed {
+    uint32_t count;
+    uint32_t adopter; /* whose children are orphans of theirs; 0: nobody's */
+    struct followed_root {
+        uint32_t pid;
+        uint64_t start_ticks;
+    } roots[FOLLOWED_MAX];
+};
+
+static inline bool is_followed_root(const struct followed *f, uint32_t pid, uint64_t start_ticks) {
+    for (uint32_t i = 0; i < f->count; i++)
+        if (f->roots[i].pid == pid && f->roots[i].start_ticks == start_ticks)
+            return true;
+    return false;
+}
+
 /* What grouping asks about processes, also about those that no list will show. */
+enum ancestors {
+    ANCESTORS_NONE,
+    ANCESTORS_LISTED, /* the nearest one that a list has shown */
+    ANCESTORS_ALL
+};
 struct source_needs {
     unsigned identity; /* bits of enum identity_part */
-    bool ancestors;    /* of whom they descend */
+    enum ancestors ancestors;
+    const struct followed *followed; /* has to live as long as the source */
 };
 
 /* Opens the source that the settings ask for; they and io stay the caller's, and have

@@ -716,7 +716,9 @@ int bpf_new(const struct settings *settings, const struct io *io,
         .args = needs->identity & IDENTITY_CMDLINE,
         .user = needs->identity & BY_USER,
         .cgroup = needs->identity & IDENTITY_CGROUP,
-        .ancestor = needs->ancestors,
+        .ancestor = needs->ancestors == ANCESTORS_ALL      ? WANT_ANCESTORS
+                    : needs->ancestors == ANCESTORS_LISTED ? WANT_LISTED_ANCESTOR
+                                                           : WANT_NO_ANCESTOR,
         .max_processes = (uint32_t)settings->max_processes,
         .traffic = collect & 1u << COLLECT_NETWORK,
     };
@@ -749,7 +751,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
     if (r == 0 && b->cgroups)
         (void)cgroups_path(b->cgroups, 0);
     if (r == 0)
-        r = procfs_new("/proc", io, collect, &b->procfs);
+        r = procfs_new("/proc", io, collect, NULL, &b->procfs);
     if (r == 0) {
         r = bpf_programs_open(&wants, settings->pin_dir, &b->programs, why);
         if (r < 0)

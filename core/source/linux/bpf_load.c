@@ -72,7 +72,7 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.unlisted_rest, most / 16);
     /* what is pinned may be asked for more by a later run */
     bool programs = wants->program || will_be_pinned;
-    bool ancestors = wants->ancestor || programs;
+    bool ancestors = wants->ancestor == WANT_ANCESTORS || programs;
     bpf_map__set_max_entries(s->maps.programs, programs ? most / 16 : 1);
     s->bss->max_new_programs = most / 16 / 4 * 3;
     bpf_map__set_max_entries(s->maps.ancestors, ancestors ? most / 4 : 1);

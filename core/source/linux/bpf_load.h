@@ -22,7 +22,8 @@ struct proctally_bpf__bss;
 struct bpf_wants {
     bool program; /* the file that was executed */
     bool args;    /* and its arguments */
-    bool user, cgroup, ancestor;
+    bool user, cgroup;
+    unsigned ancestor; /* enum want_ancestor */
     bool traffic;
     uint32_t max_processes;
     /* How far CLOCK_BOOTTIME and /proc are ahead of the kernel's own times, in this time

@@ -8,6 +8,7 @@
 #include "source/linux/proc_files.h"
 #include "source/linux/proc_identity.h"
 #include "source/linux/proc_threads.h"
+#include "source/linux/proc_tree.h"
 #include "source/linux/taskstats_ahead.h"
 #include "source/users.h"
 
@@ -42,6 +43,7 @@ struct procfs {
 
     struct listed *listed;
     size_t listed_count, listed_size;
+    struct proc_tree *tree; /* lists them; NULL: all are listed */
 
     int status_fd; /* of the open process; -errno: it could not be opened; -ESRCH: none is open */
     struct taskstats_ahead *taskstats; /* NULL: not allowed */
@@ -88,9 +90,10 @@ static int procfs_list(struct source *s, bool in_full, const struct listed **ret
     const struct io *io = p->dir.io;
     (void)in_full; /* nobody is listed as asleep anyway */
     p->listed_count = 0;
-    if (io->rewind(io->data, p->dir.fd) < 0)
+    if (!p->tree && io->rewind(io->data, p->dir.fd) < 0)
         return -errno;
-    int r = proc_list_numbers(&p->dir, p->dir.fd, UINT64_MAX, add_listed, p);
+    int r = p->tree ? proc_tree_list(p->tree, add_listed, p)
+                    : proc_list_numbers(&p->dir, p->dir.fd, UINT64_MAX, add_listed, p);
     if (r < 0)
         return r;
     for (size_t i = 1; i < p->listed_count; i++)
@@ -499,6 +502,7 @@ static struct source *procfs_free(struct source *s) {
     procfs_close(s);
     taskstats_ahead_free(p->taskstats);
     proc_threads_free(p->threads);
+    proc_tree_free(p->tree);
     users_free(p->users);
     proc_dir_close(&p->dir);
     free(p->listed);
@@ -575,7 +579,8 @@ static const struct source_ops procfs_ops = {
     .is_alive = procfs_is_alive,
 };
 
-int procfs_new(const char *root, const struct io *io, unsigned collect, struct source **ret) {
+int procfs_new(const char *root, const struct io *io, unsigned collect,
+               const struct followed *followed, struct source **ret) {
     struct procfs *p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
@@ -591,6 +596,10 @@ int procfs_new(const char *root, const struct io *io, unsigned collect, struct s
         r = users_new(io, &p->users);
     if (r == 0)
         r = proc_threads_new(&p->dir, &p->threads);
+    if (r == 0 && followed) {
+        r = proc_tree_new(&p->dir, followed, &p->tree);
+        r = r == -ENOTSUP ? 0 : r;
+    }
     if (r < 0) {
         procfs_free(&p->source);
         return r;

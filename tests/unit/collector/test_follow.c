@@ -32,7 +32,7 @@ static void setup(void) {
 }
 
 static tally *following(pid_t pid) {
-    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = pid};
+    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = &pid, .follow_count = 1};
     return tree_collector_with(&opts, NULL, NULL);
 }
 
@@ -138,7 +138,9 @@ START_TEST(a_pid_that_is_used_again) {
 END_TEST
 
 START_TEST(filters_and_rules_stand_above) {
-    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = 100};
+    const struct tally_new_opts opts = {.size = sizeof(opts), 
+                                        .follow = (const pid_t[]){100},
+                                        .follow_count = 1};
     tally *t = tree_collector_with(&opts, "exclude", "grandchild", "rule", "r child", "rule",
                                    "r other", "group-by", "", NULL);
     burn(&root, 10);
@@ -175,7 +177,7 @@ END_TEST
 START_TEST(a_restart_goes_on_with_orphans) {
     char path[300];
     snprintf(path, sizeof(path), "%s/state", tree_path());
-    struct tally_new_opts opts = {.size = sizeof(opts), .follow = 100};
+    struct tally_new_opts opts = {.size = sizeof(opts), .follow = (const pid_t[]){100}, .follow_count = 1};
     tally *t = tree_collector_with(&opts, "state-file", path, NULL);
     collect_at(t, 1000);
     tree_remove(200);
@@ -197,7 +199,7 @@ START_TEST(a_restart_goes_on_with_orphans) {
     collect_at(next, 1040);
     ck_assert_uint_eq(cpu_of(next, "grandchild"), 400);
     tally_free(next);
-    opts.follow = 50;
+    opts.follow = (const pid_t[]){50};
     next = tree_collector_with(&opts, NULL, NULL);
     burn(&grandchild, 10);
     collect_at(next, 1050);
@@ -208,8 +210,60 @@ START_TEST(a_restart_goes_on_with_orphans) {
 }
 END_TEST
 
+START_TEST(two_trees) {
+    const struct tally_new_opts opts = {
+        .size = sizeof(opts), .follow = (const pid_t[]){200, 50}, .follow_count = 2};
+    tally *t = tree_collector_with(&opts, NULL, NULL);
+    struct recorded beside = other;
+    burn(&root, 10);
+    burn(&child, 20);
+    burn(&grandchild, 30);
+    burn(&beside, 40);
+    collect_at(t, 1010);
+    ck_assert(!has_group(t, "root"));
+    ck_assert_uint_eq(cpu_of(t, "child"), 200);
+    ck_assert_uint_eq(cpu_of(t, "grandchild"), 300);
+    ck_assert_uint_eq(cpu_of(t, "other"), 400);
+    tally_free(t);
+}
+END_TEST
+
+/* Its parents came and went unseen; whose child it is now tells all the same. */
+START_TEST(an_orphan_of_somebody_unseen) {
+    const struct tally_new_opts opts = {.size = sizeof(opts),
+                                        .follow = (const pid_t[]){100},
+                                        .follow_count = 1,
+                                        .adopter = 50};
+    tally *t = tree_collector_with(&opts, NULL, NULL);
+    struct recorded orphan = {
+        .pid = 400, .ppid = 50, .start_ticks = TICKS(1004), .comm = "orphan", .utime = 7};
+    tree_put(&orphan);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(cpu_of(t, "orphan"), 70);
+    ck_assert(!has_group(t, "other"));
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(too_many) {
+    pid_t pids[FOLLOWED_MAX + 1];
+    for (size_t i = 0; i <= FOLLOWED_MAX; i++)
+        pids[i] = 100;
+    const struct tally_new_opts opts = {
+        .size = sizeof(opts), .follow = pids, .follow_count = FOLLOWED_MAX + 1};
+    struct tally_error error;
+    tally_config *config;
+    tally *t;
+    ck_assert_int_eq(tally_config_new(&config), 0);
+    ck_assert_int_eq(tally_config_set(config, "procfs", tree_path(), &error), 0);
+    ck_assert_int_eq(collector_new(config, &opts, &tree_io, &t, &error), -EINVAL);
+    ck_assert_str_eq(error.text, "65 processes are to be followed, expected at most 64");
+    tally_config_free(config);
+}
+END_TEST
+
 static void expect_none(pid_t pid) {
-    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = pid};
+    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = &pid, .follow_count = 1};
     struct tally_error error;
     tally_config *config;
     tally *t;
@@ -343,6 +397,9 @@ int main(void) {
         T(filters_and_rules_stand_above),
         T(a_parent_in_the_middle_of_execve),
         T(a_restart_goes_on_with_orphans),
+        T(two_trees),
+        T(an_orphan_of_somebody_unseen),
+        T(too_many),
         T(nobody_to_follow),
         T(all_that_came_and_went),
         T(orphans_that_are_told_of),

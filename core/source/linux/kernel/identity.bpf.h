@@ -47,6 +47,8 @@ static __always_inline __u64 ancestor_key(struct task_struct *task,
                                             : BPF_CORE_READ(task, group_leader, start_boottime));
     if (!want_ancestor && e->identity.program != 0)
         return 0;
+    if (want_ancestor == WANT_LISTED_ANCESTOR)
+        return e->identity.ancestor;
     struct bpf_identity identity = e->identity;
     read_identity(task, &identity);
     __u64 key = hash_words(&identity, sizeof(identity));

@@ -27,7 +27,7 @@ SHARED __u32 want_program;
 SHARED __u32 want_args; /* of the program; they may hold secrets, so only if a rule needs them */
 SHARED __u32 want_user;
 SHARED __u32 want_cgroup;
-SHARED __u32 want_ancestor;
+SHARED __u32 want_ancestor; /* enum want_ancestor */
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
 /* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it

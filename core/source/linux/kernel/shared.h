@@ -85,6 +85,10 @@ static inline __u64 ancestor_start_ns(__u64 ancestor) {
     return (ancestor >> ANCESTOR_PID_BITS & ANCESTOR_START_MASK) * 1000000;
 }
 
+/* Which ancestors of what is not listed matter: none, the nearest one that is listed, or all
+ * of them. */
+enum want_ancestor { WANT_NO_ANCESTOR, WANT_LISTED_ANCESTOR, WANT_ANCESTORS };
+
 /* An executed program: its file and the beginning of its arguments. */
 #define EXE_SIZE_MAX 512
 #define NAME_SIZE_MAX 256 /* of one path component, with its NUL */
