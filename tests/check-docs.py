@@ -12,6 +12,7 @@ environment. Comments in the documents say what is compared. In a manual page:
   .\" list: NAME          words that the programs know, up to .\" end list
   .\" yaml                before .nf: a configuration that must be taken
   .\" examples/FILE       before .nf: the block is this file
+  .\" verbs: NAME...      the verbs of the command whose flags the page tells
 
 and in Markdown:
 
@@ -259,16 +260,24 @@ def verbs():
     return {f"proctally {name}": (COMMAND, name) for name in names}
 
 
-def program_of(page):
-    """Whose flags a page tells: proctally(1) those of all verbs without a page of their own."""
-    has_page = {verb: verb.replace(" ", "-") + ".1" in map(os.path.basename, find("plugins/**/*.1"))
-                for verb in verbs()}
-    name, _, section = page.rpartition(".")
+def program_of(path):
+    """Whose flags a page tells: of the program or the verb that it is called after, or of the
+    verbs that it lists as .\\" verbs: NAME..."""
+    name, _, section = os.path.basename(path).rpartition(".")
     if section != "1":
         return None
-    if name == "proctally":
-        return [of for verb, of in verbs().items() if not has_page[verb]]
+    listed = re.search(r'^\.\\" verbs: (.*)$', read(path), re.M)
+    if listed:
+        return [verbs()["proctally " + verb] for verb in listed.group(1).split()]
     return PROGRAMS.get(name) or verbs().get(name.replace("-", " ", 1))
+
+
+def check_pages_of_verbs(pages):
+    told = [one for page in pages for one in [program_of(page)] if one]
+    told = {one for of in told for one in (of if isinstance(of, list) else [of])}
+    for name, program in verbs().items():
+        if program not in told:
+            wrong(name, "has no manual page")
 
 
 # ---- Manual pages: what stands in the source ------------------------------------------
@@ -630,12 +639,13 @@ def main():
     check_examples(pages)
     check_yaml(pages)
     check_readme(pages)
+    check_pages_of_verbs(pages)
     for path in DOCUMENTS:
         check_names(path, read(path), pages)
         check_links(path)
     for path in pages:
         check_names(path, plain(read(path)), pages)
-        check_manual(path, program_of(os.path.basename(path)))
+        check_manual(path, program_of(path))
     for problem in problems:
         print(problem)
     print(f"{len(problems)} mistakes in the documentation" if problems else "documentation ok")

@@ -13,6 +13,6 @@ struct verb {
     int (*main)(struct cli *cli);
 };
 
-extern const struct verb verb_config, verb_explain, verb_metrics;
+extern const struct verb verb_attach, verb_config, verb_explain, verb_metrics, verb_run;
 
 #endif

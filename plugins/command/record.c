@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+#include "record.h"
+
+#include "json.h"
+#include "text.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+enum shape { PLAIN, PERCENT, KIB };
+
+static const struct member {
+    const char *key, *metric;
+    enum shape shape;
+} members[] = {
+    {"cpu_usage", "cpu_usage", PERCENT},
+    {"mem_rss_kb", "memory_rss", KIB},
+    {"mem_vms_kb", "memory_vms", KIB},
+    {"disk_read_bytes", "disk_read", PLAIN},
+    {"disk_write_bytes", "disk_written", PLAIN},
+    {"syscall_read_bytes", "io_read", PLAIN},
+    {"syscall_write_bytes", "io_written", PLAIN},
+    {"page_faults_cached", "page_faults_minor", PLAIN},
+    {"page_faults_disk", "page_faults_major", PLAIN},
+    {"thread_count", "threads", PLAIN},
+    {"cpu_user_s", "cpu_user", PLAIN},
+    {"cpu_system_s", "cpu_system", PLAIN},
+    {"memory_pss_kb", "memory_pss", KIB},
+};
+#define MEMBERS (sizeof(members) / sizeof(members[0]))
+_Static_assert(MEMBERS <= RECORD_MEMBERS, "a base for each");
+
+/* ---- Values ----------------------------------------------------------------------------- */
+
+/* A process, or the whole tree. */
+struct subject {
+    const tally_snapshot *snapshot;
+    const struct tracked *process; /* NULL: the whole tree */
+    size_t index;                  /* of the process in the snapshot */
+};
+
+static bool value_of(const struct subject *of, size_t member, size_t metric, uint64_t *ret) {
+    uint64_t value;
+    if (of->process) {
+        if (!tally_snapshot_process_value(of->snapshot, of->index, metric, ret))
+            return false;
+        const uint64_t base = of->process->base[member];
+        *ret -= base < *ret ? base : *ret;
+        return true;
+    }
+    bool is_known = false;
+    *ret = 0;
+    for (size_t group = 0; group < tally_snapshot_groups(of->snapshot); group++)
+        if (tally_snapshot_value(of->snapshot, group, metric, &value)) {
+            *ret += value;
+            is_known = true;
+        }
+    return is_known;
+}
+
+/* False, and nothing is written, if it is not known. */
+static bool write_member(FILE *to, const struct subject *of, size_t i, const char *before) {
+    size_t metric;
+    uint64_t value;
+    if (tally_metric_find(members[i].metric, &metric) < 0 || !value_of(of, i, metric, &value))
+        return false;
+    fputs(before, to);
+    switch (members[i].shape) {
+    case PLAIN:
+        json_number(to, tally_present(of->snapshot, metric, TALLY_FORM_NATURAL, value));
+        break;
+    case PERCENT:
+        fprintf(to, "%.2f", (double)value / 1e7);
+        break;
+    case KIB:
+        fprintf(to, "%" PRIu64, value / 1024);
+        break;
+    }
+    return true;
+}
+
+static uint64_t start_of(const struct tree *tree, const struct subject *of) {
+    return of->process ? of->process->start_ns : tree->begun_unix_ns;
+}
+
+static uint64_t uptime_s(const struct tree *tree, const struct subject *of) {
+    const uint64_t now_ns = tally_snapshot_time(of->snapshot), since_ns = start_of(tree, of);
+    return now_ns > since_ns ? (now_ns - since_ns) / NS_PER_S : 0;
+}
+
+/* The members of an object. */
+static void write_members(FILE *to, const struct tree *tree, const struct subject *of) {
+    char before[64];
+    fprintf(to, "\"ts_ms\":%" PRIu64, tally_snapshot_time(of->snapshot) / NS_PER_MS);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        snprintf(before, sizeof(before), ",\"%s\":", members[i].key);
+        write_member(to, of, i, before);
+    }
+    fprintf(to, ",\"uptime_secs\":%" PRIu64, uptime_s(tree, of));
+}
+
+/* ---- The processes of the tree -------------------------------------------------------------- */
+
+static bool is_root(const struct tree *tree, pid_t pid) {
+    for (size_t i = 0; i < tree->root_count; i++)
+        if (tree->roots[i] == pid)
+            return true;
+    return false;
+}
+
+bool tree_has(const struct tree *tree, const tally_snapshot *s, size_t i) {
+    const struct tally_process *p = tally_snapshot_process(s, i);
+    return p->group != TALLY_NO_GROUP && (!tree->excludes_children || is_root(tree, p->pid));
+}
+
+static uint64_t hash_of(const char *text) {
+    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+    for (; *text; text++)
+        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
+    return hash;
+}
+
+static void write_command(FILE *to, const char *text, size_t len) {
+    putc('[', to);
+    for (size_t at = 0; at < len;) {
+        const size_t size = strnlen(text + at, len - at);
+        if (at > 0)
+            putc(',', to);
+        json_string(to, text + at, size);
+        at += size + 1;
+    }
+    putc(']', to);
+}
+
+/* ,"cmd":[…],"exe":… of what can be read; nothing of the rest. */
+static void write_texts(FILE *to, const tally_snapshot *s, size_t i, const char *exe_key) {
+    char text[16384];
+    ssize_t len = tally_snapshot_process_text(s, i, TALLY_PROCESS_CMDLINE, text, sizeof(text));
+    if (len > 0) {
+        fputs(",\"cmd\":", to);
+        write_command(to, text, (size_t)len);
+    }
+    len = tally_snapshot_process_text(s, i, TALLY_PROCESS_EXE, text, sizeof(text));
+    if (len > 0) {
+        fprintf(to, ",\"%s\":", exe_key);
+        json_string(to, text, (size_t)len);
+    }
+}
+
+static void write_child(FILE *to, const tally_snapshot *s, size_t i) {
+    const struct tally_process *p = tally_snapshot_process(s, i);
+    fprintf(to, "{\"kind\":\"child\",\"ts_ms\":%" PRIu64 ",\"pid\":%ld,\"ppid\":%ld",
+            tally_snapshot_time(s) / NS_PER_MS, (long)p->pid, (long)p->ppid);
+    write_texts(to, s, i, "exe");
+    fputs("}\n", to);
+}
+
+static void set_base(struct tracked *to, const tally_snapshot *s, size_t i) {
+    for (size_t k = 0; k < MEMBERS; k++) {
+        size_t metric;
+        if (tally_metric_find(members[k].metric, &metric) < 0 ||
+            tally_metric(metric)->kind != TALLY_KIND_COUNTER ||
+            !tally_snapshot_process_value(s, i, metric, &to->base[k]))
+            to->base[k] = 0;
+    }
+}
+
+int tree_update(struct tree *tree, const tally_snapshot *s, FILE *to) {
+    const size_t processes = tally_snapshot_processes(s);
+    size_t count = 0, before = 0;
+    if (processes > tree->size) {
+        struct tracked *items = realloc(tree->items, processes * sizeof(*items));
+        if (items)
+            tree->items = items;
+        struct tracked *spare = realloc(tree->spare, processes * sizeof(*spare));
+        if (spare)
+            tree->spare = spare;
+        if (!items || !spare)
+            return -ENOMEM;
+        tree->size = processes;
+    }
+    for (size_t i = 0; i < processes; i++) {
+        const struct tally_process *p = tally_snapshot_process(s, i);
+        if (!tree_has(tree, s, i))
+            continue;
+        while (before < tree->count && tree->items[before].pid < p->pid)
+            before++;
+        const struct tracked *known = before < tree->count ? &tree->items[before] : NULL;
+        struct tracked *now = &tree->spare[count++];
+        if (known && known->pid == p->pid && known->start_ns == p->start_ns) {
+            *now = *known;
+        } else {
+            *now = (struct tracked){.pid = p->pid, .start_ns = p->start_ns};
+            if (tree->counts_from_now && p->start_ns < tree->begun_unix_ns)
+                set_base(now, s, i);
+            tree->seen++;
+        }
+        const uint64_t hash = hash_of(p->name);
+        if (to && now->name_hash != hash && p->pid != tree->roots[0])
+            write_child(to, s, i);
+        now->name_hash = hash;
+    }
+    struct tracked *const old = tree->items;
+    tree->items = tree->spare;
+    tree->spare = old;
+    tree->count = count;
+    return 0;
+}
+
+void tree_clear(struct tree *tree) {
+    free(tree->items);
+    free(tree->spare);
+    *tree = (struct tree){0};
+}
+
+/* ---- JSON ----------------------------------------------------------------------------------- */
+
+static void write_process(FILE *to, const struct tree *tree, const struct subject *of) {
+    putc('{', to);
+    write_members(to, tree, of);
+    putc('}', to);
+}
+
+void record_sample(FILE *to, const struct tree *tree, const tally_snapshot *s) {
+    const size_t processes = tally_snapshot_processes(s);
+    const struct subject whole = {.snapshot = s};
+    size_t at = 0;
+    bool is_first = true;
+    if (tree->excludes_children) {
+        for (size_t i = 0; i < processes; i++)
+            if (tree_has(tree, s, i)) {
+                const struct subject root = {s, &tree->items[at++], i};
+                fputs("{\"kind\":\"sample\",", to);
+                write_members(to, tree, &root);
+                fputs("}\n", to);
+            }
+        return;
+    }
+    fprintf(to, "{\"kind\":\"tree\",\"ts_ms\":%" PRIu64, tally_snapshot_time(s) / NS_PER_MS);
+    for (size_t i = 0; i < processes; i++) {
+        const struct tally_process *p = tally_snapshot_process(s, i);
+        if (!tree_has(tree, s, i))
+            continue;
+        const struct subject one = {s, &tree->items[at++], i};
+        if (p->pid == tree->roots[0]) {
+            fputs(",\"parent\":", to);
+            write_process(to, tree, &one);
+        }
+    }
+    fputs(",\"children\":[", to);
+    at = 0;
+    for (size_t i = 0; i < processes; i++) {
+        const struct tally_process *p = tally_snapshot_process(s, i);
+        if (!tree_has(tree, s, i))
+            continue;
+        const struct subject one = {s, &tree->items[at++], i};
+        if (p->pid == tree->roots[0])
+            continue;
+        fprintf(to, "%s{\"pid\":%ld,\"command\":", is_first ? "" : ",", (long)p->pid);
+        is_first = false;
+        json_text(to, p->name);
+        fputs(",\"metrics\":", to);
+        write_process(to, tree, &one);
+        putc('}', to);
+    }
+    fputs("],\"aggregated\":{", to);
+    write_members(to, tree, &whole);
+    fprintf(to, ",\"process_count\":%zu}}\n", tree->count);
+}
+
+void record_metadata(FILE *to, const struct tree *tree, char *const *command) {
+    fprintf(to, "{\"kind\":\"metadata\",\"pid\":%ld", (long)tree->roots[0]);
+    if (command) {
+        fputs(",\"cmd\":[", to);
+        for (size_t i = 0; command[i]; i++) {
+            if (i > 0)
+                putc(',', to);
+            json_text(to, command[i]);
+        }
+        fputs("],\"executable\":", to);
+        json_text(to, command[0]);
+    }
+    fprintf(to, ",\"t0_ms\":%" PRIu64 "}\n", tree->begun_unix_ns / NS_PER_MS);
+}
+
+static void write_cpus(FILE *to) {
+    cpu_set_t set;
+    bool is_first = true;
+    if (sched_getaffinity(0, sizeof(set), &set) < 0)
+        return;
+    fputs(",\"affinity\":[", to);
+    for (unsigned i = 0; i < CPU_SETSIZE; i++)
+        if (CPU_ISSET(i, &set)) {
+            fprintf(to, "%s%u", is_first ? "" : ",", i);
+            is_first = false;
+        }
+    putc(']', to);
+}
+
+static void write_cgroup(FILE *to) {
+    char line[4096];
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    while (file && fgets(line, sizeof(line), file))
+        if (strncmp(line, "0::", 3) == 0) {
+            fputs(",\"cgroup\":", to);
+            json_string(to, line + 3, strcspn(line + 3, "\n"));
+        }
+    if (file)
+        fclose(file);
+}
+
+static unsigned numa_nodes(void) {
+    unsigned nodes = 0;
+    char path[64];
+    do
+        snprintf(path, sizeof(path), "/sys/devices/system/node/node%u", nodes);
+    while (access(path, F_OK) == 0 && ++nodes < 1024);
+    return nodes;
+}
+
+void record_env(FILE *to) {
+    struct utsname host;
+    fputs("{\"kind\":\"env\",\"proctally\":", to);
+    json_text(to, tally_version());
+    if (uname(&host) == 0) {
+        fputs(",\"host\":", to);
+        json_text(to, host.nodename);
+        fputs(",\"system\":", to);
+        json_text(to, host.sysname);
+        fputs(",\"kernel\":", to);
+        json_text(to, host.release);
+        fputs(",\"machine\":", to);
+        json_text(to, host.machine);
+    }
+    fprintf(to, ",\"cpus\":%ld,\"memory_kb\":%ld", sysconf(_SC_NPROCESSORS_ONLN),
+            sysconf(_SC_PHYS_PAGES) * (sysconf(_SC_PAGESIZE) / 1024));
+    if (numa_nodes())
+        fprintf(to, ",\"numa_nodes\":%u", numa_nodes());
+    write_cpus(to);
+    write_cgroup(to);
+    fputs("}\n", to);
+}
+
+/* ---- CSV (RFC 4180, but for LF as the end of lines) -------------------------------------------- */
+
+void record_csv_header(FILE *to) {
+    fputs("ts_ms", to);
+    for (size_t i = 0; i < MEMBERS; i++)
+        fprintf(to, ",%s", members[i].key);
+    fputs(",uptime_secs,process_count,pid,command\n", to);
+}
+
+static void write_csv_members(FILE *to, const struct tree *tree, const struct subject *of) {
+    fprintf(to, "%" PRIu64, tally_snapshot_time(of->snapshot) / NS_PER_MS);
+    for (size_t i = 0; i < MEMBERS; i++)
+        if (!write_member(to, of, i, ","))
+            putc(',', to);
+    fprintf(to, ",%" PRIu64, uptime_s(tree, of));
+}
+
+static void write_csv_text(FILE *to, const char *text) {
+    putc('"', to);
+    for (; *text; text++) {
+        if (*text == '"')
+            putc('"', to);
+        putc(*text, to);
+    }
+    putc('"', to);
+}
+
+/* The row of the whole tree has neither pid nor command. */
+void record_csv(FILE *to, const struct tree *tree, const tally_snapshot *s) {
+    const struct subject whole = {.snapshot = s};
+    size_t at = 0;
+    if (!tree->excludes_children) {
+        write_csv_members(to, tree, &whole);
+        fprintf(to, ",%zu,,\n", tree->count);
+    }
+    for (size_t i = 0; i < tally_snapshot_processes(s); i++) {
+        if (!tree_has(tree, s, i))
+            continue;
+        const struct subject one = {s, &tree->items[at++], i};
+        write_csv_members(to, tree, &one);
+        fprintf(to, ",,%ld,", (long)one.process->pid);
+        write_csv_text(to, tally_snapshot_process(s, i)->name);
+        putc('\n', to);
+    }
+}
+
+/* ---- For people ----------------------------------------------------------------------------------- */
+
+static bool sum_of(const tally_snapshot *s, const char *id, uint64_t *ret) {
+    const struct subject whole = {.snapshot = s};
+    size_t metric;
+    return tally_metric_find(id, &metric) == 0 && value_of(&whole, 0, metric, ret);
+}
+
+static void write_amount(FILE *to, const tally_snapshot *s, const char *name, const char *id) {
+    char text[AMOUNT_SIZE];
+    uint64_t value;
+    fprintf(to, "  %s %6s", name, sum_of(s, id, &value) ? amount_bytes(value, text) : "-");
+}
+
+void record_live(FILE *to, const tally_snapshot *s, uint64_t begun_unix_ns, bool has_colour) {
+    const uint64_t now_ns = tally_snapshot_time(s);
+    uint64_t cpu, processes = 0;
+    char text[AMOUNT_SIZE];
+    fprintf(to, "%s%8s%s", has_colour ? "\033[2m" : "",
+            amount_time(now_ns > begun_unix_ns ? now_ns - begun_unix_ns : 0, text),
+            has_colour ? "\033[0m" : "");
+    if (sum_of(s, "cpu_usage", &cpu))
+        fprintf(to, "  cpu %s%6.1f%%%s", has_colour ? cpu > 900000000 ? "\033[31m" : "\033[32m" : "",
+                (double)cpu / 1e7, has_colour ? "\033[0m" : "");
+    else
+        fputs("  cpu       -", to);
+    write_amount(to, s, "rss", "memory_rss");
+    write_amount(to, s, "read", "io_read");
+    write_amount(to, s, "written", "io_written");
+    sum_of(s, "processes", &processes);
+    fprintf(to, "  processes %" PRIu64 "\n", processes);
+}

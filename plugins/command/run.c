@@ -1,0 +1,188 @@
+/* SPDX-License-Identifier: MIT */
+/* run and attach. */
+#include "verb.h"
+#include "watch.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define NS_PER_MS UINT64_C(1000000)
+
+/* The flags are denet's as far as it has them. */
+#define FLAGS_OF_BOTH                                                                           \
+    {.name = "json", .help = "Write samples and summary to standard output as JSON, a record a " \
+                             "line; what the command itself writes there goes to standard "      \
+                             "error."},                                                          \
+    {.name = "jsonl", .means = "json"}, {.name = "j", .means = "json"},                          \
+    {.name = "csv", .help = "The same as CSV, without a summary."},                              \
+    {.name = "out", .argument = "FILE", .help = "Append the JSON records to this file."},        \
+    {.name = "o", .means = "out"},                                                               \
+    {.name = "live", .help = "Write a line to standard error for each sample."},                 \
+    {.name = "quiet", .help = "No summary on standard error."},                                  \
+    {.name = "q", .means = "quiet"},                                                             \
+    {.name = "interval", .argument = "DURATION",                                                 \
+     .help = "Time between two samples in the first second. A plain number is in milliseconds. " \
+             "Default: 100ms"},                                                                  \
+    {.name = "i", .means = "interval"},                                                          \
+    {.name = "max-interval", .argument = "DURATION",                                             \
+     .help = "Time between two samples from the tenth second on. Default: 1s"},                  \
+    {.name = "m", .means = "max-interval"},                                                      \
+    {.name = "exclude-children",                                                                 \
+     .help = "Samples of the process alone. The summary is of all."},                            \
+    {.name = "env", .help = "Begin with a record about the host."},                              \
+    {.name = "write-env", .means = "env"},                                                       \
+    {.name = "d", .means = "duration"}, {.name = "no-update"}, {.name = "n", .means = "no-update"}
+
+static const struct cli_flag run_flags[] = {
+    FLAGS_OF_BOTH,
+    {.name = "duration", .argument = "DURATION",
+     .help = "End the command after this time: by SIGTERM, and by SIGKILL 10 seconds later. A "
+             "plain number is in seconds. The exit status is then 124."},
+    {.name = "timeout", .means = "duration"},
+    {.name = "wait", .help = "Stay until all that the command has started has ended, and not "
+                             "only itself."},
+};
+static const struct cli_program run_program = {
+    .name = "proctally run",
+    .summary = "Runs a command, and tells what it and all that descends from it have used. The "
+               "command has the terminal, and its exit status is passed on.",
+    .is_verb = true,
+    .flags = run_flags,
+    .flag_count = sizeof(run_flags) / sizeof(run_flags[0]),
+    .arguments = "[--] COMMAND [ARGUMENT]...",
+    .arguments_are_command = true,
+};
+
+static const struct cli_flag attach_flags[] = {
+    FLAGS_OF_BOTH,
+    {.name = "duration", .argument = "DURATION",
+     .help = "Stop watching after this time. A plain number is in seconds."},
+    {.name = "since-process-start",
+     .help = "Count what the processes have used in their whole lives, not only from now on."},
+};
+static const struct cli_program attach_program = {
+    .name = "proctally attach",
+    .summary = "Watches processes that run already, and all that descends from them, until they "
+               "end or Ctrl-C.",
+    .is_verb = true,
+    .flags = attach_flags,
+    .flag_count = sizeof(attach_flags) / sizeof(attach_flags[0]),
+    .arguments = "PID...",
+};
+
+/* Reads a duration; a plain number is in units of so many milliseconds. Says what is wrong
+ * with it. */
+static int read_duration(const struct cli *cli, const char *flag, unsigned unit_ms,
+                         uint64_t *ret_ns) {
+    const char *value = cli_flag(cli, flag);
+    tally_config *config = NULL;
+    struct tally_error error;
+    char text[64];
+    if (!value)
+        return 0;
+    const bool is_plain = value[strspn(value, "0123456789.")] == '\0';
+    int len = is_plain ? snprintf(text, sizeof(text), "%.0fms", strtod(value, NULL) * unit_ms)
+                       : snprintf(text, sizeof(text), "%s", value);
+    int r = len < (int)sizeof(text) ? tally_config_new(&config) : -EINVAL;
+    /* the option of that name reads durations as they are written everywhere else */
+    if (r == 0)
+        r = tally_config_set(config, "interval", text, &error);
+    if (r == 0)
+        tally_config_interval(config, ret_ns);
+    else
+        cli_say(cli->program, 'E',
+                "--%s got \"%s\"; expected a duration of at least 10ms, as in 500ms or 2s", flag,
+                value);
+    tally_config_free(config);
+    return r;
+}
+
+/* Says what is wrong. -errno. */
+static int read_options(const struct cli *cli, struct watch_options *ret) {
+    *ret = (struct watch_options){
+        .excludes_children = cli_flag(cli, "exclude-children"),
+        .from_process_start = cli_flag(cli, "since-process-start"),
+        .waits_for_orphans = cli_flag(cli, "wait"),
+        .is_live = cli_flag(cli, "live"),
+        .is_quiet = cli_flag(cli, "quiet"),
+        .writes_env = cli_flag(cli, "env"),
+        .writes_json = cli_flag(cli, "json"),
+        .writes_csv = cli_flag(cli, "csv"),
+        .out = cli_flag(cli, "out"),
+        .base_ns = 100 * NS_PER_MS,
+        .most_ns = 1000 * NS_PER_MS,
+    };
+    int r = read_duration(cli, "interval", 1, &ret->base_ns);
+    if (r == 0)
+        r = read_duration(cli, "max-interval", 1, &ret->most_ns);
+    if (r == 0)
+        r = read_duration(cli, "duration", 1000, &ret->duration_ns);
+    if (r == 0 && ret->writes_json && ret->writes_csv) {
+        cli_say(cli->program, 'E', "--json and --csv are both given; expected one of them");
+        r = -EINVAL;
+    }
+    if (ret->most_ns < ret->base_ns)
+        ret->most_ns = ret->base_ns;
+    return r;
+}
+
+static int run(struct cli *cli) {
+    struct watch_options options;
+    struct summary summary;
+    if (read_options(cli, &options) < 0)
+        return WATCH_FAILED;
+    if (cli->argument_count == 0) {
+        cli_say(cli->program, 'E', "expected a command, as in proctally run sleep 1");
+        return WATCH_FAILED;
+    }
+    int status = watch_command(cli, &options, cli->arguments, &summary);
+    summary_clear(&summary);
+    return status;
+}
+
+static int attach(struct cli *cli) {
+    struct watch_options options;
+    struct summary summary;
+    if (read_options(cli, &options) < 0)
+        return CLI_MISUSED;
+    pid_t pids[WATCH_MOST];
+    for (size_t i = 0; i < cli->argument_count && i < WATCH_MOST; i++) {
+        char *end = NULL;
+        const char *text = cli->arguments[i];
+        errno = 0;
+        long pid = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : 0;
+        if (pid <= 0 || pid > INT_MAX || errno || *end) {
+            cli_say(cli->program, 'E', "got \"%s\"; expected the number of a process", text);
+            return CLI_MISUSED;
+        }
+        pids[i] = (pid_t)pid;
+    }
+    if (cli->argument_count == 0 || cli->argument_count > WATCH_MOST) {
+        cli_say(cli->program, 'E',
+                "got %zu processes; expected the numbers of 1 to %d, as in proctally attach 1",
+                cli->argument_count, WATCH_MOST);
+        return CLI_MISUSED;
+    }
+    int status = watch_processes(cli, &options, pids, cli->argument_count, &summary);
+    summary_clear(&summary);
+    return status;
+}
+
+const struct verb verb_run = {
+    .name = "run",
+    .short_help = "run a command, and tell what it used with all that it started",
+    .program = &run_program,
+    .main = run,
+};
+
+const struct verb verb_attach = {
+    .name = "attach",
+    .short_help = "the same of processes that run already",
+    .program = &attach_program,
+    .main = attach,
+};

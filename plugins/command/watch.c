@@ -1,0 +1,845 @@
+/* SPDX-License-Identifier: MIT */
+#include "watch.h"
+
+#include "child.h"
+#include "record.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
+
+/* Samples are as dense as at first for this long, then rarer and rarer until then. */
+#define DENSE_NS NS_PER_S
+#define RARE_NS (10 * NS_PER_S)
+/* How long a command that is to end has between SIGTERM and SIGKILL. */
+#define GRACE_NS (10 * NS_PER_S)
+/* What the kernel tells of an end arrives a little later (see core/collector/unseen.c). */
+#define SETTLE_TRIES 15
+#define SETTLE_NS (20 * NS_PER_MS)
+
+/* Where records go. */
+struct sink {
+    int fd;
+    bool is_csv;
+    const char *name;
+};
+
+struct watch {
+    const struct cli *cli;
+    const struct watch_options *options;
+    tally *t;
+    const tally_snapshot *snapshot; /* the last one; NULL: none yet */
+    bool has_failed; /* collecting did, and that was said */
+    size_t rss, cpu_user, cpu_system, processes, threads, exits, pss, lost_events; /* metrics */
+
+    int signals_fd;
+    struct child_surroundings surroundings;
+    int stop_signal; /* that came for us; 0: none */
+
+    bool is_run;
+    struct child child;
+    /* Of the processes that are attached to: readable when they end. */
+    struct pollfd ends[WATCH_MOST];
+    size_t end_count;
+    bool root_ended, root_waited;
+    uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC */
+    uint64_t end_by_ns;          /* then it gets the next signal; UINT64_MAX: never */
+    bool was_told_to_end;
+    struct figures waited; /* of all that was waited for */
+    uint64_t waited_rss_bytes;
+
+    struct tree tree;
+    struct sink sinks[2];
+    size_t sink_count;
+    uint64_t sampled_ns;
+    uint64_t last_rss_bytes;
+    struct program *largest; /* by name: of the groups so far, the largest process */
+    size_t largest_count;
+    struct summary summary;
+};
+
+static uint64_t now_ns(clockid_t clock) {
+    struct timespec now;
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* ---- Signals --------------------------------------------------------------------------- */
+
+/* Those that the command gets in our place. */
+static const int handed_on[] = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
+                                SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
+
+static int take_signals(struct watch *w) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGCHLD);
+    for (size_t i = 0; i < sizeof(handed_on) / sizeof(handed_on[0]); i++)
+        sigaddset(&set, handed_on[i]);
+    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    if (sigprocmask(SIG_BLOCK, &set, &w->surroundings.mask) < 0 ||
+        sigaction(SIGPIPE, &ignore, &w->surroundings.pipe) < 0)
+        return -errno;
+    w->signals_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+    return w->signals_fd < 0 ? -errno : 0;
+}
+
+static void give_signals_back(struct watch *w) {
+    if (w->signals_fd >= 0)
+        close(w->signals_fd);
+    sigaction(SIGPIPE, &w->surroundings.pipe, NULL);
+    sigprocmask(SIG_SETMASK, &w->surroundings.mask, NULL);
+}
+
+static void count_waited(struct watch *w, pid_t pid, int status, const struct rusage *usage) {
+    const uint64_t rss_bytes = (uint64_t)usage->ru_maxrss * 1024;
+    figures_add_waited(&w->waited, usage);
+    if (rss_bytes > w->waited_rss_bytes)
+        w->waited_rss_bytes = rss_bytes;
+    if (pid != w->child.pid)
+        return;
+    w->root_waited = true;
+    w->summary.has_ended = true;
+    w->summary.signal_number = WIFSIGNALED(status) ? WTERMSIG(status) : 0;
+    w->summary.exit_code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+static void note_end(struct watch *w) {
+    if (!w->root_ended)
+        w->ended_ns = now_ns(CLOCK_MONOTONIC);
+    w->root_ended = true;
+}
+
+/* Waits for all that has ended. The command itself stays a zombie until it was looked at for
+ * the last time. */
+static void wait_for_ended(struct watch *w) {
+    siginfo_t info = {0};
+    struct rusage usage;
+    int status;
+    pid_t pid;
+    if (!w->root_waited &&
+        waitid(P_PID, (id_t)w->child.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
+        note_end(w);
+    if (w->root_ended && !w->root_waited)
+        return;
+    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+        if (pid == w->child.pid) /* it has ended just now */
+            note_end(w);
+        count_waited(w, pid, status, &usage);
+    }
+}
+
+static void wait_for_command(struct watch *w) {
+    struct rusage usage;
+    int status;
+    if (!w->root_waited && wait4(w->child.pid, &status, 0, &usage) == w->child.pid)
+        count_waited(w, w->child.pid, status, &usage);
+    wait_for_ended(w);
+}
+
+/* Ctrl-Z stops the command; we stop with it, or the shell would wait for us. */
+static void stop_with_command(struct watch *w) {
+    siginfo_t info = {0};
+    if (waitid(P_PID, (id_t)w->child.pid, &info, WSTOPPED | WNOHANG) < 0 || info.si_pid == 0)
+        return;
+    if (info.si_status == SIGTSTP || info.si_status == SIGTTIN || info.si_status == SIGTTOU) {
+        raise(SIGSTOP);
+        kill(w->child.pid, SIGCONT);
+    }
+}
+
+static void handle_signals(struct watch *w) {
+    struct signalfd_siginfo info;
+    while (read(w->signals_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
+        const int signal_number = (int)info.ssi_signo;
+        if (signal_number == SIGCHLD) {
+            if (w->is_run) {
+                stop_with_command(w);
+                wait_for_ended(w);
+            }
+            continue;
+        }
+        const bool is_end = signal_number == SIGINT || signal_number == SIGTERM ||
+                            signal_number == SIGHUP || signal_number == SIGQUIT;
+        if (is_end)
+            w->stop_signal = signal_number;
+        /* what the terminal sends it sends to the command as well */
+        if (w->is_run && !w->root_ended && info.ssi_code != SI_KERNEL)
+            kill(w->child.pid, signal_number);
+        if (!w->is_run && signal_number == SIGTSTP)
+            raise(SIGSTOP);
+    }
+}
+
+/* ---- Records ------------------------------------------------------------------------------ */
+
+static void close_sink(struct watch *w, size_t i) {
+    if (w->sinks[i].fd != STDOUT_FILENO)
+        close(w->sinks[i].fd);
+    w->sinks[i] = w->sinks[--w->sink_count];
+}
+
+/* Somebody may read slowly, or not at all: signals are still handed on. A reader who has
+ * gone ends the records and not the command. */
+static void write_out(struct watch *w, size_t sink, const char *data, size_t len) {
+    const int fd = w->sinks[sink].fd;
+    while (len > 0) {
+        struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT},
+                                {.fd = w->signals_fd, .events = POLLIN}};
+        if (poll(fds, 2, -1) < 0 && errno != EINTR)
+            return;
+        handle_signals(w);
+        if (w->root_ended && w->stop_signal && !fds[0].revents) {
+            close_sink(w, sink);
+            return;
+        }
+        if (!fds[0].revents)
+            continue;
+        ssize_t n = write(fd, data, len < PIPE_BUF ? len : PIPE_BUF);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
+            continue;
+        if (n < 0) {
+            if (errno != EPIPE)
+                cli_say(w->cli->program, 'E', "cannot write to %s: %s; going on without",
+                        w->sinks[sink].name, strerror(errno));
+            close_sink(w, sink);
+            return;
+        }
+        data += n;
+        len -= (size_t)n;
+    }
+}
+
+/* What write() says goes to all sinks of that format. */
+static void emit(struct watch *w, bool is_csv, void (*write_record)(FILE *, void *), void *data) {
+    bool is_wanted = false;
+    for (size_t i = 0; i < w->sink_count; i++)
+        is_wanted |= w->sinks[i].is_csv == is_csv;
+    if (!is_wanted)
+        return;
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    if (!to)
+        return;
+    write_record(to, data);
+    if (fclose(to) == 0)
+        for (size_t i = w->sink_count; i-- > 0;)
+            if (w->sinks[i].is_csv == is_csv)
+                write_out(w, i, text, len);
+    free(text);
+}
+
+static int open_sinks(struct watch *w) {
+    const struct watch_options *o = w->options;
+    if (o->writes_json || o->writes_csv)
+        w->sinks[w->sink_count++] =
+            (struct sink){.fd = STDOUT_FILENO, .is_csv = o->writes_csv, .name = "standard output"};
+    if (!o->out)
+        return 0;
+    int fd = open(o->out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (fd < 0) {
+        cli_say(w->cli->program, 'E', "cannot open %s: %s", o->out, strerror(errno));
+        return -errno;
+    }
+    w->sinks[w->sink_count++] = (struct sink){.fd = fd, .name = o->out};
+    return 0;
+}
+
+struct beginning {
+    const struct watch *watch;
+    char *const *command;
+};
+
+static void write_beginning(FILE *to, void *data) {
+    const struct beginning *b = data;
+    if (b->watch->options->writes_env)
+        record_env(to);
+    record_metadata(to, &b->watch->tree, b->command);
+}
+
+static void write_csv_beginning(FILE *to, void *data) {
+    (void)data;
+    record_csv_header(to);
+}
+
+static void write_sample(FILE *to, void *data) {
+    const struct watch *w = data;
+    record_sample(to, &w->tree, w->snapshot);
+}
+
+static void write_csv_sample(FILE *to, void *data) {
+    const struct watch *w = data;
+    record_csv(to, &w->tree, w->snapshot);
+}
+
+struct children {
+    struct watch *watch;
+    int error;
+};
+
+static void write_children(FILE *to, void *data) {
+    struct children *c = data;
+    c->error = tree_update(&c->watch->tree, c->watch->snapshot, to);
+}
+
+static void write_exit(FILE *to, void *data) {
+    const struct watch *w = data;
+    const struct summary *s = &w->summary;
+    fprintf(to, "{\"kind\":\"exit\",\"ts_ms\":%" PRIu64 ",\"pid\":%ld",
+            now_ns(CLOCK_REALTIME) / NS_PER_MS, (long)w->tree.roots[0]);
+    if (s->has_ended)
+        fprintf(to, ",\"exit_code\":%d", s->exit_code);
+    if (s->signal_number)
+        fprintf(to, ",\"signal\":%d", s->signal_number);
+    fprintf(to, ",\"wall_s\":%.6f,\"orphans_left\":%" PRIu64 "}\n",
+            (double)s->wall_ns / (double)NS_PER_S, s->orphans_left);
+}
+
+static void write_summary(FILE *to, void *data) {
+    const struct watch *w = data;
+    summary_json(to, &w->summary);
+}
+
+/* ---- Samples -------------------------------------------------------------------------------- */
+
+static int compare_names(const void *a, const void *b) {
+    const struct program *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+/* The largest process of each group in this sample. */
+static int note_largest(struct watch *w) {
+    const tally_snapshot *s = w->snapshot;
+    for (size_t i = 0; i < tally_snapshot_processes(s); i++) {
+        const struct tally_process *p = tally_snapshot_process(s, i);
+        uint64_t rss;
+        if (p->group == TALLY_NO_GROUP || !tally_snapshot_process_value(s, i, w->rss, &rss))
+            continue;
+        const char *name = tally_snapshot_group_name(s, p->group);
+        const struct program key = {.name = (char *)(uintptr_t)name};
+        struct program *found = w->largest_count
+                                    ? bsearch(&key, w->largest, w->largest_count,
+                                              sizeof(*w->largest), compare_names)
+                                    : NULL;
+        if (!found) {
+            struct program *more =
+                realloc(w->largest, (w->largest_count + 1) * sizeof(*w->largest));
+            char *copy = strdup(name);
+            if (more)
+                w->largest = more;
+            if (!more || !copy) {
+                free(copy);
+                return -ENOMEM;
+            }
+            w->largest[w->largest_count++] = (struct program){.name = copy};
+            qsort(w->largest, w->largest_count, sizeof(*w->largest), compare_names);
+            found = bsearch(&key, w->largest, w->largest_count, sizeof(*w->largest),
+                            compare_names);
+        }
+        if (found && rss > found->largest_rss_bytes)
+            found->largest_rss_bytes = rss;
+        if (rss > w->summary.largest_rss_bytes)
+            w->summary.largest_rss_bytes = rss;
+    }
+    return 0;
+}
+
+static uint64_t sum_of(const tally_snapshot *s, size_t metric) {
+    uint64_t sum = 0, value;
+    for (size_t group = 0; group < tally_snapshot_groups(s); group++)
+        if (tally_snapshot_value(s, group, metric, &value))
+            sum += value;
+    return sum;
+}
+
+static void note_most(uint64_t *most, uint64_t value) {
+    if (value > *most)
+        *most = value;
+}
+
+/* The sums that the summary is made of. */
+static void note_sums(struct watch *w) {
+    struct summary *s = &w->summary;
+    const uint64_t now = now_ns(CLOCK_MONOTONIC), rss = sum_of(w->snapshot, w->rss);
+    /* as if it had gone from the one to the other in a straight line; a zombie has no memory,
+     * but had it until then */
+    if (w->sampled_ns)
+        s->rss_sum_byte_s +=
+            ((double)(w->root_ended ? w->last_rss_bytes : rss) + (double)w->last_rss_bytes) / 2 *
+            (double)(now - w->sampled_ns) / (double)NS_PER_S;
+    w->sampled_ns = now;
+    w->last_rss_bytes = rss;
+    s->samples++;
+    note_most(&s->rss_sum_peak_bytes, rss);
+    note_most(&s->pss_peak_bytes, sum_of(w->snapshot, w->pss));
+    note_most(&s->most_processes, sum_of(w->snapshot, w->processes));
+    note_most(&s->most_threads, sum_of(w->snapshot, w->threads));
+}
+
+static void say_notices(struct watch *w) {
+    struct tally_error text;
+    while (tally_notice(w->t, &text))
+        /* of a zombie less can be read, which is no news */
+        if (!w->options->is_quiet && !w->root_ended)
+            cli_say(w->cli->program, 'W', "%s", text.text);
+}
+
+/* -errno: there is none this time. */
+static int collect(struct watch *w) {
+    int r = tally_collect(w->t, &w->snapshot);
+    if (r < 0 && !w->has_failed)
+        cli_say(w->cli->program, 'E', "cannot collect: %s", strerror(-r));
+    w->has_failed = r < 0;
+    say_notices(w);
+    return r;
+}
+
+static void take_sample(struct watch *w) {
+    if (collect(w) < 0)
+        return;
+    struct children children = {.watch = w, .error = 1};
+    emit(w, false, write_children, &children);
+    if (children.error == 1) /* nobody wants to read of them */
+        children.error = tree_update(&w->tree, w->snapshot, NULL);
+    int r = children.error < 0 ? children.error : note_largest(w);
+    if (r < 0) {
+        cli_say(w->cli->program, 'E', "a sample is lost: %s", strerror(-r));
+        return;
+    }
+    note_sums(w);
+    emit(w, false, write_sample, w);
+    emit(w, true, write_csv_sample, w);
+    if (w->options->is_live) {
+        record_live(stderr, w->snapshot, w->tree.begun_unix_ns,
+                    isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
+    }
+}
+
+static uint64_t interval_after(const struct watch *w, uint64_t since_ns) {
+    const uint64_t base_ns = w->options->base_ns, most_ns = w->options->most_ns;
+    if (since_ns < DENSE_NS || most_ns <= base_ns)
+        return base_ns;
+    if (since_ns >= RARE_NS)
+        return most_ns;
+    return base_ns + (uint64_t)((double)(most_ns - base_ns) * (double)(since_ns - DENSE_NS) /
+                                (double)(RARE_NS - DENSE_NS));
+}
+
+/* ---- Until the end ---------------------------------------------------------------------------- */
+
+/* All that descends from the command is below one of our children: orphans become ours. */
+static bool has_children(void) {
+    siginfo_t info;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
+
+static bool is_over(const struct watch *w) {
+    if (!w->is_run && w->stop_signal)
+        return true;
+    return w->root_ended &&
+           (w->stop_signal || !w->options->waits_for_orphans ||
+            (w->root_waited && !has_children()));
+}
+
+/* The time is up: of an attached process the watching ends, a command is ended. True: that
+ * was it. */
+static bool end_in_time(struct watch *w) {
+    const uint64_t now = now_ns(CLOCK_MONOTONIC);
+    if (now < w->end_by_ns)
+        return false;
+    if (!w->is_run)
+        return true;
+    if (!w->root_ended)
+        kill(w->child.pid, w->was_told_to_end ? SIGKILL : SIGTERM);
+    if (!w->root_ended)
+        kill(w->child.pid, SIGCONT); /* it may have been stopped */
+    w->end_by_ns = w->was_told_to_end ? UINT64_MAX : now + GRACE_NS;
+    w->was_told_to_end = true;
+    return false;
+}
+
+/* Attached processes that have ended; with the last of them it is over. */
+static void note_ends(struct watch *w, const struct pollfd *polled) {
+    size_t left = 0;
+    for (size_t i = 0; i < w->end_count; i++) {
+        if (polled[i].revents)
+            close(polled[i].fd);
+        else
+            w->ends[left++] = (struct pollfd){.fd = polled[i].fd, .events = POLLIN};
+    }
+    if (w->end_count && left == 0)
+        note_end(w);
+    w->end_count = left;
+}
+
+static void watch_until_end(struct watch *w) {
+    uint64_t next_ns = w->begun_ns;
+    while (!is_over(w)) {
+        uint64_t now = now_ns(CLOCK_MONOTONIC);
+        if (now >= next_ns) {
+            take_sample(w);
+            now = now_ns(CLOCK_MONOTONIC);
+            next_ns += interval_after(w, now - w->begun_ns);
+            if (next_ns < now) /* late: the ones between are left out */
+                next_ns = now;
+        }
+        if (end_in_time(w))
+            return;
+        const uint64_t until_ns = next_ns < w->end_by_ns ? next_ns : w->end_by_ns;
+        const uint64_t wait_ns = until_ns > now ? until_ns - now : 0;
+        const struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
+                                      .tv_nsec = (long)(wait_ns % NS_PER_S)};
+        struct pollfd fds[1 + WATCH_MOST] = {{.fd = w->signals_fd, .events = POLLIN}};
+        memcpy(fds + 1, w->ends, w->end_count * sizeof(*fds));
+        if (ppoll(fds, 1 + w->end_count, &wait, NULL) < 0)
+            continue;
+        handle_signals(w);
+        note_ends(w, fds + 1);
+        if (w->is_run && w->root_ended && !w->root_waited && !is_over(w)) {
+            take_sample(w);
+            wait_for_command(w);
+        }
+    }
+}
+
+/* ---- The summary -------------------------------------------------------------------------------- */
+
+static bool is_watched(const struct watch *w, pid_t pid) {
+    for (size_t i = 0; i < w->tree.root_count; i++)
+        if (w->tree.roots[i] == pid)
+            return true;
+    return false;
+}
+
+static uint64_t count_orphans(struct watch *w, struct figures *alive, bool *ret_all_readable) {
+    uint64_t orphans = 0;
+    *ret_all_readable = true;
+    for (size_t i = 0; i < w->tree.count; i++) {
+        const pid_t pid = w->tree.items[i].pid;
+        if (is_watched(w, pid) || kill(pid, 0) < 0)
+            continue;
+        orphans++;
+        if (figures_add_alive(alive, pid) < 0)
+            *ret_all_readable = false;
+    }
+    return orphans;
+}
+
+static bool is_bpf(const struct watch *w) {
+    return strcmp(w->summary.source, "bpf") == 0;
+}
+
+/* What the collector has, and what the kernel says of all that was waited for: neither is
+ * ever too much, and together they are all there was, unless it says otherwise. */
+static void settle_figures(struct watch *w) {
+    struct figures alive = {0};
+    uint64_t lost;
+    bool all_readable;
+    w->summary.orphans_left = count_orphans(w, &alive, &all_readable);
+    if (w->is_run) {
+        (void)figures_add_waited_io(&w->waited);
+        for (enum figure f = 0; f < FIGURES; f++)
+            if (alive.known & FIGURE(f)) {
+                w->waited.value[f] += alive.value[f];
+                w->waited.known |= FIGURE(f);
+            }
+        if (all_readable && (w->summary.orphans_left || !has_children()))
+            w->waited.exact = w->waited.known;
+    }
+    struct figures *figures = &w->summary.figures;
+    for (int i = 0;; i++) {
+        figures_of_snapshot(w->snapshot, figures);
+        if (!w->is_run || !is_bpf(w) || i == SETTLE_TRIES ||
+            figures_cpu_ns(figures) >= figures_cpu_ns(&w->waited))
+            break;
+        nanosleep(&(struct timespec){.tv_nsec = (long)SETTLE_NS}, NULL);
+        if (collect(w) < 0)
+            break;
+    }
+    if (w->is_run && figures->known & FIGURE(FIGURE_STARTS))
+        figures->value[FIGURE_STARTS]++; /* the command itself, which was there before */
+    if (is_bpf(w) &&
+        (!tally_snapshot_value(w->snapshot, 0, w->lost_events, &lost) || lost == 0)) {
+        figures->exact = figures->known;
+        w->summary.programs_are_exact = true;
+    }
+    if (w->is_run) {
+        figures_take_larger(figures, &w->waited);
+        /* it is all there was: a collector that saw as much saw all */
+        for (enum figure f = 0; f < FIGURES; f++)
+            if (w->waited.exact & FIGURE(f) && w->waited.value[f] >= figures->value[f])
+                figures->exact |= FIGURE(f);
+    }
+}
+
+static int by_cpu(const void *a, const void *b) {
+    const struct program *x = a, *y = b;
+    return x->cpu_ns != y->cpu_ns ? x->cpu_ns < y->cpu_ns ? 1 : -1
+           : x->count != y->count ? x->count < y->count ? 1 : -1
+                                  : strcmp(x->name, y->name);
+}
+
+static void list_programs(struct watch *w) {
+    const tally_snapshot *s = w->snapshot;
+    const size_t groups = tally_snapshot_groups(s);
+    w->summary.programs = calloc(groups ? groups : 1, sizeof(*w->summary.programs));
+    for (size_t group = 0; w->summary.programs && group < groups; group++) {
+        uint64_t user = 0, system = 0, exits = 0, alive = 0;
+        tally_snapshot_value(s, group, w->cpu_user, &user);
+        tally_snapshot_value(s, group, w->cpu_system, &system);
+        tally_snapshot_value(s, group, w->exits, &exits);
+        tally_snapshot_value(s, group, w->processes, &alive);
+        if (exits + alive + user + system == 0)
+            continue;
+        const struct program key = {
+            .name = (char *)(uintptr_t)tally_snapshot_group_name(s, group)};
+        const struct program *largest =
+            w->largest_count ? bsearch(&key, w->largest, w->largest_count, sizeof(*w->largest),
+                                       compare_names)
+                             : NULL;
+        char *name = strdup(key.name);
+        if (!name)
+            break;
+        w->summary.programs[w->summary.program_count++] = (struct program){
+            .name = name,
+            .count = exits + alive,
+            .cpu_ns = user + system,
+            .largest_rss_bytes = largest ? largest->largest_rss_bytes : 0,
+        };
+    }
+    if (w->summary.program_count)
+        qsort(w->summary.programs, w->summary.program_count, sizeof(*w->summary.programs),
+              by_cpu);
+}
+
+static void finish_summary(struct watch *w) {
+    struct summary *s = &w->summary;
+    if (!w->root_ended || w->options->waits_for_orphans)
+        w->ended_ns = now_ns(CLOCK_MONOTONIC);
+    take_sample(w);
+    if (w->is_run)
+        wait_for_command(w);
+    if (!w->snapshot)
+        return;
+    settle_figures(w);
+    list_programs(w);
+    s->wall_ns = w->ended_ns - w->begun_ns;
+    s->processes_seen = w->tree.seen;
+    /* samples may have seen a little more: the kernel keeps its maximum up to date in steps */
+    s->largest_rss_is_exact = w->is_run && s->orphans_left == 0;
+    if (s->largest_rss_is_exact || w->waited_rss_bytes > s->largest_rss_bytes)
+        s->largest_rss_bytes = w->waited_rss_bytes;
+    s->own_cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
+    emit(w, false, write_exit, w);
+    emit(w, false, write_summary, w);
+    if (!w->options->is_quiet)
+        summary_print(stderr, s);
+}
+
+/* ---- The beginning ---------------------------------------------------------------------------------- */
+
+static int set_default(tally_config *config, const char *name, const char *value,
+                       struct tally_error *error) {
+    return tally_config_is_given(config, name) ? 0 : tally_config_set(config, name, value, error);
+}
+
+static int open_tally(struct watch *w, const pid_t *roots, size_t count,
+                      struct tally_error *error) {
+    const struct tally_new_opts opts = {
+        .size = sizeof(opts),
+        .count_lifetimes = w->options->from_process_start,
+        .follow = roots,
+        .follow_count = count,
+        .adopter = w->is_run ? getpid() : 0,
+        .keep = TALLY_KEEP_PROCESSES,
+        .only_looks = true,
+    };
+    tally_config *config = NULL;
+    w->tree.roots = roots;
+    w->tree.root_count = count;
+    int r = cli_configure(w->cli, &config, error);
+    if (r == 0)
+        r = set_default(config, "cpu-mode", "core", error); /* as records have it */
+    if (r == 0) /* groups hold what the processes that have ended used */
+        r = set_default(config, "expire-after", "876000h", error);
+    if (r == 0)
+        r = set_default(config, "collect", "no-fds,no-states,no-threads", error);
+    if (r == 0 && geteuid() != 0 && strcmp(tally_config_get(config, "source"), "auto") == 0)
+        r = tally_config_set(config, "source", "procfs", error);
+    if (r == 0)
+        r = tally_new(config, &opts, &w->t, error);
+    tally_config_free(config);
+    return r;
+}
+
+static void find_metrics(struct watch *w) {
+    const struct {
+        const char *id;
+        size_t *to;
+    } wanted[] = {{"memory_rss", &w->rss},   {"cpu_user", &w->cpu_user},
+                  {"cpu_system", &w->cpu_system}, {"processes", &w->processes},
+                  {"threads", &w->threads},  {"exits", &w->exits},
+                  {"memory_pss", &w->pss},   {"lost_events", &w->lost_events}};
+    for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
+        (void)tally_metric_find(wanted[i].id, wanted[i].to);
+}
+
+/* "bpf" or "procfs", as the metrics about the collector have it. */
+static const char *source_of(const tally_snapshot *s) {
+    size_t metric;
+    uint64_t value;
+    return s && tally_metric_find("source_bpf", &metric) == 0 &&
+                   tally_snapshot_value(s, 0, metric, &value) && value
+               ? "bpf"
+               : "procfs";
+}
+
+static char *joined(char *const *command) {
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    for (size_t i = 0; to && command[i]; i++)
+        fprintf(to, "%s%s", i ? " " : "", command[i]);
+    if (!to || fclose(to) != 0)
+        return NULL;
+    return text;
+}
+
+static void begin(struct watch *w) {
+    w->begun_ns = now_ns(CLOCK_MONOTONIC);
+    w->tree.begun_unix_ns = now_ns(CLOCK_REALTIME);
+    w->end_by_ns = w->options->duration_ns ? w->begun_ns + w->options->duration_ns : UINT64_MAX;
+}
+
+static void close_watch(struct watch *w) {
+    while (w->sink_count)
+        close_sink(w, w->sink_count - 1);
+    give_signals_back(w);
+    for (size_t i = 0; i < w->end_count; i++)
+        close(w->ends[i].fd);
+    tree_clear(&w->tree);
+    for (size_t i = 0; i < w->largest_count; i++)
+        free(w->largest[i].name);
+    free(w->largest);
+    tally_free(w->t);
+}
+
+static int open_watch(struct watch *w, const struct cli *cli, const struct watch_options *options) {
+    *w = (struct watch){.cli = cli, .options = options, .signals_fd = -1};
+    w->tree.excludes_children = options->excludes_children;
+    w->tree.counts_from_now = !options->from_process_start;
+    w->summary.source = "procfs";
+    find_metrics(w);
+    int r = take_signals(w);
+    if (r < 0)
+        cli_say(cli->program, 'E', "cannot prepare for signals: %s", strerror(-r));
+    return r < 0 ? r : open_sinks(w);
+}
+
+static void watch(struct watch *w, char *const *command) {
+    struct beginning beginning = {.watch = w, .command = command};
+    emit(w, false, write_beginning, &beginning);
+    emit(w, true, write_csv_beginning, NULL);
+    watch_until_end(w);
+    w->summary.source = source_of(w->snapshot);
+    finish_summary(w);
+}
+
+int watch_command(const struct cli *cli, const struct watch_options *options, char *const *command,
+                  struct summary *ret_summary) {
+    struct watch w;
+    struct tally_error error = {""};
+    int status = WATCH_FAILED;
+    *ret_summary = (struct summary){0};
+    int r = open_watch(&w, cli, options);
+    if (r < 0)
+        goto end;
+    w.is_run = true;
+    /* before all that needs memory, which would be said to be the command's */
+    r = child_prepare(&w.child, command, options->writes_json || options->writes_csv,
+                      &w.surroundings);
+    if (r < 0) {
+        cli_say(cli->program, 'E', "cannot start a process: %s", strerror(-r));
+        goto end;
+    }
+    r = open_tally(&w, &w.child.pid, 1, &error);
+    if (r < 0) {
+        cli_say(cli->program, 'E', "%s", error.text);
+        kill(w.child.pid, SIGKILL);
+        goto end;
+    }
+    begin(&w);
+    r = child_go(&w.child);
+    if (r < 0) {
+        cli_say(cli->program, 'E', "cannot run %s: %s", command[0], strerror(-r));
+        status = r == -ENOENT ? WATCH_NOT_FOUND : WATCH_NOT_EXECUTABLE;
+        goto end;
+    }
+    w.summary.command = joined(command);
+    watch(&w, command);
+    status = w.was_told_to_end ? WATCH_TIMED_OUT : w.summary.exit_code;
+    *ret_summary = w.summary;
+    w.summary = (struct summary){0};
+end:
+    summary_clear(&w.summary);
+    close_watch(&w);
+    return status;
+}
+
+static char *name_of(const pid_t *pids, size_t count) {
+    char *text = NULL;
+    size_t len = 0;
+    FILE *to = open_memstream(&text, &len);
+    if (!to)
+        return NULL;
+    fputs(count > 1 ? "processes" : "process", to);
+    for (size_t i = 0; i < count; i++)
+        fprintf(to, " %ld", (long)pids[i]);
+    return fclose(to) == 0 ? text : NULL;
+}
+
+int watch_processes(const struct cli *cli, const struct watch_options *options, const pid_t *pids,
+                    size_t count, struct summary *ret_summary) {
+    struct watch w;
+    struct tally_error error = {""};
+    int status = CLI_FAILED;
+    *ret_summary = (struct summary){0};
+    int r = open_watch(&w, cli, options);
+    /* before they are looked for: what is found then is what these stand for */
+    for (size_t i = 0; r == 0 && i < count && i < WATCH_MOST; i++) {
+        int fd = (int)syscall(SYS_pidfd_open, pids[i], 0);
+        if (fd >= 0)
+            w.ends[w.end_count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+    }
+    if (r == 0)
+        r = open_tally(&w, pids, count, &error);
+    if (r < 0) {
+        if (error.text[0])
+            cli_say(cli->program, 'E', "%s", error.text);
+        goto end;
+    }
+    w.summary.command = name_of(pids, count);
+    begin(&w);
+    watch(&w, NULL);
+    status = w.stop_signal && w.stop_signal != SIGINT ? 128 + w.stop_signal : CLI_DONE;
+    *ret_summary = w.summary;
+    w.summary = (struct summary){0};
+end:
+    summary_clear(&w.summary);
+    close_watch(&w);
+    return status;
+}

@@ -1,0 +1,397 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 400
+"""proctally run and attach: what commands of known use have used, and that they are not
+disturbed."""
+import csv
+import io
+import resource
+import sys
+
+from common import *
+
+TMP = os.environ.get("TMP") or tempfile.mkdtemp()
+NOBODY = 65534
+ROOM_S = 2 * TICK
+# a user may not have ours
+PYTHON = PYTHON if not PYTHON.startswith("/root") else "/usr/bin/python3"
+
+# Runs a command as its child and writes down what it and the child have used.
+TRUTH = r"""
+import os, resource, sys
+pid = os.fork()
+if pid == 0:
+    os.execvp(sys.argv[2], sys.argv[2:])
+_, status, usage = os.wait4(pid, 0)
+io = dict(l.split(": ") for l in open("/proc/self/io").read().splitlines())
+own = resource.getrusage(resource.RUSAGE_SELF)
+open(sys.argv[1], "w").write("%f %d %d" % (
+    usage.ru_utime + usage.ru_stime + own.ru_utime + own.ru_stime,
+    int(io["rchar"]), max(usage.ru_maxrss, own.ru_maxrss)))
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+class Tier:
+    def __init__(self, name, flags, as_user=False):
+        self.name, self.flags, self.as_user = name, flags, as_user
+
+    def command(self, *arguments):
+        own = ["setpriv", "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY, "--clear-groups"]
+        return (own if self.as_user else []) + [COMMAND, "run", *self.flags, *arguments]
+
+
+def tiers():
+    found = [Tier("a user", [], as_user=True)] if os.geteuid() == 0 else [Tier("a user", [])]
+    if os.geteuid() == 0:
+        found.append(Tier("root, procfs", ["--source", "procfs"]))
+        if COMMAND_HAS_BPF():
+            found.append(Tier("root, bpf", ["--source", "bpf"]))
+    return found
+
+
+def COMMAND_HAS_BPF():
+    return subprocess.run([COMMAND, "run", "--source", "bpf", "-q", "true"],
+                          capture_output=True).returncode == 0
+
+
+def records(text):
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def run(tier, *command, flags=(), **more):
+    """The process, its records and the summary among them."""
+    done = subprocess.run(tier.command("--json", "--quiet", *flags, "--", *command),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=200,
+                          cwd=TMP, **more)
+    rows = records(done.stdout)
+    check(rows, "records of " + tier.name, done.stderr)
+    return done, rows, rows[-1]
+
+
+def truth_of(tier, *command):
+    """What the command used by its own account, and by proctally's."""
+    path = os.path.join(tempfile.mkdtemp(dir=TMP), "truth")
+    os.chmod(os.path.dirname(path), 0o777)
+    done, rows, summary = run(tier, PYTHON, "-c", TRUTH, path, *command)
+    check_equal(done.returncode, 0, "status with " + tier.name)
+    cpu_s, rchar, rss_kb = open(path).read().split()
+    return float(cpu_s), int(rchar), int(rss_kb), summary
+
+
+def cpu_of(summary):
+    return summary["cpu_user_s"] + summary["cpu_system_s"]
+
+
+def check_cpu(tier, cpu_s, summary, what):
+    check_near(cpu_of(summary), cpu_s, "%s, %s: CPU" % (tier.name, what), CPU_ROOM, ROOM_S)
+    check("cpu_user_s" in summary["exact"], tier.name + ": CPU time is said to be exact", summary)
+
+
+def case_short_children():
+    """500 of a millisecond, which no sample sees."""
+    for tier in tiers():
+        cpu_s, rchar, rss_kb, summary = truth_of(
+            tier, "sh", "-c", "i=0; while [ $i -lt 500 ]; do /bin/true; i=$((i+1)); done")
+        check_cpu(tier, cpu_s, summary, "500 children")
+        # the wrapper reads and writes on after it has looked
+        check_near(summary["total_syscall_read_bytes"], rchar, tier.name + ": bytes read",
+                   absolute=4096)
+        check(rss_kb <= summary["max_rss_largest_process_kb"] <= rss_kb + 2048,
+              tier.name + ": largest process", rss_kb, summary)
+        started = summary["processes_started"]
+        if summary["source"] == "bpf":
+            check_equal(started, 502, "processes started")
+            check("processes_started" in summary["exact"], "starts are exact")
+            programs = {p["name"]: p for p in summary["programs"]}
+            check_near(programs["true"]["count"], 500, "by program", absolute=5)
+        else:
+            check(started <= 502, tier.name + ": at most those that there were", summary)
+            check("processes_started" not in summary["exact"], "starts are not exact")
+
+
+def case_build():
+    source = tempfile.mkdtemp(dir=TMP)
+    for i in range(8):
+        with open("%s/f%d.c" % (source, i), "w") as file:
+            file.write("#include <stdio.h>\n#include <stdlib.h>\n" +
+                       "".join("int f%d_%d(int a) { return printf(\"%%d\", a * %d); }\n"
+                               % (i, k, k) for k in range(300)))
+    with open(source + "/Makefile", "w") as file:
+        file.write("o = %s\nall: $o\n%%.o: %%.c\n\tcc -O1 -c $< -o $@\n"
+                   % " ".join("f%d.o" % i for i in range(8)))
+    for name in [source] + [os.path.join(source, n) for n in os.listdir(source)]:
+        os.chown(name, NOBODY, NOBODY) if os.geteuid() == 0 else None
+    for tier in tiers():
+        cpu_s, _, rss_kb, summary = truth_of(tier, "make", "-B", "-s", "-j2", "-C", source)
+        check_cpu(tier, cpu_s, summary, "a build")
+        check_equal(summary["max_rss_largest_process_kb"], rss_kb, tier.name + ": largest process")
+        if summary["source"] == "bpf":
+            names = [p["name"] for p in summary["programs"]]
+            check("cc1" in names and "as" in names, "the compiler and the assembler", names)
+            check_near(sum(p["cpu_s"] for p in summary["programs"]), cpu_of(summary),
+                       "the programs together", 0.01, ROOM_S)
+
+
+def case_pipe_of_shells():
+    for tier in tiers():
+        cpu_s, _, _, summary = truth_of(
+            tier, "sh", "-c", "(for i in $(seq 60); do echo $i; done) | (while read n; do "
+                              "expr $n + 1; done) | sort | (sh -c 'cat; cat' >/dev/null)")
+        check_cpu(tier, cpu_s, summary, "a pipe of shells")
+
+
+def case_threads():
+    burn = ("import hashlib, threading\ndef f():\n for _ in range(40): hashlib.sha256(b'x' * "
+            "4000000).digest()\nt = [threading.Thread(target=f) for _ in range(3)]\n"
+            "[x.start() for x in t]\n[x.join() for x in t]")
+    for tier in tiers():
+        cpu_s, _, _, summary = truth_of(tier, PYTHON, "-c", burn)
+        check_cpu(tier, cpu_s, summary, "threads")
+
+
+def case_spike():
+    """300 MB for 50 ms."""
+    spike = ("import mmap, time\nm = mmap.mmap(-1, 300 << 20)\n"
+             "for i in range(0, 300 << 20, 4096): m[i] = 1\ntime.sleep(0.05)\nm.close()")
+    for tier in tiers():
+        _, _, rss_kb, summary = truth_of(tier, PYTHON, "-c", spike)
+        check(rss_kb > 300 << 10, "the spike was that large", rss_kb)
+        check_equal(summary["max_rss_largest_process_kb"], rss_kb, tier.name)
+        check("max_rss_largest_process_kb" in summary["exact"], "the largest process is exact")
+
+
+DAEMON = r"""
+import os, sys, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        end = time.process_time() + 0.5
+        while time.process_time() < end: pass
+        open(sys.argv[1], "w").write("%f" % time.process_time())
+        if sys.argv[2] == "stays": time.sleep(30)
+        os._exit(0)
+    os._exit(0)
+os.wait()
+if sys.argv[2] == "stays":
+    while not os.path.exists(sys.argv[1]) or not open(sys.argv[1]).read(): time.sleep(0.01)
+"""
+
+
+def case_daemon():
+    """A grandchild whose parents have gone: waited for, or left behind."""
+    for tier in tiers():
+        for how in ("ends", "stays"):
+            path = os.path.join(tempfile.mkdtemp(dir=TMP), "cpu")
+            os.chmod(os.path.dirname(path), 0o777)
+            done, rows, summary = run(tier, PYTHON, "-c", DAEMON, path, how,
+                                      flags=["--wait"] if how == "ends" else [])
+            check_equal(done.returncode, 0, tier.name)
+            check(cpu_of(summary) >= float(open(path).read()) - ROOM_S,
+                  "%s, %s: the daemon's CPU time is among it" % (tier.name, how), summary)
+            check_equal(summary["orphans_left"], 1 if how == "stays" else 0, tier.name)
+
+
+def case_status():
+    for tier in tiers():
+        for command, status in ((["sh", "-c", "exit 7"], 7), (["sh", "-c", "kill -9 $$"], 137),
+                                (["sh", "-c", "kill -TERM $$"], 143), (["/nonexistent"], 127),
+                                (["/etc/passwd"], 126), (["/etc"], 126), ([""], 127)):
+            done = subprocess.run(tier.command("--quiet", *command), capture_output=True,
+                                  text=True, timeout=60)
+            check_equal(done.returncode, status, "%s: %r" % (tier.name, command))
+            check_equal(done.stderr != "", command[0] != "sh", "%r says why" % command)
+    for arguments, said in (([], "expected a command"), (["--nothing", "true"], "unknown flag"),
+                            (["--interval", "soon", "true"], "expected a duration"),
+                            (["--json", "--csv", "true"], "expected one of them"),
+                            (["--out", "/nonexistent/x", "true"], "cannot open")):
+        done = subprocess.run([COMMAND, "run", *arguments], capture_output=True, text=True)
+        check(said in done.stderr, repr(arguments), done.stderr)
+        check_equal(done.returncode, 2 if arguments[:1] == ["--nothing"] else 125, repr(arguments))
+
+
+def case_end_in_time():
+    tier = tiers()[0]
+    for arguments, at_most in ((["-d", "0.3", "sleep", "30"], 20),
+                               (["--timeout=300ms", "sh", "-c", "kill -STOP $$; sleep 30"], 20)):
+        begun = time.monotonic()
+        done = subprocess.run(tier.command("-q", *arguments), capture_output=True, timeout=100)
+        check_equal(done.returncode, 124, repr(arguments))
+        check(time.monotonic() - begun < at_most, "it ended long before the command would")
+
+
+def case_command_is_not_disturbed():
+    """Its input, its output, its signals and its process group are as without us."""
+    tier = tiers()[0]
+    show = ("import os, signal, sys; blocked = signal.pthread_sigmask(signal.SIG_BLOCK, []); "
+            "print(sys.stdin.read(), blocked, signal.getsignal(signal.SIGINT), "
+            "[l for l in open('/proc/self/status') if l[:3] in ('Sig', 'Shd') and l[:4] != 'SigQ'], "
+            "sorted(os.listdir('/proc/self/fd')), os.getpgrp() == int(sys.argv[1]))")
+    inside = subprocess.Popen(tier.command("-q", PYTHON, "-c", show, "0"), stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    with_us = inside.communicate("hello\n")[0]
+    alone = subprocess.run([PYTHON, "-c", show, "0"], input="hello\n", capture_output=True,
+                           text=True).stdout
+    check_equal(with_us, alone, "what the command sees")
+    done = subprocess.run(tier.command("--json", "-q", "sh", "-c", "echo out; echo err >&2"),
+                          capture_output=True, text=True)
+    check_equal(sorted(done.stderr.split()), ["err", "out"], "both go to standard error")
+    records(done.stdout)
+
+
+def case_signals():
+    tier = tiers()[0]
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1):
+        child = subprocess.Popen(
+            tier.command("sh", "-c", "trap 'echo got; exit 5' %d; echo ready; while :; do sleep "
+                                     "0.1; done" % number), stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, text=True, start_new_session=True)
+        check_equal(child.stdout.readline(), "ready\n", "it runs")
+        child.send_signal(number)
+        out, err = child.communicate(timeout=60)
+        check_equal((out, child.returncode), ("got\n", 5), "signal %d" % number)
+        check("exit status 5" in err, "the summary is still said", err)
+    child = subprocess.Popen(tier.command("sh", "-c", "trap '' TERM; echo ready; sleep 1; exit 3"),
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    child.stdout.readline()
+    child.terminate()
+    check_equal(child.wait(60), 3, "a command that ignores SIGTERM")
+
+
+def case_reader_goes():
+    """The records end then, and not the command."""
+    tier = tiers()[0]
+    path = os.path.join(tempfile.mkdtemp(dir=TMP), "done")
+    os.chmod(os.path.dirname(path), 0o777)
+    child = subprocess.Popen(tier.command("--json", "-q", "-i", "20", "-m", "20", "sh", "-c",
+                                          "sleep 1; echo yes >%s; exit 4" % path),
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    line = child.stdout.readline()
+    check_equal(json.loads(line)["kind"], "metadata", "the first record")
+    child.stdout.close()
+    err = child.stderr.read()
+    check_equal((child.wait(60), open(path).read(), err), (4, "yes\n", ""), "the command ran on")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(tier.command("--json", "-q", "sh", "-c", "exit 4"), stdout=full,
+                              stderr=subprocess.PIPE, text=True)
+    check_equal(done.returncode, 4, "no room for records")
+    check_equal(done.stderr, "proctally run: cannot write to standard output: No space left on "
+                             "device; going on without\n", "no room for records")
+    done = subprocess.run(tier.command("-q", "--", "sh", "-c", "exec >&-; head -c 100000000 "
+                                       "/dev/zero | wc -c >&2"), stderr=subprocess.PIPE,
+                          text=True)
+    check_equal((done.returncode, done.stderr), (0, "100000000\n"), "a command without output")
+
+
+def case_records():
+    for tier in tiers():
+        path = os.path.join(tempfile.mkdtemp(dir=TMP), "records")
+        os.chmod(os.path.dirname(path), 0o777)
+        done, rows, summary = run(tier, "sh", "-c", "sleep 0.45; exec sleep 0.35",
+                                  flags=["--env", "--out", path, "--interval", "50"])
+        check_equal(records(open(path).read()), rows, "the file has the same")
+        kinds = [r["kind"] for r in rows]
+        check_equal(kinds[:2] + kinds[-2:], ["env", "metadata", "exit", "summary"], "kinds")
+        check_equal(set(kinds[2:-2]), {"tree", "child"}, "kinds between")
+        metadata = rows[1]
+        check_equal(metadata["cmd"][0], "sh", "the command")
+        trees = [r for r in rows if r["kind"] == "tree"]
+        check(len(trees) >= 3, "samples", kinds)
+        child = [r for r in rows if r["kind"] == "child"][0]
+        check_equal((child["ppid"], child["cmd"]), (metadata["pid"], ["sleep", "0.45"]), "child")
+        seen = [c for t in trees for c in t["children"]]
+        check({c["command"] for c in seen} <= {"sh", "sleep"}, "children", seen)
+        for tree in trees:
+            check_equal(tree["aggregated"]["process_count"],
+                        len(tree["children"]) + ("parent" in tree), "process_count")
+        cpu = [t["aggregated"]["cpu_user_s"] + t["aggregated"]["cpu_system_s"] for t in trees]
+        check_equal(cpu, sorted(cpu), "the whole tree's CPU time never falls")
+        check_equal(summary["sample_count"], len(trees), "samples")
+        check("nothing known is 0" and "network_receive_bytes_tcp" not in summary or
+              summary["source"] == "bpf", "no network traffic without bpf", summary)
+    done, rows, _ = run(tiers()[0], "sleep", "0.2", flags=["--exclude-children"])
+    check({r["kind"] for r in rows} == {"metadata", "sample", "exit", "summary"}, "kinds", rows)
+
+
+def case_csv():
+    done = subprocess.run(tiers()[0].command("--csv", "-q", "sh", "-c", "sleep 0.2; :"),
+                          capture_output=True, text=True)
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    check_equal(list(rows[0])[:4], ["ts_ms", "cpu_usage", "mem_rss_kb", "mem_vms_kb"], "columns")
+    check({r["command"] for r in rows} == {"", "sh", "sleep"}, "rows", rows)
+    check(all(None not in r and None not in r.values() for r in rows), "cells", rows)
+
+
+def case_summary_for_people():
+    for tier in tiers():
+        done = subprocess.run(tier.command("sh", "-c", "printf '\\033[31m' >/dev/null; sleep 0.1; "
+                                           "exit 3"), capture_output=True, text=True)
+        check_equal((done.returncode, done.stdout), (3, ""), tier.name)
+        check("\033" not in done.stderr, "no escapes", done.stderr)
+        for word in ("wall", "exit status 3", "cpu", "memory", "largest process", "processes"):
+            check(word in done.stderr, "%s: %s" % (tier.name, word), done.stderr)
+        check(not re.search(r"^proctally run:", done.stderr, re.M), "no notices", done.stderr)
+
+
+def case_live():
+    done = subprocess.run(tiers()[0].command("-q", "--live", "sleep", "0.3"), capture_output=True,
+                          text=True)
+    lines = done.stderr.splitlines()
+    check(len(lines) >= 2 and all("cpu" in l and "\033" not in l for l in lines), "lines", lines)
+
+
+def attach(pid, *flags):
+    return subprocess.run([COMMAND, "attach", "--json", "-q", *flags, str(pid)],
+                          capture_output=True, text=True, timeout=60)
+
+
+def case_attach():
+    child = subprocess.Popen([PYTHON, "-c", "import time\nend = time.time() + 1.5\n"
+                                            "while time.time() < end: pass"])
+    done = attach(child.pid)
+    check_equal(done.returncode, 0, "attach")
+    rows = records(done.stdout)
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    check(0.02 < cpu_of(rows[-1]) < 1.7, "CPU time from then on", rows[-1])
+    check(any("parent" in r for r in rows), "it is shown", rows)
+    check("exit_code" not in rows[-1], "nobody but its parent knows its status", rows[-1])
+    child.wait()
+    child = subprocess.Popen(["sleep", "60"])
+    done = attach(child.pid, "--duration", "0.5")
+    check_equal(done.returncode, 0, "attach for a time")
+    check(child.poll() is None, "the process runs on")
+    watcher = subprocess.Popen([COMMAND, "attach", str(child.pid)], stderr=subprocess.PIPE,
+                               text=True)
+    time.sleep(1)
+    watcher.send_signal(signal.SIGINT)
+    check("wall" in watcher.communicate(timeout=60)[1], "Ctrl-C ends with a summary")
+    check_equal(watcher.returncode, 0, "Ctrl-C")
+    check(child.poll() is None, "the process runs on")
+    child.kill()
+    check_equal(attach(child.pid, "--duration", "0.3").returncode, 0, "a zombie")
+    child.wait()
+    done = attach(child.pid)
+    check_equal(done.returncode, 1, "one that has ended")
+    check("there is none" in done.stderr, "one that has ended", done.stderr)
+    check_equal(attach("x").returncode, 2, "no number")
+    if os.geteuid() == 0:
+        check_equal(attach(2, "--duration", "0.2").returncode, 0, "a kernel thread")
+
+
+def case_fork_without_end():
+    """Each child starts the next and ends, until the time is up."""
+    tier = tiers()[-1]
+    chain = ("import os, time\nend = time.time() + 1\nn = 0\nwhile time.time() < end:\n"
+             " n += 1\n if os.fork(): os._exit(0)\nopen('%s', 'w').write(str(n))")
+    path = os.path.join(tempfile.mkdtemp(dir=TMP), "n")
+    os.chmod(os.path.dirname(path), 0o777)
+    done, rows, summary = run(tier, PYTHON, "-c", chain % path, flags=["--wait"])
+    check_equal(done.returncode, 0, "the first of them")
+    started = int(open(path).read())
+    check(started > 50, "there were many", started)
+    if summary["source"] == "bpf":
+        check_equal(summary["processes_started"], started + 1, "all were counted")
+
+
+if __name__ == "__main__":
+    run_cases(sys.modules[__name__])
