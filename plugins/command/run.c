@@ -44,6 +44,10 @@ static const struct cli_flag run_flags[] = {
      .help = "End the command after this time: by SIGTERM, and by SIGKILL 10 seconds later. A "
              "plain number is in seconds. The exit status is then 124."},
     {.name = "timeout", .means = "duration"},
+    {.name = "cgroup", .argument = "auto|yes|no",
+     .help = "Give the command a control group of its own, which tells its CPU time and, where "
+             "the memory controller is on, the peak of its memory: if that may be made, in any "
+             "case, or never. Default: auto"},
     {.name = "wait", .help = "Stay until all that the command has started has ended, and not "
                              "only itself."},
 };
@@ -124,6 +128,15 @@ static int read_options(const struct cli *cli, struct watch_options *ret) {
         r = read_duration(cli, "duration", 1000, &ret->duration_ns);
     if (r == 0 && ret->writes_json && ret->writes_csv) {
         cli_say(cli->program, 'E', "--json and --csv are both given; expected one of them");
+        r = -EINVAL;
+    }
+    const char *cgroup = cli_flag(cli, "cgroup");
+    if (cgroup && strcmp(cgroup, "yes") == 0)
+        ret->cgroup = CGROUP_YES;
+    else if (cgroup && strcmp(cgroup, "no") == 0)
+        ret->cgroup = CGROUP_NO;
+    else if (r == 0 && cgroup && strcmp(cgroup, "auto") != 0) {
+        cli_say(cli->program, 'E', "--cgroup got \"%s\"; expected auto, yes or no", cgroup);
         r = -EINVAL;
     }
     if (ret->most_ns < ret->base_ns)

@@ -149,8 +149,9 @@ void summary_print(FILE *to, const struct summary *s) {
     if (s->orphans_left)
         fprintf(to, ", %" PRIu64 " left behind", s->orphans_left);
     putc('\n', to);
-    fprintf(to, "samples    %" PRIu64 " from %s, which took %s of CPU", s->samples, s->source,
-            amount_time(s->own_cpu_ns, own));
+    fprintf(to, "samples    %" PRIu64 " from %s", s->samples, s->source);
+    if (s->own_cpu_ns)
+        fprintf(to, ", which took %s of CPU", amount_time(s->own_cpu_ns, own));
     fputs((s->figures.known & ~s->figures.exact) || s->rss_sum_peak_bytes
               ? "; ~ may lack what none of them saw\n"
               : "\n",

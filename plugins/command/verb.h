@@ -13,6 +13,7 @@ struct verb {
     int (*main)(struct cli *cli);
 };
 
-extern const struct verb verb_attach, verb_config, verb_explain, verb_metrics, verb_run;
+extern const struct verb verb_attach, verb_compare, verb_config, verb_explain, verb_metrics,
+    verb_run, verb_summary;
 
 #endif

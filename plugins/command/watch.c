@@ -2,6 +2,7 @@
 #include "watch.h"
 
 #include "child.h"
+#include "job_cgroup.h"
 #include "record.h"
 
 #include <errno.h>
@@ -51,6 +52,7 @@ struct watch {
 
     bool is_run;
     struct child child;
+    struct job_cgroup cgroup;
     /* Of the processes that are attached to: readable when they end. */
     struct pollfd ends[WATCH_MOST];
     size_t end_count;
@@ -59,6 +61,7 @@ struct watch {
     uint64_t end_by_ns;          /* then it gets the next signal; UINT64_MAX: never */
     bool was_told_to_end;
     struct figures waited; /* of all that was waited for */
+    struct figures waited_before; /* I/O only: in earlier runs */
     uint64_t waited_rss_bytes;
 
     struct tree tree;
@@ -543,6 +546,21 @@ static bool is_bpf(const struct watch *w) {
     return strcmp(w->summary.source, "bpf") == 0;
 }
 
+/* All that was ever in it, whoever waited for it. */
+static void settle_cgroup(struct watch *w) {
+    struct job_usage usage;
+    job_cgroup_read(&w->cgroup, &usage);
+    w->summary.cgroup_peak_bytes = usage.peak_bytes;
+    if (!usage.has_cpu)
+        return;
+    const struct figures figures = {
+        .value = {[FIGURE_CPU_USER] = usage.user_ns, [FIGURE_CPU_SYSTEM] = usage.system_ns},
+        .known = FIGURES_CPU,
+        .exact = FIGURES_CPU,
+    };
+    figures_take_larger(&w->waited, &figures);
+}
+
 /* What the collector has, and what the kernel says of all that was waited for: neither is
  * ever too much, and together they are all there was, unless it says otherwise. */
 static void settle_figures(struct watch *w) {
@@ -553,6 +571,8 @@ static void settle_figures(struct watch *w) {
     if (w->is_run) {
         (void)figures_add_waited_io(&w->waited);
         for (enum figure f = 0; f < FIGURES; f++)
+            w->waited.value[f] -= w->waited_before.value[f];
+        for (enum figure f = 0; f < FIGURES; f++)
             if (alive.known & FIGURE(f)) {
                 w->waited.value[f] += alive.value[f];
                 w->waited.known |= FIGURE(f);
@@ -560,6 +580,7 @@ static void settle_figures(struct watch *w) {
         if (all_readable && (w->summary.orphans_left || !has_children()))
             w->waited.exact = w->waited.known;
     }
+    settle_cgroup(w);
     struct figures *figures = &w->summary.figures;
     for (int i = 0;; i++) {
         figures_of_snapshot(w->snapshot, figures);
@@ -726,6 +747,9 @@ static void begin(struct watch *w) {
 }
 
 static void close_watch(struct watch *w) {
+    int r = job_cgroup_end(&w->cgroup);
+    if (r < 0)
+        cli_say(w->cli->program, 'W', "the control group of the command stays: %s", strerror(-r));
     while (w->sink_count)
         close_sink(w, w->sink_count - 1);
     give_signals_back(w);
@@ -769,6 +793,7 @@ int watch_command(const struct cli *cli, const struct watch_options *options, ch
     if (r < 0)
         goto end;
     w.is_run = true;
+    (void)figures_add_waited_io(&w.waited_before);
     /* before all that needs memory, which would be said to be the command's */
     r = child_prepare(&w.child, command, options->writes_json || options->writes_csv,
                       &w.surroundings);
@@ -778,6 +803,13 @@ int watch_command(const struct cli *cli, const struct watch_options *options, ch
     }
     r = open_tally(&w, &w.child.pid, 1, &error);
     if (r < 0) {
+        cli_say(cli->program, 'E', "%s", error.text);
+        kill(w.child.pid, SIGKILL);
+        goto end;
+    }
+    if (options->cgroup != CGROUP_NO)
+        r = job_cgroup_begin(&w.cgroup, w.child.pid, &error);
+    if (r < 0 && options->cgroup == CGROUP_YES) {
         cli_say(cli->program, 'E', "%s", error.text);
         kill(w.child.pid, SIGKILL);
         goto end;

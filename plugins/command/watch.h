@@ -6,7 +6,10 @@
 #include "cli.h"
 #include "summary.h"
 
+enum watch_cgroup { CGROUP_AUTO, CGROUP_YES, CGROUP_NO };
+
 struct watch_options {
+    enum watch_cgroup cgroup; /* for a command */
     bool excludes_children; /* in samples; totals are always of all */
     bool from_process_start; /* attached processes count from when they began */
     bool waits_for_orphans;

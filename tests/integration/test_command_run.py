@@ -4,8 +4,8 @@
 """proctally run and attach: what commands of known use have used, and that they are not
 disturbed."""
 import csv
+import glob
 import io
-import resource
 import sys
 
 from common import *
@@ -169,7 +169,7 @@ if os.fork() == 0:
         end = time.process_time() + 0.5
         while time.process_time() < end: pass
         open(sys.argv[1], "w").write("%f" % time.process_time())
-        if sys.argv[2] == "stays": time.sleep(30)
+        if sys.argv[2] == "stays": time.sleep(3)
         os._exit(0)
     os._exit(0)
 os.wait()
@@ -201,7 +201,8 @@ def case_status():
                                   text=True, timeout=60)
             check_equal(done.returncode, status, "%s: %r" % (tier.name, command))
             check_equal(done.stderr != "", command[0] != "sh", "%r says why" % command)
-    for arguments, said in (([], "expected a command"), (["--nothing", "true"], "unknown flag"),
+    for arguments, said in ((["--cgroup", "maybe", "true"], "expected auto, yes or no"),
+                            ([], "expected a command"), (["--nothing", "true"], "unknown flag"),
                             (["--interval", "soon", "true"], "expected a duration"),
                             (["--json", "--csv", "true"], "expected one of them"),
                             (["--out", "/nonexistent/x", "true"], "cannot open")):
@@ -287,7 +288,7 @@ def case_records():
     for tier in tiers():
         path = os.path.join(tempfile.mkdtemp(dir=TMP), "records")
         os.chmod(os.path.dirname(path), 0o777)
-        done, rows, summary = run(tier, "sh", "-c", "sleep 0.45; exec sleep 0.35",
+        done, rows, summary = run(tier, "sh", "-c", "sleep 1.25; exec sleep 0.75",
                                   flags=["--env", "--out", path, "--interval", "50"])
         check_equal(records(open(path).read()), rows, "the file has the same")
         kinds = [r["kind"] for r in rows]
@@ -298,7 +299,7 @@ def case_records():
         trees = [r for r in rows if r["kind"] == "tree"]
         check(len(trees) >= 3, "samples", kinds)
         child = [r for r in rows if r["kind"] == "child"][0]
-        check_equal((child["ppid"], child["cmd"]), (metadata["pid"], ["sleep", "0.45"]), "child")
+        check_equal((child["ppid"], child["cmd"]), (metadata["pid"], ["sleep", "1.25"]), "child")
         seen = [c for t in trees for c in t["children"]]
         check({c["command"] for c in seen} <= {"sh", "sleep"}, "children", seen)
         for tree in trees:
@@ -314,7 +315,7 @@ def case_records():
 
 
 def case_csv():
-    done = subprocess.run(tiers()[0].command("--csv", "-q", "sh", "-c", "sleep 0.2; :"),
+    done = subprocess.run(tiers()[0].command("--csv", "-q", "sh", "-c", "sleep 1; :"),
                           capture_output=True, text=True)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     check_equal(list(rows[0])[:4], ["ts_ms", "cpu_usage", "mem_rss_kb", "mem_vms_kb"], "columns")
@@ -346,13 +347,12 @@ def attach(pid, *flags):
 
 
 def case_attach():
-    child = subprocess.Popen([PYTHON, "-c", "import time\nend = time.time() + 1.5\n"
-                                            "while time.time() < end: pass"])
+    child = subprocess.Popen([PYTHON, "-c", "import time\nend = time.process_time() + 1\n"
+                                            "while time.process_time() < end: pass"])
     done = attach(child.pid)
     check_equal(done.returncode, 0, "attach")
     rows = records(done.stdout)
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    check(0.02 < cpu_of(rows[-1]) < 1.7, "CPU time from then on", rows[-1])
+    check(0 < cpu_of(rows[-1]) < 1 + ROOM_S, "CPU time from then on", rows[-1])
     check(any("parent" in r for r in rows), "it is shown", rows)
     check("exit_code" not in rows[-1], "nobody but its parent knows its status", rows[-1])
     child.wait()
@@ -378,6 +378,116 @@ def case_attach():
         check_equal(attach(2, "--duration", "0.2").returncode, 0, "a kernel thread")
 
 
+def case_several():
+    """Two processes at a time."""
+    children = [subprocess.Popen(["sleep", n]) for n in ("1", "1.5")]
+    done = subprocess.run([COMMAND, "attach", "--json", "-q"] + [str(c.pid) for c in children],
+                          capture_output=True, text=True, timeout=60)
+    rows = records(done.stdout)
+    check_equal((done.returncode, done.stderr, rows[-1]["max_processes"]), (0, "", 2), "both")
+    [c.wait() for c in children]
+
+
+def has_v2():
+    return "cgroup2" in open("/proc/self/mountinfo").read()
+
+
+def case_nobody_waits():
+    """Where SIGCHLD is ignored the kernel adds a child to nobody; a control group has it."""
+    ignore = ("import os, signal, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+              "for i in range(3):\n if os.fork() == 0:\n  end = time.process_time() + 0.1\n"
+              "  while time.process_time() < end: pass\n  os._exit(0)\n"
+              "try: os.wait()\nexcept ChildProcessError: pass")
+    if os.geteuid() != 0 or not has_v2():
+        raise Skipped("no right to make a control group")
+    for tier in tiers()[1:]:
+        before = set(glob.glob("/sys/fs/cgroup/**/proctally-*", recursive=True))
+        _, _, summary = run(tier, PYTHON, "-c", ignore, flags=["--cgroup", "yes"])
+        check(cpu_of(summary) >= 0.3, tier.name, summary)
+        check("cpu_user_s" in summary["exact"], tier.name + ": it is exact", summary)
+        left = set(glob.glob("/sys/fs/cgroup/**/proctally-*", recursive=True)) - before
+        check_equal(left, set(), "control groups that are left")
+    _, _, summary = run(tiers()[0], PYTHON, "-c", ignore, flags=["--cgroup", "no"])
+    check("cpu_user_s" not in summary["exact"] or cpu_of(summary) >= 0.3,
+          "without one it is not said to be all", summary)
+    done = subprocess.run(tiers()[0].command("--cgroup", "yes", "-q", "true"), capture_output=True,
+                          text=True)
+    check_equal(done.returncode, 125, "no right to make one")
+    check("cannot make a control group" in done.stderr, "no right to make one", done.stderr)
+
+
+def command(*arguments):
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=100)
+
+
+def case_recorded_runs():
+    """summary and compare tell what the runs themselves did."""
+    directory = tempfile.mkdtemp(dir=TMP)
+    path, cut = directory + "/runs", directory + "/cut"
+    first = command("run", "--out", path, "sh", "-c", "sleep 0.3; exit 3")
+    second = command("run", "--out", path, "sleep", "0.2")
+    again = command("summary", path)
+    if "without jansson" in again.stderr:
+        raise Skipped("this build reads no JSON")
+    check_equal(again.stdout, first.stderr + second.stderr, "the same summaries")
+    of_file = records(command("summary", "--json", path).stdout)
+    recorded = [r for r in records(open(path).read()) if r["kind"] == "summary"]
+    for one, other in zip(of_file, recorded):
+        check_equal(one, other, "the same records")
+    lines = open(path).read().splitlines()
+    with open(cut, "w") as file: # a run that was killed in the middle of a line
+        file.write("\n".join(lines[:3]) + "\n" + lines[3][:40])
+    rows = records(command("summary", "--json", cut).stdout)
+    check_equal(len(rows), 1, "a run that was cut off")
+    check_equal((rows[0]["command"], rows[0]["exact"]), ("sh -c sleep 0.3; exit 3", []), "cut off")
+    check("exit_code" not in rows[0], "how it ended is not known", rows[0])
+    table = command("compare", path, cut)
+    check_equal(table.returncode, 0, "compare")
+    check(re.search(r"^A: .* \(2 runs\)\nB: .* \(1 run\)$", table.stdout, re.M), "compare", table.stdout)
+    for arguments in (["/etc/passwd"], ["/nonexistent"], ["/"]):
+        done = command("summary", *arguments)
+        check_equal((done.returncode, done.stdout), (1, ""), repr(arguments))
+        check(arguments[0] in done.stderr, "it is named", done.stderr)
+
+
+def case_denet_records():
+    """What denet 0.10 writes, shortened."""
+    path = os.path.join(tempfile.mkdtemp(dir=TMP), "denet")
+    def metrics(ts, cpu, rss):
+        return {"ts_ms": ts, "cpu_usage": cpu, "mem_rss_kb": rss, "mem_vms_kb": 2 * rss,
+                "disk_read_bytes": 1, "disk_write_bytes": 2, "syscall_read_bytes": 30,
+                "syscall_write_bytes": 40, "page_faults_cached": 5, "page_faults_disk": 6,
+                "thread_count": 7, "uptime_secs": 0, "cpu_core": 1}
+    rows = [{"kind": "metadata", "pid": 7, "cmd": ["a", "b"], "executable": "/bin/a", "t0_ms": 1000}]
+    for ts, cpu, rss in ((1000, 0.0, 100), (2000, 50.0, 300), (4000, 100.0, 200)):
+        rows.append({"kind": "tree", "ts_ms": ts, "parent": metrics(ts, cpu, rss), "children": [],
+                     "aggregated": dict(metrics(ts, cpu, rss), process_count=2)})
+    with open(path, "w") as file:
+        file.writelines(json.dumps(r) + "\n" for r in rows)
+    done = command("summary", "--json", path)
+    if "without jansson" in done.stderr:
+        raise Skipped("this build reads no JSON")
+    summary = json.loads(done.stdout)
+    for key, wanted in (("command", "a b"), ("wall_s", 3), ("cpu_user_s", 2.5), ("samples", 3),
+                        ("peak_mem_rss_kb", 300), ("max_processes", 2), ("max_threads", 7),
+                        ("total_syscall_read_bytes", 30), ("exact", [])):
+        check_equal(summary[key], wanted, key)
+
+
+def case_compare_commands():
+    done = command("compare", "--json", "--runs", "3", "seq 10000 >/dev/null", "seq 50000 >/dev/null")
+    check_equal((done.returncode, done.stderr), (0, ""), "compare")
+    figures = json.loads(done.stdout)
+    written = figures["syscall_write_bytes"]
+    check_equal(written["a"], {"runs": 3, "mean": 48894, "deviation": 0}, "bytes of A")
+    check_equal(written["b"], {"runs": 3, "mean": 288894, "deviation": 0}, "bytes of B")
+    done = command("compare", "--runs", "2", "true", "exit 4")
+    check_equal(done.returncode, 1, "a command that fails")
+    check("exit 4 left with 4" in done.stderr, "a command that fails", done.stderr)
+    for arguments in ([], ["a"], ["--runs", "0", "true", "true"], ["--runs", "x", "true", "true"]):
+        check_equal(command("compare", *arguments).returncode, 2, repr(arguments))
+
+
 def case_fork_without_end():
     """Each child starts the next and ends, until the time is up."""
     tier = tiers()[-1]
@@ -388,7 +498,7 @@ def case_fork_without_end():
     done, rows, summary = run(tier, PYTHON, "-c", chain % path, flags=["--wait"])
     check_equal(done.returncode, 0, "the first of them")
     started = int(open(path).read())
-    check(started > 50, "there were many", started)
+    check(started > 10, "there were many", started)
     if summary["source"] == "bpf":
         check_equal(summary["processes_started"], started + 1, "all were counted")
 
