@@ -108,7 +108,7 @@ static void print_programs(FILE *to, const struct summary *s) {
     size_t shown = s->program_count < PROGRAMS_SHOWN ? s->program_count : PROGRAMS_SHOWN;
     if (s->program_count < 2)
         return;
-    fputs(s->programs_are_exact ? "\n     COUNT        CPU   SHARE ~LARGEST  PROGRAM\n"
+    fputs(s->programs_are_exact ? "\n    ~COUNT        CPU   SHARE ~LARGEST  PROGRAM\n"
                                 : "\n    ~COUNT       ~CPU  ~SHARE ~LARGEST  PROGRAM\n",
           to);
     for (size_t i = 0; i < shown; i++) {

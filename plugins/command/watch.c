@@ -62,6 +62,7 @@ struct watch {
     bool was_told_to_end;
     struct figures waited; /* of all that was waited for */
     struct figures waited_before; /* I/O only: in earlier runs */
+    uint64_t unfollowed_ns;       /* CPU time of the command before the collector knew it */
     uint64_t waited_rss_bytes;
 
     struct tree tree;
@@ -542,6 +543,19 @@ static uint64_t count_orphans(struct watch *w, struct figures *alive, bool *ret_
     return orphans;
 }
 
+/* The first number of /proc/PID/schedstat; where there is none, the most that it can be. */
+static uint64_t run_time_ns(pid_t pid) {
+    unsigned long long ns = 200000;
+    char path[64];
+    snprintf(path, sizeof(path), "/proc/%ld/schedstat", (long)pid);
+    FILE *file = fopen(path, "re");
+    if (file && fscanf(file, "%llu", &ns) != 1)
+        ns = 200000;
+    if (file)
+        fclose(file);
+    return ns;
+}
+
 static bool is_bpf(const struct watch *w) {
     return strcmp(w->summary.source, "bpf") == 0;
 }
@@ -559,6 +573,12 @@ static void settle_cgroup(struct watch *w) {
         .exact = FIGURES_CPU,
     };
     figures_take_larger(&w->waited, &figures);
+}
+
+/* Some kernels drop a few events: of a process that was neither seen to begin nor to end
+ * nothing is counted, and nobody says so. But then CPU time is missing. */
+static bool has_all_cpu_time(const struct watch *w, const struct figures *figures) {
+    return figures_cpu_ns(figures) + w->unfollowed_ns >= figures_cpu_ns(&w->waited);
 }
 
 /* What the collector has, and what the kernel says of all that was waited for: neither is
@@ -584,8 +604,7 @@ static void settle_figures(struct watch *w) {
     struct figures *figures = &w->summary.figures;
     for (int i = 0;; i++) {
         figures_of_snapshot(w->snapshot, figures);
-        if (!w->is_run || !is_bpf(w) || i == SETTLE_TRIES ||
-            figures_cpu_ns(figures) >= figures_cpu_ns(&w->waited))
+        if (!w->is_run || !is_bpf(w) || i == SETTLE_TRIES || has_all_cpu_time(w, figures))
             break;
         nanosleep(&(struct timespec){.tv_nsec = (long)SETTLE_NS}, NULL);
         if (collect(w) < 0)
@@ -593,7 +612,7 @@ static void settle_figures(struct watch *w) {
     }
     if (w->is_run && figures->known & FIGURE(FIGURE_STARTS))
         figures->value[FIGURE_STARTS]++; /* the command itself, which was there before */
-    if (is_bpf(w) &&
+    if (is_bpf(w) && (!w->is_run || has_all_cpu_time(w, figures)) &&
         (!tally_snapshot_value(w->snapshot, 0, w->lost_events, &lost) || lost == 0)) {
         figures->exact = figures->known;
         w->summary.programs_are_exact = true;
@@ -807,6 +826,7 @@ int watch_command(const struct cli *cli, const struct watch_options *options, ch
         kill(w.child.pid, SIGKILL);
         goto end;
     }
+    w.unfollowed_ns = run_time_ns(w.child.pid); /* it has been waiting since */
     if (options->cgroup != CGROUP_NO)
         r = job_cgroup_begin(&w.cgroup, w.child.pid, &error);
     if (r < 0 && options->cgroup == CGROUP_YES) {
