@@ -357,6 +357,9 @@ struct tally_process {
     char state;        /* as in /proc/PID/stat */
     uint32_t terminal; /* its device number as in /proc/PID/stat; 0: none */
     size_t group;      /* index of its group; TALLY_NO_GROUP: left out, or not shown */
+    /* As with the terminal: it leads a session; it is of the process group that the terminal
+     * takes its input for. */
+    bool leads_session, in_foreground;
 };
 size_t tally_snapshot_processes(const tally_snapshot *s);
 const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size_t i);
@@ -370,7 +373,10 @@ bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metr
 enum tally_process_text {
     TALLY_PROCESS_CMDLINE,
     TALLY_PROCESS_EXE,   /* path of the program file */
-    TALLY_PROCESS_CGROUP /* one representative path */
+    TALLY_PROCESS_CGROUP, /* one representative path */
+    /* as in group-by; nothing where it is in none */
+    TALLY_PROCESS_UNIT,
+    TALLY_PROCESS_CONTAINER
 };
 ssize_t tally_snapshot_process_text(const tally_snapshot *s, size_t i,
                                     enum tally_process_text which, char *to, size_t size);

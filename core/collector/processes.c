@@ -34,6 +34,13 @@ static size_t add_same_text(struct buf *to, const char *text) {
     return text ? add_text(to, text, strlen(text)) : NO_TEXT;
 }
 
+static void set_terminal(struct snapshot_process *to, uint32_t terminal, bool leads_session,
+                         bool in_foreground) {
+    to->shown.terminal = terminal;
+    to->shown.leads_session = leads_session;
+    to->shown.in_foreground = in_foreground;
+}
+
 /* It is what it was in the snapshot before, as it slept since. */
 static void copy_identity(struct round *round, struct snapshot_process *to,
                           const struct snapshot_process *before) {
@@ -41,7 +48,8 @@ static void copy_identity(struct round *round, struct snapshot_process *to,
     to->name = add_same_text(texts, before->shown.name);
     to->user = add_same_text(texts, before->shown.user);
     to->shown.uid = before->shown.uid;
-    to->shown.terminal = before->shown.terminal;
+    set_terminal(to, before->shown.terminal, before->shown.leads_session,
+                 before->shown.in_foreground);
 }
 
 static void set_identity(struct round *round, struct snapshot_process *to,
@@ -58,10 +66,14 @@ static void set_identity(struct round *round, struct snapshot_process *to,
     if (!s->has_terminal &&
         (source_lookup(&t->io, t->settings.procfs, s->pid, to->is_recalled, &found) < 0 ||
          found.start_ticks != to->start_ticks))
-        found = (struct sample){.terminal = before ? before->shown.terminal : 0};
+        found = before ? (struct sample){.terminal = before->shown.terminal,
+                                         .leads_session = before->shown.leads_session,
+                                         .in_foreground = before->shown.in_foreground}
+                       : (struct sample){0};
     const struct sample *who = to->is_recalled ? &found : s;
+    const struct sample *where = s->has_terminal ? s : &found;
     to->name = add_text(texts, who->comm, who->comm_len);
-    to->shown.terminal = s->has_terminal ? s->terminal : found.terminal;
+    set_terminal(to, where->terminal, where->leads_session, where->in_foreground);
     to->user = NO_TEXT;
     if (who->has_credentials) {
         bool is_number; /* which is as good a name */

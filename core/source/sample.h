@@ -85,6 +85,7 @@ struct sample {
     char state;            /* as in /proc/PID/stat */
     bool has_terminal;
     uint32_t terminal;     /* its device number; 0: none */
+    bool leads_session, in_foreground; /* known if has_terminal */
     uint8_t comm_len;
     char comm[64]; /* raw bytes; kernel workers have up to 63 */
 

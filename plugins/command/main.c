@@ -8,8 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct verb *const verbs[] = {&verb_run,     &verb_attach, &verb_summary, &verb_compare,
-                                           &verb_explain, &verb_config, &verb_metrics};
+static const struct verb *const verbs[] = {
+    &verb_run,
+    &verb_attach,
+    &verb_summary,
+    &verb_compare,
+    &verb_ps,
+    &verb_explain,
+    &verb_config,
+    &verb_metrics,
+};
 static const size_t verb_count = sizeof(verbs) / sizeof(verbs[0]);
 
 /* For what is wrong before the verb is known. */

@@ -13,7 +13,13 @@ struct verb {
     int (*main)(struct cli *cli);
 };
 
-extern const struct verb verb_attach, verb_compare, verb_config, verb_explain, verb_metrics,
-    verb_run, verb_summary;
+extern const struct verb verb_attach;
+extern const struct verb verb_compare;
+extern const struct verb verb_config;
+extern const struct verb verb_explain;
+extern const struct verb verb_metrics;
+extern const struct verb verb_ps;
+extern const struct verb verb_run;
+extern const struct verb verb_summary;
 
 #endif

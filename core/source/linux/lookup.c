@@ -52,6 +52,8 @@ int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with
         .state = stat.state,
         .has_terminal = true,
         .terminal = stat.terminal,
+        .leads_session = stat.leads_session,
+        .in_foreground = stat.in_foreground,
     };
     ret->comm_len = (uint8_t)(stat.comm_len < sizeof(ret->comm) ? stat.comm_len : sizeof(ret->comm));
     memcpy(ret->comm, stat.comm, ret->comm_len);
@@ -60,16 +62,22 @@ int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with
     return 0;
 }
 
-static ssize_t read_cgroup(const struct io *io, const char *root, uint32_t pid, char *to,
-                           size_t size) {
+static ssize_t read_cgroup(const struct io *io, const char *root, uint32_t pid,
+                           enum tally_process_text which, char *to, size_t size) {
     char text[16384];
     struct cgroup_file cgroup;
     ssize_t n = read_file(io, root, pid, "cgroup", text, sizeof(text));
     int r = n < 0 ? (int)n : parse_cgroup(text, (size_t)n, &cgroup);
     if (r < 0)
         return r;
-    const size_t len = cgroup.path_len < size ? cgroup.path_len : size;
-    memcpy(to, cgroup.path, len);
+    const char *found = cgroup.path;
+    size_t len = cgroup.path_len;
+    if (which == TALLY_PROCESS_UNIT)
+        len = parse_unit(cgroup.systemd, cgroup.systemd_len, &found);
+    else if (which == TALLY_PROCESS_CONTAINER)
+        len = parse_container(text, (size_t)n, &found);
+    len = len < size ? len : size;
+    memcpy(to, found, len);
     return (ssize_t)len;
 }
 
@@ -92,7 +100,9 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
             memcpy(to, whole, (size_t)n);
         break;
     case TALLY_PROCESS_CGROUP:
-        n = read_cgroup(io, root, pid, to, size);
+    case TALLY_PROCESS_UNIT:
+    case TALLY_PROCESS_CONTAINER:
+        n = read_cgroup(io, root, pid, which, to, size);
         break;
     }
     /* afterwards: if it is still the same, it was then */

@@ -178,7 +178,7 @@ int parse_stat(const char *buf, size_t len, struct stat_line *ret) {
     struct stat_line s = {0};
     const char *p = buf, *end = buf + len, *close = NULL;
     uint64_t pid;
-    int64_t terminal;
+    int64_t group, session, terminal, foreground;
     int r;
 
     if (parse_u64(&p, end, &pid) < 0 || pid > UINT32_MAX || end - p < 2 || p[0] != ' ' ||
@@ -201,8 +201,8 @@ int parse_stat(const char *buf, size_t len, struct stat_line *ret) {
     s.state = p[1];
     p += 2;
 
-    if (!field_u32(&p, end, &s.ppid) || !skip_fields(&p, end, 2) || /* pgrp, session */
-        !field_i64(&p, end, &terminal) || !skip_fields(&p, end, 1) || /* tpgid */
+    if (!field_u32(&p, end, &s.ppid) || !field_i64(&p, end, &group) || !field_i64(&p, end, &session) ||
+        !field_i64(&p, end, &terminal) || !field_i64(&p, end, &foreground) ||
         !field_u32(&p, end, &s.flags) || !field_u64(&p, end, &s.minflt) ||
         !field_u64(&p, end, &s.cminflt) || !field_u64(&p, end, &s.majflt) ||
         !field_u64(&p, end, &s.cmajflt) || !field_u64(&p, end, &s.utime_ticks) ||
@@ -225,6 +225,8 @@ int parse_stat(const char *buf, size_t len, struct stat_line *ret) {
         return -EBADMSG;
 
     s.terminal = (uint32_t)terminal; /* printed as an int, though it is none */
+    s.leads_session = session == s.pid;
+    s.in_foreground = foreground == group;
     *ret = s;
     return 0;
 }

@@ -20,6 +20,7 @@ struct stat_line {
     uint32_t pid, ppid;
     char state;
     uint32_t terminal; /* device number; 0: none */
+    bool leads_session, in_foreground; /* of that terminal */
     uint32_t flags; /* PF_* of the kernel's sched.h */
     uint64_t minflt, cminflt, majflt, cmajflt;
     uint64_t utime_ticks, stime_ticks, cutime_ticks, cstime_ticks;

@@ -155,6 +155,8 @@ static void sample_from_stat(const struct procfs *p, const struct stat_line *sta
         .state = stat->state,
         .has_terminal = true,
         .terminal = stat->terminal,
+        .leads_session = stat->leads_session,
+        .in_foreground = stat->in_foreground,
     };
     const uint64_t tick_ns = p->source.tick_ns;
     size_t comm_len = comm_len_of(stat);

@@ -694,10 +694,13 @@ START_TEST(texts_are_read_when_asked_for) {
     expect_text(s, 200, TALLY_PROCESS_CMDLINE, argv, sizeof(argv) - 1);
     expect_text(s, 200, TALLY_PROCESS_EXE, "/usr/bin/worker", 15);
     expect_text(s, 200, TALLY_PROCESS_CGROUP, "/system.slice/worker.service", 28);
+    expect_text(s, 200, TALLY_PROCESS_UNIT, "worker.service", 14);
+    expect_text(s, 200, TALLY_PROCESS_CONTAINER, "", 0);
     /* one that has none */
     expect_text(s, 100, TALLY_PROCESS_CMDLINE, "", 0);
     expect_text(s, 100, TALLY_PROCESS_EXE, "", 0);
     expect_text(s, 100, TALLY_PROCESS_CGROUP, "/", 1);
+    expect_text(s, 100, TALLY_PROCESS_UNIT, "", 0);
     for (size_t size = 0; size <= sizeof(text); size++) {
         memset(text, '#', sizeof(text));
         ck_assert_int_eq(tally_snapshot_process_text(s, index_of(s, 200), TALLY_PROCESS_CGROUP,

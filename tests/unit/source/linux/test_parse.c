@@ -486,6 +486,18 @@ START_TEST(stat_extremes) {
     ck_assert_int_eq(s.priority, -100);
     ck_assert_int_eq(s.nice, 0);
     ck_assert_uint_eq(s.flags & 0x00200000, 0x00200000);
+    ck_assert(!s.leads_session && !s.in_foreground);
+
+    static const char *const on_terminals[] = {
+        "9 (x) S 1 9 9 34816 9 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0\n",
+        "9 (x) S 1 9 9 34816 12 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0\n",
+        "9 (x) S 1 8 7 34816 8 0 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0\n",
+    };
+    for (int i = 0; i < 3; i++) {
+        ck_assert_int_eq(parse_stat(on_terminals[i], strlen(on_terminals[i]), &s), 0);
+        ck_assert_int_eq(s.leads_session, i < 2);
+        ck_assert_int_eq(s.in_foreground, i != 1);
+    }
 }
 END_TEST
 
