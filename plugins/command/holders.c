@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+#include "holders.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool holder_parse(const char *link, size_t len, bool *ret_is_pipe, uint64_t *ret_inode) {
+    static const char pipe[] = "pipe:[", socket[] = "socket:[";
+    const bool is_pipe = len > sizeof(pipe) && memcmp(link, pipe, sizeof(pipe) - 1) == 0;
+    if (!is_pipe && (len <= sizeof(socket) || memcmp(link, socket, sizeof(socket) - 1) != 0))
+        return false;
+    const size_t at = is_pipe ? sizeof(pipe) - 1 : sizeof(socket) - 1;
+    uint64_t inode = 0;
+    for (size_t i = at; i + 1 < len; i++) {
+        if (link[i] < '0' || link[i] > '9')
+            return false; /* no path that begins so is absolute, as those of files are */
+        inode = inode * 10 + (uint64_t)(link[i] - '0');
+    }
+    *ret_is_pipe = is_pipe;
+    *ret_inode = inode;
+    return link[len - 1] == ']';
+}
+
+static int add(struct holders *h, struct holder holder) {
+    if (h->count == h->size) {
+        const size_t size = h->size ? 2 * h->size : 256;
+        struct holder *items = realloc(h->items, size * sizeof(*items));
+        if (!items)
+            return -ENOMEM;
+        h->items = items;
+        h->size = size;
+    }
+    h->items[h->count++] = holder;
+    return 0;
+}
+
+static int read_process(struct holders *h, const struct look *look, size_t process) {
+    char path[PATH_MAX], link[64];
+    snprintf(path, sizeof(path), "%s/%ld/fd", look->procfs,
+             (long)tally_snapshot_process(look->snapshot, process)->pid);
+    DIR *dir = opendir(path);
+    if (!dir)
+        return -errno;
+    const struct dirent *entry;
+    int r = 0;
+    while (r == 0 && (entry = readdir(dir))) {
+        struct holder holder = {.process = process};
+        if (entry->d_name[0] == '.')
+            continue;
+        const ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link));
+        if (n > 0 && (size_t)n < sizeof(link) &&
+            holder_parse(link, (size_t)n, &holder.is_pipe, &holder.inode)) {
+            holder.fd = (unsigned)strtoul(entry->d_name, NULL, 10);
+            r = add(h, holder);
+        }
+    }
+    closedir(dir);
+    return r;
+}
+
+static int by_what(const void *a, const void *b) {
+    const struct holder *x = a, *y = b;
+    if (x->is_pipe != y->is_pipe)
+        return x->is_pipe - y->is_pipe;
+    if (x->inode != y->inode)
+        return x->inode < y->inode ? -1 : 1;
+    if (x->process != y->process)
+        return x->process < y->process ? -1 : 1;
+    return x->fd < y->fd ? -1 : x->fd > y->fd;
+}
+
+int holders_read(struct holders *h, const struct look *look) {
+    size_t vms;
+    tally_metric_find("memory_vms", &vms);
+    for (size_t i = 0; i < tally_snapshot_processes(look->snapshot); i++) {
+        uint64_t bytes;
+        /* the kernel's own threads and zombies have nothing open */
+        if (tally_snapshot_process_value(look->snapshot, i, vms, &bytes) && bytes == 0)
+            continue;
+        const int r = read_process(h, look, i);
+        if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
+            return r;
+        if (r == -ENOENT || r == -ESRCH)
+            continue;
+        h->looked_at++;
+        if (r < 0) {
+            h->refused++;
+            h->error = r;
+        }
+    }
+    if (h->count)
+        qsort(h->items, h->count, sizeof(*h->items), by_what);
+    return 0;
+}
+
+void holders_free(struct holders *h) {
+    free(h->items);
+    *h = (struct holders){0};
+}
+
+const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_t inode,
+                                  size_t *ret_count) {
+    size_t low = 0, high = h->count;
+    const struct holder key = {.is_pipe = is_pipe, .inode = inode};
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (by_what(&h->items[middle], &key) < 0)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    size_t count = 0;
+    while (low + count < h->count && h->items[low + count].is_pipe == is_pipe &&
+           h->items[low + count].inode == inode)
+        count++;
+    *ret_count = count;
+    return count ? &h->items[low] : NULL;
+}
+
+void holders_say_refused(const struct holders *h, const struct look *look) {
+    if (h->refused)
+        cli_say(look->program, 'W',
+                "%zu of %zu processes could not be looked into: %s; what they have open is not "
+                "known", h->refused, h->looked_at, strerror(-h->error));
+}

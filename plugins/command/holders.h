@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/* Which processes have a pipe or a socket. */
+#ifndef HOLDERS_H
+#define HOLDERS_H
+
+#include "look.h"
+
+struct holder {
+    uint64_t inode;
+    bool is_pipe; /* or else a socket */
+    size_t process; /* in the snapshot */
+    unsigned fd;
+};
+
+struct holders {
+    struct holder *items;
+    size_t count, size;
+    size_t looked_at, refused; /* processes */
+    int error;                 /* why */
+};
+
+/* Looks into all processes of the snapshot. -ENOMEM, -EMFILE, -ENFILE. */
+int holders_read(struct holders *h, const struct look *look);
+void holders_free(struct holders *h);
+
+/* Those that have it, and how many. */
+const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_t inode,
+                                  size_t *ret_count);
+
+/* Whether a link of PID/fd is "pipe:[INODE]" or "socket:[INODE]". */
+bool holder_parse(const char *link, size_t len, bool *ret_is_pipe, uint64_t *ret_inode);
+
+/* What was refused is said, if anything was. */
+void holders_say_refused(const struct holders *h, const struct look *look);
+
+#endif
