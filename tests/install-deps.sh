@@ -28,7 +28,7 @@ if command -v apt-get >/dev/null 2>&1; then
             cpio=?cpio xz=?xz-utils pip3=?python3-pip
             chromium=?chromium chromedriver=?chromium-driver
             openssl=openssl ?python3-prometheus-client
-            curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2
+            curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2 lsof=?lsof
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi
 elif command -v dnf >/dev/null 2>&1; then
@@ -39,7 +39,7 @@ elif command -v dnf >/dev/null 2>&1; then
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind strace=strace
-            curl=curl
+            curl=curl lsof=?lsof
             python3=python3 ps=procps-ng ip=iproute libasan libubsan clang=clang
             clang-tidy=clang-tools-extra cppcheck=cppcheck"
     fi

@@ -3,9 +3,11 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 bool holder_parse(const char *link, size_t len, bool *ret_is_pipe, uint64_t *ret_inode) {
@@ -23,6 +25,13 @@ bool holder_parse(const char *link, size_t len, bool *ret_is_pipe, uint64_t *ret
     *ret_is_pipe = is_pipe;
     *ret_inode = inode;
     return link[len - 1] == ']';
+}
+
+void holder_access(int fds, const char *name, bool *ret_can_read, bool *ret_can_write) {
+    struct stat st;
+    const bool is_there = fstatat(fds, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    *ret_can_read = is_there && st.st_mode & S_IRUSR;
+    *ret_can_write = is_there && st.st_mode & S_IWUSR;
 }
 
 static int add(struct holders *h, struct holder holder) {
@@ -55,6 +64,8 @@ static int read_process(struct holders *h, const struct look *look, size_t proce
         if (n > 0 && (size_t)n < sizeof(link) &&
             holder_parse(link, (size_t)n, &holder.is_pipe, &holder.inode)) {
             holder.fd = (unsigned)strtoul(entry->d_name, NULL, 10);
+            if (holder.is_pipe)
+                holder_access(dirfd(dir), entry->d_name, &holder.can_read, &holder.can_write);
             r = add(h, holder);
         }
     }

@@ -10,6 +10,7 @@ struct holder {
     bool is_pipe; /* or else a socket */
     size_t process; /* in the snapshot */
     unsigned fd;
+    bool can_read, can_write; /* a pipe */
 };
 
 struct holders {
@@ -29,6 +30,9 @@ const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_
 
 /* Whether a link of PID/fd is "pipe:[INODE]" or "socket:[INODE]". */
 bool holder_parse(const char *link, size_t len, bool *ret_is_pipe, uint64_t *ret_inode);
+
+/* What the descriptor may be used for, by the mode of its link. */
+void holder_access(int fds, const char *name, bool *ret_can_read, bool *ret_can_write);
 
 /* What was refused is said, if anything was. */
 void holders_say_refused(const struct holders *h, const struct look *look);

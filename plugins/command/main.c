@@ -14,6 +14,7 @@ static const struct verb *const verbs[] = {
     &verb_summary,
     &verb_compare,
     &verb_ps,
+    &verb_files,
     &verb_ports,
     &verb_explain,
     &verb_config,

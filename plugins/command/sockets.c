@@ -42,8 +42,10 @@ static struct socket_info *add(struct sockets *s) {
     return &items[s->count++];
 }
 
-/* An abstract name begins with a NUL byte, and may hold more of them. */
+/* A path ends with a NUL byte; an abstract name begins with one, and may hold more of them. */
 static void set_path(struct socket_info *to, const char *path, size_t len) {
+    if (len && path[0])
+        len = strnlen(path, len);
     to->path_len = len < sizeof(to->path) ? len : sizeof(to->path) - 1;
     memcpy(to->path, path, to->path_len);
     for (size_t i = 0; i < to->path_len; i++)

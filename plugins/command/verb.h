@@ -17,6 +17,7 @@ extern const struct verb verb_attach;
 extern const struct verb verb_compare;
 extern const struct verb verb_config;
 extern const struct verb verb_explain;
+extern const struct verb verb_files;
 extern const struct verb verb_metrics;
 extern const struct verb verb_ports;
 extern const struct verb verb_ps;
