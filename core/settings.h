@@ -73,6 +73,7 @@ struct settings {
     char *pin_dir; /* NULL: nothing is pinned */
     uint64_t max_processes;
     unsigned collect; /* bits of 1 << enum collect */
+    bool brief;       /* read only the cheapest files of each process */
 
     /* into which groups */
     struct string_list include, exclude;

@@ -291,6 +291,7 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
                          "between two runs would have nothing to be added to");
         r = -EINVAL;
     }
+    t->settings.brief = opts.brief;
     if (t->only_looks) {
         free(t->settings.pin_dir);
         t->settings.pin_dir = NULL;

@@ -213,5 +213,5 @@ ssize_t tally_snapshot_process_text(const tally_snapshot *s, size_t i,
                                     enum tally_process_text which, char *to, size_t size) {
     const struct snapshot_process *p = &s->processes[i];
     return source_process_text(&io_kernel, s->words->procfs, (uint32_t)p->shown.pid,
-                               p->start_ticks, which, to, size);
+                               p->start_ticks, p->inode, which, to, size);
 }

@@ -32,6 +32,7 @@ struct snapshot_group {
 struct snapshot_process {
     struct tally_process shown;
     uint64_t start_ticks;
+    uint64_t inode; /* of its directory in /proc; 0: not known */
     process_id id;
     uint32_t group_index;   /* in the tallies; while the snapshot is made */
     bool is_recalled;       /* it slept, and was not read */

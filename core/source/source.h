@@ -33,6 +33,7 @@ struct source {
     /* Of a process from before it was opened, a source may not know all that was used:
      * after a restart of ours its counters can be lower than the ones that were saved. */
     bool restarts_lower;
+    bool marks_by_inode; /* listed.marker is the inode of the process's directory */
     uint64_t tick_ns;      /* of the times since boot that it hands out */
     uint64_t boot_unix_ns; /* when the host booted, since 1970; known after host() */
     char boot_id[40];      /* of this boot alone; "" where that can't be known */
@@ -230,13 +231,14 @@ int source_open(const struct settings *settings, const struct io *io,
 
 /* Of one process of the proc file system at `root`, outside of any collection: what
  * identifies it, its name, state and terminal, its user if asked for (as far as it can be
- * read), and texts about it. -ESRCH, and what reading says. */
+ * read), and texts about it: of the one that started then, to be recognised by the inode of
+ * its directory, if that is not 0. -ESRCH, and what reading says. */
 int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with_user,
                   struct sample *ret);
 /* What is not known is not an error. */
 void source_host_details(const struct io *io, const char *root, struct host_details *ret);
 ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
-                            uint64_t start_ticks, enum tally_process_text which, char *to,
+                            uint64_t start_ticks, uint64_t inode, enum tally_process_text which, char *to,
                             size_t size);
 
 #endif

@@ -604,7 +604,7 @@ static int files(struct cli *cli) {
     int status = look_begin(&f.look, cli);
     if (status < 0) {
         look_set(&f.look, "collect", LOOK_AT_LITTLE);
-        status = look_at(&f.look, TALLY_KEEP_PROCESSES, 0);
+        status = look_at(&f.look, TALLY_KEEP_PROCESSES, true, 0);
     }
     if (status < 0)
         status = show(&f);

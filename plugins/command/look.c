@@ -41,9 +41,10 @@ static void wait_ns(uint64_t ns) {
         ;
 }
 
-int look_at(struct look *look, unsigned keep, uint64_t over_ns) {
+int look_at(struct look *look, unsigned keep, bool brief, uint64_t over_ns) {
     const struct tally_new_opts opts = {
-        .size = sizeof(opts), .only_looks = true, .count_lifetimes = true, .keep = keep};
+        .size = sizeof(opts), .only_looks = true, .count_lifetimes = true, .keep = keep,
+        .brief = brief};
     struct tally_error error;
     int r = tally_new(look->config, &opts, &look->t, &error);
     if (r < 0) {

@@ -23,8 +23,8 @@ struct look {
  * lines and open files, holds secrets. Says what is wrong, and returns the status to leave
  * with; or -1. */
 int look_begin(struct look *look, const struct cli *cli);
-/* Collects; with over_ns a second time so much later. The same way. */
-int look_at(struct look *look, unsigned keep, uint64_t over_ns);
+/* Collects, with `brief` as in struct tally_new_opts; with over_ns a second time so much later. The same way. */
+int look_at(struct look *look, unsigned keep, bool brief, uint64_t over_ns);
 void look_end(struct look *look);
 
 /* Sets an option of the configuration to what is known to be right. */

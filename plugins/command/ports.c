@@ -229,7 +229,7 @@ static int ports(struct cli *cli) {
     int status = look_begin(&p.look, cli);
     if (status < 0) {
         look_set(&p.look, "collect", LOOK_AT_LITTLE);
-        status = look_at(&p.look, TALLY_KEEP_PROCESSES, 0);
+        status = look_at(&p.look, TALLY_KEEP_PROCESSES, true, 0);
     }
     if (status < 0)
         status = show(&p);

@@ -60,6 +60,7 @@ struct ps {
     struct chosen sort;
     bool has_sort, is_descending;
     uint64_t over_ns;
+    bool needs_all; /* what is not read by a brief look */
     size_t cpu_user, cpu_system, cpu_usage, rss, vms, threads, nice; /* metrics */
     uint64_t cpus, memory_bytes; /* of the host; 0: not known */
     struct row *rows;
@@ -446,6 +447,7 @@ static int choose_columns(struct ps *ps) {
 static void collect_for(struct ps *ps, const struct chosen *chosen) {
     if (chosen->column)
         return;
+    ps->needs_all = true;
     const char *id = tally_metric(chosen->metric)->id;
     for (size_t i = 0; i < sizeof(collected) / sizeof(collected[0]); i++)
         if (strncmp(id, collected[i].prefix, strlen(collected[i].prefix)) == 0)
@@ -458,8 +460,9 @@ static void configure(struct ps *ps) {
         look_set(&ps->look, "cpu-mode", "core");
     if (cli_has_option(ps->cli, "interval"))
         tally_config_interval(ps->look.config, &ps->over_ns);
-    if (cli_flag(ps->cli, "json"))
-        return; /* it shows all that is collected */
+    ps->needs_all = cli_flag(ps->cli, "json"); /* which shows all that is collected */
+    if (ps->needs_all)
+        return;
     look_set(&ps->look, "collect", LOOK_AT_LITTLE);
     for (size_t i = 0; i < ps->chosen_count; i++)
         collect_for(ps, &ps->chosen[i]);
@@ -825,7 +828,8 @@ static int look(struct cli *cli) {
     if (status < 0) {
         find_metrics(ps);
         configure(ps);
-        status = look_at(&ps->look, TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST, ps->over_ns);
+        status = look_at(&ps->look, TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST, !ps->needs_all,
+                         ps->over_ns);
     }
     if (status < 0)
         status = show(ps);

@@ -112,6 +112,7 @@ FUZZ_TARGET(parse) {
     PARSE(parse_schedstat, schedstat);
     PARSE(parse_fd_limit, number);
     PARSE(parse_pss, number);
+    PARSE(parse_statm, number);
     PARSE(parse_host_stat, host);
     CHECK(r < 0 || host.cpus > 0, "a host without CPUs");
     check_cgroup(buf, len);

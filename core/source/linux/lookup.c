@@ -81,10 +81,26 @@ static ssize_t read_cgroup(const struct io *io, const char *root, uint32_t pid,
     return (ssize_t)len;
 }
 
-ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
-                            uint64_t start_ticks, enum tally_process_text which, char *to,
-                            size_t size) {
+/* Of its directory; 0: it has none. */
+static uint64_t inode_of(const struct io *io, const char *root, uint32_t pid) {
+    char path[4096 + 64];
+    struct stat st;
+    int len = snprintf(path, sizeof(path), "%.4096s/%u", root, pid);
+    return len > 0 && (size_t)len < sizeof(path) &&
+                   io->fstatat(io->data, AT_FDCWD, path, &st, 0) == 0
+               ? st.st_ino
+               : 0;
+}
+
+static int check_start(const struct io *io, const char *root, uint32_t pid, uint64_t start_ticks) {
     struct sample now;
+    int r = source_lookup(io, root, pid, false, &now);
+    return r < 0 ? r : now.start_ticks == start_ticks ? 0 : -ESRCH;
+}
+
+ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
+                            uint64_t start_ticks, uint64_t inode, enum tally_process_text which,
+                            char *to, size_t size) {
     ssize_t n = -EINVAL;
     char whole[4096]; /* readlink(2) refuses to fill nothing */
     switch (which) {
@@ -106,11 +122,9 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
         break;
     }
     /* afterwards: if it is still the same, it was then */
-    int r = source_lookup(io, root, pid, false, &now);
+    int r = inode && inode_of(io, root, pid) == inode ? 0 : check_start(io, root, pid, start_ticks);
     if (r < 0)
         return r;
-    if (now.start_ticks != start_ticks)
-        return -ESRCH;
     /* it is there, so it is the text that is not: a kernel thread has no program file, nor
      * has a zombie, and not every kernel has cgroups */
     return n == -ESRCH ? 0 : n;

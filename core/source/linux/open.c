@@ -74,7 +74,8 @@ int source_open(const struct settings *settings, const struct io *io,
     if (r < 0 && settings->source == SOURCE_BPF)
         return r;
     if (r < 0) {
-        r = procfs_new(settings->procfs, io, settings->collect, needs->followed, &s);
+        r = procfs_new(settings->procfs, io, settings->collect, settings->brief, needs->followed,
+                       &s);
         if (r < 0) {
             error_set(error, "can't open %.200s: %s, expected a mounted proc file system",
                       settings->procfs, strerror(-r));

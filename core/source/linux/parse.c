@@ -410,6 +410,16 @@ int parse_fd_limit(const char *buf, size_t len, uint64_t *ret_limit) {
     return -EBADMSG;
 }
 
+int parse_statm(const char *buf, size_t len, uint64_t *ret_rss_pages) {
+    const char *cursor = buf, *end = buf + len;
+    uint64_t all_pages, rss_pages;
+    if (parse_u64(&cursor, end, &all_pages) < 0 || !field_u64(&cursor, end, &rss_pages) ||
+        cursor == end || *cursor != ' ')
+        return -EBADMSG;
+    *ret_rss_pages = rss_pages;
+    return 0;
+}
+
 int parse_pss(const char *buf, size_t len, uint64_t *ret_bytes) {
     const char *cursor = buf, *end = buf + len, *line, *eol, *v;
 

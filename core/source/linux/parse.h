@@ -77,6 +77,9 @@ static inline bool schedstat_is_known(const struct schedstat_file *s) {
 /* The soft limit "Max open files" of /proc/PID/limits; UINT64_MAX: unlimited */
 int parse_fd_limit(const char *buf, size_t len, uint64_t *ret_limit);
 
+/* Resident memory of /proc/PID/statm: as in status, and unlike stat's */
+int parse_statm(const char *buf, size_t len, uint64_t *ret_rss_pages);
+
 /* Pss of /proc/PID/smaps_rollup */
 int parse_pss(const char *buf, size_t len, uint64_t *ret_bytes);
 

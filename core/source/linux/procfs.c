@@ -34,6 +34,7 @@ struct procfs {
     struct source source;
     struct proc_dir dir;
     unsigned collect;  /* bits of enum collect */
+    bool brief;        /* status and what tells who slept are not read */
     bool delayacct;    /* kernel.task_delayacct is on */
     bool shows_layout; /* stat has the places of code and stack (gVisor's has 0) */
     bool partial, lacks_rights;
@@ -45,6 +46,7 @@ struct procfs {
     size_t listed_count, listed_size;
     struct proc_tree *tree; /* lists them; NULL: all are listed */
 
+    uint64_t marker; /* of the open process */
     int status_fd; /* of the open process; -errno: it could not be opened; -ESRCH: none is open */
     struct taskstats_ahead *taskstats; /* NULL: not allowed */
     struct proc_threads *threads;
@@ -351,15 +353,42 @@ static void measure_single_thread(const struct procfs *p, struct sample *s,
         sample_set(s, FIELD_THREADS_RUNNING, s->state == 'R');
 }
 
+/* What matters most of status, for less. The directory of a process, unlike what is in it,
+ * belongs to its effective user whatever the process is; and it is another one, of another
+ * inode, if the pid has been given to another process since the list was made. */
+static int measure_brief(struct procfs *p, struct sample *s) {
+    struct proc_dir *d = &p->dir;
+    struct stat st;
+    uint64_t rss_pages;
+    if (s->value[FIELD_VMS_BYTES] > 0) { /* it has an address space */
+        const ssize_t n = proc_read(d, s->pid, "statm");
+        int r = n < 0 ? (int)n : parse_statm(d->record, (size_t)n, &rss_pages);
+        if (r == 0)
+            sample_set(s, FIELD_RSS_BYTES, rss_pages * p->page_bytes);
+        else
+            r = proc_note_error(s, ORIGIN_STATUS, r);
+        if (r < 0)
+            return r;
+    }
+    if (d->io->fstatat(d->io->data, d->fd, proc_path(d, s->pid, ""), &st, 0) < 0)
+        return errno == ENOENT ? -ESRCH : -errno;
+    if (p->source.marks_by_inode && p->marker && st.st_ino != p->marker)
+        return -ESRCH;
+    s->uid = st.st_uid;
+    s->gid = st.st_gid;
+    s->has_credentials = true;
+    return 0;
+}
+
 static int measure(struct procfs *p, struct sample *s, struct measure_hints hints) {
-    struct status_file status;
+    struct status_file status = {0};
     const bool is_single = is_single_threaded(p, s);
     int r = 0;
     /* Before the files: if the process ends in between and its number is given
      * to another, they say ESRCH and the whole sample is dropped. */
     if (p->taskstats)
         r = measure_taskstats(p, s);
-    else if (is_single)
+    else if (is_single && (!p->brief || collects(p, COLLECT_DELAYS)))
         r = measure_schedstat(p, s);
     if (r == 0 && collects(p, COLLECT_IO))
         r = measure_io(p, s);
@@ -368,7 +397,8 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
     if (r == 0 && !is_single)
         r = measure_threads(p, s, hints.idle);
     if (r == 0)
-        r = measure_status(p, s, &status); /* last: see procfs_open() */
+        r = p->brief ? measure_brief(p, s) : measure_status(p, s, &status); /* last: see
+                                                                            * procfs_open() */
     if (r == 0 && is_single)
         measure_single_thread(p, s, &status);
     if (r == 0 && p->taskstats && s->state == 'Z' && is_single)
@@ -412,7 +442,9 @@ static int procfs_open(struct source *s, const struct listed *listed, uint64_t a
         return 1;
     if (p->taskstats)
         taskstats_ahead_note_opened(p->taskstats);
-    p->status_fd = proc_open(&p->dir, listed->pid, "status", 0);
+    p->marker = listed->marker;
+    if (!p->brief)
+        p->status_fd = proc_open(&p->dir, listed->pid, "status", 0);
     int r = read_stat(p, listed->pid, ret);
     if (r < 0)
         procfs_close(s);
@@ -560,7 +592,11 @@ static void find_abilities(struct procfs *p) {
         p->partial = hides_processes(p);
         p->lacks_rights = !has_rights();
         /* else thread by thread */
-        p->lacks_net_admin = has_our_pids(p) && taskstats_ahead_new(d, &p->taskstats) == -EPERM;
+        p->source.marks_by_inode = true;
+        const bool asks = !p->brief || collects(p, COLLECT_CONTEXT_SWITCHES) ||
+                          collects(p, COLLECT_DELAYS);
+        p->lacks_net_admin =
+            asks && has_our_pids(p) && taskstats_ahead_new(d, &p->taskstats) == -EPERM;
     }
     ssize_t n = proc_read_at(d, d->fd, "sys/kernel/task_delayacct");
     p->delayacct = n > 0 && d->record[0] == '1';
@@ -581,7 +617,7 @@ static const struct source_ops procfs_ops = {
     .is_alive = procfs_is_alive,
 };
 
-int procfs_new(const char *root, const struct io *io, unsigned collect,
+int procfs_new(const char *root, const struct io *io, unsigned collect, bool brief,
                const struct followed *followed, struct source **ret) {
     struct procfs *p = calloc(1, sizeof(*p));
     if (!p)
@@ -591,6 +627,7 @@ int procfs_new(const char *root, const struct io *io, unsigned collect,
     p->source.ends = ENDS_BY_FOLDING;
     p->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
     p->collect = collect;
+    p->brief = brief;
     p->status_fd = -ESRCH;
     p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     int r = proc_dir_open(&p->dir, root, io);

@@ -6,7 +6,7 @@
 
 /* Reads the tree at `root`. `collect` has bits of enum collect. -ENOENT, -ENOTDIR,
  * -EACCES, -ENOMEM. */
-int procfs_new(const char *root, const struct io *io, unsigned collect,
+int procfs_new(const char *root, const struct io *io, unsigned collect, bool brief,
                const struct followed *followed, struct source **ret);
 
 #endif

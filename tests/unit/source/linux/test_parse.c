@@ -807,6 +807,24 @@ START_TEST(fd_limit) {
 }
 END_TEST
 
+START_TEST(statm) {
+    uint64_t n = 99;
+
+    ck_assert_int_eq(parse_statm(IN("1410 1119 812 264 0 366 0\n"), &n), 0);
+    ck_assert_uint_eq(n, 1119);
+    ck_assert_int_eq(parse_statm(IN("0 0 0 0 0 0 0\n"), &n), 0);
+    ck_assert_uint_eq(n, 0);
+
+    n = 99;
+    ck_assert_int_eq(parse_statm(IN(""), &n), -EBADMSG);
+    ck_assert_int_eq(parse_statm(IN("1410\n"), &n), -EBADMSG);
+    ck_assert_int_eq(parse_statm(IN("1410 11"), &n), -EBADMSG);
+    ck_assert_int_eq(parse_statm(IN("1410 -1 812"), &n), -EBADMSG);
+    ck_assert_int_eq(parse_statm(IN("1410 18446744073709551616 812"), &n), -EBADMSG);
+    ck_assert_uint_eq(n, 99);
+}
+END_TEST
+
 START_TEST(pss) {
     uint64_t n = 99;
 
@@ -1336,6 +1354,7 @@ int main(void) {
     tcase_add_test(tc, schedstat);
     tcase_add_test(tc, fd_limit);
     tcase_add_test(tc, pss);
+    tcase_add_test(tc, statm);
     tc = add_case(suite, "host");
     tcase_add_test(tc, host_fields);
     tcase_add_test(tc, host_many_cpus);
