@@ -248,7 +248,10 @@ typedef size_t tally_grouper(void *data, const struct tally_process_view *proces
 /* What a snapshot is to hold besides the groups. */
 enum tally_keep {
     TALLY_KEEP_PROCESSES = 1 << 0, /* tally_snapshot_process() */
-    TALLY_KEEP_HOST = 1 << 1       /* metrics with TALLY_SCOPE_HOST */
+    TALLY_KEEP_HOST = 1 << 1,      /* metrics with TALLY_SCOPE_HOST */
+    /* With a brief look: command lines, of the same moment, and for less than it costs to read
+     * each of them later. */
+    TALLY_KEEP_CMDLINES = 1 << 2
 };
 
 /* How to begin; what is 0 is left out. */
@@ -372,7 +375,7 @@ const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size
  * source counts them. False: it has none, or it is not known. */
 bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metric,
                                   uint64_t *ret_value);
-/* What is not kept is read now, from /proc. Fills at most `size` bytes, without a NUL at
+/* What is not kept (TALLY_KEEP_CMDLINES) is read now, from /proc. Fills at most `size` bytes, without a NUL at
  * the end, and returns how many; a command line has NUL bytes between its arguments.
  * -ESRCH: the process has ended since; -EACCES, … */
 enum tally_process_text {

@@ -74,6 +74,7 @@ struct settings {
     uint64_t max_processes;
     unsigned collect; /* bits of 1 << enum collect */
     bool brief;       /* read only the cheapest files of each process */
+    bool with_cmdlines; /* and its command line */
 
     /* into which groups */
     struct string_list include, exclude;

@@ -245,7 +245,7 @@ static int take_opts(const struct tally_new_opts *given, struct tally_new_opts *
         error_set(error, "options of tally_new have a size of %zu, expected %zu: "
                          "sizeof(struct tally_new_opts)",
                   given->size, sizeof(*ret));
-    if (r == 0 && ret->keep & ~(unsigned)(TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST))
+    if (r == 0 && ret->keep & ~(unsigned)(TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST | TALLY_KEEP_CMDLINES))
         r = -E2BIG;
     if (r == -E2BIG)
         error_set(error, "options of tally_new ask for something that is not known to this "
@@ -292,6 +292,7 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         r = -EINVAL;
     }
     t->settings.brief = opts.brief;
+    t->settings.with_cmdlines = opts.keep & TALLY_KEEP_CMDLINES;
     if (t->only_looks) {
         free(t->settings.pin_dir);
         t->settings.pin_dir = NULL;

@@ -133,7 +133,13 @@ int show_process(struct round *round, process_id id, const struct sample *s,
         .id = id,
         .group_index = p->group,
         .is_recalled = !s->has_terminal && !s->has_credentials,
+        .cmdline = NO_TEXT,
     };
+    if (s->cmdline) {
+        to->cmdline = round->snapshot->texts.len;
+        to->cmdline_len = s->cmdline_len;
+        buf_add(&round->snapshot->texts, s->cmdline, s->cmdline_len);
+    }
     set_identity(round, to, before, s);
     /* counters as they were counted: also those that this sample does not have */
     struct sample whole = *s;

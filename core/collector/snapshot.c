@@ -212,6 +212,11 @@ bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metr
 ssize_t tally_snapshot_process_text(const tally_snapshot *s, size_t i,
                                     enum tally_process_text which, char *to, size_t size) {
     const struct snapshot_process *p = &s->processes[i];
+    if (which == TALLY_PROCESS_CMDLINE && p->cmdline != NO_TEXT) {
+        const size_t len = p->cmdline_len < size ? p->cmdline_len : size;
+        memcpy(to, s->texts.data + p->cmdline, len);
+        return (ssize_t)len;
+    }
     return source_process_text(&io_kernel, s->words->procfs, (uint32_t)p->shown.pid,
                                p->start_ticks, p->inode, which, to, size);
 }

@@ -36,7 +36,8 @@ struct snapshot_process {
     process_id id;
     uint32_t group_index;   /* in the tallies; while the snapshot is made */
     bool is_recalled;       /* it slept, and was not read */
-    size_t name, user;      /* offsets in texts; NO_TEXT */
+    size_t name, user, cmdline; /* offsets in texts; NO_TEXT */
+    size_t cmdline_len;
     uint64_t known;         /* BIT(metric) */
     uint64_t value[METRICS_OF_GROUP];
 };
@@ -59,7 +60,7 @@ struct tally_snapshot {
 
     struct snapshot_process *processes;
     size_t process_count, process_size;
-    struct buf texts; /* their names and users, a NUL byte after each */
+    struct buf texts; /* their names and users, a NUL byte after each; command lines */
 };
 
 struct snapshots {

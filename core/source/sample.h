@@ -89,6 +89,11 @@ struct sample {
     uint8_t comm_len;
     char comm[64]; /* raw bytes; kernel workers have up to 63 */
 
+    /* Its command line, if a brief look is to tell it: valid until the next process is opened.
+     * NULL: not read */
+    const char *cmdline;
+    size_t cmdline_len;
+
     /* Who it was started by, who may be gone by now: a process that was listed, or else
      * what the source's ancestor() is to be asked for. 0: not known. */
     uint32_t ancestor_pid;

@@ -454,6 +454,13 @@ static void collect_for(struct ps *ps, const struct chosen *chosen) {
             look_set(&ps->look, "collect", collected[i].word);
 }
 
+static bool shows_commands(const struct ps *ps) {
+    bool found = ps->has_sort && ps->sort.column && ps->sort.column->get == get_command;
+    for (size_t i = 0; i < ps->chosen_count; i++)
+        found |= ps->chosen[i].column && ps->chosen[i].column->get == get_command;
+    return found;
+}
+
 static void configure(struct ps *ps) {
     /* a busy CPU is 100 %, as in ps(1), unless the user wants it otherwise */
     if (!tally_config_is_given(ps->look.config, "cpu-mode"))
@@ -828,8 +835,10 @@ static int look(struct cli *cli) {
     if (status < 0) {
         find_metrics(ps);
         configure(ps);
-        status = look_at(&ps->look, TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST, !ps->needs_all,
-                         ps->over_ns);
+        status = look_at(&ps->look,
+                         TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST |
+                             (shows_commands(ps) ? TALLY_KEEP_CMDLINES : 0),
+                         !ps->needs_all, ps->over_ns);
     }
     if (status < 0)
         status = show(ps);

@@ -751,7 +751,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
     if (r == 0 && b->cgroups)
         (void)cgroups_path(b->cgroups, 0);
     if (r == 0)
-        r = procfs_new("/proc", io, collect, false, NULL, &b->procfs);
+        r = procfs_new("/proc", io, &(struct procfs_wants){.collect = collect}, &b->procfs);
     if (r == 0) {
         r = bpf_programs_open(&wants, settings->pin_dir, &b->programs, why);
         if (r < 0)

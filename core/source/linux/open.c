@@ -74,8 +74,11 @@ int source_open(const struct settings *settings, const struct io *io,
     if (r < 0 && settings->source == SOURCE_BPF)
         return r;
     if (r < 0) {
-        r = procfs_new(settings->procfs, io, settings->collect, settings->brief, needs->followed,
-                       &s);
+        const struct procfs_wants wants = {.collect = settings->collect,
+                                           .brief = settings->brief,
+                                           .with_cmdlines = settings->with_cmdlines,
+                                           .followed = needs->followed};
+        r = procfs_new(settings->procfs, io, &wants, &s);
         if (r < 0) {
             error_set(error, "can't open %.200s: %s, expected a mounted proc file system",
                       settings->procfs, strerror(-r));

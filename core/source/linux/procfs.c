@@ -29,12 +29,15 @@
 
 /* /proc/stat has a line for each CPU and a number for each interrupt. */
 #define HOST_SIZE (1u << 20)
+/* A longer command line is left to be read when it is asked for. */
+#define CMDLINE_SIZE (64u << 10)
 
 struct procfs {
     struct source source;
     struct proc_dir dir;
     unsigned collect;  /* bits of enum collect */
     bool brief;        /* status and what tells who slept are not read */
+    bool with_cmdlines;
     bool delayacct;    /* kernel.task_delayacct is on */
     bool shows_layout; /* stat has the places of code and stack (gVisor's has 0) */
     bool partial, lacks_rights;
@@ -53,6 +56,7 @@ struct procfs {
     struct users *users;
     struct proc_identity identity; /* of the open process */
     char host[HOST_SIZE];
+    char cmdline[CMDLINE_SIZE]; /* of the open process */
 };
 
 static struct procfs *procfs_of(struct source *s) {
@@ -353,6 +357,22 @@ static void measure_single_thread(const struct procfs *p, struct sample *s,
         sample_set(s, FIELD_THREADS_RUNNING, s->state == 'R');
 }
 
+/* A short read is the end of it. */
+static void read_cmdline(struct procfs *p, struct sample *s) {
+    const struct io *io = p->dir.io;
+    const int fd = proc_open(&p->dir, s->pid, "cmdline", 0);
+    if (fd < 0)
+        return;
+    ssize_t n = io->read(io->data, fd, p->cmdline, sizeof(p->cmdline));
+    io->close(io->data, fd);
+    if (n < 0 || (size_t)n == sizeof(p->cmdline))
+        return;
+    while (n > 0 && p->cmdline[n - 1] == '\0')
+        n--;
+    s->cmdline = p->cmdline;
+    s->cmdline_len = (size_t)n;
+}
+
 /* What matters most of status, for less. The directory of a process, unlike what is in it,
  * belongs to its effective user whatever the process is; and it is another one, of another
  * inode, if the pid has been given to another process since the list was made. */
@@ -369,6 +389,8 @@ static int measure_brief(struct procfs *p, struct sample *s) {
             r = proc_note_error(s, ORIGIN_STATUS, r);
         if (r < 0)
             return r;
+        if (p->with_cmdlines)
+            read_cmdline(p, s);
     }
     if (d->io->fstatat(d->io->data, d->fd, proc_path(d, s->pid, ""), &st, 0) < 0)
         return errno == ENOENT ? -ESRCH : -errno;
@@ -617,8 +639,8 @@ static const struct source_ops procfs_ops = {
     .is_alive = procfs_is_alive,
 };
 
-int procfs_new(const char *root, const struct io *io, unsigned collect, bool brief,
-               const struct followed *followed, struct source **ret) {
+int procfs_new(const char *root, const struct io *io, const struct procfs_wants *wants,
+               struct source **ret) {
     struct procfs *p = calloc(1, sizeof(*p));
     if (!p)
         return -ENOMEM;
@@ -626,8 +648,9 @@ int procfs_new(const char *root, const struct io *io, unsigned collect, bool bri
     p->source.name = "procfs";
     p->source.ends = ENDS_BY_FOLDING;
     p->source.tick_ns = NS_PER_S / (uint64_t)sysconf(_SC_CLK_TCK);
-    p->collect = collect;
-    p->brief = brief;
+    p->collect = wants->collect;
+    p->brief = wants->brief;
+    p->with_cmdlines = wants->with_cmdlines;
     p->status_fd = -ESRCH;
     p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     int r = proc_dir_open(&p->dir, root, io);
@@ -635,8 +658,8 @@ int procfs_new(const char *root, const struct io *io, unsigned collect, bool bri
         r = users_new(io, &p->users);
     if (r == 0)
         r = proc_threads_new(&p->dir, &p->threads);
-    if (r == 0 && followed) {
-        r = proc_tree_new(&p->dir, followed, &p->tree);
+    if (r == 0 && wants->followed) {
+        r = proc_tree_new(&p->dir, wants->followed, &p->tree);
         r = r == -ENOTSUP ? 0 : r;
     }
     if (r < 0) {

@@ -4,9 +4,14 @@
 
 #include "source/source.h"
 
-/* Reads the tree at `root`. `collect` has bits of enum collect. -ENOENT, -ENOTDIR,
+/* Reads the tree at `root`. -ENOENT, -ENOTDIR,
  * -EACCES, -ENOMEM. */
-int procfs_new(const char *root, const struct io *io, unsigned collect, bool brief,
-               const struct followed *followed, struct source **ret);
+struct procfs_wants {
+    unsigned collect;                /* bits of enum collect */
+    bool brief, with_cmdlines;       /* as in struct settings */
+    const struct followed *followed; /* NULL: everybody is listed */
+};
+int procfs_new(const char *root, const struct io *io, const struct procfs_wants *wants,
+               struct source **ret);
 
 #endif

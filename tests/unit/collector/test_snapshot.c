@@ -665,51 +665,6 @@ START_TEST(pss_of_processes) {
 }
 END_TEST
 
-/* ---- A brief look ------------------------------------------------------------------------------- */
-
-START_TEST(what_a_brief_look_shows) {
-    const struct tally_new_opts opts = {.size = sizeof(opts),
-                                        .keep = TALLY_KEEP_PROCESSES,
-                                        .only_looks = true,
-                                        .count_lifetimes = true,
-                                        .brief = true};
-    const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
-    char path[4096];
-    struct stat st;
-    worker.vsize = 1 << 20;
-    worker.rss_pages = 1; /* stat's lags behind */
-    worker.rss_kib = 99;
-    worker.utime = 7;
-    worker.threads = 3;
-    worker.swap_kib = 5;
-    tree_put(&worker);
-    tree_put_file(200, "statm", "620 305 276 1 0 89 0\n");
-    tree_refuse(200, "status", EACCES); /* it is not even tried */
-    tally *t = tree_collector_with(&opts, "collect", "no-context-switches,no-delays,no-io", NULL);
-    const tally_snapshot *s = collect_at(t, 1000);
-    snprintf(path, sizeof(path), "%s/200", tree_path());
-    ck_assert_int_eq(stat(path, &st), 0);
-    ck_assert_ptr_nonnull(shown(s, 200)->user);
-    ck_assert_uint_eq(shown(s, 200)->uid, st.st_uid);
-    ck_assert_uint_eq(process_value(s, 200, METRIC_RSS), 305 * page_bytes);
-    ck_assert_uint_eq(process_value(s, 200, METRIC_VMS), 1 << 20);
-    ck_assert_uint_eq(process_value(s, 200, METRIC_THREADS), 3);
-    ck_assert_uint_eq(process_value(s, 200, METRIC_CPU_USER), 70000000);
-    ck_assert(!process_has(s, 200, METRIC_SWAP));
-    ck_assert(!process_has(s, 200, METRIC_FOOTPRINT));
-    ck_assert(!process_has(s, 200, METRIC_IO_READ));
-    ck_assert(!process_has(s, 200, METRIC_SWITCHES));
-    /* without an address space there is nothing to read */
-    ck_assert_uint_eq(process_value(s, 100, METRIC_RSS), 0);
-
-    tree_refuse(200, "status", 0);
-    tree_remove(200);
-    s = collect_at(t, 1001);
-    ck_assert_uint_eq(tally_snapshot_processes(s), 1);
-    tally_free(t);
-}
-END_TEST
-
 /* ---- Texts on demand ---------------------------------------------------------------------------- */
 
 static void expect_text(const tally_snapshot *s, pid_t pid, enum tally_process_text which,
@@ -776,6 +731,59 @@ START_TEST(texts_of_nobody_else) {
     ck_assert_int_eq(text_error(s, 200, TALLY_PROCESS_CGROUP), -ESRCH);
     tree_remove(200);
     ck_assert_int_eq(text_error(s, 200, TALLY_PROCESS_CMDLINE), -ESRCH);
+    tally_free(t);
+}
+END_TEST
+
+/* ---- A brief look ------------------------------------------------------------------------------- */
+
+START_TEST(what_a_brief_look_shows) {
+    const struct tally_new_opts opts = {.size = sizeof(opts),
+                                        .keep = TALLY_KEEP_PROCESSES | TALLY_KEEP_CMDLINES,
+                                        .only_looks = true,
+                                        .count_lifetimes = true,
+                                        .brief = true};
+    static const char argv[] = "worker\0-v\0two words";
+    const uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    char path[4096], text[4];
+    struct stat st;
+    worker.vsize = 1 << 20;
+    worker.cmdline = argv;
+    worker.cmdline_len = sizeof(argv);
+    worker.rss_pages = 1; /* stat's lags behind */
+    worker.rss_kib = 99;
+    worker.utime = 7;
+    worker.threads = 3;
+    worker.swap_kib = 5;
+    tree_put(&worker);
+    tree_put_file(200, "statm", "620 305 276 1 0 89 0\n");
+    tree_refuse(200, "status", EACCES); /* it is not even tried */
+    tally *t = tree_collector_with(&opts, "collect", "no-context-switches,no-delays,no-io", NULL);
+    const tally_snapshot *s = collect_at(t, 1000);
+    snprintf(path, sizeof(path), "%s/200", tree_path());
+    ck_assert_int_eq(stat(path, &st), 0);
+    ck_assert_ptr_nonnull(shown(s, 200)->user);
+    ck_assert_uint_eq(shown(s, 200)->uid, st.st_uid);
+    ck_assert_uint_eq(process_value(s, 200, METRIC_RSS), 305 * page_bytes);
+    ck_assert_uint_eq(process_value(s, 200, METRIC_VMS), 1 << 20);
+    ck_assert_uint_eq(process_value(s, 200, METRIC_THREADS), 3);
+    ck_assert_uint_eq(process_value(s, 200, METRIC_CPU_USER), 70000000);
+    ck_assert(!process_has(s, 200, METRIC_SWAP));
+    ck_assert(!process_has(s, 200, METRIC_FOOTPRINT));
+    ck_assert(!process_has(s, 200, METRIC_IO_READ));
+    ck_assert(!process_has(s, 200, METRIC_SWITCHES));
+    /* without an address space there is nothing to read */
+    ck_assert_uint_eq(process_value(s, 100, METRIC_RSS), 0);
+
+    tree_refuse(200, "status", 0);
+    tree_remove(200);
+    /* it is told as it was */
+    expect_text(s, 200, TALLY_PROCESS_CMDLINE, argv, sizeof(argv) - 1);
+    ck_assert_int_eq(tally_snapshot_process_text(s, index_of(s, 200), TALLY_PROCESS_CMDLINE, text, 4), 4);
+    ck_assert_int_eq(text_error(s, 200, TALLY_PROCESS_EXE), -ESRCH);
+    expect_text(s, 100, TALLY_PROCESS_CMDLINE, "", 0);
+    s = collect_at(t, 1001);
+    ck_assert_uint_eq(tally_snapshot_processes(s), 1);
     tally_free(t);
 }
 END_TEST
