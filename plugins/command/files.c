@@ -64,41 +64,35 @@ static struct file *add(struct files *f, struct file file) {
     return &f->items[f->count++];
 }
 
-/* Of what is on a host that does not answer, the last that is known will do. */
-static bool look_at_inode(int dir, const char *path, struct statx *ret) {
-    return statx(dir, path, AT_STATX_DONT_SYNC | AT_NO_AUTOMOUNT, STATX_BASIC_STATS, ret) == 0;
-}
-
-static bool is_same_inode(const struct statx *a, const struct statx *b) {
-    return a->stx_ino == b->stx_ino && a->stx_dev_major == b->stx_dev_major &&
-           a->stx_dev_minor == b->stx_dev_minor;
+static bool look_at_inode(int dir, const char *path, struct stat *ret) {
+    return fstatat(dir, path, ret, AT_NO_AUTOMOUNT) == 0;
 }
 
 /* The kernel puts " (deleted)" behind the path of what is no longer there; but a file may be
  * called so. Takes it off. `dir` is the process's. */
-static bool take_off_deleted(int dir, char *path, const struct statx *open) {
+static bool take_off_deleted(int dir, char *path, const struct stat *open) {
     static const char mark[] = " (deleted)";
     const size_t len = strlen(path), mark_len = sizeof(mark) - 1;
     char inside[PATH_MAX + 16];
-    struct statx found;
+    struct stat found;
     if (len <= mark_len || strcmp(path + len - mark_len, mark) != 0)
         return false;
     snprintf(inside, sizeof(inside), "root%s", path);
-    if (open && open->stx_nlink > 0 && look_at_inode(dir, inside, &found) &&
-        is_same_inode(&found, open))
+    if (open && open->st_nlink > 0 && look_at_inode(dir, inside, &found) &&
+        found.st_ino == open->st_ino && found.st_dev == open->st_dev)
         return false;
     path[len - mark_len] = '\0';
     return true;
 }
 
-static const char *type_of(const struct file *file, const struct statx *st) {
+static const char *type_of(const struct file *file, const struct stat *st) {
     if (file->is_pipe)
         return "pipe";
     if (file->is_socket)
         return "socket";
     if (file->path[0] != '/')
         return "anon";
-    switch (st ? st->stx_mode & S_IFMT : 0) {
+    switch (st ? st->st_mode & S_IFMT : 0) {
     case S_IFREG:
         return "file";
     case S_IFDIR:
@@ -131,7 +125,7 @@ static void read_position(struct file *file, int dir) {
 static int read_file(struct files *f, size_t process, int dir, int fds, unsigned fd) {
     struct file file = {.process = process, .fd = fd};
     char name[16], link[PATH_MAX];
-    struct statx st;
+    struct stat st;
     bool can_read, can_write;
     snprintf(name, sizeof(name), "%u", fd);
     const ssize_t n = readlinkat(fds, name, link, sizeof(link) - 1);
@@ -152,10 +146,10 @@ static int read_file(struct files *f, size_t process, int dir, int fds, unsigned
         return -ENOMEM;
     file.type = type_of(&file, has_inode ? &st : NULL);
     if (link[0] == '/') {
-        const mode_t mode = has_inode ? st.stx_mode & S_IFMT : 0;
+        const mode_t mode = has_inode ? st.st_mode & S_IFMT : 0;
         file.is_deleted = take_off_deleted(dir, file.path, has_inode ? &st : NULL);
         file.has_size = mode == S_IFREG || mode == S_IFDIR;
-        file.size_bytes = file.has_size ? st.stx_size : 0;
+        file.size_bytes = file.has_size ? (uint64_t)st.st_size : 0;
         if (mode == S_IFREG || mode == S_IFDIR || mode == S_IFBLK)
             read_position(&file, dir);
     }
@@ -214,12 +208,12 @@ static int add_mapping(struct files *f, size_t process, int dir, char *path, con
                        uint64_t inode) {
     struct file file = {.process = process, .fd = MAPPED, .type = "file"};
     char inside[PATH_MAX + 16];
-    struct statx st;
+    struct stat st;
     snprintf(inside, sizeof(inside), "root%s", path);
-    const bool is_there = look_at_inode(dir, inside, &st) && st.stx_ino == inode;
+    const bool is_there = look_at_inode(dir, inside, &st) && st.st_ino == inode;
     file.is_deleted = !is_there && take_off_deleted(dir, path, NULL);
     file.has_size = is_there;
-    file.size_bytes = is_there ? st.stx_size : 0;
+    file.size_bytes = is_there ? (uint64_t)st.st_size : 0;
     snprintf(file.access, sizeof(file.access), "%s", access);
     file.path = strdup(path);
     if (file.path && add(f, file))

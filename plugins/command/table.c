@@ -131,8 +131,9 @@ static void print_row(const struct table *t, const struct cell *cells, FILE *to,
         const size_t before = smaller(room, column->is_right ? t->widths[i] - width : 0);
         print_blanks(to, before);
         room -= before;
-        room -= text_write(to, text, len, room);
-        if (is_last)
+        const size_t written = text_write(to, text, len, room);
+        room -= written;
+        if (is_last || written < width)
             break;
         const size_t behind =
             smaller(room, 1 + (column->is_right ? 0 : t->widths[i] - width));
