@@ -41,6 +41,17 @@ static void wait_ns(uint64_t ns) {
         ;
 }
 
+/* With hidepid=2 nothing but our own processes is listed. */
+static void say_hidden(const struct look *look) {
+    size_t metric;
+    uint64_t is_partial;
+    if (tally_metric_find("partial_visibility", &metric) == 0 &&
+        tally_snapshot_value(look->snapshot, 0, metric, &is_partial) && is_partial)
+        cli_say(look->program, 'W',
+                "the options that %s is mounted with (hidepid) hide processes of other users, "
+                "which are missing here", look->procfs);
+}
+
 int look_at(struct look *look, unsigned keep, bool brief, uint64_t over_ns) {
     const struct tally_new_opts opts = {
         .size = sizeof(opts), .only_looks = true, .count_lifetimes = true, .keep = keep,
@@ -61,6 +72,7 @@ int look_at(struct look *look, unsigned keep, bool brief, uint64_t over_ns) {
                 strerror(-r));
         return CLI_FAILED;
     }
+    say_hidden(look);
     return -1;
 }
 

@@ -220,6 +220,26 @@ def case_bad_cases():
     check_equal((done.returncode, done.stderr), (1, b""), "nobody reads")
 
 
+def case_hidden():
+    """What the mount options of /proc hide is said to be missing."""
+    need_mounts()
+    prefix = ["unshare", "-m", "sh", "-c", 'mount -t proc -o hidepid=2 proc /proc && exec "$@"', "sh"]
+    status, out, err = ps(prefix=prefix + as_nobody())
+    check_equal(status, 0, "status: " + err)
+    check_equal({r["USER"] for r in rows_of(out)}, {"nobody"}, "who is shown")
+    check_equal(err, "proctally ps: the options that /proc is mounted with (hidepid) hide processes of other "
+                     "users, which are missing here\n", "what is said")
+
+
+def case_long_command_line():
+    w = Workload(SLEEPER, args=["x" * 50000, "y" * 20000])
+    w.hear()
+    document = json.loads(ps("--json", "-p", str(w.pid))[1])
+    check_equal(document["processes"][0]["command"][-2:], ["x" * 50000, "y" * 20000], "in JSON")
+    line = ps("-p", str(w.pid), "-o", "command")[1].splitlines()[1]
+    check(line.endswith(" " + "x" * 50000 + " " + "y" * 20000), "in the table", line[-100:])
+
+
 def case_terminal():
     """On a terminal, lines are as wide as that."""
     import fcntl
