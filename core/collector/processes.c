@@ -180,10 +180,13 @@ void finish_processes(struct round *round) {
         to->shown.user = to->user == NO_TEXT ? NULL : s->texts.data + to->user;
         to->shown.group = tallies_position(&c->tallies, to->group_index);
         update_parent(round, to, p);
-        if (p->pss_s && round->t->settings.collect & 1u << COLLECT_PSS) {
+        if (p->pss_s && !p->pss_refused && round->t->settings.collect & 1u << COLLECT_PSS) {
             to->value[METRIC_PSS] = p->pss_bytes;
+            to->value[METRIC_SWAP_PSS] = p->swap_pss_bytes;
             to->value[METRIC_PSS_AGE] = (round->boot_s - p->pss_s) * NS_PER_S;
             to->known |= BIT(METRIC_PSS) | BIT(METRIC_PSS_AGE);
+            if (p->has_swap_pss)
+                to->known |= BIT(METRIC_SWAP_PSS);
         }
     }
     for (size_t i = 1; i < s->process_count; i++)

@@ -43,12 +43,23 @@ static bool is_refusal(int error) {
     return error < 0 && error != -ESRCH && error != -ENOENT;
 }
 
+static void keep_pss(const struct round *round, struct process *p, const struct pss *pss) {
+    p->pss_bytes = pss->bytes;
+    p->swap_pss_bytes = pss->swap_bytes;
+    p->has_swap_pss = pss->has_swap;
+    p->pss_refused = false;
+    p->pss_s = round->boot_s;
+}
+
 static void read_pss(struct round *round, struct process *p) {
     struct source *source = round->t->source;
-    int r = source->ops->pss(source, p->pid, &p->pss_bytes);
-    if (r < 0 && !is_refusal(r))
+    struct pss pss;
+    int r = source->ops->pss(source, p->pid, &pss);
+    if (r == 0)
+        keep_pss(round, p, &pss);
+    if (!is_refusal(r))
         return; /* what was read before stands */
-    p->pss_refused = r < 0;
+    p->pss_refused = true;
     p->pss_s = round->boot_s;
 }
 
@@ -60,7 +71,8 @@ static void show_pss(struct round *round, const struct process *p) {
         tallies_pss_refused(tallies, p->group, is_first);
         round->partly_unreadable += is_first;
     } else if (p->pss_s) {
-        tallies_pss(tallies, p->group, p->pss_bytes, (round->boot_s - p->pss_s) * NS_PER_S);
+        const struct pss pss = {p->pss_bytes, p->swap_pss_bytes, p->has_swap_pss};
+        tallies_pss(tallies, p->group, &pss, (round->boot_s - p->pss_s) * NS_PER_S);
     }
 }
 
@@ -76,9 +88,7 @@ int collect_pss(struct round *round) {
         struct process *p = proctable_at(&t->counting.table, t->pss_order.ids[i]);
         bool has_memory = p->gauge[FIELD_VMS_BYTES - FIELD_CACHED_FIRST] > 0;
         if (!has_memory) { /* a kernel thread or a zombie */
-            p->pss_bytes = 0;
-            p->pss_s = round->boot_s;
-            p->pss_refused = false;
+            keep_pss(round, p, &(struct pss){.has_swap = true});
         } else if (!spent && p->group != GROUP_LEFT_OUT) {
             read_pss(round, p);
             spent = clock_ns(t, CLOCK_MONOTONIC) - start_ns >= BUDGET_NS;

@@ -85,7 +85,8 @@ enum {
     ORPHAN = 16,
     START_COUNTED = 32, /* or it started before us; since version 2 */
     ADOPTED = 64,
-    FOLLOWED = 128
+    FOLLOWED = 128,
+    HAS_SWAP_PSS = 256
 };
 
 static void put_process(struct buf *to, const struct process *p) {
@@ -103,8 +104,11 @@ static void put_process(struct buf *to, const struct process *p) {
                        (p->ignores_children ? IGNORES_CHILDREN : 0) |
                        (p->pending ? HAS_PENDING | HAS_VIA_ANCESTOR : 0) |
                        (p->orphan ? ORPHAN : 0) | (p->adopted ? ADOPTED : 0) |
-                       (p->start_counted ? START_COUNTED : 0) | (p->followed ? FOLLOWED : 0));
+                       (p->start_counted ? START_COUNTED : 0) | (p->followed ? FOLLOWED : 0) |
+                       (p->has_swap_pss ? HAS_SWAP_PSS : 0));
     put_number(to, p->pss_bytes);
+    if (p->has_swap_pss)
+        put_number(to, p->swap_pss_bytes);
     put_number(to, p->pss_refused ? 0 : p->pss_s);
     put_number(to, p->have);
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
@@ -332,7 +336,9 @@ static int get_process(struct reader *r, struct counting *c, const struct transl
     p->adopted = flags & ADOPTED;
     p->followed = flags & FOLLOWED;
     p->start_counted = r->version < 2 || flags & START_COUNTED;
+    p->has_swap_pss = flags & HAS_SWAP_PSS;
     p->pss_bytes = get_number(r);
+    p->swap_pss_bytes = p->has_swap_pss ? get_number(r) : 0;
     p->pss_s = get_number32(r);
     p->have = get_number32(r);
     if (r->bad || p->have >> FIELD_COUNTERS)

@@ -31,6 +31,7 @@ enum metric {
     METRIC_VMS,
     METRIC_SWAP,
     METRIC_PSS,
+    METRIC_SWAP_PSS,
     METRIC_PSS_AGE,
     METRIC_FOOTPRINT,
     METRIC_DATA,

@@ -55,6 +55,7 @@ struct process {
     bool unsure : 1;         /* its group was decided without enough time to match */
     bool start_counted : 1;  /* in its group's starts; or it started before us */
     bool pss_refused : 1;    /* when it was read last, at pss_s */
+    bool has_swap_pss : 1;
     bool counts_threads : 1; /* its samples have FIELD_THREADS_RUNNING */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */
     char state;
@@ -68,7 +69,7 @@ struct process {
     uint64_t activity;             /* at that time; 0: not known */
     struct pending_credit *pending; /* NULL: nothing */
     uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
-    uint64_t pss_bytes;
+    uint64_t pss_bytes, swap_pss_bytes;
 
     /* When each was read, in seconds since boot; 0: never. */
     uint32_t measured_s, identified_s, fd_limit_s, pss_s;

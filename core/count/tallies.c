@@ -395,13 +395,18 @@ void tallies_pss_refused(struct tallies *t, uint32_t index, bool is_first) {
     g->value[METRIC_UNREADABLE] += is_first;
 }
 
-void tallies_pss(struct tallies *t, uint32_t index, uint64_t bytes, uint64_t age_ns) {
+void tallies_pss(struct tallies *t, uint32_t index, const struct pss *pss, uint64_t age_ns) {
     struct group *g = t->groups[index];
-    g->value[METRIC_PSS] += bytes;
+    uint64_t have = BIT(METRIC_PSS) | BIT(METRIC_PSS_AGE);
+    g->value[METRIC_PSS] += pss->bytes;
+    if (pss->has_swap) {
+        g->value[METRIC_SWAP_PSS] += pss->swap_bytes;
+        have |= BIT(METRIC_SWAP_PSS);
+    }
     if (age_ns > g->value[METRIC_PSS_AGE])
         g->value[METRIC_PSS_AGE] = age_ns;
-    g->have |= BIT(METRIC_PSS) | BIT(METRIC_PSS_AGE);
-    t->available |= BIT(METRIC_PSS);
+    g->have |= have;
+    t->available |= have;
 }
 
 void tallies_credit(struct tallies *t, uint32_t index, enum field counter, uint64_t amount) {

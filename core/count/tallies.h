@@ -99,7 +99,7 @@ void tallies_begin(struct tallies *t);
 /* Adds the gauges of a member. Its counters are known from now on, even if they are 0. */
 void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
                     uint64_t start_unix_ns);
-void tallies_pss(struct tallies *t, uint32_t group, uint64_t bytes, uint64_t age_ns);
+void tallies_pss(struct tallies *t, uint32_t group, const struct pss *pss, uint64_t age_ns);
 /* A member's PSS may not be read; is that the first of it that may not be read? */
 void tallies_pss_refused(struct tallies *t, uint32_t group, bool is_first);
 /* An increase of a counter. */

@@ -116,6 +116,13 @@ struct sample {
     unsigned unreadable; /* BIT(origin) for what was refused */
 };
 
+/* Proportional sizes: each page counts by one n-th if n processes share it. */
+struct pss {
+    uint64_t bytes;      /* resident */
+    uint64_t swap_bytes; /* swapped out */
+    bool has_swap;
+};
+
 static inline void sample_set(struct sample *s, enum field f, uint64_t value) {
     s->value[f] = value;
     s->have |= BIT(f);

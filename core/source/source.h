@@ -173,8 +173,8 @@ struct source_ops {
     int (*identify)(struct source *s, const struct sample *sample, unsigned parts,
                     struct identity *ret);
     void (*close)(struct source *s);
-    /* Proportional set size; may take long. -ESRCH, -EACCES … */
-    int (*pss)(struct source *s, uint32_t pid, uint64_t *ret_bytes);
+    /* May take long. -ESRCH, -EACCES … */
+    int (*pss)(struct source *s, uint32_t pid, struct pss *ret);
     int (*host)(struct source *s, struct host_stat *ret);
     void (*health)(struct source *s, struct source_health *ret);
 

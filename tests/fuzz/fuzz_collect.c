@@ -115,7 +115,8 @@ static void put_process(struct run *run, const struct recorded *r) {
     put(run, "limits", LLU(PID), text, (size_t)len);
     len = snprintf(text, sizeof(text), "0::/user.slice/u%llu.service\n", LLU(UID));
     put(run, "cgroup", LLU(PID), text, (size_t)len);
-    len = snprintf(text, sizeof(text), "Rss: 1 kB\nPss: %llu kB\n", LLU(RSS));
+    len = snprintf(text, sizeof(text), "Rss: 1 kB\nPss: %llu kB\n%s: %llu kB\n", LLU(RSS),
+                   n[RSS] % 5 ? "SwapPss" : "Swap", LLU(FDS));
     put(run, "smaps_rollup", LLU(PID), text, (size_t)len);
     put(run, "cmdline", LLU(PID), r->cmdline, r->cmdline_len);
     put(run, "exe", LLU(PID), r->cmdline, strnlen(r->cmdline, r->cmdline_len));

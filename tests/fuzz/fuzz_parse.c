@@ -104,6 +104,7 @@ FUZZ_TARGET(parse) {
     struct schedstat_file schedstat;
     struct host_stat host;
     uint64_t number;
+    struct pss pss;
     int r;
     check_number(buf, len);
     check_stat(buf, len);
@@ -111,8 +112,8 @@ FUZZ_TARGET(parse) {
     PARSE(parse_io, io);
     PARSE(parse_schedstat, schedstat);
     PARSE(parse_fd_limit, number);
-    PARSE(parse_pss, number);
     PARSE(parse_statm, number);
+    PARSE(parse_pss, pss);
     PARSE(parse_host_stat, host);
     CHECK(r < 0 || host.cpus > 0, "a host without CPUs");
     check_cgroup(buf, len);

@@ -46,6 +46,7 @@ METRICS = {
     "memory_swap": EXACT,
     # its shares of pages depend on who else maps them: others start and end meanwhile
     "memory_pss": 2 << 20,
+    "memory_swap_pss": 2 << 20,
     # it is read as far as a budget of time goes, by each collector at its own times
     "memory_pss_age": 60 * 1000 * MS,
     "memory_footprint": EXACT,
@@ -90,7 +91,7 @@ METRICS = {
     "unreadable_smaps_rollup": NEITHER,
     "unreadable_identity": NEITHER,
 }
-WITHIN_A_BUDGET = ("memory_pss", "memory_pss_age") # may not be known yet
+WITHIN_A_BUDGET = ("memory_pss", "memory_swap_pss", "memory_pss_age") # may not be known yet
 # what a process is, beside its metrics
 IS = {"name": EXACT, "user": EXACT, "uid": EXACT, "group": EXACT, "ppid": EXACT, "state": EXACT,
       "terminal": EXACT, "start": 10 * MS}

@@ -204,8 +204,8 @@ static void ends_health(struct source *s, struct source_health *ret) {
         snprintf(ret->no_traffic.text, sizeof(ret->no_traffic.text), "%s", script.no_traffic);
 }
 
-static int ends_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
-    (void)s, (void)pid, (void)ret_bytes;
+static int ends_pss(struct source *s, uint32_t pid, struct pss *ret) {
+    (void)s, (void)pid, (void)ret;
     return -ESRCH;
 }
 

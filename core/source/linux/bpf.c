@@ -600,9 +600,9 @@ static bool bpf_next_ended(struct source *s, struct sample *ret) {
 
 /* ---- The rest ------------------------------------------------------------------------ */
 
-static int bpf_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
+static int bpf_pss(struct source *s, uint32_t pid, struct pss *ret) {
     struct bpf *b = bpf_of(s);
-    return b->procfs->ops->pss(b->procfs, pid, ret_bytes);
+    return b->procfs->ops->pss(b->procfs, pid, ret);
 }
 
 static int bpf_host(struct source *s, struct host_stat *ret) {

@@ -420,14 +420,28 @@ int parse_statm(const char *buf, size_t len, uint64_t *ret_rss_pages) {
     return 0;
 }
 
-int parse_pss(const char *buf, size_t len, uint64_t *ret_bytes) {
+int parse_pss(const char *buf, size_t len, struct pss *ret) {
     const char *cursor = buf, *end = buf + len, *line, *eol, *v;
+    struct pss pss = {0};
+    bool has_resident = false;
 
-    while ((line = take_line(&cursor, end, &eol)) != NULL) {
-        if ((v = after(line, eol, TEXT("Pss:"))) != NULL)
-            return value_kib(v, eol, ret_bytes);
+    while (!(has_resident && pss.has_swap) && (line = take_line(&cursor, end, &eol)) != NULL) {
+        int r = 0;
+
+        if ((v = after(line, eol, TEXT("Pss:"))) != NULL) {
+            r = value_kib(v, eol, &pss.bytes);
+            has_resident = true;
+        } else if ((v = after(line, eol, TEXT("SwapPss:"))) != NULL) {
+            r = value_kib(v, eol, &pss.swap_bytes);
+            pss.has_swap = true;
+        }
+        if (r < 0)
+            return r;
     }
-    return -EBADMSG;
+    if (!has_resident)
+        return -EBADMSG;
+    *ret = pss;
+    return 0;
 }
 
 /* ---- /proc/stat ------------------------------------------------------------------ */

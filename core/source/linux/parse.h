@@ -80,8 +80,8 @@ int parse_fd_limit(const char *buf, size_t len, uint64_t *ret_limit);
 /* Resident memory of /proc/PID/statm: as in status, and unlike stat's */
 int parse_statm(const char *buf, size_t len, uint64_t *ret_rss_pages);
 
-/* Pss of /proc/PID/smaps_rollup */
-int parse_pss(const char *buf, size_t len, uint64_t *ret_bytes);
+/* /proc/PID/smaps_rollup */
+int parse_pss(const char *buf, size_t len, struct pss *ret);
 
 /* The host's /proc/stat. Busy is what processes can have used: user, nice and
  * system (guest is inside user); not idle, iowait, irq, softirq, steal. */

@@ -509,14 +509,14 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
     return 0;
 }
 
-static int procfs_pss(struct source *s, uint32_t pid, uint64_t *ret_bytes) {
+static int procfs_pss(struct source *s, uint32_t pid, struct pss *ret) {
     struct procfs *p = procfs_of(s);
     ssize_t n = proc_read(&p->dir, pid, "smaps_rollup");
     if (n == 0) { /* a kernel thread */
-        *ret_bytes = 0;
+        *ret = (struct pss){.has_swap = true};
         return 0;
     }
-    return n < 0 ? (int)n : parse_pss(p->dir.record, (size_t)n, ret_bytes);
+    return n < 0 ? (int)n : parse_pss(p->dir.record, (size_t)n, ret);
 }
 
 static bool procfs_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {

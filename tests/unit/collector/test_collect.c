@@ -1694,12 +1694,13 @@ START_TEST(pss_is_read_oldest_first) {
     tree_put(&worker);
     snprintf(path, sizeof(path), "%s/100/smaps_rollup", tree_path());
     FILE *f = fopen(path, "w");
-    fputs("0-1 ---p 0 00:00 0 [rollup]\nRss: 100 kB\nPss: 60 kB\n", f);
+    fputs("0-1 ---p 0 00:00 0 [rollup]\nRss: 100 kB\nPss: 60 kB\nSwapPss: 20 kB\n", f);
     fclose(f);
     tree_refuse(200, "smaps_rollup", EACCES);
     tally *t = tree_collector("collect", "pss", NULL);
     collect_at(t, 1000);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS), 60 * 1024);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_SWAP_PSS), 20 * 1024);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS_AGE), 0);
     ck_assert(!has_value(t, "worker", METRIC_PSS));
     ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_PSS), 1);
@@ -1707,6 +1708,7 @@ START_TEST(pss_is_read_oldest_first) {
     unlink(path);
     collect_at(t, 1010);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS), 60 * 1024);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_SWAP_PSS), 20 * 1024);
     ck_assert_uint_eq(value_of(t, "sh", METRIC_PSS_AGE), 10 * S);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_PSS), 1);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 1);
@@ -1755,6 +1757,7 @@ START_TEST(whose_turn_has_not_come_is_not_refused) {
     fclose(f);
     collect_at(t, 1020);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_PSS), 7 * 1024);
+    ck_assert(!has_value(t, "worker", METRIC_SWAP_PSS)); /* it was not told */
     ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 0);
     tally_free(t);
 }

@@ -648,10 +648,15 @@ END_TEST
 START_TEST(pss_of_processes) {
     worker.vsize = 4096 * 100;
     tree_put(&worker);
-    tree_put_file(200, "smaps_rollup", "Rss: 8 kB\nPss: 6 kB\n");
+    tree_put_file(200, "smaps_rollup", "Rss: 8 kB\nPss: 6 kB\nSwapPss: 2 kB\n");
+    shell.vsize = 4096;
+    tree_put(&shell);
+    tree_refuse(100, "smaps_rollup", EACCES);
     tally *t = keeping(TALLY_KEEP_PROCESSES, "collect", "pss");
     const tally_snapshot *s = collect_at(t, 1000);
     ck_assert_uint_eq(process_value(s, 200, METRIC_PSS), 6 * 1024);
+    ck_assert_uint_eq(process_value(s, 200, METRIC_SWAP_PSS), 2 * 1024);
+    ck_assert(!process_has(s, 100, METRIC_PSS)); /* refused */
     ck_assert_uint_eq(process_value(s, 200, METRIC_PSS_AGE), 0);
     const struct tally_new_opts opts = {
         .size = sizeof(opts), .keep = TALLY_KEEP_PROCESSES, .inherit = t};

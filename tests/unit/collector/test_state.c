@@ -204,6 +204,29 @@ START_TEST(round_trip) {
 }
 END_TEST
 
+START_TEST(pss_is_kept) {
+    parent.vsize = child.vsize = 4096;
+    put(20);
+    tree_put_file(100, "smaps_rollup", "Pss: 7 kB\nSwapPss: 5 kB\n");
+    tree_put_file(200, "smaps_rollup", "Pss: 9 kB\n");
+    tally *t = tree_collector("collect", "pss", NULL);
+    collect_at(t, 1000);
+    ck_assert_int_eq(tree_encode_state(t), 0);
+    tally *u = tree_collector("collect", "pss", NULL);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
+    tree_refuse(100, "smaps_rollup", ENOENT);
+    tree_refuse(200, "smaps_rollup", ENOENT);
+    collect_at(u, 1030);
+    ck_assert_uint_eq(value_of(u, "parent", METRIC_PSS), 7 * 1024);
+    ck_assert_uint_eq(value_of(u, "parent", METRIC_SWAP_PSS), 5 * 1024);
+    ck_assert_uint_eq(value_of(u, "parent", METRIC_PSS_AGE), 30 * S);
+    ck_assert_uint_eq(value_of(u, "child", METRIC_PSS), 9 * 1024);
+    ck_assert(!has_value(u, "child", METRIC_SWAP_PSS));
+    tally_free(t);
+    tally_free(u);
+}
+END_TEST
+
 START_TEST(empty_state) {
     tally *t = tree_collector("include", "nobody", NULL);
     ck_assert_int_eq(tree_encode_state(t), 0);
@@ -744,6 +767,7 @@ int main(void) {
 
     tc = add_case(suite, "text", 60);
     tcase_add_test(tc, round_trip);
+    tcase_add_test(tc, pss_is_kept);
     tcase_add_test(tc, empty_state);
     tcase_add_test(tc, truncated);
     tcase_add_test(tc, every_byte_damaged);

@@ -522,18 +522,20 @@ START_TEST(pss) {
 
     begin();
     member(g, &(struct sample){.state = 'S'});
-    tallies_pss(&tallies, g->index, 1000, 5);
-    tallies_pss(&tallies, g->index, 200, 9);
-    tallies_pss(&tallies, g->index, 30, 7);
+    tallies_pss(&tallies, g->index, &(struct pss){1000, 4, true}, 5);
+    tallies_pss(&tallies, g->index, &(struct pss){200, 99, false}, 9);
+    tallies_pss(&tallies, g->index, &(struct pss){30, 1, true}, 7);
     tallies_pss_refused(&tallies, g->index, true);
     member(h, &(struct sample){.state = 'S'});
     tallies_pss_refused(&tallies, h->index, false); /* nor something else */
     end();
     assert_value(g, METRIC_PSS, 1230);
+    assert_value(g, METRIC_SWAP_PSS, 5);
     assert_value(g, METRIC_PSS_AGE, 9); /* of the oldest part */
     assert_value(g, METRIC_UNREADABLE_PSS, 1);
     assert_value(g, METRIC_UNREADABLE, 1);
     assert_absent(h, METRIC_PSS);
+    assert_absent(h, METRIC_SWAP_PSS);
     assert_absent(h, METRIC_PSS_AGE);
     assert_value(h, METRIC_UNREADABLE_PSS, 1);
     assert_value(h, METRIC_UNREADABLE, 0);
@@ -700,12 +702,13 @@ START_TEST(a_group_without_members) {
     begin();
     member(full, &s);
     fd_member(full, 1, 2);
-    tallies_pss(&tallies, full->index, 1, 1);
+    tallies_pss(&tallies, full->index, &(struct pss){.bytes = 1}, 1);
     end();
     assert_value(empty, METRIC_RSS, 0);
     assert_value(empty, METRIC_CPU_USER, 0);
     assert_value(empty, METRIC_STATE_RUNNING, 0);
     assert_value(empty, METRIC_PSS, 0);
+    assert_absent(empty, METRIC_SWAP_PSS);
     assert_absent(empty, METRIC_SWAP); /* nobody has it */
     /* there is nothing to take the extreme of */
     assert_absent(empty, METRIC_NICE);

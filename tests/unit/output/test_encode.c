@@ -191,6 +191,7 @@ START_TEST(process_exporter_names) {
         {"memory_bytes", "memtype", "virtual"},
         {"memory_bytes", "memtype", "swapped"},
         {"memory_bytes", "memtype", "proportionalResident"},
+        {"memory_bytes", "memtype", "proportionalSwapped"},
         {"open_filedesc", NULL, NULL},
         {"worst_fd_ratio", NULL, NULL},
         {"oldest_start_time_seconds", NULL, NULL},

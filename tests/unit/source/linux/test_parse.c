@@ -252,7 +252,7 @@ static const struct parser {
     {run_io, sizeof(struct io_file), SAMPLE(io_text)},
     {run_schedstat, sizeof(struct schedstat_file), SAMPLE("1064736 77 5\n")},
     {run_fd_limit, sizeof(uint64_t), SAMPLE(limits_text)},
-    {run_pss, sizeof(uint64_t), SAMPLE(smaps_text)},
+    {run_pss, sizeof(struct pss), SAMPLE(smaps_text)},
     {run_host_stat, sizeof(struct host_stat), SAMPLE(host_text)},
     {run_cgroup, sizeof(struct cgroup_file), SAMPLE(cgroup_text)},
     {run_unit, sizeof(const char *), SAMPLE("/user.slice/user@1000.service/_x.scope")},
@@ -826,21 +826,26 @@ START_TEST(statm) {
 END_TEST
 
 START_TEST(pss) {
-    uint64_t n = 99;
+    struct pss found = {0};
 
     ck_assert_int_eq(parse_pss(exact(smaps_text, sizeof(smaps_text) - 1), sizeof(smaps_text) - 1,
-                               &n), 0);
-    ck_assert_uint_eq(n, 545 * 1024);
-    ck_assert_int_eq(parse_pss(IN("Pss_Dirty: 1 kB\nPss: 18014398509481983 kB"), &n), 0);
-    ck_assert_uint_eq(n, UINT64_MAX - 1023);
+                               &found), 0);
+    ck_assert_uint_eq(found.bytes, 545 * 1024);
+    ck_assert(found.has_swap);
+    ck_assert_uint_eq(found.swap_bytes, 3 * 1024);
+    ck_assert_int_eq(parse_pss(IN("Pss_Dirty: 1 kB\nPss: 18014398509481983 kB"), &found), 0);
+    ck_assert_uint_eq(found.bytes, UINT64_MAX - 1023);
+    ck_assert(!found.has_swap); /* which is not 0 */
 
-    n = 99;
-    ck_assert_int_eq(parse_pss(IN(""), &n), -EBADMSG);
-    ck_assert_int_eq(parse_pss(IN("Rss: 1 kB\nPss_Dirty: 1 kB\nSwapPss: 1 kB\n"), &n), -EBADMSG);
-    ck_assert_int_eq(parse_pss(IN("Pss: 18014398509481984 kB\n"), &n), -EBADMSG);
-    ck_assert_int_eq(parse_pss(IN("Pss: 18446744073709551616 kB\n"), &n), -EBADMSG);
-    ck_assert_int_eq(parse_pss(IN("Pss: 54"), &n), -EBADMSG);
-    ck_assert_uint_eq(n, 99);
+    found = (struct pss){.bytes = 99};
+    ck_assert_int_eq(parse_pss(IN(""), &found), -EBADMSG);
+    ck_assert_int_eq(parse_pss(IN("Rss: 1 kB\nPss_Dirty: 1 kB\nSwapPss: 1 kB\n"), &found), -EBADMSG);
+    ck_assert_int_eq(parse_pss(IN("Pss: 18014398509481984 kB\n"), &found), -EBADMSG);
+    ck_assert_int_eq(parse_pss(IN("Pss: 18446744073709551616 kB\n"), &found), -EBADMSG);
+    ck_assert_int_eq(parse_pss(IN("Pss: 54"), &found), -EBADMSG);
+    ck_assert_int_eq(parse_pss(IN("Pss: 1 kB\nSwapPss: 54"), &found), -EBADMSG);
+    ck_assert_uint_eq(found.bytes, 99);
+    ck_assert(!found.has_swap);
 }
 END_TEST
 
@@ -1280,10 +1285,12 @@ START_TEST(live_other_files) {
         ck_assert(n >= limit.rlim_cur && n - limit.rlim_cur < 64);
 
     if ((buf = slurp("/proc/self/smaps_rollup", &len)) != NULL) {
-        ck_assert_int_eq(parse_pss(buf, len, &n), 0);
+        struct pss rollup;
+        ck_assert_int_eq(parse_pss(buf, len, &rollup), 0);
+        ck_assert(rollup.has_swap);
         /* rss is kept per CPU and read inexactly: allow it half */
         rss = stat.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
-        ck_assert(n > 0 && n < rss + rss / 2);
+        ck_assert(rollup.bytes > 0 && rollup.bytes < rss + rss / 2);
     }
     if ((buf = slurp("/proc/self/cgroup", &len)) != NULL) {
         ck_assert_int_eq(parse_cgroup(buf, len, &cgroup), 0);
