@@ -122,7 +122,13 @@ static int add_given(struct cli *cli, struct cli_given given) {
 }
 
 int cli_add(struct cli *cli, const char *name, const char *value) {
-    return add_given(cli, (struct cli_given){name, value, tally_option_find(name) != NULL});
+    struct cli_given given = {
+        .name = name, .copy = strdup(value), .is_option = tally_option_find(name) != NULL};
+    given.value = given.copy;
+    int r = given.copy ? add_given(cli, given) : -ENOMEM;
+    if (r < 0)
+        free(given.copy);
+    return r;
 }
 
 /* A flag that was found in the tables. */
@@ -197,7 +203,9 @@ static int add_flag(struct cli *cli, const char *argument, const struct known *k
         cli_say(program, 'E', "--%s is given twice; expected it once", known->name);
         return -EINVAL;
     }
-    int r = add_given(cli, (struct cli_given){known->name, value ? value : "", !known->flag});
+    int r = add_given(cli, (struct cli_given){.name = known->name,
+                                              .value = value ? value : "",
+                                              .is_option = !known->flag});
     if (r < 0)
         cli_say(program, 'E', "out of memory");
     return r;
@@ -585,6 +593,8 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
 }
 
 void cli_end(struct cli *cli) {
+    for (size_t i = 0; i < cli->given_count; i++)
+        free(cli->given[i].copy);
     free(cli->given);
     free(cli->arguments);
     *cli = (struct cli){0};

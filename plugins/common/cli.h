@@ -37,6 +37,7 @@ struct cli_program {
 struct cli_given {
     const char *name; /* the catalogue's spelling */
     const char *value;
+    char *copy; /* NULL, or what value points to, and is freed with it */
     bool is_option;
 };
 
@@ -78,7 +79,7 @@ const char *cli_flag_nth(const struct cli *cli, const char *name, size_t i);
 bool cli_switch(const struct cli *cli, const char *name, bool otherwise);
 /* Is this option of the catalogue on the command line? */
 bool cli_has_option(const struct cli *cli, const char *name);
-/* As if an option of the catalogue, or a flag, had been given. `value` must outlive the command
+/* As if an option of the catalogue, or a flag, had been given. `name` must outlive the command
  * line. -ENOMEM. */
 int cli_add(struct cli *cli, const char *name, const char *value);
 

@@ -77,7 +77,7 @@ static int write_mapping(const struct cli *cli, const char *list, FILE *to) {
 
 /* -errno; what is wrong has been said. */
 static int add_rules(struct cli *cli) {
-    static char *rules; /* as long as the command line */
+    char *rules = NULL;
     const char *mapping = cli_flag(cli, "namemapping"), *names = cli_flag(cli, "procnames");
     size_t size;
     if (!mapping && !names)
@@ -98,8 +98,11 @@ static int add_rules(struct cli *cli) {
     }
     putc(']', to);
     if (fclose(to) != 0)
-        return -ENOMEM;
-    return r < 0 ? r : cli_add(cli, "process_names", rules);
+        r = -ENOMEM;
+    if (r == 0)
+        r = cli_add(cli, "process_names", rules);
+    free(rules);
+    return r;
 }
 
 /* ---- The rest -------------------------------------------------------------------------------- */
@@ -108,10 +111,11 @@ static int add_rules(struct cli *cli) {
 static int add_patterns(struct cli *cli, const char *flag, const char *option) {
     const char *pattern;
     for (size_t i = 0; (pattern = cli_flag_nth(cli, flag, i)); i++) {
-        char *text; /* as long as the command line */
+        char *text;
         if (asprintf(&text, "/%s/", pattern) < 0)
             return -ENOMEM;
         int r = cli_add(cli, option, text);
+        free(text);
         if (r < 0)
             return r;
     }

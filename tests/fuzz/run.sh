@@ -3,7 +3,7 @@
 # AddressSanitizer and UndefinedBehaviorSanitizer in build-fuzz and runs them, two at
 # a time, for SECONDS together. What they find new is kept in build-fuzz/corpus and
 # used again next time. Installs clang with apt where it is missing.
-# Exit status 1: something was found; its input is named.
+# Exit status 1: something was found; its input is named. 77: none of these can be built here.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -90,6 +90,17 @@ if [ ! -f "$build/Makefile" ] || [ "$SRC/configure" -nt "$build/Makefile" ]; the
         tail -n 20 "$build/logs/configure.log" >&2
         exit 1
     }
+fi
+# The exporter's are built where the exporter is.
+if ! grep -qx 'S\["EXPORTER_TRUE"\]=""' "$build/config.status"; then
+    for name in dropin http web; do
+        case "$names " in
+            *" $name "*) echo "left out: $name, as this build has no proctally-exporter" >&2 ;;
+        esac
+        names=$(echo "$names " | sed "s/ $name / /")
+        programs=$(echo "$programs " | sed "s, tests/fuzz/fuzz_$name , ,")
+    done
+    [ -n "${names# }" ] || exit 77
 fi
 # shellcheck disable=SC2086 # a list of words
 make -s -C "$build" -j$jobs $programs >"$build/logs/make.log" 2>&1 || {

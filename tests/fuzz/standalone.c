@@ -20,7 +20,14 @@
 #error build it with FUZZ_REPLAY defined
 #endif
 
-#define TARGETS X(classify) X(collect) X(config) X(encode) X(options) X(parse) X(state) X(utf8)
+#ifdef FUZZ_EXPORTER
+#define TARGETS_EXPORTER X(dropin) X(http) X(web)
+#else
+#define TARGETS_EXPORTER
+#endif
+#define TARGETS                                                                        \
+    X(classify) X(collect) X(config) X(encode) X(options) X(parse) X(state) X(utf8) \
+    TARGETS_EXPORTER
 
 #define X(name) int fuzz_##name(const uint8_t *data, size_t len);
 TARGETS
