@@ -29,6 +29,8 @@ if command -v apt-get >/dev/null 2>&1; then
             chromium=?chromium chromedriver=?chromium-driver
             openssl=openssl ?python3-prometheus-client
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2 lsof=?lsof
+            slowhttptest=?slowhttptest testssl=?testssl.sh
+            curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi
 elif command -v dnf >/dev/null 2>&1; then

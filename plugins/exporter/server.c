@@ -94,10 +94,11 @@ static void wake(struct server *s) {
 
 /* ---- Answers --------------------------------------------------------------------------- */
 
-/* Headers that the web configuration wants in each answer. */
-static void add_own_headers(struct MHD_Response *response, const struct web_config *web) {
+/* Headers of each answer: nobody is to guess what it is; and what the web configuration wants. */
+static void add_headers(struct MHD_Response *response, const struct web_config *web) {
+    MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     for (size_t i = 0; web && i < web->header_count; i++) {
-        /* the page has one of its own, and the user's wins */
+        /* some are there already, and the user's wins */
         const char *own = MHD_get_response_header(response, web->headers[i].name);
         if (own)
             MHD_del_response_header(response, web->headers[i].name, own);
@@ -125,7 +126,7 @@ static enum MHD_Result answer(struct request *r, unsigned status, const char *te
     MHD_add_response_header(response, "Content-Type", "text/plain; charset=utf-8");
     if (header)
         MHD_add_response_header(response, header, value);
-    add_own_headers(response, r->link->door->web);
+    add_headers(response, r->link->door->web);
     enum MHD_Result result = queue(r, status, response);
     MHD_destroy_response(response);
     return result;
@@ -603,9 +604,8 @@ static int make_pages(struct server *s, const struct web_config *web) {
             break;
         add_type(made[i], "text/html; charset=utf-8", i == 1);
         MHD_add_response_header(made[i], "Content-Security-Policy", text.policy);
-        MHD_add_response_header(made[i], "X-Content-Type-Options", "nosniff");
         MHD_add_response_header(made[i], "Referrer-Policy", "no-referrer");
-        add_own_headers(made[i], web);
+        add_headers(made[i], web);
     }
     if (!made[1]) {
         if (made[0])
@@ -745,7 +745,7 @@ void server_publish(struct server *s, enum body body, char *data, size_t len) {
     if (response) {
         const bool is_compressed = body & 1;
         add_type(response, types[body - is_compressed], is_compressed);
-        add_own_headers(response, s->door->web);
+        add_headers(response, s->door->web);
         if (s->bodies[body])
             MHD_destroy_response(s->bodies[body]);
         s->bodies[body] = response;

@@ -494,21 +494,22 @@ rate_limit:
                     ("deny", "max-age=60"), "headers of status %d" % status)
 
 
-def make_certificates(directory):
-    """An authority, a certificate for 127.0.0.1, and one of a client."""
+def make_certificates(directory, days=2, crl=None):
+    """An authority, a certificate for the loopback, and one of a client."""
     openssl = need_program("openssl")
 
     def call(*argv):
         status, out, err = run([openssl, *argv], cwd=directory)
         check_equal(status, 0, "openssl (%s)" % err)
     call("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", "ca.key", "-out", "ca.pem",
-         "-subj", "/CN=authority", "-days", "2")
-    for name, san in ("server", "IP:127.0.0.1"), ("client", "DNS:prometheus.example"):
+         "-subj", "/CN=authority", "-days", str(days))
+    for name, san in ("server", "IP:127.0.0.1,IP:::1"), ("client", "DNS:prometheus.example"):
         call("req", "-newkey", "rsa:2048", "-nodes", "-keyout", name + ".key", "-out", name + ".csr",
              "-subj", "/CN=" + name)
-        write_text(os.path.join(directory, "san"), "subjectAltName=%s\n" % san)
+        write_text(os.path.join(directory, "extensions"), "subjectAltName=%s\n%s" % (
+            san, "crlDistributionPoints=URI:%s\n" % crl if crl else ""))
         call("x509", "-req", "-in", name + ".csr", "-CA", "ca.pem", "-CAkey", "ca.key",
-             "-CAcreateserial", "-out", name + ".pem", "-days", "2", "-extfile", "san")
+             "-CAcreateserial", "-out", name + ".pem", "-days", str(days), "-extfile", "extensions")
         os.chmod(os.path.join(directory, name + ".key"), 0o600)
 
 
@@ -718,7 +719,37 @@ def case_beside_process_exporter():
 
 # ---- A real Prometheus ------------------------------------------------------------------------
 
+def forward_to(path):
+    """A port of the loopback from which all bytes go to this socket, and back."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    later(listener.close)
+
+    def pump(source, to):
+        with contextlib.suppress(OSError):
+            while True:
+                data = source.recv(65536)
+                if not data:
+                    break
+                to.sendall(data)
+        for s in source, to:
+            with contextlib.suppress(OSError):
+                s.shutdown(socket.SHUT_RDWR)
+
+    def accept():
+        with contextlib.suppress(OSError):
+            while True:
+                client = listener.accept()[0]
+                server = socket.socket(socket.AF_UNIX)
+                server.connect(path)
+                for pair in (client, server), (server, client):
+                    threading.Thread(target=pump, args=pair, daemon=True).start()
+    threading.Thread(target=accept, daemon=True).start()
+    return listener.getsockname()[1]
+
+
 def case_prometheus():
+    """Plain, over IPv6, with TLS and a password, with certificates of both, and by a proxy that
+    has a socket in the file system behind it."""
     prometheus = need_program("prometheus")
     directory = temp_dir()
     make_certificates(directory)
@@ -726,8 +757,22 @@ def case_prometheus():
 tls_server_config: {cert_file: server.pem, key_file: server.key}
 basic_auth_users: {ann: %s}
 """ % make_hash("hunter2"))
+    write_config(os.path.join(directory, "mtls.yml"), """
+tls_server_config:
+  cert_file: server.pem
+  key_file: server.key
+  client_ca_file: ca.pem
+  client_auth_type: RequireAndVerifyClientCert
+  client_allowed_sans: [prometheus.example]
+""")
+    unix = os.path.join(directory, "socket")
     plain = Exporter()
     secure = Exporter("--web.config.file", os.path.join(directory, "web.yml"))
+    mutual = Exporter("--web.config.file", os.path.join(directory, "mtls.yml"))
+    six = Exporter(address="[::1]:%d")
+    start([EXPORTER, "--source", "procfs", "--web.listen-address", "unix:" + unix],
+          stderr=subprocess.DEVNULL)
+    wait_for(lambda: os.path.exists(unix), "the socket in the file system")
     w = Workload("while True:\n    burn(0.05)\n    time.sleep(0.05)\n")
     port = free_port()
     write_text(os.path.join(directory, "prometheus.yml"), """
@@ -740,7 +785,20 @@ scrape_configs:
   tls_config: {ca_file: ca.pem}
   basic_auth: {username: ann, password: hunter2}
   static_configs: [{targets: ["127.0.0.1:%d"]}]
-""" % (plain.port, secure.port))
+- job_name: mutual
+  scheme: https
+  tls_config: {ca_file: ca.pem, cert_file: client.pem, key_file: client.key}
+  static_configs: [{targets: ["127.0.0.1:%d"]}]
+- job_name: stranger
+  scheme: https
+  tls_config: {ca_file: ca.pem}
+  static_configs: [{targets: ["127.0.0.1:%d"]}]
+- job_name: six
+  static_configs: [{targets: ["[::1]:%d"]}]
+- job_name: proxy
+  proxy_url: http://127.0.0.1:%d
+  static_configs: [{targets: ["host.example"]}]
+""" % (plain.port, secure.port, mutual.port, mutual.port, six.port, forward_to(unix)))
     start([prometheus, "--config.file=" + directory + "/prometheus.yml",
            "--storage.tsdb.path=" + directory + "/tsdb",
            "--web.listen-address=127.0.0.1:%d" % port],
@@ -752,8 +810,9 @@ scrape_configs:
         check_equal(status, 200, "status of Prometheus (%s)" % body[:500])
         return {r["metric"].get("job"): float(r["value"][1])
                 for r in json.loads(body)["data"]["result"]}
-    wait_for(lambda: query("up") == {"plain": 1, "secure": 1}, "that both are up", 90)
-    rates = wait_for(lambda: (lambda r: r if min(r.values()) > 0.05 and len(r) == 2 else None)(query(
+    up = {"plain": 1, "secure": 1, "mutual": 1, "stranger": 0, "six": 1, "proxy": 1}
+    wait_for(lambda: query("up") == up, "that all are up but the one without a certificate", 90)
+    rates = wait_for(lambda: (lambda r: r if len(r) == 5 and min(r.values()) > 0.05 else None)(query(
         'sum by (job) (rate(proctally_cpu_seconds_total{groupname="%s"}[20s]))' % w.name)),
         "rates", 90)
     for job, rate in rates.items():
