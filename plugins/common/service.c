@@ -2,6 +2,7 @@
 #include "service.h"
 
 #include "rights.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -11,9 +12,6 @@
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
-
-/* A configuration file that has not changed for this long is taken to be whole. */
-#define SETTLED_S INT64_C(2)
 
 /* Takes over SIGTERM, SIGINT and the program's own, and ignores SIGPIPE. */
 static int open_signals(struct service_signals *signals, const int *pokes) {
@@ -95,41 +93,6 @@ int service_write(int fd, const char *data, size_t len, struct service_signals *
 
 /* ---- A collector and its configuration ------------------------------------------- */
 
-static struct service_file look_at(const char *path) {
-    struct stat st;
-    if (stat(path, &st) < 0)
-        return (struct service_file){0};
-    return (struct service_file){
-        .exists = true,
-        .is_regular = S_ISREG(st.st_mode),
-        .mtime = st.st_mtim,
-        .size_bytes = st.st_size,
-        .inode = st.st_ino,
-        .device = st.st_dev,
-    };
-}
-
-static bool same_file(const struct service_file *a, const struct service_file *b) {
-    return a->exists == b->exists && a->mtime.tv_sec == b->mtime.tv_sec &&
-           a->mtime.tv_nsec == b->mtime.tv_nsec && a->size_bytes == b->size_bytes &&
-           a->inode == b->inode && a->device == b->device;
-}
-
-/* Is somebody likely to be in the middle of writing it? Whoever writes a file in its place
- * empties it first. */
-static bool is_being_written(const struct service_file *file) {
-    struct timespec now;
-    if (!file->exists || !file->is_regular)
-        return false;
-    if (file->size_bytes == 0)
-        return true;
-    clock_gettime(CLOCK_REALTIME, &now);
-    /* a time to come is no sign: the clock has been set */
-    return now.tv_sec >= file->mtime.tv_sec && now.tv_sec - file->mtime.tv_sec <= SETTLED_S &&
-           (now.tv_sec - file->mtime.tv_sec) * 1000000000 + now.tv_nsec - file->mtime.tv_nsec <
-               SETTLED_S * 1000000000;
-}
-
 /* Said once until collecting works again. */
 static void say_failure(struct service *s, const char *text) {
     if (!s->failing)
@@ -157,7 +120,7 @@ static int open_collector(struct service *s) {
     struct tally_error error;
     const char *path = cli_flag(&s->cli, "config");
     if (path)
-        s->file = look_at(path); /* before it is read, so that no change is missed */
+        s->file = watch_look(path); /* before it is read, so that no change is missed */
     if (cli_configure(&s->cli, &s->config, &error) < 0) {
         cli_say(program, 'E', "%s", error.text);
         return CLI_MISUSED;
@@ -222,10 +185,10 @@ void service_reload(struct service *s, bool now) {
     const char *path = cli_flag(&s->cli, "config");
     if (!path)
         return;
-    struct service_file file = look_at(path);
-    if (!now && (same_file(&file, &s->file) || is_being_written(&file)))
+    const struct stat file = watch_look(path);
+    if (!now && (watch_is_same(&file, &s->file) || watch_is_being_written(&file)))
         return;
-    if (file.is_regular && file.size_bytes == 0 && s->file.size_bytes > 0) {
+    if (watch_is_emptied(&file, &s->file)) {
         cli_say(program, 'E', "%s is empty, expected options; the old configuration stays", path);
         return;
     }
@@ -234,8 +197,8 @@ void service_reload(struct service *s, bool now) {
     const struct service before = *s;
     tally_config *config = NULL;
     int r = cli_configure(&s->cli, &config, &error);
-    const struct service_file after = look_at(path);
-    if (!now && !same_file(&after, &file)) { /* changed while it was read: the next time */
+    const struct stat after = watch_look(path);
+    if (!now && !watch_is_same(&after, &file)) { /* changed while it was read: the next time */
         tally_config_free(config);
         return;
     }

@@ -39,14 +39,6 @@ int service_write(int fd, const char *data, size_t len, struct service_signals *
 
 /* ---- A collector and its configuration ----------------------------------------------- */
 
-struct service_file { /* what tells one version of a file from another */
-    bool exists, is_regular;
-    struct timespec mtime;
-    off_t size_bytes;
-    ino_t inode;
-    dev_t device;
-};
-
 struct service {
     struct cli cli;
     const struct service_work *work;
@@ -55,7 +47,7 @@ struct service {
     tally *t; /* NULL while /proc has not been readable yet */
     const tally_snapshot *snapshot; /* of the last service_collect() that went well */
     tally_text *text;               /* for encoders */
-    struct service_file file;
+    struct stat file; /* the configuration file as it was read */
     bool failing; /* collecting failed, and that was said */
     void *data;   /* of struct service_work */
 };

@@ -1,23 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "drop_in.h"
 
+#include "json.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 /* ---- Rules of -procnames and -namemapping ------------------------------------------------- */
-
-/* The rules as YAML (which JSON is), in `to`. */
-static void write_string(const char *text, size_t len, FILE *to) {
-    putc('"', to);
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] == '"' || text[i] == '\\')
-            putc('\\', to);
-        putc(text[i], to);
-    }
-    putc('"', to);
-}
 
 /* The first group that captures gets the name that the template of the rule has. */
 static bool name_first_capture(const char *regex, size_t len, char **ret, size_t *ret_len) {
@@ -46,6 +37,7 @@ static const char *next_part(const char **list, size_t *ret_len) {
     return part;
 }
 
+/* The rules as YAML, which JSON is. */
 static int write_mapping(const struct cli *cli, const char *list, FILE *to) {
     while (*list) {
         size_t name_len, regex_len, named_len;
@@ -66,9 +58,9 @@ static int write_mapping(const struct cli *cli, const char *list, FILE *to) {
             return -EINVAL;
         }
         fputs("{\"name\":\"{{.Comm}}:{{.Matches.m}}\",\"comm\":[", to);
-        write_string(name, name_len, to);
+        json_string(to, name, name_len);
         fputs("],\"cmdline\":[", to);
-        write_string(named, named_len, to);
+        json_string(to, named, named_len);
         fputs("]},", to);
         free(named);
     }
@@ -93,7 +85,7 @@ static int add_rules(struct cli *cli) {
         if (len == 0)
             continue;
         fputs("{\"name\":\"{{.Comm}}\",\"comm\":[", to);
-        write_string(name, len, to);
+        json_string(to, name, len);
         fputs("]},", to);
     }
     putc(']', to);

@@ -3,10 +3,12 @@
 #include "about.h"
 #include "cli.h"
 #include "drop_in.h"
+#include "duration.h"
 #include "gzip.h"
 #include "json.h"
 #include "server.h"
 #include "service.h"
+#include "watch.h"
 #include "web_config.h"
 
 #include <errno.h>
@@ -15,7 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -80,33 +81,6 @@ struct exporter {
 
 /* ---- The command line ------------------------------------------------------------------- */
 
-/* "15s", "500ms", "1h30m", as options take it, and 0 too. */
-static int parse_duration(const char *text, uint64_t *ret_ns) {
-    static const struct {
-        const char *name;
-        uint64_t ns;
-    } units[] = {{"ms", NS_PER_S / 1000}, {"s", NS_PER_S}, {"m", 60 * NS_PER_S}, {"h", 3600 * NS_PER_S}};
-    *ret_ns = 0;
-    if (strcmp(text, "0") == 0)
-        return 0;
-    do {
-        char *unit;
-        errno = 0;
-        uint64_t count = *text >= '0' && *text <= '9' ? strtoull(text, &unit, 10) : 0, ns = 0;
-        if (*text < '0' || *text > '9' || errno)
-            return -EINVAL;
-        size_t len = strspn(unit, "msh");
-        for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-            if (strlen(units[i].name) == len && strncmp(unit, units[i].name, len) == 0)
-                ns = units[i].ns;
-        if (ns == 0 || __builtin_mul_overflow(count, ns, &ns) ||
-            __builtin_add_overflow(*ret_ns, ns, ret_ns))
-            return -EINVAL;
-        text = unit + len;
-    } while (*text);
-    return 0;
-}
-
 static int parse_count(const struct cli *cli, const char *flag, unsigned least, unsigned *ret) {
     const char *text = cli_flag(cli, flag);
     char *end;
@@ -138,7 +112,7 @@ static int read_flags(const struct service *service, struct exporter *e) {
                                "with /", path);
         return -EINVAL;
     }
-    if (age && parse_duration(age, &e->min_age_ns) < 0) {
+    if (age && !parse_duration(age, &e->min_age_ns)) {
         cli_say(&program, 'E', "--min-age got \"%s\"; expected a duration such as 500ms or 1s",
                 age);
         return -EINVAL;
@@ -400,10 +374,9 @@ static void reload_web(struct service *service, bool now) {
     if (!path || (!now && !web_config_has_changed(server_web(e->server))))
         return;
     int r = 0;
-    struct stat st;
-    /* whoever writes a file in its place empties it first, and an empty one lets everybody in */
-    if (server_web(e->server)->files[0].as_read.st_size > 0 && stat(path, &st) == 0 &&
-        st.st_size == 0) {
+    const struct stat file = watch_look(path);
+    /* an empty one would let everybody in */
+    if (watch_is_emptied(&file, &server_web(e->server)->files[0].as_read)) {
         snprintf(error.text, sizeof(error.text), "%s is empty, expected a web configuration", path);
         r = -EINVAL;
     }
@@ -479,7 +452,7 @@ static int print_once(struct service *service) {
     struct exporter *e = service->data;
     const char *delay = cli_flag(&service->cli, "once-to-stdout-delay");
     uint64_t delay_ns = 0;
-    if (delay && parse_duration(delay, &delay_ns) < 0) {
+    if (delay && !parse_duration(delay, &delay_ns)) {
         cli_say(&program, 'E', "--once-to-stdout-delay got \"%s\"; expected a duration such as 10s",
                 delay);
         return CLI_MISUSED;

@@ -2,7 +2,9 @@
 #define _GNU_SOURCE
 #include "web_config.h"
 
+#include "duration.h"
 #include "tls_priorities.h"
+#include "watch.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,8 +27,6 @@
 #define SLOW_COST 15
 /* What an Authorization header is taken with leaves room for a password behind it. */
 #define USER_BYTES 256
-/* A file that is younger may not be whole. */
-#define SETTLED_NS 2000000000
 
 /* ---- The catalogue of keys --------------------------------------------------------------- */
 
@@ -378,56 +378,6 @@ static int read_list(struct loader *l, enum key key,
             return at_line(l, node, r);
     }
     return 0;
-}
-
-/* "1m30s", as Go writes a duration. False if it is none, or none from now on. */
-static bool parse_duration(const char *text, uint64_t *ret_ns) {
-    static const struct {
-        const char *name;
-        uint64_t ns;
-    } units[] = {
-        {"ns", 1},           {"us", 1000},         {"\u00b5s", 1000},         {"\u03bcs", 1000},
-        {"ms", 1000000},     {"s", 1000000000},    {"m", 60 * 1000000000ULL}, {"h", 3600 * 1000000000ULL},
-    };
-    uint64_t sum_ns = 0;
-    text += *text == '+';
-    if (strcmp(text, "0") == 0) {
-        *ret_ns = 0;
-        return true;
-    }
-    if (!*text)
-        return false;
-    while (*text) {
-        uint64_t whole = 0, part_ns;
-        const size_t digits = strspn(text, "0123456789");
-        const char *fraction = text + digits + (text[digits] == '.');
-        const size_t places = text[digits] == '.' ? strspn(fraction, "0123456789") : 0;
-        if (digits + places == 0)
-            return false;
-        for (size_t i = 0; i < digits; i++)
-            if (__builtin_mul_overflow(whole, 10, &whole) ||
-                __builtin_add_overflow(whole, (uint64_t)(text[i] - '0'), &whole))
-                return false;
-        text = fraction + places;
-        const size_t len = strcspn(text, "+-.0123456789");
-        size_t u = 0;
-        while (u < COUNT(units) &&
-               (strlen(units[u].name) != len || memcmp(units[u].name, text, len) != 0))
-            u++;
-        if (u == COUNT(units) || __builtin_mul_overflow(whole, units[u].ns, &part_ns) ||
-            part_ns > INT64_MAX)
-            return false;
-        uint64_t place_ns = units[u].ns;
-        for (size_t i = 0; i < places && place_ns; i++) {
-            part_ns += (uint64_t)(fraction[i] - '0') * place_ns / 10;
-            place_ns /= 10;
-        }
-        if (__builtin_add_overflow(sum_ns, part_ns, &sum_ns) || sum_ns > INT64_MAX)
-            return false;
-        text += len;
-    }
-    *ret_ns = sum_ns;
-    return true;
 }
 
 static int read_rate(struct loader *l) {
@@ -1009,28 +959,15 @@ struct web_config *web_config_free(struct web_config *c) {
     return NULL;
 }
 
-static int64_t as_ns(const struct timespec *t) {
-    return (int64_t)t->tv_sec * 1000000000 + t->tv_nsec;
-}
-
 bool web_config_has_changed(const struct web_config *c) {
-    struct timespec now = {0};
     bool has_changed = false;
-    clock_gettime(CLOCK_REALTIME, &now);
     for (size_t i = 0; i < c->file_count; i++) {
-        const struct stat *before = &c->files[i].as_read;
-        struct stat st;
-        if (stat(c->files[i].path, &st) < 0) {
-            has_changed = true;
+        const struct stat now = watch_look(c->files[i].path);
+        if (watch_is_same(&now, &c->files[i].as_read))
             continue;
-        }
-        if (st.st_ino == before->st_ino && st.st_dev == before->st_dev &&
-            st.st_size == before->st_size && as_ns(&st.st_mtim) == as_ns(&before->st_mtim))
-            continue;
-        has_changed = true;
-        const int64_t age_ns = as_ns(&now) - as_ns(&st.st_mtim);
-        if ((i == 0 && st.st_size == 0) || (age_ns >= 0 && age_ns < SETTLED_NS))
+        if (watch_is_being_written(&now))
             return false;
+        has_changed = true;
     }
     return has_changed;
 }

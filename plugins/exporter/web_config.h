@@ -67,8 +67,8 @@ int web_config_load(const char *path, struct web_config **ret, struct tally_erro
 struct web_config *web_config_free(struct web_config *config);
 
 /* Is it worth to load it again? True if one of the files is not the one that was read, and
- * all have been left alone for two seconds and the first is not empty: half a file would be
- * a server without passwords. Stays true while loading fails, so the server says an error
+ * all have been left alone for two seconds and are not empty: half a file would be a server
+ * without passwords. Stays true while loading fails, so the server says an error
  * again only if it is another one. */
 bool web_config_has_changed(const struct web_config *config);
 

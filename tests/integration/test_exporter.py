@@ -183,6 +183,7 @@ def case_what_is_accepted():
 
 def case_methods_and_places():
     e = Exporter("--web.enable-lifecycle")
+    wait_for(lambda: e.ask("/-/ready")[0] == 200, "the first collection")
     for method, path, wanted in (
             ("GET", "/", 200), ("GET", "/nothing", 404), ("GET", "/metrics/", 404),
             ("POST", "/metrics", 405), ("DELETE", "/", 405), ("GET", "/-/reload", 405),
@@ -670,7 +671,13 @@ def case_command_line_of_process_exporter():
                   if name == "namedprocess_namegroup_num_procs" and value}
         check_equal(groups, {w.name if flags[0] == "-procnames" else w.name + ":say"},
                     "groups with %s" % flags[0])
-    status, out, err = run([EXPORTER, "-config.path", config, "-once-to-stdout-delay", "100ms"])
+    # a name with what means something in YAML, and with what it would fold
+    odd = Workload(SLEEPER, '"a\\: \n\t')
+    odd.hear()
+    e = Exporter("-procnames", odd.name)
+    check_equal([v for (name, labels), v in e.metrics().series.items()
+                 if name == "namedprocess_namegroup_num_procs"], [1], "processes of an odd name")
+    status, out, err = run([EXPORTER, "-config.path", config, "-once-to-stdout-delay", "0.1s"])
     check_equal(status, 0, "status with -once-to-stdout-delay (%s)" % err)
     check("namedprocess_namegroup_num_procs" in out, "its output", out[:500])
     status, out, err = run([EXPORTER, "-namemapping", "a,(b),c"])
