@@ -228,6 +228,29 @@ static enum tally_schema schema_of(const tally_config *config) {
                                                  : TALLY_SCHEMA_NATIVE;
 }
 
+static const char openmetrics_end[] = "# EOF\n";
+
+/* What is the exporter's own in a text: in front of the snapshot's, or behind. -errno. */
+static int make_own_text(const struct service *service, enum body body, char **ret,
+                         size_t *ret_len) {
+    const struct exporter *e = service->data;
+    FILE *to = open_memstream(ret, ret_len);
+    if (!to)
+        return -errno;
+    if (body == BODY_JSON) {
+        write_json_head(e, to);
+    } else {
+        about_write(&e->about, schema_of(service->config), body == BODY_OPENMETRICS, to);
+        if (body == BODY_OPENMETRICS)
+            fputs(openmetrics_end, to);
+    }
+    bool failed = ferror(to);
+    if (fclose(to) == 0 && !failed)
+        return 0;
+    free(*ret);
+    return -ENOMEM;
+}
+
 /* The whole of a text that is not compressed, from malloc(3). -errno. */
 static int make_text(const struct service *service, enum body body, char **ret, size_t *ret_len) {
     static int (*const encoders[])(const tally_snapshot *, tally_text *, const char **, size_t *) = {
@@ -235,32 +258,31 @@ static int make_text(const struct service *service, enum body body, char **ret, 
         [BODY_OPENMETRICS] = tally_encode_openmetrics,
         [BODY_JSON] = tally_encode_json,
     };
-    static const char end[] = "# EOF\n";
-    const struct exporter *e = service->data;
-    const bool openmetrics = body == BODY_OPENMETRICS;
     const char *text = NULL;
-    size_t len = 0;
+    char *own = NULL;
+    size_t len = 0, own_len = 0;
     int r = encoders[body](service->snapshot, service->text, &text, &len);
+    if (r == 0)
+        r = make_own_text(service, body, &own, &own_len);
     if (r < 0)
         return r;
-    FILE *to = open_memstream(ret, ret_len);
-    if (!to)
-        return -errno;
-    if (body == BODY_JSON) {
-        write_json_head(e, to);
-        fwrite(text + 1, 1, len - 1, to); /* behind the brace */
-    } else {
-        fwrite(text, 1, openmetrics ? len - strlen(end) : len, to);
-        about_write(&e->about, schema_of(service->config), openmetrics, to);
-        if (openmetrics)
-            fputs(end, to);
+    const bool is_first = body == BODY_JSON;
+    if (is_first) { /* in its object */
+        text++;
+        len--;
+    } else if (body == BODY_OPENMETRICS) {
+        len -= strlen(openmetrics_end);
     }
-    bool failed = ferror(to);
-    if (fclose(to) == 0 && !failed)
-        return 0;
-    free(*ret);
-    *ret = NULL;
-    return -ENOMEM;
+    /* megabytes: copied once */
+    char *whole = malloc(own_len + len);
+    if (whole) {
+        memcpy(whole + (is_first ? 0 : len), own, own_len);
+        memcpy(whole + (is_first ? own_len : 0), text, len);
+        *ret = whole;
+        *ret_len = own_len + len;
+    }
+    free(own);
+    return whole ? 0 : -ENOMEM;
 }
 
 /* Makes and publishes what is wanted, each text once. */
