@@ -8,7 +8,9 @@
 
 struct stat watch_look(const char *path) {
     struct stat st;
-    return stat(path, &st) < 0 ? (struct stat){0} : st;
+    if (stat(path, &st) < 0)
+        return (struct stat){0};
+    return st;
 }
 
 static int64_t as_ns(struct timespec t) {

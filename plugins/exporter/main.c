@@ -274,7 +274,7 @@ static int make_text(const struct service *service, enum body body, char **ret, 
         len -= strlen(openmetrics_end);
     }
     /* megabytes: copied once */
-    char *whole = malloc(own_len + len);
+    char *whole = text && own ? malloc(own_len + len) : NULL;
     if (whole) {
         memcpy(whole + (is_first ? 0 : len), own, own_len);
         memcpy(whole + (is_first ? own_len : 0), text, len);
