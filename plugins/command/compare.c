@@ -4,7 +4,7 @@
 #include "runs.h"
 #include "text.h"
 #include "verb.h"
-#include "watch.h"
+#include "follow.h"
 
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run and attach. */
 #include "verb.h"
-#include "watch.h"
+#include "follow.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "watch.h"
+#include "follow.h"
 
 #include "child.h"
 #include "job_cgroup.h"

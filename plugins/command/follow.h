@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Watches a command, or processes that run already, from sample to sample until its end. */
-#ifndef WATCH_H
-#define WATCH_H
+#ifndef FOLLOW_H
+#define FOLLOW_H
 
 #include "cli.h"
 #include "summary.h"
