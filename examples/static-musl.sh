@@ -7,9 +7,11 @@
 #
 # They are DIRECTORY/MACHINE/bin/proctally-* (build-musl/...). The libraries are built
 # from Debian's sources, which apt fetches and verifies (no root needed, and nothing of
-# this machine changes): libyaml, PCRE2, libmnl, libcap, libseccomp. The latter three are
-# left out where they are not to be had. Source bpf is not built, as libelf is not. Users
-# are looked up in /etc/passwd only, as musl has no nsswitch.
+# this machine changes): libyaml, PCRE2, libmnl, libcap, libseccomp, and for proctally-exporter
+# zlib, GMP, Nettle, GnuTLS and libmicrohttpd, which take most of the time (EXPORTER=no leaves
+# them and it out). All but the first two are left out where they are not to be had. Source
+# bpf is not built, as libelf is not. Users are looked up in /etc/passwd only, as musl has no
+# nsswitch.
 #
 # What it needs: what tests/install-deps.sh build installs, dpkg's apt-get, and zig: $ZIG,
 # or zig in PATH, or else ziglang from PyPI by python3 -m pip. 77: one of them is missing.
@@ -127,6 +129,11 @@ library() {
     echo "building $package" >&2
     cd "$dir/$package"
     [ -x configure ] || run autoreconf -fi
+    # Debian takes out what is not free, and configure wants its place all the same
+    [ "$package" != gmp ] || {
+        mkdir -p doc
+        echo 'all install install-am:' >doc/Makefile.in
+    }
     run ./configure --host="$target" --prefix="$prefix" --disable-shared --enable-static "$@"
     run make -j"$jobs" install
     [ -f "$prefix/lib/pkgconfig/$pc.pc" ]
@@ -151,6 +158,35 @@ if [ ! -f "$prefix/lib/pkgconfig/libcap.pc" ]; then
         echo "left out: giving up capabilities" >&2
     fi
 fi
+# of zlib only configure is its own
+zlib() {
+    [ ! -f "$prefix/lib/pkgconfig/zlib.pc" ] || return 0
+    if ! (unpack zlib); then
+        echo "the sources of zlib are not to be had" >&2
+        return 1
+    fi
+    echo "building zlib" >&2
+    cd "$dir/zlib"
+    run ./configure --static --prefix="$prefix"
+    run make -j"$jobs" install
+}
+# No tools, no documentation, and of other libraries only what they can't do without. musl has
+# crypt_r(3), with bcrypt, in itself.
+exporter_libraries() {
+    printf 'Name: libcrypt\nDescription: part of musl\nVersion: 1\nLibs: -lcrypt\n' \
+        >"$prefix/lib/pkgconfig/libcrypt.pc"
+    zlib &&
+        library gmp gmp CC_FOR_BUILD=cc &&
+        library nettle nettle --libdir="$prefix/lib" --disable-documentation --disable-openssl \
+            CC_FOR_BUILD=cc CPPFLAGS="-I$prefix/include" LDFLAGS="-L$prefix/lib" &&
+        library gnutls gnutls28 --with-included-libtasn1 --with-included-unistring --without-p11-kit \
+            --without-idn --without-tpm --without-tpm2 --without-brotli --without-zstd \
+            --without-zlib --disable-libdane --disable-cxx --disable-doc --disable-tests \
+            --disable-tools --disable-nls CPPFLAGS="-I$prefix/include" LDFLAGS="-L$prefix/lib" &&
+        library libmicrohttpd libmicrohttpd --enable-https --disable-doc --disable-examples \
+            --disable-tools --disable-curl
+}
+[ "${EXPORTER-}" != no ] && exporter_libraries || echo "left out: proctally-exporter" >&2
 
 # ---- The programs -------------------------------------------------------------------------
 

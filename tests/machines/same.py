@@ -4,6 +4,7 @@
 for another C library or machine, find the same groups as those of BUILD."""
 import os
 import re
+import ssl
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../integration"))
@@ -60,6 +61,47 @@ def case_textfile():
 
 def case_telegraf():
     same("telegraf", r'^proctally,.*groupname=((?:[^,\\ ]|\\.)*).* num_procs=(\d+)i')
+
+
+def exporter():
+    path = os.path.join(programs, "proctally-exporter")
+    if not os.path.exists(path):
+        raise Skipped("proctally-exporter is not among them")
+    return path
+
+
+def case_exporter():
+    exporter()
+    same("exporter", r'^proctally_processes\{.*groupname="([^"]*)".*\} (\d+)$')
+
+
+def case_exporter_serves():
+    """Over TLS to those who know the password, behind the filter for system calls."""
+    from test_exporter import basic, make_certificates, make_hash
+    directory, port = temp_dir(), free_port()
+    make_certificates(directory)
+    web = write_config(directory + "/web.yml", "tls_server_config: {cert_file: server.pem, "
+                       "key_file: server.key}\nbasic_auth_users: {ann: %s}\n" % make_hash("hunter2"))
+    process = start([*emulator, exporter(), "--source", "procfs", "--web.listen-address",
+                     "127.0.0.1:%d" % port, "--web.config.file", web], stderr=subprocess.PIPE)
+    context = ssl.create_default_context(cafile=directory + "/ca.pem")
+
+    def ask(password):
+        request = urllib.request.Request("https://127.0.0.1:%d/metrics" % port,
+                                         headers=basic("ann", password))
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}),
+                                             urllib.request.HTTPSHandler(context=context))
+        try:
+            return opener.open(request, timeout=30).status
+        except urllib.error.HTTPError as e:
+            return e.code
+        except OSError:
+            return 0
+    wait_for(lambda: ask("hunter2") == 200, "an answer to the right password", 120)
+    check_equal(ask("hunter3"), 401, "status with a wrong password")
+    process.terminate()
+    status = process.wait(120)
+    check_equal(status, 0, "status (%s)" % process.stderr.read().decode())
 
 
 def case_service():
