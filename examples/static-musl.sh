@@ -186,7 +186,12 @@ exporter_libraries() {
         library libmicrohttpd libmicrohttpd --enable-https --disable-doc --disable-examples \
             --disable-tools --disable-curl
 }
-[ "${EXPORTER-}" != no ] && exporter_libraries || echo "left out: proctally-exporter" >&2
+exporter=--without-exporter
+if [ "${EXPORTER-}" != no ] && exporter_libraries; then
+    exporter=--with-exporter
+else
+    echo "left out: proctally-exporter" >&2
+fi
 
 # ---- The programs -------------------------------------------------------------------------
 
@@ -197,7 +202,8 @@ rm -rf "$dir/proctally"
 mkdir "$dir/proctally"
 cd "$dir/proctally"
 run "$dir/source/configure" --host="$target" --prefix=/usr/local --disable-shared --without-bpf \
-    --without-collectd --disable-tests CPPFLAGS="-I$prefix/include" LDFLAGS=-s
+    --without-collectd --disable-tests $exporter CPPFLAGS="-I$prefix/include" LDFLAGS=-s
+rm -f "$dir"/bin/proctally-* # of another time
 # the library for embedders would need a linker for that machine
 run make -j"$jobs" install-binPROGRAMS bindir="$dir/bin"
 for program in "$dir"/bin/proctally-*; do
