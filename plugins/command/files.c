@@ -314,10 +314,12 @@ static int read_others(struct files *f) {
         has_either |= file->is_pipe || file->is_socket;
         if (!file->is_socket || file->process == process)
             continue;
+        r = process == SIZE_MAX ? sockets_add(&f->sockets, f->look.procfs, "self") : 0;
         process = file->process;
         snprintf(pid, sizeof(pid), "%ld",
                  (long)tally_snapshot_process(f->look.snapshot, process)->pid);
-        r = sockets_add(&f->sockets, f->look.procfs, pid);
+        if (r != -ENOMEM)
+            r = sockets_add(&f->sockets, f->look.procfs, pid);
         if (r != -ENOMEM)
             r = 0; /* it is a socket all the same */
     }

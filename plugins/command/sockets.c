@@ -316,7 +316,9 @@ static uint64_t namespace_of(const char *procfs, const char *process) {
 
 int sockets_add(struct sockets *s, const char *procfs, const char *process) {
     const uint64_t number = namespace_of(procfs, process);
-    if (number == 0)
+    const bool is_ours = number ? number == namespace_of("/proc", "self")
+                                : strcmp(procfs, "/proc") == 0 && strcmp(process, "self") == 0;
+    if (number == 0 && strcmp(process, "self") != 0)
         return 0;
     for (size_t i = 0; i < s->namespace_count; i++)
         if (s->namespaces[i] == number)
@@ -329,7 +331,7 @@ int sockets_add(struct sockets *s, const char *procfs, const char *process) {
     namespaces[s->namespace_count++] = number;
 
     const size_t before = s->count;
-    const int fd = open_diag(procfs, process, number == namespace_of("/proc", "self"));
+    const int fd = number || is_ours ? open_diag(procfs, process, is_ours) : -ENOENT;
     int r = fd < 0 ? fd : read_diag(s, fd);
     if (fd >= 0)
         close(fd);

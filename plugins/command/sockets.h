@@ -37,8 +37,8 @@ struct sockets {
 
 /* Adds those of the network namespace that a process is in, unless they are there; `process`
  * is the name of its directory: a number, or self. They come from NETLINK_SOCK_DIAG, or
- * where that is not to be had from net/tcp and so on. A namespace that can't be told is not
- * an error. -ENOMEM, -errno: neither could be read. */
+ * where that is not to be had from net/tcp and so on. Another one than
+ * ours that can't be told is not an error. -ENOMEM, -errno: neither could be read. */
 int sockets_add(struct sockets *s, const char *procfs, const char *process);
 void sockets_sort(struct sockets *s);
 void sockets_free(struct sockets *s);
