@@ -13,8 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Takes over SIGTERM, SIGINT and the program's own, and ignores SIGPIPE. */
-static int open_signals(struct service_signals *signals, const int *pokes) {
+int service_signals_open(struct service_signals *signals, const int *pokes) {
     sigset_t set;
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
@@ -161,7 +160,7 @@ int service_main(const struct cli_program *program, const struct service_work *w
     struct service s = {.work = work, .data = work->data};
     int status = cli_begin(&s.cli, program, argc, argv);
     if (status < 0) {
-        int r = open_signals(&s.signals, work->pokes);
+        int r = service_signals_open(&s.signals, work->pokes);
         if (r == 0)
             r = tally_text_new(&s.text);
         if (r < 0)

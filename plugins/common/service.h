@@ -17,6 +17,9 @@ struct service_signals {
     bool poke; /* one of the program's own signals came; the reader resets it */
 };
 
+/* Takes over SIGTERM, SIGINT and the program's own (ended with 0), and ignores SIGPIPE.
+ * -errno. */
+int service_signals_open(struct service_signals *signals, const int *pokes);
 /* Notes what has come; never waits. */
 void service_signals_take(struct service_signals *signals);
 
