@@ -20,7 +20,8 @@ if command -v apt-get >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkg-config libc6-dev libyaml-dev libpcre2-dev libmnl-dev uthash-dev
         libcap-dev libseccomp-dev ?collectd-dev ?libbpf-dev clang=?clang bpftool=?bpftool
-        ?libmicrohttpd-dev ?libgnutls28-dev ?zlib1g-dev ?libcrypt-dev ?libjansson-dev"
+        ?libmicrohttpd-dev ?libgnutls28-dev ?zlib1g-dev ?libcrypt-dev ?libjansson-dev
+        ?libncurses-dev"
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
@@ -29,19 +30,19 @@ if command -v apt-get >/dev/null 2>&1; then
             chromium=?chromium chromedriver=?chromium-driver
             openssl=openssl ?python3-prometheus-client
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2 lsof=?lsof
-            slowhttptest=?slowhttptest testssl=?testssl.sh
-            curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2
+            slowhttptest=?slowhttptest testssl=?testssl.sh tmux=?tmux
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
     fi
 elif command -v dnf >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
         pkg-config=pkgconf-pkg-config libyaml-devel pcre2-devel libmnl-devel uthash-devel
         libcap-devel libseccomp-devel diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool
-        ?libmicrohttpd-devel ?gnutls-devel ?zlib-devel ?libxcrypt-devel ?jansson-devel"
+        ?libmicrohttpd-devel ?gnutls-devel ?zlib-devel ?libxcrypt-devel ?jansson-devel
+        ?ncurses-devel"
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind strace=strace
-            curl=curl lsof=?lsof
+            curl=curl lsof=?lsof tmux=?tmux
             python3=python3 ps=procps-ng ip=iproute libasan libubsan clang=clang
             clang-tidy=clang-tools-extra cppcheck=cppcheck"
     fi

@@ -13,6 +13,7 @@ static const struct verb *const verbs[] = {
     &verb_attach,
     &verb_summary,
     &verb_compare,
+    &verb_top,
     &verb_ps,
     &verb_files,
     &verb_ports,

@@ -23,5 +23,6 @@ extern const struct verb verb_ports;
 extern const struct verb verb_ps;
 extern const struct verb verb_run;
 extern const struct verb verb_summary;
+extern const struct verb verb_top;
 
 #endif
