@@ -253,7 +253,7 @@ def case_terminal():
     import termios
     pid, fd = pty.fork()
     if pid == 0:
-        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 50, 0, 0))
+        fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 60, 0, 0))
         os.execv(COMMAND, [COMMAND, "ps"])
     later(os.close, fd)
     out = b""
@@ -265,7 +265,7 @@ def case_terminal():
             out += data
     check_equal(os.waitpid(pid, 0)[1], 0, "status")
     lines = out.decode().split("\r\n")
-    check_equal(max(len(line) for line in lines), 50, "the longest line")
+    check_equal(max(len(line) for line in lines), 60, "the longest line")
     own = [line for line in lines if re.search(r"\b%d\b" % pid, line)]
     check(own and re.search(r" pts/\d+ +\ws\+", own[0]), "its own line", own)
 
