@@ -441,6 +441,62 @@ def case_json():
               for one in found), "work of ended children")
 
 
+def check_ended(source):
+    """500 children of 2 ms each: what they used is all there, and nearly all of it is shown as
+    work of what has ended."""
+    place = temp_dir()
+    go, done = os.path.join(place, "go"), os.path.join(place, "done")
+    parent = as_name(ME + "-short", "import resource\n"
+                                    "while not os.path.exists(%r): time.sleep(0.01)\n"
+                                    "for _ in range(500):\n"
+                                    "    if os.fork() == 0:\n"
+                                    "        end = time.process_time() + 0.002\n"
+                                    "        while time.process_time() < end: pass\n"
+                                    "        os._exit(0)\n"
+                                    "    os.wait()\n"
+                                    "used = resource.getrusage(resource.RUSAGE_CHILDREN)\n"
+                                    "open(%r, 'w').write(str(used.ru_utime + used.ru_stime))\n"
+                                    "time.sleep(600)\n" % (go, done))
+    output = os.path.join(place, "output")
+    with open(output, "w") as to:
+        top_itself = start([COMMAND, "top", "--json", "-d", "200ms", "--source", source], stdout=to)
+
+    def objects():
+        return [json.loads(line) for line in read_text(output).split("\n")[:-1]]
+
+    wait_for(objects, "the first object")
+    write_text(go, "")
+    truth = float(wait_for(lambda: os.path.exists(done) and read_text(done), "500 children"))
+    count = len(objects())
+    wait_for(lambda: len(objects()) >= count + 3, "the last of them are counted")
+    check_equal(stop(top_itself), 0, "status")
+    used, ended, own = 0, 0, 0
+    for one in objects():
+        group = next(g for g in one["groups"] if g["name"] == ME + "-short")
+        used += group["cpu_usage"] * one["interval"]
+        ended += group.get("cpu_usage_ended", 0) * one["interval"]
+        own += next(p for p in one["processes"] if p["pid"] == parent.pid)["cpu_usage"] * \
+            one["interval"]
+    print("      %s: 500 children used %.3f s; found %.3f s, %.3f s of it as ended; %d looks" %
+          (source, truth, used - own, ended, len(objects())))
+    check_near(used - own, truth, "CPU time of the children", relative=CPU_ROOM,
+               absolute=2 * TICK)
+    # one that lives at a look is not of the ended
+    check(ended <= used - own + TICK and ended >= truth * 0.8, "work of what has ended",
+          (ended, truth))
+
+
+def case_truth_procfs():
+    check_ended("procfs")
+
+
+def case_truth_bpf():
+    status, out, err = top("--json", "-n", "1", "--source", "bpf")
+    if status != 0:
+        raise Skipped(err.strip())
+    check_ended("bpf")
+
+
 def case_bpf():
     """The same with programs in the kernel, exact: children that a list never shows."""
     status, out, err = top("--json", "-n", "1", "--source", "bpf")
