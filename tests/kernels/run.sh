@@ -11,7 +11,7 @@
 # Without an option each kernel boots a Debian of this machine's suite with systemd as
 # process 1 and proctally installed, and runs what inside/run says: unit tests, source bpf,
 # its traffic and pins, truth, the units, collectd, units and containers as groups, each
-# set of rights, a storm of short processes; then it boots again. Some half an hour each;
+# set of rights, a storm of short processes; then it boots again. Half an hour to one each;
 # TESTS=NAME,NAME... in the environment takes some of them only.
 # --smoke: does source bpf load, count and pin? A minute, and needs no right to anything.
 # --cost: the instructions of a collection, and a storm of short processes, in a machine of
@@ -29,7 +29,7 @@ SRC=${SRC:-$(cd "$(dirname "$0")/../.." && pwd)}
 BUILD=$(cd "${BUILD:-$SRC/build-tests}" && pwd)
 KERNELS=${KERNELS:-$BUILD/kernels}
 # of one boot; emulation is some ten times slower than the real thing
-LIMIT=${LIMIT:-5400}
+LIMIT=${LIMIT:-7200}
 
 form=system
 case ${1-} in
