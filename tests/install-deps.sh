@@ -28,7 +28,7 @@ if command -v apt-get >/dev/null 2>&1; then
             strace=strace qemu-system-x86_64=?qemu-system-x86 busybox=?busybox-static
             cpio=?cpio xz=?xz-utils pip3=?python3-pip
             chromium=?chromium chromedriver=?chromium-driver
-            openssl=openssl ?python3-prometheus-client
+            openssl=openssl ?python3-prometheus-client fish=?fish zsh=?zsh
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2 lsof=?lsof
             slowhttptest=?slowhttptest testssl=?testssl.sh tmux=?tmux
             clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"

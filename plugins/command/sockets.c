@@ -55,7 +55,7 @@ static void set_path(struct socket_info *to, const char *path, size_t len) {
 
 /* ---- NETLINK_SOCK_DIAG ------------------------------------------------------------------- */
 
-static int take_inet(struct sockets *s, enum protocol protocol, const struct nlmsghdr *message) {
+static int take_inet(struct sockets *s, enum protocol protocol, struct nlmsghdr *message) {
     const struct inet_diag_msg *m = NLMSG_DATA(message);
     if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*m)))
         return -EBADMSG;
@@ -77,7 +77,7 @@ static int take_inet(struct sockets *s, enum protocol protocol, const struct nlm
     return 0;
 }
 
-static int take_unix(struct sockets *s, const struct nlmsghdr *message) {
+static int take_unix(struct sockets *s, struct nlmsghdr *message) {
     const struct unix_diag_msg *m = NLMSG_DATA(message);
     if (message->nlmsg_len < NLMSG_LENGTH(sizeof(*m)))
         return -EBADMSG;
@@ -122,7 +122,7 @@ static int receive(struct sockets *s, int fd, enum protocol protocol) {
         if (n <= 0)
             return n < 0 ? -errno : -EBADMSG;
         for (size_t at = 0; at + sizeof(struct nlmsghdr) <= (size_t)n;) {
-            const struct nlmsghdr *m = (const void *)(answer + at);
+            struct nlmsghdr *m = (void *)(answer + at);
             if (m->nlmsg_len < sizeof(*m) || m->nlmsg_len > (size_t)n - at)
                 return -EBADMSG;
             at += NLMSG_ALIGN(m->nlmsg_len);
