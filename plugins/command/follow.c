@@ -4,6 +4,7 @@
 #include "child.h"
 #include "job_cgroup.h"
 #include "record.h"
+#include "rights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -455,7 +456,7 @@ static bool is_over(const struct watch *w) {
     if (!w->is_run && w->stop_signal)
         return true;
     return w->root_ended &&
-           (w->stop_signal || !w->options->waits_for_orphans ||
+           (w->stop_signal || w->was_told_to_end || !w->options->waits_for_orphans ||
             (w->root_waited && !has_children()));
 }
 
@@ -787,9 +788,12 @@ static int open_watch(struct watch *w, const struct cli *cli, const struct watch
     w->tree.counts_from_now = !options->from_process_start;
     w->summary.source = "procfs";
     find_metrics(w);
-    int r = take_signals(w);
+    /* nobody is to see by what the program's file brings, nor to run a command with it */
+    int r = rights_of_invoker();
+    if (r == 0)
+        r = take_signals(w);
     if (r < 0)
-        cli_say(cli->program, 'E', "cannot prepare for signals: %s", strerror(-r));
+        cli_say(cli->program, 'E', "cannot prepare for signals and rights: %s", strerror(-r));
     return r < 0 ? r : open_sinks(w);
 }
 

@@ -1,0 +1,16 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What watching one command costs, and what it finds, beside denet, psrecord and GNU time:
+#
+#   sh tests/bench/monitor.sh [SECONDS]
+#
+# denet and psrecord come from PyPI into an environment of their own below the build.
+set -eu
+. "$(dirname "$0")/lib.sh"
+make_build
+venv=$build/monitor-venv
+if [ ! -x "$venv/bin/psrecord" ]; then
+    python3 -m venv "$venv" && "$venv/bin/pip" install -q denet psrecord ||
+        echo "no denet or psrecord to be had: they are left out" >&2
+fi
+python3 "$bench/monitor.py" "$build/plugins/command/proctally" "$venv/bin" "${1-20}"
