@@ -546,15 +546,13 @@ static uint64_t count_orphans(struct watch *w, struct figures *alive, bool *ret_
 
 /* The first number of /proc/PID/schedstat; where there is none, the most that it can be. */
 static uint64_t run_time_ns(pid_t pid) {
-    unsigned long long ns = 200000;
-    char path[64];
+    char path[64], line[128];
     snprintf(path, sizeof(path), "/proc/%ld/schedstat", (long)pid);
     FILE *file = fopen(path, "re");
-    if (file && fscanf(file, "%llu", &ns) != 1)
-        ns = 200000;
+    const bool is_known = file && fgets(line, sizeof(line), file);
     if (file)
         fclose(file);
-    return ns;
+    return is_known ? strtoull(line, NULL, 10) : 200000;
 }
 
 static bool is_bpf(const struct watch *w) {
@@ -662,7 +660,7 @@ static void list_programs(struct watch *w) {
             .largest_rss_bytes = largest ? largest->largest_rss_bytes : 0,
         };
     }
-    if (w->summary.program_count)
+    if (w->summary.programs)
         qsort(w->summary.programs, w->summary.program_count, sizeof(*w->summary.programs),
               by_cpu);
 }

@@ -20,7 +20,7 @@ struct proc_tree {
 };
 
 static size_t place_of(const struct found *f, uint32_t pid) {
-    size_t at = pid * 2654435769u & (f->places_size - 1);
+    size_t at = (size_t)pid * 2654435769u & (f->places_size - 1);
     while (f->places[at] && f->pids[f->places[at] - 1] != pid)
         at = (at + 1) & (f->places_size - 1);
     return at;
