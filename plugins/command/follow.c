@@ -460,6 +460,21 @@ static bool is_over(const struct watch *w) {
             (w->root_waited && !has_children()));
 }
 
+/* All that is alive of it: to end a shell alone would leave behind what it waits for. */
+static void end_tree(struct watch *w, int signal_number) {
+    take_sample(w);
+    if (!w->root_ended)
+        kill(w->child.pid, signal_number);
+    for (size_t i = 0; w->snapshot && i < tally_snapshot_processes(w->snapshot); i++) {
+        const struct tally_process *p = tally_snapshot_process(w->snapshot, i);
+        if (p->group == TALLY_NO_GROUP || p->state == 'Z')
+            continue;
+        if (p->pid != w->child.pid)
+            kill(p->pid, signal_number);
+        kill(p->pid, SIGCONT); /* it may have been stopped */
+    }
+}
+
 /* The time is up: of an attached process the watching ends, a command is ended. True: that
  * was it. */
 static bool end_in_time(struct watch *w) {
@@ -468,10 +483,7 @@ static bool end_in_time(struct watch *w) {
         return false;
     if (!w->is_run)
         return true;
-    if (!w->root_ended)
-        kill(w->child.pid, w->was_told_to_end ? SIGKILL : SIGTERM);
-    if (!w->root_ended)
-        kill(w->child.pid, SIGCONT); /* it may have been stopped */
+    end_tree(w, w->was_told_to_end ? SIGKILL : SIGTERM);
     w->end_by_ns = w->was_told_to_end ? UINT64_MAX : now + GRACE_NS;
     w->was_told_to_end = true;
     return false;

@@ -41,8 +41,8 @@
 static const struct cli_flag run_flags[] = {
     FLAGS_OF_BOTH,
     {.name = "duration", .argument = "DURATION",
-     .help = "End the command after this time: by SIGTERM, and by SIGKILL 10 seconds later. A "
-             "plain number is in seconds. The exit status is then 124."},
+     .help = "End the command and all that it has started after this time: by SIGTERM, and by "
+             "SIGKILL 10 seconds later. A plain number is in seconds. The exit status is then 124."},
     {.name = "timeout", .means = "duration"},
     {.name = "cgroup", .argument = "auto|yes|no",
      .help = "Give the command a control group of its own, which tells its CPU time and, where "

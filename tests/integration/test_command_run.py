@@ -217,13 +217,16 @@ def case_status():
 
 def case_end_in_time():
     tier = tiers()[0]
-    for arguments, at_most in ((["-d", "0.3", "sleep", "30"], 20),
-                               (["--timeout=300ms", "sh", "-c", "kill -STOP $$; sleep 30"], 20),
+    for arguments, at_most in ((["-d", "0.3", "sleep", "30.5"], 20),
+                               (["--timeout=300ms", "sh", "-c", "kill -STOP $$; sleep 30.5"], 20),
+                               (["-d", "0.5", "sh", "-c", "sleep 30.5; echo never"], 20),
                                (["--wait", "-d", "0.5", "sh", "-c",
-                                 "sleep 30 </dev/null >/dev/null 2>&1 &"], 20)):
+                                 "sleep 30.5 </dev/null >/dev/null 2>&1 &"], 20)):
         begun = time.monotonic()
         done = subprocess.run(tier.command("-q", *arguments), capture_output=True, timeout=100)
         check_equal(done.returncode, 124, repr(arguments))
+        check("sleep 30.5" not in subprocess.run(["ps", "-eo", "args"], capture_output=True,
+                                                 text=True).stdout, "what it started has ended")
         check(time.monotonic() - begun < at_most, "it ended long before the command would")
 
 

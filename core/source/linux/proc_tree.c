@@ -97,10 +97,15 @@ static int add_children_of_thread(void *data, uint32_t tid, uint64_t inode) {
 
 static int add_children(struct proc_tree *tree, uint32_t pid) {
     const struct io *io = tree->dir->io;
+    struct stat st;
+    tree->of = pid;
+    /* two links, and one for each thread: as a rule there is nothing to list */
+    if (io->fstatat(io->data, tree->dir->fd, proc_path(tree->dir, pid, "task"), &st, 0) == 0 &&
+        st.st_nlink == 3)
+        return add_children_of_thread(tree, pid, 0);
     int fd = proc_open(tree->dir, pid, "task", O_DIRECTORY);
     if (fd < 0)
         return is_no_matter(fd) ? 0 : fd;
-    tree->of = pid;
     int r = proc_list_numbers(tree->dir, fd, UINT64_MAX, add_children_of_thread, tree);
     io->close(io->data, fd);
     return is_no_matter(r) ? 0 : r;

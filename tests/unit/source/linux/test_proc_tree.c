@@ -5,6 +5,7 @@
 #include "failing_memory.h"
 #include "suite.h"
 
+#include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -95,6 +96,49 @@ START_TEST(root_and_children) {
 }
 END_TEST
 
+static void *fork_one(void *ret) {
+    *(pid_t *)ret = fork();
+    if (*(pid_t *)ret == 0)
+        for (;;)
+            pause();
+    return NULL;
+}
+
+struct forker {
+    pthread_barrier_t *wait;
+    pid_t *pid;
+};
+
+static void *fork_and_wait(void *data) {
+    const struct forker *f = data;
+    fork_one(f->pid);
+    pthread_barrier_wait(f->wait);
+    pthread_barrier_wait(f->wait);
+    return NULL;
+}
+
+/* Children belong to the thread that forked them, while that is there. */
+START_TEST(children_of_threads) {
+    pthread_t thread;
+    pid_t own = 0, of_thread = 0;
+    pthread_barrier_t wait;
+    fork_one(&own);
+    ck_assert_int_eq(pthread_barrier_init(&wait, NULL, 2), 0);
+    struct forker forker = {.wait = &wait, .pid = &of_thread};
+    ck_assert_int_eq(pthread_create(&thread, NULL, fork_and_wait, &forker), 0);
+    pthread_barrier_wait(&wait);
+    follow(getpid(), 0);
+    list();
+    ck_assert_int_eq(times_listed(own), 1);
+    ck_assert_int_eq(times_listed(of_thread), 1);
+    stop_following();
+    pthread_barrier_wait(&wait);
+    pthread_join(thread, NULL);
+    kill(own, SIGKILL);
+    kill(of_thread, SIGKILL);
+}
+END_TEST
+
 START_TEST(what_has_ended_is_not_looked_for_again) {
     pid_t root = start(0, 0);
     follow(root, 0);
@@ -164,6 +208,7 @@ int main(void) {
     TCase *tc = add_case(suite, "tree");
 
     tcase_add_test(tc, root_and_children);
+    tcase_add_test(tc, children_of_threads);
     tcase_add_test(tc, what_has_ended_is_not_looked_for_again);
     tcase_add_test(tc, orphans);
     tcase_add_test(tc, memory_runs_out);
