@@ -52,6 +52,7 @@ struct procfs {
     uint64_t marker; /* of the open process */
     int status_fd; /* of the open process; -errno: it could not be opened; -ESRCH: none is open */
     struct taskstats_ahead *taskstats; /* NULL: not allowed */
+    bool forgets_switches; /* taskstats does, those of ended threads */
     struct proc_threads *threads;
     struct users *users;
     struct proc_identity identity; /* of the open process */
@@ -334,14 +335,19 @@ static int add_zombie(struct procfs *p, struct sample *s, const struct status_fi
 }
 
 static bool is_single_threaded(const struct procfs *p, const struct sample *s) {
-    return s->value[FIELD_THREADS] <= 1 && (p->taskstats || !proc_threads_has(p->threads, s));
+    return s->value[FIELD_THREADS] <= 1 &&
+           ((p->taskstats && !p->forgets_switches) || !proc_threads_has(p->threads, s));
 }
 
 static int measure_threads(struct procfs *p, struct sample *s, bool idle) {
-    const bool waits = collects(p, COLLECT_DELAYS);
+    const bool waits = !p->taskstats && collects(p, COLLECT_DELAYS);
+    const bool switches = (!p->taskstats || p->forgets_switches) &&
+                          collects(p, COLLECT_CONTEXT_SWITCHES);
+    if (p->forgets_switches)
+        s->have &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
     const struct proc_threads_wanted wanted = {
         .running = collects(p, COLLECT_THREADS),
-        .totals = !p->taskstats && (collects(p, COLLECT_CONTEXT_SWITCHES) || waits),
+        .totals = switches || waits,
         .waits = waits,
     };
     return proc_threads_measure(p->threads, s, wanted, idle);
@@ -619,6 +625,7 @@ static void find_abilities(struct procfs *p) {
                           collects(p, COLLECT_DELAYS);
         p->lacks_net_admin =
             asks && has_our_pids(p) && taskstats_ahead_new(d, &p->taskstats) == -EPERM;
+        p->forgets_switches = p->taskstats && taskstats_ahead_forget_switches(p->taskstats);
     }
     ssize_t n = proc_read_at(d, d->fd, "sys/kernel/task_delayacct");
     p->delayacct = n > 0 && d->record[0] == '1';

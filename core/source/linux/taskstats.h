@@ -7,6 +7,7 @@
 #ifndef TASKSTATS_H
 #define TASKSTATS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,10 @@ struct taskstats_answer {
 /* -EPERM without the right, -ENOTSUP in a build without libmnl, … */
 int taskstats_new(struct taskstats_socket **ret);
 struct taskstats_socket *taskstats_free(struct taskstats_socket *s);
+/* Does this kernel leave out the context switches of ended threads? Kernels before 2026 do,
+ * unless the fix ("taskstats: retain dead thread stats in TGID queries") was added to them, so
+ * their version does not tell: it is tried out once, with a short thread of our own. */
+bool taskstats_forget_switches(struct taskstats_socket *s);
 /* At most TASKSTATS_BATCH processes; each answer has an error of its own. */
 void taskstats_query(struct taskstats_socket *s, const uint32_t *pids, size_t count,
                      struct taskstats_answer *ret);

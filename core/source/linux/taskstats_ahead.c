@@ -40,6 +40,10 @@ struct taskstats_ahead *taskstats_ahead_free(struct taskstats_ahead *a) {
     return NULL;
 }
 
+bool taskstats_ahead_forget_switches(const struct taskstats_ahead *a) {
+    return taskstats_forget_switches(a->socket);
+}
+
 void taskstats_ahead_begin(struct taskstats_ahead *a, const struct listed *listed, size_t count) {
     a->listed = listed;
     a->listed_count = count;

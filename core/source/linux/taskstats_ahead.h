@@ -16,6 +16,9 @@ struct taskstats_ahead;
 int taskstats_ahead_new(struct proc_dir *dir, struct taskstats_ahead **ret);
 struct taskstats_ahead *taskstats_ahead_free(struct taskstats_ahead *a);
 
+/* See taskstats.h. */
+bool taskstats_ahead_forget_switches(const struct taskstats_ahead *a);
+
 /* There is a new list, by ascending pid. */
 void taskstats_ahead_begin(struct taskstats_ahead *a, const struct listed *listed, size_t count);
 /* A process is opened: what is in its files from now on, earlier answers do not know. */
