@@ -274,7 +274,7 @@ static void follow(const char *source) {
     pid_t root = start_tree(go, FOLLOWED);
     start_tree(go, BESIDE);
     close(go[0]);
-    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = root};
+    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = &root, .follow_count = 1};
     tally *t = open_with(source, "1h", &opts);
     close(go[1]);
     for (int left = 4; left > 0;) {
@@ -309,7 +309,7 @@ static void follow_nobody(const char *source) {
     if (pid == 0)
         _exit(0);
     waitpid(pid, NULL, 0);
-    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = pid};
+    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = &pid, .follow_count = 1};
     open_with(source, "1h", &opts);
     die("a process was followed that is gone");
 }
