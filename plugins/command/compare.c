@@ -4,6 +4,7 @@
 #include "runs.h"
 #include "text.h"
 #include "verb.h"
+#include "worker.h"
 #include "follow.h"
 
 #include <errno.h>
@@ -11,6 +12,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define NS_PER_MS UINT64_C(1000000)
 
@@ -234,30 +236,66 @@ static void write_json(const struct runs sides[2]) {
     puts("}");
 }
 
-/* Says what is wrong. The status to exit with. */
-static int run_in_turn(const struct cli *cli, unsigned long count, struct runs sides[2]) {
+/* One run, in a process of its own: else what it leaves behind would count for the next one,
+ * and the size that we have grown to for each of them. */
+struct turn {
+    const struct cli *cli;
+    const char *command;
+    int fd; /* where its summary goes, without what that points to */
+};
+
+static int take_turn(void *data) {
+    const struct turn *turn = data;
     const struct watch_options options = {
         .is_quiet = true, .base_ns = 100 * NS_PER_MS, .most_ns = 1000 * NS_PER_MS};
-    for (unsigned long i = 0; i < count; i++)
-        for (int side = 0; side < 2; side++) {
-            char *command[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, cli->arguments[side], NULL};
-            struct summary summary;
-            int status = watch_command(cli, &options, command, &summary);
-            if (status != 0) {
-                cli_say(cli->program, 'E', "%s left with %d, expected 0", cli->arguments[side],
-                        status);
-                summary_clear(&summary);
-                return CLI_FAILED;
-            }
-            free(summary.command);
-            summary.command = strdup(cli->arguments[side]);
-            if (runs_add(&sides[side], &summary) < 0) {
-                cli_say(cli->program, 'E', "out of memory");
-                summary_clear(&summary);
-                return CLI_FAILED;
-            }
-        }
+    char *command[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)turn->command,
+                       NULL};
+    struct summary summary;
+    int status = watch_command(turn->cli, &options, command, &summary);
+    struct summary bare = summary;
+    bare.command = NULL;
+    bare.programs = NULL;
+    bare.program_count = 0;
+    bare.source = "";
+    if (write(turn->fd, &bare, sizeof(bare)) != (ssize_t)sizeof(bare))
+        status = status ? status : WATCH_FAILED;
+    summary_clear(&summary);
+    return status;
+}
+
+/* Says what is wrong. The status to exit with. */
+static int run_once(const struct cli *cli, const char *command, struct runs *runs) {
+    int fds[2];
+    struct summary summary;
+    if (pipe(fds) < 0) {
+        cli_say(cli->program, 'E', "cannot start a process: %s", strerror(errno));
+        return CLI_FAILED;
+    }
+    struct turn turn = {cli, command, fds[1]};
+    int status = worker_run(take_turn, &turn);
+    close(fds[1]);
+    const bool has_summary = read(fds[0], &summary, sizeof(summary)) == (ssize_t)sizeof(summary);
+    close(fds[0]);
+    if (status != 0 || !has_summary) {
+        cli_say(cli->program, 'E', "%s left with %d, expected 0", command, status);
+        return status > 128 ? status : CLI_FAILED;
+    }
+    summary.source = "";
+    summary.command = strdup(command);
+    if (!summary.command || runs_add(runs, &summary) < 0) {
+        cli_say(cli->program, 'E', "out of memory");
+        free(summary.command);
+        return CLI_FAILED;
+    }
     return CLI_DONE;
+}
+
+static int run_in_turn(const struct cli *cli, unsigned long count, struct runs sides[2]) {
+    int status = CLI_DONE;
+    for (unsigned long i = 0; status == CLI_DONE && i < count; i++)
+        for (int side = 0; status == CLI_DONE && side < 2; side++)
+            status = run_once(cli, cli->arguments[side], &sides[side]);
+    return status;
 }
 
 static int compare(struct cli *cli) {

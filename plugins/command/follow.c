@@ -29,6 +29,9 @@
 /* How long a command that is to end has between SIGTERM and SIGKILL. */
 #define GRACE_NS (10 * NS_PER_S)
 /* What the kernel tells of an end arrives a little later (see core/collector/unseen.c). */
+/* CPU time by which another account may be ahead of what was waited for, by rounding. More of
+ * it is that of processes whose parents ignore SIGCHLD: of them nothing else is known either. */
+#define UNWAITED_NS (2 * NS_PER_MS)
 #define SETTLE_TRIES 15
 #define SETTLE_NS (20 * NS_PER_MS)
 
@@ -65,6 +68,7 @@ struct watch {
     struct figures waited_before; /* I/O only: in earlier runs */
     uint64_t unfollowed_ns;       /* CPU time of the command before the collector knew it */
     uint64_t waited_rss_bytes;
+    bool has_waited_for_all;
 
     struct tree tree;
     struct sink sinks[2];
@@ -166,6 +170,13 @@ static void stop_with_command(struct watch *w) {
     }
 }
 
+/* What the terminal sends it sends to our whole process group; but the end of the terminal
+ * is told to the first process of the session alone. */
+static bool has_it_already(const struct watch *w, const struct signalfd_siginfo *info) {
+    return info->ssi_code == SI_KERNEL && info->ssi_signo != SIGHUP &&
+           getpgid(w->child.pid) == getpgrp();
+}
+
 static void handle_signals(struct watch *w) {
     struct signalfd_siginfo info;
     while (read(w->signals_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
@@ -181,8 +192,7 @@ static void handle_signals(struct watch *w) {
                             signal_number == SIGHUP || signal_number == SIGQUIT;
         if (is_end)
             w->stop_signal = signal_number;
-        /* what the terminal sends it sends to the command as well */
-        if (w->is_run && !w->root_ended && info.ssi_code != SI_KERNEL)
+        if (w->is_run && !w->root_ended && !has_it_already(w, &info))
             kill(w->child.pid, signal_number);
         if (!w->is_run && signal_number == SIGTSTP)
             raise(SIGSTOP);
@@ -204,10 +214,16 @@ static void write_out(struct watch *w, size_t sink, const char *data, size_t len
     while (len > 0) {
         struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT},
                                 {.fd = w->signals_fd, .events = POLLIN}};
-        if (poll(fds, 2, -1) < 0 && errno != EINTR)
-            return;
+        const uint64_t now = now_ns(CLOCK_MONOTONIC);
+        const uint64_t wait_ns = w->end_by_ns > now ? w->end_by_ns - now : 0;
+        const struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
+                                      .tv_nsec = (long)(wait_ns % NS_PER_S)};
+        if (ppoll(fds, 2, w->end_by_ns == UINT64_MAX ? NULL : &wait, NULL) < 0)
+            fds[0].revents = 0;
         handle_signals(w);
-        if (w->root_ended && w->stop_signal && !fds[0].revents) {
+        /* nobody reads, and we are wanted elsewhere */
+        if (!fds[0].revents && (now_ns(CLOCK_MONOTONIC) >= w->end_by_ns ||
+                                (w->stop_signal && (w->root_ended || !w->is_run)))) {
             close_sink(w, sink);
             return;
         }
@@ -456,8 +472,9 @@ static bool is_over(const struct watch *w) {
     if (!w->is_run && w->stop_signal)
         return true;
     return w->root_ended &&
-           (w->stop_signal || w->was_told_to_end || !w->options->waits_for_orphans ||
-            (w->root_waited && !has_children()));
+           (w->stop_signal || (w->was_told_to_end && w->end_by_ns == UINT64_MAX) ||
+            (w->root_waited && !has_children()) ||
+            !(w->options->waits_for_orphans || w->was_told_to_end));
 }
 
 /* All that is alive of it: to end a shell alone would leave behind what it waits for. */
@@ -465,7 +482,8 @@ static void end_tree(struct watch *w, int signal_number) {
     take_sample(w);
     if (!w->root_ended)
         kill(w->child.pid, signal_number);
-    for (size_t i = 0; w->snapshot && i < tally_snapshot_processes(w->snapshot); i++) {
+    /* the numbers in an old one may have been given to others by now */
+    for (size_t i = 0; !w->has_failed && i < tally_snapshot_processes(w->snapshot); i++) {
         const struct tally_process *p = tally_snapshot_process(w->snapshot, i);
         if (p->group == TALLY_NO_GROUP || p->state == 'Z')
             continue;
@@ -545,9 +563,11 @@ static bool is_watched(const struct watch *w, pid_t pid) {
 static uint64_t count_orphans(struct watch *w, struct figures *alive, bool *ret_all_readable) {
     uint64_t orphans = 0;
     *ret_all_readable = true;
+    if (!w->root_ended) /* they still have their parents */
+        return 0;
     for (size_t i = 0; i < w->tree.count; i++) {
         const pid_t pid = w->tree.items[i].pid;
-        if (is_watched(w, pid) || kill(pid, 0) < 0)
+        if (is_watched(w, pid) || (kill(pid, 0) < 0 && errno == ESRCH))
             continue;
         orphans++;
         if (figures_add_alive(alive, pid) < 0)
@@ -583,6 +603,10 @@ static void settle_cgroup(struct watch *w) {
         .known = FIGURES_CPU,
         .exact = FIGURES_CPU,
     };
+    if (figures_cpu_ns(&figures) > figures_cpu_ns(&w->waited) + UNWAITED_NS) {
+        w->has_waited_for_all = false;
+        w->waited.exact = 0;
+    }
     figures_take_larger(&w->waited, &figures);
 }
 
@@ -608,9 +632,12 @@ static void settle_figures(struct watch *w) {
                 w->waited.value[f] += alive.value[f];
                 w->waited.known |= FIGURE(f);
             }
-        if (all_readable && (w->summary.orphans_left || !has_children()))
+        /* what is left may have forked since it was looked at */
+        if (all_readable && !has_children())
             w->waited.exact = w->waited.known;
     }
+    w->has_waited_for_all = w->waited.exact != 0;
+    const uint64_t waited_ns = figures_cpu_ns(&w->waited);
     settle_cgroup(w);
     struct figures *figures = &w->summary.figures;
     for (int i = 0;; i++) {
@@ -628,6 +655,8 @@ static void settle_figures(struct watch *w) {
         figures->exact = figures->known;
         w->summary.programs_are_exact = true;
     }
+    if (w->is_run && figures_cpu_ns(figures) > waited_ns + UNWAITED_NS)
+        w->has_waited_for_all = false;
     if (w->is_run) {
         figures_take_larger(figures, &w->waited);
         /* it is all there was: a collector that saw as much saw all */
@@ -677,6 +706,16 @@ static void list_programs(struct watch *w) {
               by_cpu);
 }
 
+/* "bpf" or "procfs", as the metrics about the collector have it. */
+static const char *source_of(const tally_snapshot *s) {
+    size_t metric;
+    uint64_t value;
+    return s && tally_metric_find("source_bpf", &metric) == 0 &&
+                   tally_snapshot_value(s, 0, metric, &value) && value
+               ? "bpf"
+               : "procfs";
+}
+
 static void finish_summary(struct watch *w) {
     struct summary *s = &w->summary;
     if (!w->root_ended || w->options->waits_for_orphans)
@@ -686,14 +725,17 @@ static void finish_summary(struct watch *w) {
         wait_for_command(w);
     if (!w->snapshot)
         return;
+    s->source = source_of(w->snapshot);
     settle_figures(w);
     list_programs(w);
     s->wall_ns = w->ended_ns - w->begun_ns;
     s->processes_seen = w->tree.seen;
-    /* samples may have seen a little more: the kernel keeps its maximum up to date in steps */
-    s->largest_rss_is_exact = w->is_run && s->orphans_left == 0;
-    if (s->largest_rss_is_exact || w->waited_rss_bytes > s->largest_rss_bytes)
+    s->largest_rss_is_exact = w->is_run && w->has_waited_for_all;
+    /* samples may see a little more: the kernel counts pages by CPU, and adds up in steps */
+    if (s->largest_rss_is_exact)
         s->largest_rss_bytes = w->waited_rss_bytes;
+    else
+        note_most(&s->largest_rss_bytes, w->waited_rss_bytes);
     s->own_cpu_ns = now_ns(CLOCK_PROCESS_CPUTIME_ID);
     emit(w, false, write_exit, w);
     emit(w, false, write_summary, w);
@@ -731,7 +773,11 @@ static int open_tally(struct watch *w, const pid_t *roots, size_t count,
         r = set_default(config, "collect", "no-fds,no-states,no-threads", error);
     if (r == 0 && geteuid() != 0 && strcmp(tally_config_get(config, "source"), "auto") == 0)
         r = tally_config_set(config, "source", "procfs", error);
+    const bool may_choose = r == 0 && strcmp(tally_config_get(config, "source"), "auto") == 0;
     if (r == 0)
+        r = tally_new(config, &opts, &w->t, error);
+    /* some machines keep a process from the iterators that source bpf lists by */
+    if (r == -ESRCH && may_choose && tally_config_set(config, "source", "procfs", error) == 0)
         r = tally_new(config, &opts, &w->t, error);
     tally_config_free(config);
     return r;
@@ -747,16 +793,6 @@ static void find_metrics(struct watch *w) {
                   {"memory_pss", &w->pss},   {"lost_events", &w->lost_events}};
     for (size_t i = 0; i < sizeof(wanted) / sizeof(wanted[0]); i++)
         (void)tally_metric_find(wanted[i].id, wanted[i].to);
-}
-
-/* "bpf" or "procfs", as the metrics about the collector have it. */
-static const char *source_of(const tally_snapshot *s) {
-    size_t metric;
-    uint64_t value;
-    return s && tally_metric_find("source_bpf", &metric) == 0 &&
-                   tally_snapshot_value(s, 0, metric, &value) && value
-               ? "bpf"
-               : "procfs";
 }
 
 static char *joined(char *const *command) {
@@ -795,7 +831,6 @@ static void close_watch(struct watch *w) {
 static int open_watch(struct watch *w, const struct cli *cli, const struct watch_options *options) {
     *w = (struct watch){.cli = cli, .options = options, .signals_fd = -1};
     w->tree.excludes_children = options->excludes_children;
-    w->tree.counts_from_now = !options->from_process_start;
     w->summary.source = "procfs";
     find_metrics(w);
     /* nobody is to see by what the program's file brings, nor to run a command with it */
@@ -812,7 +847,8 @@ static void watch(struct watch *w, char *const *command) {
     emit(w, false, write_beginning, &beginning);
     emit(w, true, write_csv_beginning, NULL);
     watch_until_end(w);
-    w->summary.source = source_of(w->snapshot);
+    /* who reads slowly still gets the rest, unless the time is up */
+    w->end_by_ns = w->options->duration_ns ? now_ns(CLOCK_MONOTONIC) + GRACE_NS : UINT64_MAX;
     finish_summary(w);
 }
 
@@ -826,6 +862,7 @@ int watch_command(const struct cli *cli, const struct watch_options *options, ch
     if (r < 0)
         goto end;
     w.is_run = true;
+    w.tree.counts_from_now = false; /* it begins now */
     (void)figures_add_waited_io(&w.waited_before);
     /* before all that needs memory, which would be said to be the command's */
     r = child_prepare(&w.child, command, options->writes_json || options->writes_csv,
@@ -898,6 +935,8 @@ int watch_processes(const struct cli *cli, const struct watch_options *options, 
             cli_say(cli->program, 'E', "%s", error.text);
         goto end;
     }
+    w.tree.counts_from_now = !options->from_process_start;
+    w.summary.is_of_lifetimes = options->from_process_start;
     w.summary.command = name_of(pids, count);
     begin(&w);
     watch(&w, NULL);

@@ -79,7 +79,8 @@ int job_cgroup_begin(struct job_cgroup *job, pid_t pid, struct tally_error *erro
                              strcmp(below, "/") == 0 ? "" : below, (long)pid);
     if (len < 0 || (size_t)len >= sizeof(path))
         return fail(error, "its path", -ENAMETOOLONG);
-    if (mkdir(path, 0755) < 0)
+    /* one of that name is of a proctally that was killed */
+    if (mkdir(path, 0755) < 0 && !(errno == EEXIST && rmdir(path) == 0 && mkdir(path, 0755) == 0))
         return fail(error, path, -errno);
     int r = write_pid(path, pid);
     if (r < 0) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* run and attach. */
 #include "verb.h"
+#include "worker.h"
 #include "follow.h"
 
 #include <errno.h>
@@ -90,9 +91,10 @@ static int read_duration(const struct cli *cli, const char *flag, unsigned unit_
     if (!value)
         return 0;
     const bool is_plain = value[strspn(value, "0123456789.")] == '\0';
-    int len = is_plain ? snprintf(text, sizeof(text), "%.0fms", strtod(value, NULL) * unit_ms)
+    char *end = NULL;
+    int len = is_plain ? snprintf(text, sizeof(text), "%.0fms", strtod(value, &end) * unit_ms)
                        : snprintf(text, sizeof(text), "%s", value);
-    int r = len < (int)sizeof(text) ? tally_config_new(&config) : -EINVAL;
+    int r = len < (int)sizeof(text) && !(end && *end) ? tally_config_new(&config) : -EINVAL;
     /* the option of that name reads durations as they are written everywhere else */
     if (r == 0)
         r = tally_config_set(config, "interval", text, &error);
@@ -100,7 +102,7 @@ static int read_duration(const struct cli *cli, const char *flag, unsigned unit_
         tally_config_interval(config, ret_ns);
     else
         cli_say(cli->program, 'E',
-                "--%s got \"%s\"; expected a duration of at least 10ms, as in 500ms or 2s", flag,
+                "--%s got \"%s\"; expected a duration from 10ms on, as in 500ms or 2s", flag,
                 value);
     tally_config_free(config);
     return r;
@@ -144,18 +146,29 @@ static int read_options(const struct cli *cli, struct watch_options *ret) {
     return r;
 }
 
+struct job {
+    const struct cli *cli;
+    const struct watch_options *options;
+};
+
+static int do_job(void *data) {
+    const struct job *job = data;
+    struct summary summary;
+    int status = watch_command(job->cli, job->options, job->cli->arguments, &summary);
+    summary_clear(&summary);
+    return status;
+}
+
 static int run(struct cli *cli) {
     struct watch_options options;
-    struct summary summary;
     if (read_options(cli, &options) < 0)
         return WATCH_FAILED;
     if (cli->argument_count == 0) {
         cli_say(cli->program, 'E', "expected a command, as in proctally run sleep 1");
         return WATCH_FAILED;
     }
-    int status = watch_command(cli, &options, cli->arguments, &summary);
-    summary_clear(&summary);
-    return status;
+    struct job job = {cli, &options};
+    return worker_is_needed() ? worker_run(do_job, &job) : do_job(&job);
 }
 
 static int attach(struct cli *cli) {

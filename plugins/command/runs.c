@@ -4,6 +4,7 @@
 #include "build-config.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -42,6 +43,11 @@ static uint64_t get_whole(const json_t *from, const char *key, double unit) {
     double value;
     return get_number(from, key, &value) && value * unit < 1.8e19 ? (uint64_t)(value * unit + 0.5)
                                                                  : 0;
+}
+
+static int signal_of(const json_t *record) {
+    const uint64_t number = get_whole(record, "signal", 1);
+    return number < NSIG ? (int)number : 0;
 }
 
 static const char *get_text(const json_t *from, const char *key) {
@@ -84,8 +90,8 @@ static int read_summary(const json_t *record, struct summary *s) {
     const char *peak_source = get_text(record, "peak_memory_source");
     double value;
     s->has_ended = get_number(record, "exit_code", &value);
-    s->exit_code = (int)value;
-    s->signal_number = (int)get_whole(record, "signal", 1);
+    s->exit_code = value < 256 ? (int)value : 255;
+    s->signal_number = signal_of(record);
     s->wall_ns = get_whole(record, "wall_s", NS_PER_S);
     for (enum figure f = 0; f < FIGURES; f++) {
         const double unit = figure_is_time(f) ? NS_PER_S : 1;
@@ -215,8 +221,8 @@ static int read_record(struct reading *r, const json_t *record) {
     } else if (strcmp(kind, "exit") == 0) {
         double code;
         r->run.has_ended = get_number(record, "exit_code", &code);
-        r->run.exit_code = (int)code;
-        r->run.signal_number = (int)get_whole(record, "signal", 1);
+        r->run.exit_code = code < 256 ? (int)code : 255;
+        r->run.signal_number = signal_of(record);
     } else if (strcmp(kind, "summary") == 0) {
         summary_clear(&r->run);
         r->has_run = r->has_summary = true;

@@ -21,6 +21,10 @@ const char *summary_peak_memory(const struct summary *s, uint64_t *ret_bytes) {
                                    : NULL;
 }
 
+static const char *command_of(const struct summary *s) {
+    return s->command ? s->command : "";
+}
+
 static double seconds(uint64_t ns) {
     return (double)ns / NS_PER_S;
 }
@@ -60,10 +64,15 @@ static void print_cpu(FILE *to, const struct summary *s) {
     print_time(to, s, FIGURES_CPU, s->figures.value[FIGURE_CPU_USER]);
     fputs(", system ", to);
     print_time(to, s, FIGURES_CPU, s->figures.value[FIGURE_CPU_SYSTEM]);
-    fprintf(to, "), %.2f cores on average\n", cpu_average(s));
+    putc(')', to);
+    if (!s->is_of_lifetimes)
+        fprintf(to, ", %.2f cores on average", cpu_average(s));
+    putc('\n', to);
 }
 
 static void print_memory(FILE *to, const struct summary *s) {
+    if (s->largest_rss_bytes + s->cgroup_peak_bytes + s->rss_sum_peak_bytes == 0)
+        return;
     fputs("memory     ", to);
     const char *comma = "";
     if (s->largest_rss_bytes) {
@@ -127,7 +136,7 @@ static void print_programs(FILE *to, const struct summary *s) {
 void summary_print(FILE *to, const struct summary *s) {
     char wall[AMOUNT_SIZE], own[AMOUNT_SIZE];
     fputs("\nproctally: ", to);
-    text_write(to, s->command, strlen(s->command), 68);
+    text_write(to, command_of(s), strlen(command_of(s)), 68);
     putc('\n', to);
     fprintf(to, "wall       %s", amount_time(s->wall_ns, wall));
     if (s->signal_number)
@@ -219,7 +228,7 @@ void summary_json(FILE *to, const struct summary *s) {
     const char *peak_source = summary_peak_memory(s, &peak_bytes);
     fputs("{\"kind\":\"summary\"", to);
     json_key(to, &first, "command");
-    json_text(to, s->command);
+    json_text(to, command_of(s));
     json_key(to, &first, "source");
     json_text(to, s->source);
     if (s->has_ended)
@@ -236,7 +245,7 @@ void summary_json(FILE *to, const struct summary *s) {
         else
             add_whole(to, &first, figure_key(f), s->figures.value[f]);
     }
-    if ((s->figures.known & FIGURES_CPU) == FIGURES_CPU) {
+    if ((s->figures.known & FIGURES_CPU) == FIGURES_CPU && !s->is_of_lifetimes) {
         add_fraction(to, &first, "cpu_avg", cpu_average(s));
         add_fraction(to, &first, "avg_cpu_usage", 100 * cpu_average(s));
     }

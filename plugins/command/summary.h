@@ -21,6 +21,7 @@ struct summary {
     int exit_code;
     int signal_number; /* that ended it; 0: none */
     uint64_t wall_ns;
+    bool is_of_lifetimes; /* figures are of more than that time */
     struct figures figures;
     uint64_t largest_rss_bytes;    /* of a single process; 0: not known */
     bool largest_rss_is_exact;

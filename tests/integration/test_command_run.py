@@ -4,6 +4,7 @@
 """proctally run and attach: what commands of known use have used, and that they are not
 disturbed."""
 import csv
+import fcntl
 import glob
 import io
 import sys
@@ -459,6 +460,11 @@ def case_recorded_runs():
     table = command("compare", path, cut)
     check_equal(table.returncode, 0, "compare")
     check(re.search(r"^A: .* \(2 runs\)\nB: .* \(1 run\)$", table.stdout, re.M), "compare", table.stdout)
+    with open(cut, "w") as file: # without its beginning, and with numbers of any size
+        file.write('{"kind":"tree","aggregated":{"ts_ms":1,"mem_rss_kb":1e300}}\n'
+                   '{"kind":"exit","exit_code":1e99,"signal":1e99}\n')
+    rows = records(command("summary", "--json", cut).stdout)
+    check_equal((len(rows), rows[0]["command"]), (1, ""), "a run without a beginning")
     for arguments in (["/etc/passwd"], ["/nonexistent"], ["/"]):
         done = command("summary", *arguments)
         check_equal((done.returncode, done.stdout), (1, ""), repr(arguments))
@@ -501,6 +507,43 @@ def case_compare_commands():
     check("exit 4 left with 4" in done.stderr, "a command that fails", done.stderr)
     for arguments in ([], ["a"], ["--runs", "0", "true", "true"], ["--runs", "x", "true", "true"]):
         check_equal(command("compare", *arguments).returncode, 2, repr(arguments))
+
+
+def case_children_from_before():
+    """What a shell had started before it became proctally is none of its business."""
+    tier = tiers()[0]
+    for flags, status in (([], 0), (["--timeout", "1"], 124)):
+        script = "sleep 41.7 </dev/null >/dev/null 2>&1 & echo $!; exec \"$@\""
+        command = tier.command("-q", "--json", *flags, "sleep", "0.3" if not flags else "30.5")
+        done = subprocess.run(["sh", "-c", script, "sh", *command], capture_output=True, text=True,
+                              timeout=60)
+        pid, _, rest = done.stdout.partition("\n")
+        check_equal(done.returncode, status, "status")
+        os.kill(int(pid), signal.SIGKILL)  # it is still there
+        check_equal(records(rest)[-1]["orphans_left"], 0, "orphans")
+
+
+def case_reader_that_reads_nothing():
+    """Neither the time nor signals wait for it."""
+    sleeper = subprocess.Popen(["sleep", "60"])
+    for arguments, status in ((["run", "--timeout", "1", "sleep", "50"], 124),
+                              (["attach", "--duration", "1", str(sleeper.pid)], 0)):
+        child = subprocess.Popen([COMMAND, arguments[0], "--json", "-q", "--interval", "10ms",
+                                  "--max-interval", "10ms", *arguments[1:]],
+                                 stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+        fcntl.fcntl(child.stdout, 1031, 4096)  # F_SETPIPE_SZ
+        check_equal(child.wait(60), status, repr(arguments))
+        child.stdout.close()
+    sleeper.kill()
+    sleeper.wait()
+
+
+def case_source_is_said():
+    if os.geteuid() != 0 or not COMMAND_HAS_BPF():
+        raise Skipped("no source bpf")
+    for _ in range(10):
+        done = subprocess.run([COMMAND, "run", "--json", "-q", "true"], capture_output=True, text=True)
+        check_equal(records(done.stdout)[-1]["source"], "bpf", "of a command that ends at once")
 
 
 def case_fork_without_end():
