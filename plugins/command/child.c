@@ -6,7 +6,21 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+void child_signals(sigset_t *ret) {
+    static const int signals[] = {SIGCHLD, SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT,
+                                  SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
+    sigemptyset(ret);
+    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+        sigaddset(ret, signals[i]);
+}
+
+bool has_children(void) {
+    siginfo_t info;
+    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+}
 
 static void become_command(int go_fd, int error_fd, char *const *command, bool output_to_stderr,
                            const struct child_surroundings *surroundings) {

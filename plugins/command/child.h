@@ -19,6 +19,11 @@ struct child_surroundings {
     struct sigaction pipe;
 };
 
+/* SIGCHLD, and the signals that whoever runs a command takes to hand them on. */
+void child_signals(sigset_t *ret);
+/* Has this process any child, be it one that has ended? */
+bool has_children(void);
+
 /* Starts it as far as it goes without the program: it exists, and waits. Its orphans become
  * ours. `output_to_stderr`: our standard output is for records. -errno. */
 int child_prepare(struct child *child, char *const *command, bool output_to_stderr,

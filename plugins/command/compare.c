@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* summary and compare: runs that are over. */
+#include "follow.h"
 #include "json.h"
+#include "look.h"
 #include "runs.h"
 #include "text.h"
 #include "verb.h"
 #include "worker.h"
-#include "follow.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -15,14 +16,6 @@
 #include <unistd.h>
 
 #define NS_PER_MS UINT64_C(1000000)
-
-static int finish_output(const struct cli *cli) {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return CLI_DONE;
-    if (errno != EPIPE)
-        cli_say(cli->program, 'E', "cannot write to standard output: %s", strerror(errno));
-    return CLI_FAILED;
-}
 
 /* ---- summary --------------------------------------------------------------------------- */
 
@@ -60,7 +53,7 @@ static int summarize(struct cli *cli) {
         cli_say(cli->program, 'E', "%s", error.text);
         return CLI_FAILED;
     }
-    return finish_output(cli);
+    return look_finish_output(cli->program);
 }
 
 const struct verb verb_summary = {
@@ -323,7 +316,7 @@ static int compare(struct cli *cli) {
             write_json(sides);
         else
             print_table(sides);
-        status = finish_output(cli);
+        status = look_finish_output(cli->program);
     }
     runs_clear(&sides[0]);
     runs_clear(&sides[1]);

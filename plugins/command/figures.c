@@ -57,15 +57,24 @@ static void add(struct figures *to, enum figure f, uint64_t value) {
     set(to, f, to->value[f] + value);
 }
 
+bool figures_sum(const tally_snapshot *s, size_t metric, uint64_t *ret) {
+    bool is_known = false;
+    uint64_t value;
+    *ret = 0;
+    for (size_t group = 0; group < tally_snapshot_groups(s); group++)
+        if (tally_snapshot_value(s, group, metric, &value)) {
+            *ret += value;
+            is_known = true;
+        }
+    return is_known;
+}
+
 void figures_of_snapshot(const tally_snapshot *s, struct figures *ret) {
+    uint64_t value;
     *ret = (struct figures){0};
-    for (enum figure f = 0; f < FIGURES; f++) {
-        const size_t metric = figure_metric(f);
-        uint64_t value;
-        for (size_t group = 0; group < tally_snapshot_groups(s); group++)
-            if (tally_snapshot_value(s, group, metric, &value))
-                add(ret, f, value);
-    }
+    for (enum figure f = 0; f < FIGURES; f++)
+        if (figures_sum(s, figure_metric(f), &value))
+            set(ret, f, value);
 }
 
 static uint64_t ns_of(struct timeval t) {

@@ -49,7 +49,9 @@ static inline uint64_t figures_cpu_ns(const struct figures *f) {
     return f->value[FIGURE_CPU_USER] + f->value[FIGURE_CPU_SYSTEM];
 }
 
-/* Sums over all groups of a snapshot. */
+/* A metric of all groups of a snapshot together; false: it is known of none. */
+bool figures_sum(const tally_snapshot *s, size_t metric, uint64_t *ret);
+/* The figures as such sums. */
 void figures_of_snapshot(const tally_snapshot *s, struct figures *ret);
 /* Adds what a process that was waited for has used, its own children included. */
 void figures_add_waited(struct figures *to, const struct rusage *usage);

@@ -514,7 +514,7 @@ static const struct cli_program program = {
 /* Does the argument mean this process? */
 static bool is_meant(const struct files *f, const char *argument, size_t process) {
     const struct tally_process *p = tally_snapshot_process(f->look.snapshot, process);
-    const pid_t pid = look_parse_pid(argument, strlen(argument));
+    const pid_t pid = cli_parse_pid(argument, strlen(argument));
     return pid ? p->pid == pid : strcmp(p->name, argument) == 0;
 }
 
@@ -535,7 +535,7 @@ static int missing(const struct files *f) {
             found = is_meant(f, argument, k);
         if (found)
             continue;
-        const bool is_pid = look_parse_pid(argument, strlen(argument));
+        const bool is_pid = cli_parse_pid(argument, strlen(argument));
         cli_say(f->cli->program, 'E', is_pid ? "there is no process %s" : "there is no process "
                                                "of the name \"%s\"", argument);
         status = CLI_FAILED;
@@ -587,7 +587,7 @@ static int show(struct files *f) {
         cli_say(f->cli->program, 'E', "cannot tell what is open: %s", strerror(-r));
         return CLI_FAILED;
     }
-    int status = look_finish_output(&f->look);
+    int status = look_finish_output(f->look.program);
     if (status != CLI_DONE)
         return status;
     status = missing(f);

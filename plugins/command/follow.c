@@ -88,16 +88,9 @@ static uint64_t now_ns(clockid_t clock) {
 
 /* ---- Signals --------------------------------------------------------------------------- */
 
-/* Those that the command gets in our place. */
-static const int handed_on[] = {SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT, SIGUSR1,
-                                SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
-
 static int take_signals(struct watch *w) {
     sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGCHLD);
-    for (size_t i = 0; i < sizeof(handed_on) / sizeof(handed_on[0]); i++)
-        sigaddset(&set, handed_on[i]);
+    child_signals(&set);
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
     if (sigprocmask(SIG_BLOCK, &set, &w->surroundings.mask) < 0 ||
         sigaction(SIGPIPE, &ignore, &w->surroundings.pipe) < 0)
@@ -380,16 +373,9 @@ static int note_largest(struct watch *w) {
 }
 
 static uint64_t sum_of(const tally_snapshot *s, size_t metric) {
-    uint64_t sum = 0, value;
-    for (size_t group = 0; group < tally_snapshot_groups(s); group++)
-        if (tally_snapshot_value(s, group, metric, &value))
-            sum += value;
+    uint64_t sum;
+    (void)figures_sum(s, metric, &sum); /* 0 if it is not known */
     return sum;
-}
-
-static void note_most(uint64_t *most, uint64_t value) {
-    if (value > *most)
-        *most = value;
 }
 
 /* The sums that the summary is made of. */
@@ -462,18 +448,12 @@ static uint64_t interval_after(const struct watch *w, uint64_t since_ns) {
 
 /* ---- Until the end ---------------------------------------------------------------------------- */
 
-/* All that descends from the command is below one of our children: orphans become ours. */
-static bool has_children(void) {
-    siginfo_t info;
-    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-}
-
 static bool is_over(const struct watch *w) {
     if (!w->is_run && w->stop_signal)
         return true;
     return w->root_ended &&
            (w->stop_signal || (w->was_told_to_end && w->end_by_ns == UINT64_MAX) ||
-            (w->root_waited && !has_children()) ||
+            (w->root_waited && !has_children()) || /* orphans become ours */
             !(w->options->waits_for_orphans || w->was_told_to_end));
 }
 
@@ -553,13 +533,6 @@ static void watch_until_end(struct watch *w) {
 
 /* ---- The summary -------------------------------------------------------------------------------- */
 
-static bool is_watched(const struct watch *w, pid_t pid) {
-    for (size_t i = 0; i < w->tree.root_count; i++)
-        if (w->tree.roots[i] == pid)
-            return true;
-    return false;
-}
-
 static uint64_t count_orphans(struct watch *w, struct figures *alive, bool *ret_all_readable) {
     uint64_t orphans = 0;
     *ret_all_readable = true;
@@ -567,7 +540,7 @@ static uint64_t count_orphans(struct watch *w, struct figures *alive, bool *ret_
         return 0;
     for (size_t i = 0; i < w->tree.count; i++) {
         const pid_t pid = w->tree.items[i].pid;
-        if (is_watched(w, pid) || (kill(pid, 0) < 0 && errno == ESRCH))
+        if (tree_begins_with(&w->tree, pid) || (kill(pid, 0) < 0 && errno == ESRCH))
             continue;
         orphans++;
         if (figures_add_alive(alive, pid) < 0)

@@ -4,7 +4,6 @@
 #include "rights.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -99,20 +98,10 @@ const char *look_group(const struct look *look, size_t process) {
     return group == TALLY_NO_GROUP ? NULL : tally_snapshot_group_name(look->snapshot, group);
 }
 
-pid_t look_parse_pid(const char *text, size_t len) {
-    long pid = 0;
-    for (size_t i = 0; i < len; i++) {
-        if (text[i] < '0' || text[i] > '9' || pid > INT_MAX / 10)
-            return 0;
-        pid = pid * 10 + (text[i] - '0');
-    }
-    return pid > INT_MAX ? 0 : (pid_t)pid;
-}
-
-int look_finish_output(const struct look *look) {
+int look_finish_output(const struct cli_program *program) {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return CLI_DONE;
     if (errno != EPIPE)
-        cli_say(look->program, 'E', "cannot write to standard output: %s", strerror(errno));
+        cli_say(program, 'E', "cannot write to standard output: %s", strerror(errno));
     return CLI_FAILED;
 }

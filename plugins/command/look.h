@@ -35,11 +35,8 @@ size_t look_find(const struct look *look, pid_t pid);
 /* The name of its group; NULL: it was left out. */
 const char *look_group(const struct look *look, size_t process);
 
-/* A number of a process, as an argument; 0: it is none. */
-pid_t look_parse_pid(const char *text, size_t len);
-
 /* All that was printed is out: status 0. If not, says so (but not that the reader has gone,
  * who knows) and returns status 1. */
-int look_finish_output(const struct look *look);
+int look_finish_output(const struct cli_program *program);
 
 #endif

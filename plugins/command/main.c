@@ -2,7 +2,6 @@
 /* proctally: the command for people. */
 #include "verb.h"
 
-#include <errno.h>
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,20 +46,13 @@ static const struct verb *verb_in(int argc, char **argv, int *ret_at) {
     return NULL;
 }
 
-static int finish_output(void) {
-    if (fflush(stdout) == 0 && !ferror(stdout))
-        return CLI_DONE;
-    cli_say(&program, 'E', "cannot write to standard output: %s", strerror(errno));
-    return CLI_FAILED;
-}
-
 static int print_overview(void) {
     puts("Usage: proctally VERB [--FLAG [VALUE]]...\n\n"
          "What did processes and groups of processes on this host use?\n");
     for (size_t i = 0; i < verb_count; i++)
         printf("  proctally %-10s  %s\n", verbs[i]->name, verbs[i]->short_help);
     puts("\nproctally help VERB, or proctally VERB --help, tells all about one of them.");
-    return finish_output();
+    return cli_end_output(&program);
 }
 
 static int run_verb(const struct verb *verb, int argc, char **argv) {
@@ -93,7 +85,7 @@ static int without_verb(int argc, char **argv) {
         return help(argv[2]);
     if (strcmp(argv[1], "--version") == 0) {
         printf("proctally %s\n", tally_version());
-        return finish_output();
+        return cli_end_output(&program);
     }
     int at = 1;
     while (at < argc && argv[at][0] == '-')

@@ -204,7 +204,7 @@ static int show(struct ports *p) {
         cli_say(p->look.program, 'E', "cannot tell the sockets: %s", strerror(-r));
         return CLI_FAILED;
     }
-    const int status = look_finish_output(&p->look);
+    const int status = look_finish_output(p->look.program);
     if (status == CLI_DONE)
         holders_say_refused(&p->holders, &p->look);
     return status;

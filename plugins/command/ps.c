@@ -414,7 +414,7 @@ static int missing(const struct ps *ps) {
     int status = CLI_DONE;
     for (size_t k = 0; (list = cli_flag_nth(ps->cli, "pid", k)); k++)
         while (next_word(&list, word, sizeof(word))) {
-            const pid_t pid = look_parse_pid(word, strlen(word));
+            const pid_t pid = cli_parse_pid(word, strlen(word));
             if (pid > 0 && look_find(&ps->look, pid) != NONE)
                 continue;
             cli_say(ps->cli->program, 'E', "there is no process %s", word);
@@ -439,7 +439,7 @@ static int show(struct ps *ps) {
         cli_say(ps->cli->program, 'E', "out of memory");
         return CLI_FAILED;
     }
-    const int status = look_finish_output(&ps->look);
+    const int status = look_finish_output(ps->look.program);
     return status == CLI_DONE ? missing(ps) : status;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "record.h"
 
+#include "figures.h"
 #include "json.h"
 #include "text.h"
 
@@ -48,7 +49,6 @@ struct subject {
 };
 
 static bool value_of(const struct subject *of, size_t member, size_t metric, uint64_t *ret) {
-    uint64_t value;
     if (of->process) {
         if (!tally_snapshot_process_value(of->snapshot, of->index, metric, ret))
             return false;
@@ -56,14 +56,7 @@ static bool value_of(const struct subject *of, size_t member, size_t metric, uin
         *ret -= base < *ret ? base : *ret;
         return true;
     }
-    bool is_known = false;
-    *ret = 0;
-    for (size_t group = 0; group < tally_snapshot_groups(of->snapshot); group++)
-        if (tally_snapshot_value(of->snapshot, group, metric, &value)) {
-            *ret += value;
-            is_known = true;
-        }
-    return is_known;
+    return figures_sum(of->snapshot, metric, ret);
 }
 
 /* False, and nothing is written, if it is not known. */
@@ -109,7 +102,7 @@ static void write_members(FILE *to, const struct tree *tree, const struct subjec
 
 /* ---- The processes of the tree -------------------------------------------------------------- */
 
-static bool is_root(const struct tree *tree, pid_t pid) {
+bool tree_begins_with(const struct tree *tree, pid_t pid) {
     for (size_t i = 0; i < tree->root_count; i++)
         if (tree->roots[i] == pid)
             return true;
@@ -118,7 +111,7 @@ static bool is_root(const struct tree *tree, pid_t pid) {
 
 bool tree_has(const struct tree *tree, const tally_snapshot *s, size_t i) {
     const struct tally_process *p = tally_snapshot_process(s, i);
-    return p->group != TALLY_NO_GROUP && (!tree->excludes_children || is_root(tree, p->pid));
+    return p->group != TALLY_NO_GROUP && (!tree->excludes_children || tree_begins_with(tree, p->pid));
 }
 
 static uint64_t hash_of(const char *text) {
@@ -398,9 +391,8 @@ void record_csv(FILE *to, const struct tree *tree, const tally_snapshot *s) {
 /* ---- For people ----------------------------------------------------------------------------------- */
 
 static bool sum_of(const tally_snapshot *s, const char *id, uint64_t *ret) {
-    const struct subject whole = {.snapshot = s};
     size_t metric;
-    return tally_metric_find(id, &metric) == 0 && value_of(&whole, 0, metric, ret);
+    return tally_metric_find(id, &metric) == 0 && figures_sum(s, metric, ret);
 }
 
 static void write_amount(FILE *to, const tally_snapshot *s, const char *name, const char *id) {

@@ -29,6 +29,8 @@ struct tree {
     uint64_t seen; /* different processes so far */
 };
 
+/* Is it one of the roots? */
+bool tree_begins_with(const struct tree *tree, pid_t pid);
 /* Is the i-th process of the snapshot one of the tree? */
 bool tree_has(const struct tree *tree, const tally_snapshot *s, size_t i);
 

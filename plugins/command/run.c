@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* run and attach. */
+#include "child.h"
 #include "verb.h"
 #include "worker.h"
 #include "follow.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -168,7 +168,7 @@ static int run(struct cli *cli) {
         return WATCH_FAILED;
     }
     struct job job = {cli, &options};
-    return worker_is_needed() ? worker_run(do_job, &job) : do_job(&job);
+    return has_children() ? worker_run(do_job, &job) : do_job(&job);
 }
 
 static int attach(struct cli *cli) {
@@ -178,15 +178,12 @@ static int attach(struct cli *cli) {
         return CLI_MISUSED;
     pid_t pids[WATCH_MOST];
     for (size_t i = 0; i < cli->argument_count && i < WATCH_MOST; i++) {
-        char *end = NULL;
         const char *text = cli->arguments[i];
-        errno = 0;
-        long pid = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : 0;
-        if (pid <= 0 || pid > INT_MAX || errno || *end) {
+        pids[i] = cli_parse_pid(text, strlen(text));
+        if (pids[i] == 0) {
             cli_say(cli->program, 'E', "got \"%s\"; expected the number of a process", text);
             return CLI_MISUSED;
         }
-        pids[i] = (pid_t)pid;
     }
     if (cli->argument_count == 0 || cli->argument_count > WATCH_MOST) {
         cli_say(cli->program, 'E',

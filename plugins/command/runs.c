@@ -130,11 +130,6 @@ struct reading {
     double first_ms, last_ms, last_rss_bytes, cpu_ms;
 };
 
-static void note_most(uint64_t *most, uint64_t value) {
-    if (value > *most)
-        *most = value;
-}
-
 static void read_sample(struct reading *r, const json_t *record) {
     static const struct {
         enum figure figure;

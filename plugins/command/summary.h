@@ -37,6 +37,11 @@ struct summary {
     size_t program_count;
 };
 
+static inline void note_most(uint64_t *most, uint64_t value) {
+    if (value > *most)
+        *most = value;
+}
+
 /* The largest known peak of memory of the whole, and what it is. NULL: none is known. */
 const char *summary_peak_memory(const struct summary *s, uint64_t *ret_bytes);
 

@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 #include "worker.h"
 
-#include <errno.h>
+#include "child.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define NO_PROCESS 125
-
-bool worker_is_needed(void) {
-    siginfo_t info;
-    return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-}
 
 static int wait_for(pid_t pid, const sigset_t *set) {
     siginfo_t info;
@@ -40,12 +36,8 @@ static int wait_for(pid_t pid, const sigset_t *set) {
 }
 
 int worker_run(int (*work)(void *data), void *data) {
-    static const int taken[] = {SIGCHLD, SIGINT,  SIGTERM,  SIGHUP,  SIGQUIT,
-                                SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT};
     sigset_t set, before;
-    sigemptyset(&set);
-    for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
-        sigaddset(&set, taken[i]);
+    child_signals(&set);
     if (fflush(stdout) != 0 || sigprocmask(SIG_BLOCK, &set, &before) < 0)
         return NO_PROCESS;
     pid_t pid = fork();

@@ -4,10 +4,6 @@
 #ifndef WORKER_H
 #define WORKER_H
 
-#include <stdbool.h>
-
-/* Has this process children already, as a program that was started by exec in a shell has? */
-bool worker_is_needed(void);
 /* Runs it, hands signals on to it meanwhile, and returns what it returns: 0 to 255; 125 if
  * there can be no process. */
 int worker_run(int (*work)(void *data), void *data);

@@ -425,7 +425,7 @@ static void print_metrics(void) {
                    unit_name(metric->unit), metric->help);
 }
 
-static int end_of_output(const struct cli_program *program) {
+int cli_end_output(const struct cli_program *program) {
     if (fflush(stdout) == 0 && !ferror(stdout))
         return CLI_DONE;
     cli_say(program, 'E', "cannot write to standard output: %s", strerror(errno));
@@ -480,20 +480,29 @@ static int answer(const struct cli_program *program, tally_config *config, answe
         status = CLI_FAILED;
     } else {
         fwrite(data, 1, len, stdout);
-        status = end_of_output(program);
+        status = cli_end_output(program);
     }
     tally_text_free(text);
     tally_free(t);
     return status;
 }
 
+pid_t cli_parse_pid(const char *text, size_t len) {
+    long pid = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9' || pid > INT_MAX / 10)
+            return 0;
+        pid = pid * 10 + (text[i] - '0');
+    }
+    return pid > INT_MAX ? 0 : (pid_t)pid;
+}
+
 int cli_explain(const struct cli *cli, const char *text) {
     const struct cli_program *program = cli->program;
     struct tally_error error;
-    char *end = NULL, what[64];
-    errno = 0;
-    long pid = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : 0;
-    if (pid <= 0 || pid > INT_MAX || errno || *end) {
+    char what[64];
+    const pid_t pid = cli_parse_pid(text, strlen(text));
+    if (pid == 0) {
         cli_say(program, 'E', "%s \"%s\"; expected the number of a process",
                 program->is_verb ? "got" : "--explain got", text);
         return CLI_MISUSED;
@@ -508,8 +517,8 @@ int cli_explain(const struct cli *cli, const char *text) {
         return CLI_MISUSED;
     }
     prefer_procfs(config);
-    snprintf(what, sizeof(what), "explain process %ld", pid);
-    return answer(program, config, tally_explain, (pid_t)pid, what);
+    snprintf(what, sizeof(what), "explain process %ld", (long)pid);
+    return answer(program, config, tally_explain, pid, what);
 }
 
 int cli_list_metrics(const struct cli *cli, bool here) {
@@ -517,7 +526,7 @@ int cli_list_metrics(const struct cli *cli, bool here) {
     tally_config *config;
     if (!here) {
         print_metrics();
-        return end_of_output(cli->program);
+        return cli_end_output(cli->program);
     }
     /* with the rights and the source of the run that the other flags ask for */
     if (cli_configure(cli, &config, &error) < 0) {
@@ -541,7 +550,7 @@ int cli_check_config(const struct cli *cli) {
     cli_warn(cli, config, NULL);
     tally_config_free(config);
     puts("configuration ok");
-    return end_of_output(cli->program);
+    return cli_end_output(cli->program);
 }
 
 /* ---- Begin and end --------------------------------------------------------------- */
@@ -564,11 +573,11 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
 
     if (cli_flag(cli, "help")) {
         print_help(program);
-        return end_of_output(program);
+        return cli_end_output(program);
     }
     if (cli_flag(cli, "version")) {
         printf("%s %s\n", program->name, tally_version());
-        return end_of_output(program);
+        return cli_end_output(program);
     }
     if (program->is_verb)
         return -1;

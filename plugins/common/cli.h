@@ -66,6 +66,12 @@ void cli_end(struct cli *cli);
  * is none that the program knows. */
 int cli_flag_length(const struct cli_program *program, char *const *strings);
 
+/* All that was printed is out: status 0. If not, says so and returns status 1. */
+int cli_end_output(const struct cli_program *program);
+
+/* A number of a process, as an argument; 0: it is none. */
+pid_t cli_parse_pid(const char *text, size_t len);
+
 /* What the programs answer by flags, and the command by verbs. The status to exit with. */
 int cli_check_config(const struct cli *cli);
 int cli_explain(const struct cli *cli, const char *pid);
