@@ -67,6 +67,17 @@ class Browser:
 
     def click(self, css):
         found = self.call("POST", "/element", using="css selector", value=css)
+        # Rows get their size when they come into view (content-visibility). If the driver scrolled,
+        # what it points at could move away between its look and its click.
+        self.call("POST", "/execute/async", args=[found], script="""
+            const [target, done] = arguments;
+            const settle = (top, calm) => requestAnimationFrame(() => {
+                target.scrollIntoView({block: 'nearest'});
+                const now = target.getBoundingClientRect().top;
+                calm = now === top ? calm + 1 : 0;
+                calm < 3 ? settle(now, calm) : done();
+            });
+            settle(NaN, 0);""")
         self.call("POST", "/element/%s/click" % next(iter(found.values())))
 
     def press(self, text):
