@@ -1,12 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 #include "source/linux/proc_tree.h"
 
+#include "source/linux/parse.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 
-/* Pids, in the order in which they were found, and a hash table of where they stand. */
+/* A process that sleeps gets no children, unless it adopts them (see PR_SET_CHILD_SUBREAPER in
+ * prctl(2)): one listing in so many looks all the same. */
+#define SLEEPERS_EVERY 16
+
+struct member {
+    uint32_t pid; /* 0: it has ended */
+    bool has_threads, has_run_ns, is_asleep;
+    uint64_t run_ns, slices; /* of its schedstat, if that is known; read before its children */
+    uint64_t inode;
+};
+
+/* In the order in which they were found, and a hash table of where they stand. */
 struct found {
-    uint32_t *pids; /* 0: it has ended */
+    struct member *members;
     size_t count, size;
     uint32_t *places; /* index + 1; 0: free */
     size_t places_size; /* a power of two, at least twice the count */
@@ -17,21 +30,27 @@ struct proc_tree {
     const struct followed *roots;
     struct found now, before;
     uint32_t of; /* the process whose threads are being listed */
+    unsigned listings;
 };
 
 static size_t place_of(const struct found *f, uint32_t pid) {
     size_t at = (size_t)pid * 2654435769u & (f->places_size - 1);
-    while (f->places[at] && f->pids[f->places[at] - 1] != pid)
+    while (f->places[at] && f->members[f->places[at] - 1].pid != pid)
         at = (at + 1) & (f->places_size - 1);
     return at;
 }
 
+static struct member *find(const struct found *f, uint32_t pid) {
+    const size_t at = f->places_size ? f->places[place_of(f, pid)] : 0;
+    return at ? &f->members[at - 1] : NULL;
+}
+
 static int grow(struct found *f) {
     const size_t size = f->size ? 2 * f->size : 64;
-    uint32_t *pids = realloc(f->pids, size * sizeof(*pids));
-    if (pids)
-        f->pids = pids;
-    uint32_t *places = pids ? calloc(2 * size, sizeof(*places)) : NULL;
+    struct member *members = realloc(f->members, size * sizeof(*members));
+    if (members)
+        f->members = members;
+    uint32_t *places = members ? calloc(2 * size, sizeof(*places)) : NULL;
     if (!places)
         return -ENOMEM;
     free(f->places);
@@ -39,8 +58,8 @@ static int grow(struct found *f) {
     f->places_size = 2 * size;
     f->size = size;
     for (size_t i = 0; i < f->count; i++)
-        if (f->pids[i])
-            f->places[place_of(f, f->pids[i])] = (uint32_t)i + 1;
+        if (f->members[i].pid)
+            f->places[place_of(f, f->members[i].pid)] = (uint32_t)i + 1;
     return 0;
 }
 
@@ -51,7 +70,7 @@ static int add(struct found *f, uint32_t pid) {
     const size_t at = place_of(f, pid);
     if (f->places[at])
         return 0;
-    f->pids[f->count++] = pid;
+    f->members[f->count++] = (struct member){.pid = pid};
     f->places[at] = (uint32_t)f->count;
     return 0;
 }
@@ -95,14 +114,16 @@ static int add_children_of_thread(void *data, uint32_t tid, uint64_t inode) {
     return is_no_matter(r) ? 0 : r;
 }
 
-static int add_children(struct proc_tree *tree, uint32_t pid) {
+static int add_children(struct proc_tree *tree, struct member *of) {
     const struct io *io = tree->dir->io;
+    const uint32_t pid = of->pid;
     struct stat st;
     tree->of = pid;
     /* two links, and one for each thread: as a rule there is nothing to list */
     if (io->fstatat(io->data, tree->dir->fd, proc_path(tree->dir, pid, "task"), &st, 0) == 0 &&
         st.st_nlink == 3)
         return add_children_of_thread(tree, pid, 0);
+    of->has_threads = true;
     int fd = proc_open(tree->dir, pid, "task", O_DIRECTORY);
     if (fd < 0)
         return is_no_matter(fd) ? 0 : fd;
@@ -111,10 +132,53 @@ static int add_children(struct proc_tree *tree, uint32_t pid) {
     return is_no_matter(r) ? 0 : r;
 }
 
+static void read_run(struct proc_tree *tree, struct member *m) {
+    struct schedstat_file sched;
+    const ssize_t n = proc_read(tree->dir, m->pid, "schedstat");
+    if (n <= 0 || parse_schedstat(tree->dir->record, (size_t)n, &sched) < 0 ||
+        !schedstat_is_known(&sched))
+        return;
+    m->has_run_ns = true;
+    m->run_ns = sched.run_ns;
+    m->slices = sched.slices;
+}
+
+/* Does it sleep as it did the last time? Its slices go up when it gets a CPU, and its run time
+ * when it gives the CPU back, at the latest. */
+static bool sleeps_on(struct proc_tree *tree, struct member *m) {
+    const struct member *before = find(&tree->before, m->pid);
+    if (before && before->has_threads)
+        return false;
+    read_run(tree, m);
+    if (!before || !before->is_asleep || !m->has_run_ns || m->run_ns != before->run_ns ||
+        m->slices != before->slices)
+        return false;
+    m->inode = before->inode;
+    m->is_asleep = true;
+    return true;
+}
+
+/* Its directory, and its children. -errno. */
+static int look_at(struct proc_tree *tree, struct member *m) {
+    const struct io *io = tree->dir->io;
+    const uint32_t pid = m->pid;
+    char name[16];
+    struct stat st;
+    if (sleeps_on(tree, m) && (tree->listings + pid) % SLEEPERS_EVERY)
+        return 0;
+    snprintf(name, sizeof(name), "%u", pid);
+    if (io->fstatat(io->data, tree->dir->fd, name, &st, 0) < 0) {
+        m->pid = 0;
+        return is_no_matter(-errno) ? 0 : -errno;
+    }
+    m->inode = st.st_ino;
+    return add_children(tree, m);
+}
+
 int proc_tree_list(struct proc_tree *tree,
                    int (*each)(void *data, uint32_t pid, uint64_t inode), void *data) {
-    const struct io *io = tree->dir->io;
     const struct found before = tree->now;
+    tree->listings++;
     tree->now = tree->before;
     tree->before = before;
     tree->now.count = 0;
@@ -124,26 +188,33 @@ int proc_tree_list(struct proc_tree *tree,
     for (uint32_t i = 0; r == 0 && i < tree->roots->count; i++)
         r = add(&tree->now, tree->roots->roots[i].pid);
     if (r == 0 && tree->roots->adopter)
-        r = add_children(tree, tree->roots->adopter);
+        r = add_children(tree, &(struct member){.pid = tree->roots->adopter});
     /* whom somebody else has adopted since is below no root any more */
     for (size_t i = 0; r == 0 && i < before.count; i++)
-        if (before.pids[i])
-            r = add(&tree->now, before.pids[i]);
+        if (before.members[i].pid)
+            r = add(&tree->now, before.members[i].pid);
     for (size_t i = 0; r == 0 && i < tree->now.count; i++) {
-        const uint32_t pid = tree->now.pids[i];
-        char name[16];
-        struct stat st;
-        snprintf(name, sizeof(name), "%u", pid);
-        if (io->fstatat(io->data, tree->dir->fd, name, &st, 0) < 0) {
-            r = is_no_matter(-errno) ? 0 : -errno;
-            tree->now.pids[i] = 0;
-            continue;
-        }
-        r = add_children(tree, pid);
-        if (r == 0)
-            r = each(data, pid, st.st_ino);
+        struct member m = tree->now.members[i]; /* more are added, and move the others */
+        r = look_at(tree, &m);
+        tree->now.members[i] = m;
+        if (r == 0 && m.pid)
+            r = each(data, m.pid, m.inode);
     }
     return r;
+}
+
+void proc_tree_note_asleep(struct proc_tree *tree, uint32_t pid) {
+    struct member *m = find(&tree->now, pid);
+    if (m)
+        m->is_asleep = true;
+}
+
+bool proc_tree_run_ns(const struct proc_tree *tree, uint32_t pid, uint64_t *ret_ns) {
+    const struct member *m = find(&tree->now, pid);
+    if (!m || !m->has_run_ns)
+        return false;
+    *ret_ns = m->run_ns;
+    return true;
 }
 
 int proc_tree_new(struct proc_dir *dir, const struct followed *roots, struct proc_tree **ret) {
@@ -168,9 +239,9 @@ int proc_tree_new(struct proc_dir *dir, const struct followed *roots, struct pro
 void proc_tree_free(struct proc_tree *tree) {
     if (!tree)
         return;
-    free(tree->now.pids);
+    free(tree->now.members);
     free(tree->now.places);
-    free(tree->before.pids);
+    free(tree->before.members);
     free(tree->before.places);
     free(tree);
 }

@@ -20,4 +20,10 @@ void proc_tree_free(struct proc_tree *tree);
 int proc_tree_list(struct proc_tree *tree,
                    int (*each)(void *data, uint32_t pid, uint64_t inode), void *data);
 
+/* After the listing: the only thread that this process has is not running. Until it has run
+ * again, its children are not looked for. */
+void proc_tree_note_asleep(struct proc_tree *tree, uint32_t pid);
+/* How long it had been on a CPU by the listing; false if that was not read. */
+bool proc_tree_run_ns(const struct proc_tree *tree, uint32_t pid, uint64_t *ret_ns);
+
 #endif

@@ -448,7 +448,10 @@ static void procfs_close(struct source *s) {
 static uint64_t activity_of(struct procfs *p, uint32_t pid) {
     struct sample s = {.pid = pid};
     struct taskstats_answer answer;
+    uint64_t run_ns;
     int r;
+    if (!p->taskstats && p->tree && proc_tree_run_ns(p->tree, pid, &run_ns))
+        return run_ns + 1;
     if (p->taskstats) {
         taskstats_ahead_of_sleeper(p->taskstats, pid, &answer);
         r = sample_set_taskstats(p, &s, &answer);
@@ -476,6 +479,8 @@ static int procfs_open(struct source *s, const struct listed *listed, uint64_t a
     int r = read_stat(p, listed->pid, ret);
     if (r < 0)
         procfs_close(s);
+    else if (p->tree && ret->state != 'R' && ret->value[FIELD_THREADS] == 1)
+        proc_tree_note_asleep(p->tree, ret->pid);
     return r;
 }
 

@@ -7,7 +7,9 @@
 
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -69,6 +71,26 @@ static void end(pid_t pid) {
         ;
 }
 
+static char state_of(pid_t pid) {
+    char path[64], text[256] = "";
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    FILE *file = fopen(path, "re");
+    const size_t n = file ? fread(text, 1, sizeof(text) - 1, file) : 0;
+    if (file)
+        fclose(file);
+    const char *at = n ? strrchr(text, ')') : NULL;
+    return at && at[1] ? at[2] : '?';
+}
+
+static void on_signal(int number) {
+    (void)number;
+}
+
+static void pause_until_signalled(void) {
+    signal(SIGUSR1, on_signal);
+    pause();
+}
+
 static void follow(pid_t pid, pid_t adopter) {
     roots = (struct followed){
         .count = 1, .adopter = (uint32_t)adopter, .roots = {{.pid = (uint32_t)pid}}};
@@ -92,6 +114,107 @@ START_TEST(root_and_children) {
     }
     stop_following();
     kill(beside, SIGKILL);
+    end(root);
+}
+END_TEST
+
+/* Bytes that a reader has asked for, by reading with io_kernel. */
+static unsigned children_read;
+
+static int counting_openat(void *data, int dir_fd, const char *path, int flags, mode_t mode) {
+    const size_t len = strlen(path);
+    children_read += len > 9 && strcmp(path + len - 9, "/children") == 0;
+    return io_kernel.openat(data, dir_fd, path, flags, mode);
+}
+
+/* A process that sleeps gets no children; one that forks has run. */
+START_TEST(sleepers_are_left_alone) {
+    int wake[2], born[2];
+    pid_t child = 0;
+    char text = 0;
+    struct io io = io_kernel;
+    io.openat = counting_openat;
+    ck_assert_int_eq(pipe(wake), 0);
+    ck_assert_int_eq(pipe(born), 0);
+    pid_t root = fork();
+    if (root == 0) {
+        setpgid(0, 0);
+        while (read(wake[0], &text, 1) == 1) {
+            pid_t one = fork();
+            if (one == 0)
+                for (;;)
+                    pause();
+            (void)!write(born[1], &one, sizeof(one));
+        }
+        _exit(0);
+    }
+    roots = (struct followed){.count = 1, .roots = {{.pid = (uint32_t)root}}};
+    ck_assert_int_eq(proc_dir_open(&dir, "/proc", &io), 0);
+    ck_assert_int_eq(proc_tree_new(&dir, &roots, &tree), 0);
+    for (size_t i = 0; i < 40; i++) {
+        ck_assert_int_eq(write(wake[1], &text, 1), 1);
+        ck_assert_int_eq(read(born[0], &child, sizeof(child)), sizeof(child));
+        list();
+        ck_assert_uint_eq(listed_count, i + 2);
+        ck_assert_int_eq(times_listed(child), 1);
+        while (state_of(root) != 'S' || state_of(child) != 'S')
+            usleep(1000);
+        list(); /* reads its run time after the last run */
+        proc_tree_note_asleep(tree, (uint32_t)root);
+        for (size_t k = 0; k < listed_count; k++)
+            proc_tree_note_asleep(tree, listed[k]);
+        children_read = 0;
+        list();
+        ck_assert_uint_eq(listed_count, i + 2);
+        ck_assert_uint_le(children_read, i / 16 + 2); /* of 17 at most 2 have their turn */
+    }
+    stop_following();
+    end(root);
+}
+END_TEST
+
+/* One that sleeps can be given a child that another has left, without running. */
+START_TEST(sleepers_adopt) {
+    int ready[2];
+    pid_t pids[2];
+    ck_assert_int_eq(pipe(ready), 0);
+    pid_t root = fork();
+    if (root == 0) {
+        setpgid(0, 0);
+        prctl(PR_SET_CHILD_SUBREAPER, 1);
+        pid_t parent = fork();
+        if (parent == 0) {
+            pause_until_signalled();
+            pid_t orphan = fork();
+            if (orphan == 0)
+                for (;;)
+                    pause();
+            (void)!write(ready[1], &orphan, sizeof(orphan));
+            _exit(0);
+        }
+        (void)!write(ready[1], &parent, sizeof(parent));
+        for (;;)
+            pause();
+    }
+    ck_assert_int_eq(read(ready[0], &pids[0], sizeof(pids[0])), sizeof(pids[0]));
+    follow(root, 0);
+    while (state_of(root) != 'S' || state_of(pids[0]) != 'S')
+        usleep(1000);
+    list();
+    ck_assert_uint_eq(listed_count, 2);
+    for (size_t k = 0; k < listed_count; k++)
+        proc_tree_note_asleep(tree, listed[k]);
+    ck_assert_int_eq(kill(pids[0], SIGUSR1), 0);
+    ck_assert_int_eq(read(ready[0], &pids[1], sizeof(pids[1])), sizeof(pids[1]));
+    while (state_of(pids[0]) != 'Z')
+        usleep(1000);
+    int tries = 0;
+    do
+        list();
+    while (!times_listed(pids[1]) && ++tries < 20);
+    ck_assert_int_le(tries, 16);
+    stop_following();
+    kill(pids[1], SIGKILL);
     end(root);
 }
 END_TEST
@@ -208,6 +331,8 @@ int main(void) {
     TCase *tc = add_case(suite, "tree");
 
     tcase_add_test(tc, root_and_children);
+    tcase_add_test(tc, sleepers_are_left_alone);
+    tcase_add_test(tc, sleepers_adopt);
     tcase_add_test(tc, children_of_threads);
     tcase_add_test(tc, what_has_ended_is_not_looked_for_again);
     tcase_add_test(tc, orphans);
