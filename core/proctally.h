@@ -251,7 +251,8 @@ enum tally_keep {
     TALLY_KEEP_HOST = 1 << 1,      /* metrics with TALLY_SCOPE_HOST */
     /* With a brief look: command lines, of the same moment, and for less than it costs to read
      * each of them later. */
-    TALLY_KEEP_CMDLINES = 1 << 2
+    TALLY_KEEP_CMDLINES = 1 << 2,
+    TALLY_KEEP_ENDED = 1 << 3 /* tally_snapshot_ended() */
 };
 
 /* How to begin; what is 0 is left out. */
@@ -371,6 +372,15 @@ struct tally_process {
 };
 size_t tally_snapshot_processes(const tally_snapshot *s);
 const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size_t i);
+/* With TALLY_KEEP_ENDED: of how many processes the end was told in this collection, whether an
+ * earlier snapshot has shown them or not. They come after the others, at
+ * tally_snapshot_processes() and what follows, in no order; with the counters at their end and
+ * memory_rss_peak as their only metrics, with state X, with ppid 0 and an empty name where
+ * these are not known any more. The kernel tells of an end a little after it, on a busy host
+ * seconds. Source procfs is told of none; and bpf only of as many as its maps hold: beyond
+ * that, what has never been in a snapshot is still counted, but not shown one by one. What a
+ * process did before it executed its last program is not in it, if no snapshot came between. */
+size_t tally_snapshot_ended(const tally_snapshot *s);
 /* Any metric of the groups that one process has: counters are those of its life, as its
  * source counts them. False: it has none, or it is not known. */
 bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metric,

@@ -31,13 +31,15 @@ enum collect {
     COLLECT_DELAYS,
     COLLECT_FDS,
     COLLECT_IO,
+    COLLECT_MEMORY_DETAILS,
     COLLECT_NETWORK,
     COLLECT_PSS,
     COLLECT_STATES,
     COLLECT_THREADS,
     COLLECTS
 };
-#define COLLECT_DEFAULT (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS))
+#define COLLECT_DEFAULT \
+    (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS | 1u << COLLECT_MEMORY_DETAILS))
 extern const char *const collect_names[COLLECTS + 1];
 
 /* What `kernel-threads` may be. In the order of the names. */

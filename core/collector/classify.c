@@ -243,7 +243,9 @@ int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_
     if (usage->identity.cmdline_cut)
         self_add(&round->t->counting, METRIC_SELF_CMDLINES_CUT, usage->ended ? usage->ended : 1);
     int r = find_lineage(round, usage, 0, &ancestors);
+    struct identity identity = usage->identity;
+    identity.pid = 0; /* nobody's any more, nor has it a group of its own */
     if (r == 0)
-        r = find_group(round, &usage->identity, ancestors, false, ret_group, &unused);
+        r = find_group(round, &identity, ancestors, false, ret_group, &unused);
     return r;
 }

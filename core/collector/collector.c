@@ -245,7 +245,8 @@ static int take_opts(const struct tally_new_opts *given, struct tally_new_opts *
         error_set(error, "options of tally_new have a size of %zu, expected %zu: "
                          "sizeof(struct tally_new_opts)",
                   given->size, sizeof(*ret));
-    if (r == 0 && ret->keep & ~(unsigned)(TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST | TALLY_KEEP_CMDLINES))
+    if (r == 0 && ret->keep & ~(unsigned)(TALLY_KEEP_PROCESSES | TALLY_KEEP_HOST | TALLY_KEEP_CMDLINES |
+                                         TALLY_KEEP_ENDED))
         r = -E2BIG;
     if (r == -E2BIG)
         error_set(error, "options of tally_new ask for something that is not known to this "
@@ -309,7 +310,9 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
                                                .ancestors = t->settings.children ? ANCESTORS_ALL
                                                             : opts.follow_count ? ANCESTORS_LISTED
                                                                                 : ANCESTORS_NONE,
-                                               .followed = &t->grouping.followed},
+                                               .followed = &t->grouping.followed,
+                                               .terminals = t->keep & TALLY_KEEP_PROCESSES,
+                                               .each_end = t->keep & TALLY_KEEP_ENDED},
                         &t->source, error, &t->why_not_bpf);
     if (r == 0 && opts.inherit)
         notices_inherit(&t->notices, &opts.inherit->notices);

@@ -115,6 +115,10 @@ void save_state(struct tally *t); /* collector.c */
 /* processes.c: puts a process into the snapshot. -ENOMEM. */
 int show_process(struct round *round, process_id id, const struct sample *s,
                  uint64_t start_unix_ns);
+/* … and one that has ended, as it was counted: known by its record, or with NO_PROCESS only by
+ * what the source has told. -ENOMEM. */
+int show_ended(struct round *round, process_id id, uint32_t group,
+               const struct unlisted_usage *usage, const struct sample *final);
 void finish_processes(struct round *round);
 void show_host(struct round *round); /* host.c */
 

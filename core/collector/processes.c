@@ -153,6 +153,46 @@ int show_process(struct round *round, process_id id, const struct sample *s,
     return round->snapshot->texts.error;
 }
 
+/* What is kept of the ended: the rest was true only while they lived. */
+static uint64_t metrics_at_end(const struct round *round) {
+    const struct tallies *tallies = &round->t->counting.tallies;
+    return (tallies->counters | BIT(METRIC_RSS_PEAK)) & ~tallies->switched_off;
+}
+
+int show_ended(struct round *round, process_id id, uint32_t group,
+               const struct unlisted_usage *usage, const struct sample *final) {
+    const struct tally *t = round->t;
+    struct buf *texts = &round->snapshot->texts;
+    const struct process *p = id == NO_PROCESS ? NULL : proctable_at(&t->counting.table, id);
+    const struct snapshot_process *before = p ? find_before(round, p) : NULL;
+    const uint64_t start_ticks = p ? p->start_ticks : usage->identity.start_ticks;
+    const uint64_t start_unix_ns = t->source->boot_unix_ns + start_ticks * t->source->tick_ns;
+    struct snapshot_process *to = snapshot_add_ended(round->snapshot);
+    if (!to)
+        return -ENOMEM;
+    *to = (struct snapshot_process){
+        .shown = {.pid = (pid_t)(p ? p->pid : usage->identity.pid),
+                  .ppid = (pid_t)(p ? p->ppid : 0),
+                  .start_ns = start_unix_ns,
+                  .state = 'X'},
+        .start_ticks = start_ticks,
+        .id = id,
+        .group_index = group,
+        .cmdline = NO_TEXT,
+        .user = NO_TEXT,
+    };
+    if (before) {
+        to->name = add_same_text(texts, before->shown.name);
+        to->user = add_same_text(texts, before->shown.user);
+        to->shown.uid = before->shown.uid;
+    } else {
+        to->name = p ? add_text(texts, "", 0)
+                     : add_text(texts, usage->identity.comm.at, usage->identity.comm.len);
+    }
+    to->known = metrics_of_sample(final, start_unix_ns, to->value) & metrics_at_end(round);
+    return texts->error;
+}
+
 /* Of one that slept since, the parent may have ended meanwhile: nobody has looked. */
 static void update_parent(const struct round *round, struct snapshot_process *to,
                           const struct process *p) {
@@ -169,16 +209,23 @@ static void update_parent(const struct round *round, struct snapshot_process *to
         to->shown.ppid = (pid_t)found.ppid;
 }
 
+static void finish_process(struct round *round, struct snapshot_process *to) {
+    const char *texts = round->snapshot->texts.data;
+    to->shown.name = texts + to->name;
+    to->shown.user = to->user == NO_TEXT ? NULL : texts + to->user;
+    to->shown.group = tallies_position(&round->t->counting.tallies, to->group_index);
+}
+
 /* When all of them, and their groups, are there. */
 void finish_processes(struct round *round) {
     tally_snapshot *s = round->snapshot;
     const struct counting *c = &round->t->counting;
+    for (size_t i = 0; i < s->ended_count; i++)
+        finish_process(round, &s->ended[i]);
     for (size_t i = 0; i < s->process_count; i++) {
         struct snapshot_process *to = &s->processes[i];
         const struct process *p = proctable_at(&c->table, to->id);
-        to->shown.name = s->texts.data + to->name;
-        to->shown.user = to->user == NO_TEXT ? NULL : s->texts.data + to->user;
-        to->shown.group = tallies_position(&c->tallies, to->group_index);
+        finish_process(round, to);
         update_parent(round, to, p);
         if (p->pss_s && !p->pss_refused && round->t->settings.collect & 1u << COLLECT_PSS) {
             to->value[METRIC_PSS] = p->pss_bytes;

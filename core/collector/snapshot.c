@@ -44,6 +44,7 @@ static void snapshot_free(tally_snapshot *s) {
         group_texts_unref(s->groups[i].texts);
     free(s->groups);
     free(s->processes);
+    free(s->ended);
     buf_free(&s->texts);
     words_unref(s->words);
     free(s);
@@ -86,7 +87,7 @@ int snapshots_begin(struct snapshots *s, tally_snapshot **ret) {
         buf_init(&fresh->texts, (size_t)1 << 30);
         s->spare = fresh;
     }
-    s->spare->process_count = 0;
+    s->spare->process_count = s->spare->ended_count = 0;
     buf_reset(&s->spare->texts);
     *ret = s->spare;
     return 0;
@@ -139,16 +140,24 @@ void snapshot_set_self(tally_snapshot *s, const struct self_values *self) {
         s->self_value[i] = self->now[i] + self->before[i];
 }
 
-struct snapshot_process *snapshot_add_process(tally_snapshot *s) {
-    if (s->process_count == s->process_size) {
-        size_t size = s->process_size ? s->process_size * 2 : 256;
-        struct snapshot_process *processes = realloc(s->processes, size * sizeof(*processes));
-        if (!processes)
+static struct snapshot_process *add(struct snapshot_process **items, size_t *count, size_t *size) {
+    if (*count == *size) {
+        const size_t more = *size ? *size * 2 : 256;
+        struct snapshot_process *grown = realloc(*items, more * sizeof(*grown));
+        if (!grown)
             return NULL;
-        s->processes = processes;
-        s->process_size = size;
+        *items = grown;
+        *size = more;
     }
-    return &s->processes[s->process_count++];
+    return &(*items)[(*count)++];
+}
+
+struct snapshot_process *snapshot_add_process(tally_snapshot *s) {
+    return add(&s->processes, &s->process_count, &s->process_size);
+}
+
+struct snapshot_process *snapshot_add_ended(tally_snapshot *s) {
+    return add(&s->ended, &s->ended_count, &s->ended_size);
 }
 
 /* ---- Reading ------------------------------------------------------------------------ */
@@ -196,13 +205,21 @@ size_t tally_snapshot_processes(const tally_snapshot *s) {
     return s->process_count;
 }
 
+size_t tally_snapshot_ended(const tally_snapshot *s) {
+    return s->ended_count;
+}
+
+static const struct snapshot_process *process_at(const tally_snapshot *s, size_t i) {
+    return i < s->process_count ? &s->processes[i] : &s->ended[i - s->process_count];
+}
+
 const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size_t i) {
-    return &s->processes[i].shown;
+    return &process_at(s, i)->shown;
 }
 
 bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metric,
                                   uint64_t *ret_value) {
-    const struct snapshot_process *p = &s->processes[i];
+    const struct snapshot_process *p = process_at(s, i);
     if (metric >= METRICS_OF_GROUP || !(p->known & BIT(metric)))
         return false;
     *ret_value = p->value[metric];
@@ -211,7 +228,7 @@ bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metr
 
 ssize_t tally_snapshot_process_text(const tally_snapshot *s, size_t i,
                                     enum tally_process_text which, char *to, size_t size) {
-    const struct snapshot_process *p = &s->processes[i];
+    const struct snapshot_process *p = process_at(s, i);
     if (which == TALLY_PROCESS_CMDLINE && p->cmdline != NO_TEXT) {
         const size_t len = p->cmdline_len < size ? p->cmdline_len : size;
         memcpy(to, s->texts.data + p->cmdline, len);

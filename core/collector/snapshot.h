@@ -60,6 +60,8 @@ struct tally_snapshot {
 
     struct snapshot_process *processes;
     size_t process_count, process_size;
+    struct snapshot_process *ended;
+    size_t ended_count, ended_size;
     struct buf texts; /* their names and users, a NUL byte after each; command lines */
 };
 
@@ -90,8 +92,9 @@ void snapshots_inherit(struct snapshots *s, const struct snapshots *from);
 /* The groups in the order in which they are shown. -ENOMEM. */
 int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies);
 void snapshot_set_self(tally_snapshot *s, const struct self_values *self);
-/* Room for one more process. NULL: no memory. */
+/* Room for one more process, alive or ended. NULL: no memory. */
 struct snapshot_process *snapshot_add_process(tally_snapshot *s);
+struct snapshot_process *snapshot_add_ended(tally_snapshot *s);
 
 /* The value of a metric; false if it is not known. */
 static inline bool snapshot_value(const tally_snapshot *s, size_t group, size_t metric,

@@ -7,12 +7,20 @@
  * left the listing; on a busy host that can be seconds. */
 #define WAIT_FOR_END_S 15u
 
+static bool is_shown(const struct round *round, uint32_t group) {
+    return round->snapshot && round->t->keep & TALLY_KEEP_ENDED &&
+           (round->t->grouping.followed.count == 0 || group != GROUP_LEFT_OUT);
+}
+
 /* With its final figures. */
 static int credit_end(struct round *round, process_id id, struct sample *s) {
     struct counting *c = &round->t->counting;
     int r = credit(round, id, s);
     struct process *p = proctable_at(&c->table, id);
+    if (r == 0 && is_shown(round, p->group))
+        r = show_ended(round, id, p->group, NULL, s);
     tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
+    tallies_ended(&c->tallies, p->group, s);
     /* what its children did may be told later, and refer to it */
     p->ended = true;
     p->gone_s = round->boot_s;
@@ -52,7 +60,6 @@ int credit_unlisted(struct round *round) {
             }
             if (id != NO_PROCESS || usage.ended == 0)
                 continue;
-            usage.identity.pid = 0;
         }
         int e = classify_unlisted(round, &usage, &group);
         if (e < 0) {
@@ -60,6 +67,10 @@ int credit_unlisted(struct round *round) {
             continue;
         }
         divide_cpu_time(NULL, &usage.counters);
+        if (usage.identity.pid && is_shown(round, group)) {
+            e = show_ended(round, NO_PROCESS, group, &usage, &usage.counters);
+            r = e < 0 ? e : r;
+        }
         for (enum field f = 0; f < FIELD_COUNTERS; f++)
             if (usage.counters.have & BIT(f))
                 tallies_credit(tallies, group, f, usage.counters.value[f]);
@@ -69,6 +80,7 @@ int credit_unlisted(struct round *round) {
                             usage.traffic[i]);
         tallies_add(tallies, group, METRIC_STARTS, usage.ended);
         tallies_add(tallies, group, METRIC_EXITS, usage.ended);
+        tallies_ended(tallies, group, &usage.counters);
         tallies_passed_by(tallies, group);
     }
     return r;

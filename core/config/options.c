@@ -42,8 +42,8 @@ static const struct tally_option option_table[OPTIONS] = {
     [OPTION_COLLECT] =
         {"collect", "WORD,…", "context-switches,delays,fds,io,network,states,threads",
          "Switches parts of the work on (WORD) or off (no-WORD), against the default: "
-         "context-switches, delays, fds, io, network (with source bpf), pss (costly), states, threads "
-         "(running ones).",
+         "context-switches, delays, fds, io, memory-details (the highest so far), network (with "
+         "source bpf), pss (costly), states, threads (running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
     [OPTION_CPU_MODE] = {"cpu-mode", "machine|core", "machine",
                          "CPU usage of 1 (100 %) is the whole machine, or one logical CPU.",
@@ -134,8 +134,8 @@ const char *option_expected(enum option option) {
     case OPTION_CHILDREN:
         return "true or false";
     case OPTION_COLLECT:
-        return "context-switches, delays, fds, io, network, pss, states or threads, or one of them "
-               "after no-";
+        return "context-switches, delays, fds, io, memory-details, network, pss, states or "
+               "threads, or one of them after no-";
     case OPTION_CPU_MODE:
         return "machine or core";
     case OPTION_MAX_GROUPS:

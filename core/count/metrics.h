@@ -28,6 +28,7 @@ enum metric {
     METRIC_CPU_SYSTEM,
     METRIC_CPU_USAGE,
     METRIC_RSS,
+    METRIC_RSS_PEAK,
     METRIC_VMS,
     METRIC_SWAP,
     METRIC_PSS,

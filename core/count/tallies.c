@@ -16,7 +16,7 @@
 #define OWN_LIMIT 65536u
 
 /* How a member's value gets into a gauge. */
-enum how { HOW_NOT, HOW_SUM, HOW_LOWEST };
+enum how { HOW_NOT, HOW_SUM, HOW_LOWEST, HOW_HIGHEST };
 
 /* Counters: where the increase of a field goes. What reaped children used goes
  * where the process's own use goes. */
@@ -50,6 +50,7 @@ static const struct {
     {METRIC_THREADS, FIELD_THREADS, HOW_SUM},
     {METRIC_THREADS_RUNNING, FIELD_THREADS_RUNNING, HOW_SUM},
     {METRIC_RSS, FIELD_RSS_BYTES, HOW_SUM},
+    {METRIC_RSS_PEAK, FIELD_RSS_PEAK_BYTES, HOW_HIGHEST},
     {METRIC_VMS, FIELD_VMS_BYTES, HOW_SUM},
     {METRIC_SWAP, FIELD_SWAP_BYTES, HOW_SUM},
     {METRIC_DATA, FIELD_DATA_BYTES, HOW_SUM},
@@ -74,7 +75,7 @@ static const struct {
 /* What a group without members can't have: nothing to take the extreme of. */
 #define EXTREMES                                                                     \
     (BIT(METRIC_START_TIME) | BIT(METRIC_PRIORITY) | BIT(METRIC_NICE) |              \
-     BIT(METRIC_WORST_FD_RATIO) | BIT(METRIC_PSS_AGE))
+     BIT(METRIC_WORST_FD_RATIO) | BIT(METRIC_PSS_AGE) | BIT(METRIC_RSS_PEAK))
 
 static uint64_t counter_bits(void) {
     uint64_t bits = 0;
@@ -338,6 +339,11 @@ static void lower_to(uint64_t *lowest, bool first, uint64_t value) {
         *lowest = value;
 }
 
+static void raise_to(uint64_t *highest, uint64_t value) {
+    if (value > *highest)
+        *highest = value;
+}
+
 /* Open descriptors by their limit; both are known. */
 static uint64_t fd_ratio(const struct sample *s) {
     const uint64_t limit = s->value[FIELD_FD_LIMIT], fds = s->value[FIELD_OPEN_FDS];
@@ -360,6 +366,8 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
         uint64_t value = s->value[gauges[i].field];
         if (gauges[i].how == HOW_SUM)
             g->value[m] += value;
+        else if (gauges[i].how == HOW_HIGHEST)
+            raise_to(&g->value[m], value);
         else
             lower_to(&g->value[m], !(g->have & BIT(m)), value);
         have |= BIT(m);
@@ -377,9 +385,7 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
         have |= BIT(METRIC_FOOTPRINT);
     }
     if (s->have & BIT(FIELD_OPEN_FDS) && s->have & BIT(FIELD_FD_LIMIT)) {
-        uint64_t billionths = fd_ratio(s);
-        if (billionths > g->value[METRIC_WORST_FD_RATIO])
-            g->value[METRIC_WORST_FD_RATIO] = billionths;
+        raise_to(&g->value[METRIC_WORST_FD_RATIO], fd_ratio(s));
         have |= BIT(METRIC_WORST_FD_RATIO);
     }
     for (size_t o = 0; o < ORIGINS; o++)
@@ -403,8 +409,7 @@ void tallies_pss(struct tallies *t, uint32_t index, const struct pss *pss, uint6
         g->value[METRIC_SWAP_PSS] += pss->swap_bytes;
         have |= BIT(METRIC_SWAP_PSS);
     }
-    if (age_ns > g->value[METRIC_PSS_AGE])
-        g->value[METRIC_PSS_AGE] = age_ns;
+    raise_to(&g->value[METRIC_PSS_AGE], age_ns);
     g->have |= have;
     t->available |= have;
 }
@@ -422,6 +427,14 @@ void tallies_credit(struct tallies *t, uint32_t index, enum field counter, uint6
 
 void tallies_add(struct tallies *t, uint32_t index, enum metric counter, uint64_t amount) {
     t->groups[index]->value[counter] += amount;
+}
+
+void tallies_ended(struct tallies *t, uint32_t index, const struct sample *final) {
+    struct group *g = t->groups[index];
+    if (!(final->have & BIT(FIELD_RSS_PEAK_BYTES)))
+        return;
+    raise_to(&g->value[METRIC_RSS_PEAK], final->value[FIELD_RSS_PEAK_BYTES]);
+    g->have |= BIT(METRIC_RSS_PEAK);
 }
 
 void tallies_passed_by(struct tallies *t, uint32_t index) {

@@ -105,6 +105,8 @@ void tallies_pss_refused(struct tallies *t, uint32_t group, bool is_first);
 /* An increase of a counter. */
 void tallies_credit(struct tallies *t, uint32_t group, enum field counter, uint64_t amount);
 void tallies_add(struct tallies *t, uint32_t group, enum metric counter, uint64_t amount);
+/* A process has ended, with these final values. */
+void tallies_ended(struct tallies *t, uint32_t group, const struct sample *final);
 /* It had members since the previous collection, though it may have none now. */
 void tallies_passed_by(struct tallies *t, uint32_t group);
 

@@ -43,6 +43,7 @@ enum field {
     FIELD_OPEN_FDS,
     FIELD_RSS_BYTES,
     FIELD_VMS_BYTES,
+    FIELD_RSS_PEAK_BYTES, /* highest FIELD_RSS_BYTES since its last execve(2) */
     FIELD_CACHED_END,
 
     FIELD_THREADS = FIELD_CACHED_END,

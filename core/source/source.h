@@ -106,8 +106,8 @@ struct unlisted_usage {
     bool forked_only;         /* its program is that of known_pid */
     uint64_t ancestor;        /* for ancestor(); 0: none */
     struct sample counters;
-    /* Processes. With identity.pid it is one alone, over its whole life, that may have been
-     * listed for all the source knows: then this is its end. If it was not, it counts as
+    /* Processes. With identity.pid it is one alone, that may have been listed for all the
+     * source knows: then this is its end, and its whole life. If it was not, it counts as
      * unlisted, and not at all with 0 here. */
     uint64_t ended;
     uint64_t traffic[TRAFFIC_COUNTERS];
@@ -220,6 +220,8 @@ struct source_needs {
     unsigned identity; /* bits of enum identity_part */
     enum ancestors ancestors;
     const struct followed *followed; /* has to live as long as the source */
+    bool terminals; /* with ENDS_BY_EVENTS, of each process that is listed … */
+    bool each_end;  /* … and each that ended unlisted by itself, as far as there is room */
 };
 
 /* Opens the source that the settings ask for; they and io stay the caller's, and have

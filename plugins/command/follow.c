@@ -48,7 +48,7 @@ struct watch {
     tally *t;
     const tally_snapshot *snapshot; /* the last one; NULL: none yet */
     bool has_failed; /* collecting did, and that was said */
-    size_t rss, cpu_user, cpu_system, processes, threads, exits, pss, lost_events; /* metrics */
+    size_t rss, rss_peak, cpu_user, cpu_system, processes, threads, exits, pss, lost_events; /* metrics */
 
     int signals_fd;
     struct child_surroundings surroundings;
@@ -60,7 +60,7 @@ struct watch {
     /* Of the processes that are attached to: readable when they end. */
     struct pollfd ends[WATCH_MOST];
     size_t end_count;
-    bool root_ended, root_waited;
+    bool root_ended, root_waited, root_end_told;
     uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC */
     uint64_t end_by_ns;          /* then it gets the next signal; UINT64_MAX: never */
     bool was_told_to_end;
@@ -75,7 +75,7 @@ struct watch {
     size_t sink_count;
     uint64_t sampled_ns;
     uint64_t last_rss_bytes;
-    struct program *largest; /* by name: of the groups so far, the largest process */
+    struct program *largest; /* by name: the largest process of each group so far */
     size_t largest_count;
     struct summary summary;
 };
@@ -300,14 +300,31 @@ static void write_csv_sample(FILE *to, void *data) {
     record_csv(to, &w->tree, w->snapshot);
 }
 
-struct children {
+/* What a sample has besides the figures: who is new, and who has ended. */
+struct changes {
     struct watch *watch;
+    FILE *to; /* NULL: nobody wants to read of them */
     int error;
 };
 
-static void write_children(FILE *to, void *data) {
-    struct children *c = data;
-    c->error = tree_update(&c->watch->tree, c->watch->snapshot, to);
+static void write_child(void *data, const tally_snapshot *s, size_t i) {
+    const struct changes *c = data;
+    if (c->to)
+        record_child(c->to, s, i);
+}
+
+static void write_changes(FILE *to, void *data) {
+    struct changes *c = data;
+    const tally_snapshot *s = c->watch->snapshot;
+    const size_t alive = tally_snapshot_processes(s);
+    c->to = to;
+    c->error = tree_update(&c->watch->tree, s, write_child, c);
+    for (size_t i = alive; c->error == 0 && i < alive + tally_snapshot_ended(s); i++) {
+        if (tally_snapshot_process(s, i)->pid == c->watch->tree.roots[0])
+            c->watch->root_end_told = true;
+        if (to && tree_has(&c->watch->tree, s, i))
+            record_end(to, &c->watch->tree, s, i);
+    }
 }
 
 static void write_exit(FILE *to, void *data) {
@@ -335,20 +352,22 @@ static int compare_names(const void *a, const void *b) {
     return strcmp(x->name, y->name);
 }
 
-/* The largest process of each group in this sample. */
+static struct program *find_largest(const struct watch *w, const char *name) {
+    const struct program key = {.name = (char *)(uintptr_t)name};
+    return w->largest_count ? bsearch(&key, w->largest, w->largest_count, sizeof(*w->largest),
+                                      compare_names)
+                            : NULL;
+}
+
+/* Of the processes of each group that are alive, or have ended since the sample before. */
 static int note_largest(struct watch *w) {
     const tally_snapshot *s = w->snapshot;
-    for (size_t i = 0; i < tally_snapshot_processes(s); i++) {
-        const struct tally_process *p = tally_snapshot_process(s, i);
+    for (size_t i = 0; i < tally_snapshot_groups(s); i++) {
+        const char *name = tally_snapshot_group_name(s, i);
         uint64_t rss;
-        if (p->group == TALLY_NO_GROUP || !tally_snapshot_process_value(s, i, w->rss, &rss))
+        if (!tally_snapshot_value(s, i, w->rss_peak, &rss))
             continue;
-        const char *name = tally_snapshot_group_name(s, p->group);
-        const struct program key = {.name = (char *)(uintptr_t)name};
-        struct program *found = w->largest_count
-                                    ? bsearch(&key, w->largest, w->largest_count,
-                                              sizeof(*w->largest), compare_names)
-                                    : NULL;
+        struct program *found = find_largest(w, name);
         if (!found) {
             struct program *more =
                 realloc(w->largest, (w->largest_count + 1) * sizeof(*w->largest));
@@ -361,13 +380,11 @@ static int note_largest(struct watch *w) {
             }
             w->largest[w->largest_count++] = (struct program){.name = copy};
             qsort(w->largest, w->largest_count, sizeof(*w->largest), compare_names);
-            found = bsearch(&key, w->largest, w->largest_count, sizeof(*w->largest),
-                            compare_names);
+            found = find_largest(w, name);
         }
-        if (found && rss > found->largest_rss_bytes)
-            found->largest_rss_bytes = rss;
-        if (rss > w->summary.largest_rss_bytes)
-            w->summary.largest_rss_bytes = rss;
+        if (found)
+            note_most(&found->largest_rss_bytes, rss);
+        note_most(&w->summary.largest_rss_bytes, rss);
     }
     return 0;
 }
@@ -415,18 +432,24 @@ static int collect(struct watch *w) {
     return r;
 }
 
-static void take_sample(struct watch *w) {
-    if (collect(w) < 0)
-        return;
-    struct children children = {.watch = w, .error = 1};
-    emit(w, false, write_children, &children);
-    if (children.error == 1) /* nobody wants to read of them */
-        children.error = tree_update(&w->tree, w->snapshot, NULL);
-    int r = children.error < 0 ? children.error : note_largest(w);
-    if (r < 0) {
+/* Who has come and gone. -errno: the sample is lost. */
+static int take_changes(struct watch *w) {
+    struct changes changes = {.watch = w, .error = 1};
+    int r = collect(w);
+    if (r < 0)
+        return r;
+    emit(w, false, write_changes, &changes);
+    if (changes.error == 1)
+        write_changes(NULL, &changes);
+    r = changes.error < 0 ? changes.error : note_largest(w);
+    if (r < 0)
         cli_say(w->cli->program, 'E', "a sample is lost: %s", strerror(-r));
+    return r;
+}
+
+static void take_sample(struct watch *w) {
+    if (take_changes(w) < 0)
         return;
-    }
     note_sums(w);
     emit(w, false, write_sample, w);
     emit(w, true, write_csv_sample, w);
@@ -615,10 +638,11 @@ static void settle_figures(struct watch *w) {
     struct figures *figures = &w->summary.figures;
     for (int i = 0;; i++) {
         figures_of_snapshot(w->snapshot, figures);
-        if (!w->is_run || !is_bpf(w) || i == SETTLE_TRIES || has_all_cpu_time(w, figures))
+        if (!is_bpf(w) || !w->root_ended || i == SETTLE_TRIES ||
+            (w->root_end_told && (!w->is_run || has_all_cpu_time(w, figures))))
             break;
         nanosleep(&(struct timespec){.tv_nsec = (long)SETTLE_NS}, NULL);
-        if (collect(w) < 0)
+        if (take_changes(w) < 0)
             break;
     }
     if (w->is_run && figures->known & FIGURE(FIGURE_STARTS))
@@ -658,13 +682,8 @@ static void list_programs(struct watch *w) {
         tally_snapshot_value(s, group, w->processes, &alive);
         if (exits + alive + user + system == 0)
             continue;
-        const struct program key = {
-            .name = (char *)(uintptr_t)tally_snapshot_group_name(s, group)};
-        const struct program *largest =
-            w->largest_count ? bsearch(&key, w->largest, w->largest_count, sizeof(*w->largest),
-                                       compare_names)
-                             : NULL;
-        char *name = strdup(key.name);
+        const struct program *largest = find_largest(w, tally_snapshot_group_name(s, group));
+        char *name = strdup(tally_snapshot_group_name(s, group));
         if (!name)
             break;
         w->summary.programs[w->summary.program_count++] = (struct program){
@@ -731,7 +750,7 @@ static int open_tally(struct watch *w, const pid_t *roots, size_t count,
         .follow = roots,
         .follow_count = count,
         .adopter = w->is_run ? getpid() : 0,
-        .keep = TALLY_KEEP_PROCESSES,
+        .keep = TALLY_KEEP_PROCESSES | TALLY_KEEP_ENDED,
         .only_looks = true,
     };
     tally_config *config = NULL;
@@ -743,7 +762,7 @@ static int open_tally(struct watch *w, const pid_t *roots, size_t count,
     if (r == 0) /* groups hold what the processes that have ended used */
         r = set_default(config, "expire-after", "876000h", error);
     if (r == 0)
-        r = set_default(config, "collect", "no-fds,no-states,no-threads", error);
+        r = set_default(config, "collect", "no-fds,no-states,no-threads,memory-details", error);
     if (r == 0 && geteuid() != 0 && strcmp(tally_config_get(config, "source"), "auto") == 0)
         r = tally_config_set(config, "source", "procfs", error);
     const bool may_choose = r == 0 && strcmp(tally_config_get(config, "source"), "auto") == 0;
@@ -760,7 +779,8 @@ static void find_metrics(struct watch *w) {
     const struct {
         const char *id;
         size_t *to;
-    } wanted[] = {{"memory_rss", &w->rss},   {"cpu_user", &w->cpu_user},
+    } wanted[] = {{"memory_rss", &w->rss},   {"memory_rss_peak", &w->rss_peak},
+                  {"cpu_user", &w->cpu_user},
                   {"cpu_system", &w->cpu_system}, {"processes", &w->processes},
                   {"threads", &w->threads},  {"exits", &w->exits},
                   {"memory_pss", &w->pss},   {"lost_events", &w->lost_events}};
@@ -804,6 +824,7 @@ static void close_watch(struct watch *w) {
 static int open_watch(struct watch *w, const struct cli *cli, const struct watch_options *options) {
     *w = (struct watch){.cli = cli, .options = options, .signals_fd = -1};
     w->tree.excludes_children = options->excludes_children;
+    record_metrics(&w->tree);
     w->summary.source = "procfs";
     find_metrics(w);
     /* nobody is to see by what the program's file brings, nor to run a command with it */

@@ -25,6 +25,7 @@ static const struct member {
     {"cpu_usage", "cpu_usage", PERCENT},
     {"mem_rss_kb", "memory_rss", KIB},
     {"mem_vms_kb", "memory_vms", KIB},
+    {"max_rss_kb", "memory_rss_peak", KIB},
     {"disk_read_bytes", "disk_read", PLAIN},
     {"disk_write_bytes", "disk_written", PLAIN},
     {"syscall_read_bytes", "io_read", PLAIN},
@@ -37,18 +38,27 @@ static const struct member {
     {"memory_pss_kb", "memory_pss", KIB},
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
-_Static_assert(MEMBERS <= RECORD_MEMBERS, "a base for each");
+_Static_assert(MEMBERS <= TREE_METRICS, "a base for each");
+
+void record_metrics(struct tree *tree) {
+    tree->metric_count = MEMBERS;
+    for (size_t i = 0; i < MEMBERS; i++)
+        (void)tally_metric_find(members[i].metric, &tree->metrics[i]); /* test_tracking looks
+                                                                        * that all are there */
+}
 
 /* ---- Values ----------------------------------------------------------------------------- */
 
 /* A process, or the whole tree. */
 struct subject {
+    const struct tree *tree;
     const tally_snapshot *snapshot;
     const struct tracked *process; /* NULL: the whole tree */
     size_t index;                  /* of the process in the snapshot */
 };
 
-static bool value_of(const struct subject *of, size_t member, size_t metric, uint64_t *ret) {
+static bool value_of(const struct subject *of, size_t member, uint64_t *ret) {
+    const size_t metric = of->tree->metrics[member];
     if (of->process) {
         if (!tally_snapshot_process_value(of->snapshot, of->index, metric, ret))
             return false;
@@ -61,14 +71,13 @@ static bool value_of(const struct subject *of, size_t member, size_t metric, uin
 
 /* False, and nothing is written, if it is not known. */
 static bool write_member(FILE *to, const struct subject *of, size_t i, const char *before) {
-    size_t metric;
     uint64_t value;
-    if (tally_metric_find(members[i].metric, &metric) < 0 || !value_of(of, i, metric, &value))
+    if (!value_of(of, i, &value))
         return false;
     fputs(before, to);
     switch (members[i].shape) {
     case PLAIN:
-        json_number(to, tally_present(of->snapshot, metric, TALLY_FORM_NATURAL, value));
+        json_number(to, tally_present(of->snapshot, of->tree->metrics[i], TALLY_FORM_NATURAL, value));
         break;
     case PERCENT:
         fprintf(to, "%.2f", (double)value / 1e7);
@@ -80,46 +89,24 @@ static bool write_member(FILE *to, const struct subject *of, size_t i, const cha
     return true;
 }
 
-static uint64_t start_of(const struct tree *tree, const struct subject *of) {
-    return of->process ? of->process->start_ns : tree->begun_unix_ns;
-}
-
-static uint64_t uptime_s(const struct tree *tree, const struct subject *of) {
-    const uint64_t now_ns = tally_snapshot_time(of->snapshot), since_ns = start_of(tree, of);
+static uint64_t uptime_s(const struct subject *of) {
+    const uint64_t now_ns = tally_snapshot_time(of->snapshot);
+    const uint64_t since_ns = of->process ? of->process->start_ns : of->tree->begun_unix_ns;
     return now_ns > since_ns ? (now_ns - since_ns) / NS_PER_S : 0;
 }
 
 /* The members of an object. */
-static void write_members(FILE *to, const struct tree *tree, const struct subject *of) {
+static void write_members(FILE *to, const struct subject *of) {
     char before[64];
     fprintf(to, "\"ts_ms\":%" PRIu64, tally_snapshot_time(of->snapshot) / NS_PER_MS);
     for (size_t i = 0; i < MEMBERS; i++) {
         snprintf(before, sizeof(before), ",\"%s\":", members[i].key);
         write_member(to, of, i, before);
     }
-    fprintf(to, ",\"uptime_secs\":%" PRIu64, uptime_s(tree, of));
+    fprintf(to, ",\"uptime_secs\":%" PRIu64, uptime_s(of));
 }
 
-/* ---- The processes of the tree -------------------------------------------------------------- */
-
-bool tree_begins_with(const struct tree *tree, pid_t pid) {
-    for (size_t i = 0; i < tree->root_count; i++)
-        if (tree->roots[i] == pid)
-            return true;
-    return false;
-}
-
-bool tree_has(const struct tree *tree, const tally_snapshot *s, size_t i) {
-    const struct tally_process *p = tally_snapshot_process(s, i);
-    return p->group != TALLY_NO_GROUP && (!tree->excludes_children || tree_begins_with(tree, p->pid));
-}
-
-static uint64_t hash_of(const char *text) {
-    uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
-    for (; *text; text++)
-        hash = (hash ^ (unsigned char)*text) * UINT64_C(1099511628211);
-    return hash;
-}
+/* ---- JSON ----------------------------------------------------------------------------------- */
 
 static void write_command(FILE *to, const char *text, size_t len) {
     putc('[', to);
@@ -148,7 +135,7 @@ static void write_texts(FILE *to, const tally_snapshot *s, size_t i, const char 
     }
 }
 
-static void write_child(FILE *to, const tally_snapshot *s, size_t i) {
+void record_child(FILE *to, const tally_snapshot *s, size_t i) {
     const struct tally_process *p = tally_snapshot_process(s, i);
     fprintf(to, "{\"kind\":\"child\",\"ts_ms\":%" PRIu64 ",\"pid\":%ld,\"ppid\":%ld",
             tally_snapshot_time(s) / NS_PER_MS, (long)p->pid, (long)p->ppid);
@@ -156,83 +143,23 @@ static void write_child(FILE *to, const tally_snapshot *s, size_t i) {
     fputs("}\n", to);
 }
 
-static void set_base(struct tracked *to, const tally_snapshot *s, size_t i) {
-    for (size_t k = 0; k < MEMBERS; k++) {
-        size_t metric;
-        if (tally_metric_find(members[k].metric, &metric) < 0 ||
-            tally_metric(metric)->kind != TALLY_KIND_COUNTER ||
-            !tally_snapshot_process_value(s, i, metric, &to->base[k]))
-            to->base[k] = 0;
-    }
-}
-
-int tree_update(struct tree *tree, const tally_snapshot *s, FILE *to) {
-    const size_t processes = tally_snapshot_processes(s);
-    size_t count = 0, before = 0;
-    if (processes > tree->size) {
-        struct tracked *items = realloc(tree->items, processes * sizeof(*items));
-        if (items)
-            tree->items = items;
-        struct tracked *spare = realloc(tree->spare, processes * sizeof(*spare));
-        if (spare)
-            tree->spare = spare;
-        if (!items || !spare)
-            return -ENOMEM;
-        tree->size = processes;
-    }
-    for (size_t i = 0; i < processes; i++) {
-        const struct tally_process *p = tally_snapshot_process(s, i);
-        if (!tree_has(tree, s, i))
-            continue;
-        while (before < tree->count && tree->items[before].pid < p->pid)
-            before++;
-        const struct tracked *known = before < tree->count ? &tree->items[before] : NULL;
-        struct tracked *now = &tree->spare[count++];
-        if (known && known->pid == p->pid && known->start_ns == p->start_ns) {
-            *now = *known;
-        } else {
-            *now = (struct tracked){.pid = p->pid, .start_ns = p->start_ns};
-            if (tree->counts_from_now && p->start_ns < tree->begun_unix_ns)
-                set_base(now, s, i);
-            tree->seen++;
-        }
-        const uint64_t hash = hash_of(p->name);
-        if (to && now->name_hash != hash && p->pid != tree->roots[0])
-            write_child(to, s, i);
-        now->name_hash = hash;
-    }
-    struct tracked *const old = tree->items;
-    tree->items = tree->spare;
-    tree->spare = old;
-    tree->count = count;
-    return 0;
-}
-
-void tree_clear(struct tree *tree) {
-    free(tree->items);
-    free(tree->spare);
-    *tree = (struct tree){0};
-}
-
-/* ---- JSON ----------------------------------------------------------------------------------- */
-
-static void write_process(FILE *to, const struct tree *tree, const struct subject *of) {
+static void write_process(FILE *to, const struct subject *of) {
     putc('{', to);
-    write_members(to, tree, of);
+    write_members(to, of);
     putc('}', to);
 }
 
 void record_sample(FILE *to, const struct tree *tree, const tally_snapshot *s) {
     const size_t processes = tally_snapshot_processes(s);
-    const struct subject whole = {.snapshot = s};
+    const struct subject whole = {.tree = tree, .snapshot = s};
     size_t at = 0;
     bool is_first = true;
     if (tree->excludes_children) {
         for (size_t i = 0; i < processes; i++)
             if (tree_has(tree, s, i)) {
-                const struct subject root = {s, &tree->items[at++], i};
+                const struct subject root = {tree, s, &tree->items[at++], i};
                 fputs("{\"kind\":\"sample\",", to);
-                write_members(to, tree, &root);
+                write_members(to, &root);
                 fputs("}\n", to);
             }
         return;
@@ -242,10 +169,10 @@ void record_sample(FILE *to, const struct tree *tree, const tally_snapshot *s) {
         const struct tally_process *p = tally_snapshot_process(s, i);
         if (!tree_has(tree, s, i))
             continue;
-        const struct subject one = {s, &tree->items[at++], i};
+        const struct subject one = {tree, s, &tree->items[at++], i};
         if (p->pid == tree->roots[0]) {
             fputs(",\"parent\":", to);
-            write_process(to, tree, &one);
+            write_process(to, &one);
         }
     }
     fputs(",\"children\":[", to);
@@ -254,19 +181,35 @@ void record_sample(FILE *to, const struct tree *tree, const tally_snapshot *s) {
         const struct tally_process *p = tally_snapshot_process(s, i);
         if (!tree_has(tree, s, i))
             continue;
-        const struct subject one = {s, &tree->items[at++], i};
+        const struct subject one = {tree, s, &tree->items[at++], i};
         if (p->pid == tree->roots[0])
             continue;
         fprintf(to, "%s{\"pid\":%ld,\"command\":", is_first ? "" : ",", (long)p->pid);
         is_first = false;
         json_text(to, p->name);
         fputs(",\"metrics\":", to);
-        write_process(to, tree, &one);
+        write_process(to, &one);
         putc('}', to);
     }
     fputs("],\"aggregated\":{", to);
-    write_members(to, tree, &whole);
+    write_members(to, &whole);
     fprintf(to, ",\"process_count\":%zu}}\n", tree->count);
+}
+
+void record_end(FILE *to, struct tree *tree, const tally_snapshot *s, size_t i) {
+    const struct tracked ended = tree_ended(tree, s, i);
+    const struct subject of = {tree, s, &ended, i};
+    fprintf(to, "{\"kind\":\"end\",\"ts_ms\":%" PRIu64 ",\"pid\":%ld",
+            tally_snapshot_time(s) / NS_PER_MS, (long)ended.pid);
+    if (ended.ppid)
+        fprintf(to, ",\"ppid\":%ld", (long)ended.ppid);
+    if (ended.name[0]) {
+        fputs(",\"command\":", to);
+        json_text(to, ended.name);
+    }
+    fputs(",\"metrics\":", to);
+    write_process(to, &of);
+    fputs("}\n", to);
 }
 
 void record_metadata(FILE *to, const struct tree *tree, char *const *command) {
@@ -351,12 +294,12 @@ void record_csv_header(FILE *to) {
     fputs(",uptime_secs,process_count,pid,command\n", to);
 }
 
-static void write_csv_members(FILE *to, const struct tree *tree, const struct subject *of) {
+static void write_csv_members(FILE *to, const struct subject *of) {
     fprintf(to, "%" PRIu64, tally_snapshot_time(of->snapshot) / NS_PER_MS);
     for (size_t i = 0; i < MEMBERS; i++)
         if (!write_member(to, of, i, ","))
             putc(',', to);
-    fprintf(to, ",%" PRIu64, uptime_s(tree, of));
+    fprintf(to, ",%" PRIu64, uptime_s(of));
 }
 
 static void write_csv_text(FILE *to, const char *text) {
@@ -371,17 +314,17 @@ static void write_csv_text(FILE *to, const char *text) {
 
 /* The row of the whole tree has neither pid nor command. */
 void record_csv(FILE *to, const struct tree *tree, const tally_snapshot *s) {
-    const struct subject whole = {.snapshot = s};
+    const struct subject whole = {.tree = tree, .snapshot = s};
     size_t at = 0;
     if (!tree->excludes_children) {
-        write_csv_members(to, tree, &whole);
+        write_csv_members(to, &whole);
         fprintf(to, ",%zu,,\n", tree->count);
     }
     for (size_t i = 0; i < tally_snapshot_processes(s); i++) {
         if (!tree_has(tree, s, i))
             continue;
-        const struct subject one = {s, &tree->items[at++], i};
-        write_csv_members(to, tree, &one);
+        const struct subject one = {tree, s, &tree->items[at++], i};
+        write_csv_members(to, &one);
         fprintf(to, ",,%ld,", (long)one.process->pid);
         write_csv_text(to, tally_snapshot_process(s, i)->name);
         putc('\n', to);

@@ -11,7 +11,7 @@ struct program { /* what one of the groups has used: as a rule a program */
     char *name;
     uint64_t count; /* processes */
     uint64_t cpu_ns;
-    uint64_t largest_rss_bytes; /* of a single process, as samples saw it */
+    uint64_t largest_rss_bytes; /* of a single process; 0: not known */
 };
 
 struct summary {

@@ -164,6 +164,57 @@ def case_spike():
         check(rss_kb > 300 << 10, "the spike was that large", rss_kb)
         check_equal(summary["max_rss_largest_process_kb"], rss_kb, tier.name)
         check("max_rss_largest_process_kb" in summary["exact"], "the largest process is exact")
+        if summary["source"] == "bpf":
+            programs = {p["name"]: p for p in summary["programs"]}
+            # a sample adds up what the kernel keeps by CPU, and ru_maxrss leaves that out
+            check_near(programs[os.path.basename(PYTHON)]["max_rss_kb"], rss_kb,
+                       "the largest of this program", absolute=2048)
+
+
+CHILD = """
+import os, resource, sys
+x = bytearray(int(sys.argv[1]) << 20)
+for i in range(0, len(x), 4096): x[i] = 1
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(os.getpid(), usage.ru_maxrss, usage.ru_utime + usage.ru_stime, file=sys.stderr)
+"""
+
+
+def case_last_samples():
+    """Each process is shown at its end, however short it was."""
+    for tier in tiers():
+        for _ in range(3):  # a kernel that drops events makes it say that it has not all
+            done, rows, summary = run(tier, "sh", "-c", "for mb in 40 42 44 46 48 50 52 54; do "
+                                      "%s -S -c '%s' $mb; done" % (PYTHON, CHILD))
+            if summary["source"] != "bpf" or "processes_started" in summary["exact"]:
+                break
+        ends = {r["pid"]: r for r in rows if r["kind"] == "end"}
+        if summary["source"] != "bpf":
+            check_equal(ends, {}, "ends that nobody has told")
+            continue
+        check_equal(len(ends), summary["processes_started"], "ends")
+        of_children = [line.split() for line in done.stderr.splitlines()]
+        check_equal(len(of_children), 8, "children")
+        for pid, rss_kb, cpu_s in of_children:
+            end = ends[int(pid)]
+            check_equal(end["command"], os.path.basename(PYTHON), "its name")
+            check_equal(end["metrics"]["max_rss_kb"], int(rss_kb), "the highest memory of a child")
+            # it goes on for a while after it has looked
+            check_near(end["metrics"]["cpu_user_s"] + end["metrics"]["cpu_system_s"],
+                       float(cpu_s), "CPU of a child", 0.3, ROOM_S)
+        check_equal(ends[rows[0]["pid"]]["command"], "sh", "the command itself")
+
+
+def case_many_short_children():
+    """10,000."""
+    for tier in tiers():
+        cpu_s, _, _, summary = truth_of(
+            tier, "sh", "-c", "i=0; while [ $i -lt 10000 ]; do /bin/true; i=$((i+1)); done")
+        check_cpu(tier, cpu_s, summary, "10,000 children")
+        if "processes_started" in summary["exact"]:
+            check_equal(summary["processes_started"], 10002, "processes started")
+        else:
+            check(summary["processes_started"] <= 10002, "too many", summary)
 
 
 DAEMON = r"""
@@ -303,7 +354,8 @@ def case_records():
         check_equal(records(open(path).read()), rows, "the file has the same")
         kinds = [r["kind"] for r in rows]
         check_equal(kinds[:2] + kinds[-2:], ["env", "metadata", "exit", "summary"], "kinds")
-        check_equal(set(kinds[2:-2]), {"tree", "child"}, "kinds between")
+        check_equal(set(kinds[2:-2]) - {"end"}, {"tree", "child"}, "kinds between")
+        check_equal("end" in kinds, summary["source"] == "bpf", "ends are told")
         metadata = rows[1]
         check_equal(metadata["cmd"][0], "sh", "the command")
         trees = [r for r in rows if r["kind"] == "tree"]

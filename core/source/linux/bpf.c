@@ -62,7 +62,7 @@ struct bpf {
     struct cgroups *cgroups; /* NULL: no unified hierarchy, or nobody asks for it */
     uint64_t wanted;       /* BIT(field) of the counters that are to be collected */
     uint64_t counters;     /* … and can be */
-    bool collects_fds, collects_threads, uses_cgroups;
+    bool collects_fds, collects_threads, collects_memory_details, uses_cgroups, sees_terminals;
     uint64_t page_bytes;
     int64_t boot_offset_ns; /* see struct bpf_wants */
     bool in_full; /* the next listing */
@@ -279,6 +279,8 @@ static void set_gauges(const struct bpf *b, const struct record_process *r, stru
     sample_set(ret, FIELD_ANON_BYTES, r->anon_pages * page);
     sample_set(ret, FIELD_SWAP_BYTES, r->swap_pages * page);
     sample_set(ret, FIELD_VMS_BYTES, r->total_pages * page);
+    if (b->collects_memory_details)
+        sample_set(ret, FIELD_RSS_PEAK_BYTES, r->peak_pages * page);
     sample_set(ret, FIELD_DATA_BYTES, r->data_pages * page);
     sample_set(ret, FIELD_STACK_BYTES, r->stack_pages * page);
     sample_set(ret, FIELD_CODE_BYTES, r->code_pages * page);
@@ -340,6 +342,10 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
         .is_kernel = r->flags & PROCESS_KTHREAD,
         .seen_from_birth = r->flags & PROCESS_FROM_BIRTH,
         .state = state_letter(r->state, r->exit_state),
+        .has_terminal = b->sees_terminals,
+        .terminal = r->terminal,
+        .leads_session = r->flags & PROCESS_LEADS_SESSION,
+        .in_foreground = r->flags & PROCESS_IN_FOREGROUND,
         .comm_len = (uint8_t)comm_len,
     };
     memcpy(ret->comm, r->comm, comm_len);
@@ -368,6 +374,12 @@ static int open_in_procfs(struct bpf *b, const struct sample *sample, struct sam
     if (r == 0 && ret->start_ticks != sample->start_ticks)
         r = -ESRCH;
     return r;
+}
+
+/* Where it is not known, it is absent. */
+static void set_final_peak(const struct bpf *b, uint64_t pages, struct sample *ret) {
+    if (b->collects_memory_details && pages)
+        sample_set(ret, FIELD_RSS_PEAK_BYTES, pages * b->page_bytes);
 }
 
 static int bpf_measure(struct source *s, struct sample *sample, struct measure_hints hints) {
@@ -569,6 +581,7 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
         return false;
     identify_unlisted(b, &u->identity, parts, &b->texts, ret);
     set_counters(b, &u->usage, &ret->counters);
+    set_final_peak(b, u->peak_pages, &ret->counters);
     ret->ended = u->ended;
     ret->identity.pid = u->process.pid;
     if (u->process.pid)
@@ -595,6 +608,7 @@ static bool bpf_next_ended(struct source *s, struct sample *ret) {
         return false;
     *ret = (struct sample){.pid = e->key.pid, .start_ticks = ticks_of(b, e->key.start_ns)};
     set_counters(b, &e->value.usage, ret);
+    set_final_peak(b, e->value.peak_pages, ret);
     return true;
 }
 
@@ -721,6 +735,8 @@ int bpf_new(const struct settings *settings, const struct io *io,
                                                            : WANT_NO_ANCESTOR,
         .max_processes = (uint32_t)settings->max_processes,
         .traffic = collect & 1u << COLLECT_NETWORK,
+        .terminal = needs->terminals,
+        .each_end = needs->each_end,
     };
     if (!is_hosts_pid_namespace(io)) {
         error_set(why, "this is not the host's pid namespace");
@@ -743,6 +759,8 @@ int bpf_new(const struct settings *settings, const struct io *io,
     b->uses_cgroups = wants.cgroup;
     b->collects_fds = collect & 1u << COLLECT_FDS;
     b->collects_threads = collect & 1u << COLLECT_THREADS;
+    b->collects_memory_details = collect & 1u << COLLECT_MEMORY_DETAILS;
+    b->sees_terminals = needs->terminals;
     int r = users_new(io, &b->users);
     if (r == 0 && wants.cgroup && cgroups_new(&b->cgroups) == -ENOMEM)
         r = -ENOMEM;

@@ -60,6 +60,8 @@ void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants
     bss->want_user = wants->user;
     bss->want_cgroup = wants->cgroup;
     bss->want_ancestor = wants->ancestor;
+    bss->want_terminal = wants->terminal;
+    bss->want_each_end = wants->each_end;
 }
 
 /* Items are allocated on demand, except in LRU maps, which are allocated in full. */

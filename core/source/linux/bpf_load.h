@@ -25,6 +25,8 @@ struct bpf_wants {
     bool user, cgroup;
     unsigned ancestor; /* enum want_ancestor */
     bool traffic;
+    bool terminal; /* in listings */
+    bool each_end; /* of what ends unlisted each by itself */
     uint32_t max_processes;
     /* How far CLOCK_BOOTTIME and /proc are ahead of the kernel's own times, in this time
      * namespace. */

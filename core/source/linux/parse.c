@@ -282,6 +282,12 @@ int parse_status(const char *buf, size_t len, struct status_file *ret) {
                 if ((v = after(line, eol, TEXT("VmExe:"))) != NULL)
                     r = value_kib(v, eol, &exe_bytes);
                 break;
+            case 'H':
+                if ((v = after(line, eol, TEXT("VmHWM:"))) != NULL) {
+                    r = value_kib(v, eol, &s.rss_peak_bytes);
+                    s.has_rss_peak = true;
+                }
+                break;
             case 'L':
                 if ((v = after(line, eol, TEXT("VmLib:"))) != NULL)
                     r = value_kib(v, eol, &lib_bytes);

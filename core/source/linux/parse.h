@@ -46,9 +46,9 @@ struct status_file {
     uint32_t uid, gid; /* effective */
     bool has_ids;
     bool has_memory; /* false: no address space (kernel thread, zombie) */
-    uint64_t rss_bytes, anon_bytes, swap_bytes, data_bytes, stack_bytes;
+    uint64_t rss_bytes, rss_peak_bytes, anon_bytes, swap_bytes, data_bytes, stack_bytes;
     uint64_t code_bytes; /* VmExe + VmLib, as collectd counts it */
-    bool has_rss, has_anon, has_swap;
+    bool has_rss, has_rss_peak, has_anon, has_swap;
     uint64_t sigign;
     uint64_t voluntary_switches, involuntary_switches; /* of this thread only */
     bool has_switches;

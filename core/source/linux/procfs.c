@@ -238,6 +238,8 @@ static int measure_status(struct procfs *p, struct sample *s, struct status_file
         sample_set(s, FIELD_SWAP_BYTES, status->swap_bytes);
     if (status->has_anon || !status->has_memory)
         sample_set(s, FIELD_ANON_BYTES, status->anon_bytes);
+    if (collects(p, COLLECT_MEMORY_DETAILS) && (status->has_rss_peak || s->is_kernel))
+        sample_set(s, FIELD_RSS_PEAK_BYTES, status->rss_peak_bytes);
     sample_set(s, FIELD_DATA_BYTES, status->data_bytes);
     sample_set(s, FIELD_STACK_BYTES, status->stack_bytes);
     sample_set(s, FIELD_CODE_BYTES, status->code_bytes);

@@ -87,8 +87,28 @@ struct sched_entity {
 struct rlimit {
     unsigned long rlim_cur;
 };
+enum { PIDTYPE_PGID = 2, PIDTYPE_MAX = 4 };
+struct pid;
+struct tty_driver {
+    int major, minor_start;
+};
+struct tty_control { /* since Linux 5.16 */
+    struct pid *pgrp;
+};
+struct tty_struct {
+    struct tty_driver *driver;
+    int index;
+    struct tty_control ctrl;
+};
+struct tty_struct___pgrp { /* until 5.15 */
+    struct pid *pgrp;
+};
 struct signal_struct {
     int nr_threads;
+    int leader;
+    struct pid *pids[PIDTYPE_MAX];
+    struct tty_struct *tty;
+    unsigned long maxrss; /* in pages; of all programs that it has executed */
     __u64 utime, stime;
     unsigned long nvcsw, nivcsw, min_flt, maj_flt;
     unsigned long long sum_sched_runtime;
@@ -127,6 +147,7 @@ struct file {
     struct path f_path;
 };
 struct mm_struct {
+    unsigned long hiwater_rss; /* as of the last time that pages were taken away */
     unsigned long total_vm, data_vm, exec_vm, stack_vm;
     unsigned long arg_start, arg_end;
     struct percpu_counter rss_stat[NR_MM_COUNTERS];

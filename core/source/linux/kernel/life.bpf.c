@@ -45,10 +45,12 @@ find_or_add_unlisted(void *map, struct scratch *scratch, const struct bpf_identi
     return bpf_map_lookup_elem(map, &key);
 }
 
-/* Credits usage to all unlisted processes of this identity. */
+/* Credits usage to all unlisted processes of this identity. Where several end at the same
+ * moment, the smaller of their peaks may be what stays: not every kernel has a way to tell. */
 static __always_inline void add_to_unlisted(struct scratch *scratch,
                                             const struct bpf_identity *identity,
-                                            const struct usage *usage, __u64 ended_count) {
+                                            const struct usage *usage, __u64 ended_count,
+                                            __u64 peak_pages) {
     struct unlisted *u = find_or_add_unlisted(&unlisted, scratch, identity);
     if (!u) {
         /* most identities differ in these: without them there are only a few */
@@ -63,6 +65,30 @@ static __always_inline void add_to_unlisted(struct scratch *scratch,
     usage_add_atomic(&u->usage, usage);
     if (ended_count)
         __sync_fetch_and_add(&u->ended, ended_count);
+    if (u->peak_pages < peak_pages)
+        u->peak_pages = peak_pages;
+}
+
+/* False: there is no room. */
+static __always_inline bool add_process(struct scratch *scratch,
+                                        const struct bpf_identity *identity,
+                                        const struct process_key *process,
+                                        const struct usage *usage, __u64 ended_count,
+                                        __u64 peak_pages) {
+    struct unlisted *u = &scratch->unlisted;
+    __u64 key = hash_words(process, sizeof(*process)) | unlisted_side;
+    zero(u, sizeof(*u));
+    u->identity = *identity;
+    u->usage = *usage;
+    u->ended = ended_count;
+    u->peak_pages = peak_pages;
+    u->process = *process;
+    return bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) == 0;
+}
+
+/* Of the last program alone, if that is known. */
+static __always_inline __u64 own_peak(const struct process_entry *e, __u64 peak_pages) {
+    return peak_pages > e->exec_peak_pages ? peak_pages : 0;
 }
 
 /* After its last thread was freed. */
@@ -72,17 +98,22 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
     e = &scratch->entry;
     if (bpf_map_delete_elem(&processes, &pid) < 0)
         return; /* another CPU freed another of its threads, and got here first */
+    const struct process_key key = {.start_ns = e->start_ns, .pid = pid};
+    const __u64 peak_pages = own_peak(e, e->end_peak_pages);
     if (e->listed || e->execed) {
-        struct process_key key = {.start_ns = e->start_ns, .pid = pid};
-        const struct usage *total = e->execed ? &e->until_exec : &e->freed_threads;
-        if (bpf_map_update_elem(&ended, &key, total, BPF_ANY) < 0)
+        scratch->ended.usage = e->execed ? e->until_exec : e->freed_threads;
+        scratch->ended.peak_pages = e->execed ? e->until_exec_peak_pages : peak_pages;
+        if (bpf_map_update_elem(&ended, &key, &scratch->ended, BPF_ANY) < 0)
             count_lost_event();
     }
     if (e->listed)
         return;
     if (e->rebased)
         usage_subtract(&e->freed_threads, &e->since_exec);
-    add_to_unlisted(scratch, &e->identity, &e->freed_threads, !e->execed);
+    if (want_each_end && !e->execed &&
+        add_process(scratch, &e->identity, &key, &e->freed_threads, 1, peak_pages))
+        return;
+    add_to_unlisted(scratch, &e->identity, &e->freed_threads, !e->execed, peak_pages);
 }
 
 /* After the usage of a freed thread was added to its process. */
@@ -102,14 +133,7 @@ static __always_inline void add_untracked(struct scratch *scratch,
                                           const struct bpf_identity *identity,
                                           const struct process_key *process,
                                           const struct usage *usage, __u64 ended) {
-    struct unlisted *u = &scratch->unlisted;
-    __u64 key = hash_words(process, sizeof(*process)) | unlisted_side;
-    zero(u, sizeof(*u));
-    u->identity = *identity;
-    u->usage = *usage;
-    u->ended = ended;
-    u->process = *process;
-    if (bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) < 0)
+    if (!add_process(scratch, identity, process, usage, ended, 0))
         count_lost_event();
 }
 
@@ -141,7 +165,7 @@ __noinline int synthesize_exit(__u32 tid, __u32 slot) {
     } else if (d->missed_birth) {
         count_lost_event();
         if (d->start_ns >= listed_until_ns) {
-            add_to_unlisted(scratch, &d->identity, &d->usage, tid == pid);
+            add_to_unlisted(scratch, &d->identity, &d->usage, tid == pid, 0);
         } else if (tid == pid) {
             struct process_key process = {.start_ns = d->start_ns, .pid = pid};
             add_untracked(scratch, &d->identity, &process, &d->usage, 1);
@@ -314,8 +338,10 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
     read_ended_usage(task->signal, ended_threads);
     usage_at_least(ended_threads, &e->freed_threads);
     usage_add(now, ended_threads);
+    const __u64 peak_pages = task->signal->maxrss;
     if (e->listed) {
         e->until_exec = *now;
+        e->until_exec_peak_pages = own_peak(e, peak_pages);
         e->execed = 1;
         e->listed = 0;
         if (want_ancestor)
@@ -324,8 +350,9 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
         scratch->share = *now;
         if (e->rebased)
             usage_subtract(&scratch->share, &e->since_exec);
-        add_to_unlisted(scratch, &e->identity, &scratch->share, 0);
+        add_to_unlisted(scratch, &e->identity, &scratch->share, 0, own_peak(e, peak_pages));
     }
+    e->exec_peak_pages = peak_pages;
     e->since_exec = *now;
     e->rebased = 1;
     read_identity(task, &e->identity);
@@ -429,7 +456,7 @@ int BPF_PROG(on_free, struct task_struct *task) {
         if (process.start_ns >= listed_until_ns) {
             if (predates_us)
                 return 0;
-            add_to_unlisted(scratch, &identity, usage, is_leader);
+            add_to_unlisted(scratch, &identity, usage, is_leader, 0);
             count_lost_event();
         } else if (is_leader) {
             struct usage *total = &scratch->share;
@@ -447,6 +474,7 @@ int BPF_PROG(on_free, struct task_struct *task) {
         usage_add_atomic(&e->freed_threads, usage);
     if (is_leader)
         read_identity(task, &e->identity);
+    e->end_peak_pages = task->signal->maxrss;
     drop_thread(scratch, e, pid, is_leader);
     return 0;
 }

@@ -157,6 +157,29 @@ static __always_inline void read_memory(struct task_struct *task, struct scratch
     r->anon_pages = not_negative(pages[MM_ANONPAGES]);
     r->swap_pages = not_negative(pages[MM_SWAPENTS]);
     r->shmem_pages = not_negative(pages[MM_SHMEMPAGES]);
+    const __u64 resident = r->file_pages + r->anon_pages + r->shmem_pages;
+    r->peak_pages = mm->hiwater_rss > resident ? mm->hiwater_rss : resident;
+}
+
+/* As new_encode_dev() of the kernel does it for /proc/PID/stat. */
+static __always_inline __u32 device_number(__u32 major, __u32 minor) {
+    return (minor & 0xff) | major << 8 | (minor & ~0xff) << 12;
+}
+
+static __always_inline void read_terminal(struct task_struct *task, struct record_process *r) {
+    struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
+    if (!tty)
+        return;
+    struct tty_struct___pgrp *old = (void *)tty;
+    struct pid *heard = bpf_core_field_exists(old->pgrp) ? BPF_CORE_READ(old, pgrp)
+                                                         : BPF_CORE_READ(tty, ctrl.pgrp);
+    r->terminal = device_number(BPF_CORE_READ(tty, driver, major),
+                                BPF_CORE_READ(tty, driver, minor_start) +
+                                    BPF_CORE_READ(tty, index));
+    if (task->signal->leader)
+        r->flags |= PROCESS_LEADS_SESSION;
+    if (heard && heard == BPF_CORE_READ(task, signal, pids[PIDTYPE_PGID]))
+        r->flags |= PROCESS_IN_FOREGROUND;
 }
 
 static __always_inline __u32 state_of(struct task_struct *task) {
@@ -181,6 +204,7 @@ static __always_inline struct process_entry *track_late(struct task_struct *task
     e->found_late_ns = bpf_ktime_get_boot_ns();
     e->found_late = 1;
     e->threads = signal->nr_threads;
+    e->exec_peak_pages = signal->maxrss;
     read_ended_usage(signal, &e->freed_threads);
     read_identity(task, &e->identity);
     e->identity.ancestor = known_ancestor(pid, e->start_ns);
@@ -300,6 +324,8 @@ int list_tasks(struct bpf_iter__task *ctx) {
     read_thread_usage(task, &r->usage);
     read_memory(task, scratch, r);
     count_fds(task, r);
+    if (want_terminal)
+        read_terminal(task, r);
     if (!e) {
         /* its ended threads are in signal_struct, as far as that tells */
         struct usage *ended_threads = &scratch->share;

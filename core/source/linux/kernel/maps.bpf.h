@@ -28,6 +28,9 @@ SHARED __u32 want_args; /* of the program; they may hold secrets, so only if a r
 SHARED __u32 want_user;
 SHARED __u32 want_cgroup;
 SHARED __u32 want_ancestor; /* enum want_ancestor */
+/* Terminals in listings; and each process that ended unlisted by itself, as far as there is
+ * room for that. */
+SHARED __u32 want_terminal, want_each_end;
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
 /* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it
@@ -148,6 +151,7 @@ struct scratch {
     __u64 program_key;
     struct cgroup_path cgroup;
     struct dying_thread dying;
+    struct ended ended;
     struct {
         __s64 counts[NR_MM_COUNTERS];
         __u64 of_cpus[NR_MM_COUNTERS]; /* per-CPU pointers */

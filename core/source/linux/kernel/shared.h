@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 4
+#define BPF_FORMAT 5
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -124,8 +124,10 @@ struct unlisted {
     struct usage usage;
     struct traffic traffic;
     __u64 ended; /* processes that started and exited without being listed */
-    /* pid 0: as above. Else the whole life of a process that had no entry at its end, because
-     * the map `processes` was full. It may have been listed: only the reader knows. */
+    __u64 peak_pages; /* the most that one of them had resident; 0: not known */
+    /* pid 0: as above. Else one process alone: over its whole life, if it had no entry at its
+     * end, because the map `processes` was full; it may have been listed, only the reader
+     * knows. Or as the last program that it executed, with want_each_end. */
     struct process_key process;
 };
 
@@ -137,6 +139,7 @@ struct unlisted {
 /* A process that was listed and has exited since, or has executed another program. */
 struct ended {
     struct usage usage; /* over its lifetime, or up to its first exec since it was listed */
+    __u64 peak_pages;   /* … as the program that it was; 0: not known */
 };
 
 /* What the programs know about a live process. */
@@ -155,6 +158,11 @@ struct process_entry {
     __u64 shown_ns;    /* when that was, since boot */
     __u64 in_exec_ns;  /* since when it is not listed for being in the middle of an exec */
     __u64 found_late_ns;          /* when it was found, since boot, if it was found late */
+    /* The highest resident size that it ever had: at its last exec, and at its end, 0 as long as
+     * it lives. The kernel keeps only one number for all programs: that of the last is known
+     * if it is higher than what came before. */
+    __u64 exec_peak_pages, end_peak_pages;
+    __u64 until_exec_peak_pages;  /* of what it was at its first exec since it was listed */
     struct bpf_identity identity; /* as of its fork or last exec */
     struct usage freed_threads;   /* of threads that were freed */
     struct usage until_exec;      /* total at its first exec since it was listed */
@@ -214,7 +222,9 @@ enum process_flags {
     PROCESS_HAS_FDS = 8,     /* `fds` is valid */
     PROCESS_MANY_FDS = 16,   /* too many to count in the kernel */
     PROCESS_FROM_BIRTH = 32, /* its fork was seen */
-    PROCESS_IN_EXEC = 64     /* in the middle of execve(2): it can't be told who it is */
+    PROCESS_IN_EXEC = 64,    /* in the middle of execve(2): it can't be told who it is */
+    PROCESS_LEADS_SESSION = 128,
+    PROCESS_IN_FOREGROUND = 256 /* its process group is that which the terminal listens to */
 };
 
 struct record_process {
@@ -227,10 +237,11 @@ struct record_process {
     struct usage usage;              /* of its main thread and of threads that were freed */
     __u64 file_pages, anon_pages, swap_pages, shmem_pages;
     __u64 total_pages, data_pages, stack_pages, code_pages;
+    __u64 peak_pages; /* the most that it had resident since its last exec */
     __u64 fd_limit;
     __u32 fds;
     __u32 threads, running; /* running: the main thread only, 0 or 1 */
-    __u32 pad;
+    __u32 terminal; /* its device number as in /proc/PID/stat; 0: none */
     __u32 uid, gid;
     __s32 priority, static_priority;
     __u32 state, exit_state;
