@@ -339,20 +339,8 @@ static void write_peer(struct files *f, const struct holder *peer, size_t number
 
 static void write_file(struct files *f, const struct file *file) {
     const struct socket_info *socket = socket_of(f, file);
-    char local[SOCKET_END_SIZE], remote[SOCKET_END_SIZE];
-    if (socket && socket->protocol != PROTOCOL_UNIX) {
-        fputs(socket_end_text(socket, &socket->local, local), f->to);
-        if (socket->remote.port)
-            fprintf(f->to, " -> %s", socket_end_text(socket, &socket->remote, remote));
-        fprintf(f->to, " %s", socket_state(socket));
-        return;
-    }
-    if (socket && socket->path_len)
-        fwrite(socket->path, 1, socket->path_len, f->to);
-    else
+    if (!socket || !socket_write(f->to, socket))
         fputs(file->path, f->to);
-    if (socket && socket_listens(socket))
-        fprintf(f->to, " %s", socket_state(socket));
     if (file->is_deleted)
         fputs(" (deleted)", f->to);
     each_peer(f, file, write_peer, PEERS_SHOWN);

@@ -398,3 +398,19 @@ const char *socket_end_text(const struct socket_info *socket, const struct socke
     snprintf(ret, SOCKET_END_SIZE, socket->is_ipv6 ? "[%s]:%s" : "%s:%s", address, port);
     return ret;
 }
+
+bool socket_write(FILE *to, const struct socket_info *socket) {
+    char local[SOCKET_END_SIZE], remote[SOCKET_END_SIZE];
+    if (socket->protocol != PROTOCOL_UNIX) {
+        fputs(socket_end_text(socket, &socket->local, local), to);
+        if (socket->remote.port)
+            fprintf(to, " -> %s", socket_end_text(socket, &socket->remote, remote));
+        fprintf(to, " %s", socket_state(socket));
+        return true;
+    }
+    if (socket->path_len)
+        fwrite(socket->path, 1, socket->path_len, to);
+    if (socket->path_len && socket_listens(socket))
+        fprintf(to, " %s", socket_state(socket));
+    return socket->path_len > 0;
+}

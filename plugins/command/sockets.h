@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 
 enum protocol { PROTOCOL_TCP, PROTOCOL_UDP, PROTOCOL_UNIX };
 
@@ -55,5 +56,8 @@ bool socket_listens(const struct socket_info *socket);
 /* "127.0.0.1:80", "[::1]:80", "0.0.0.0:*" */
 const char *socket_end_text(const struct socket_info *socket, const struct socket_end *end,
                             char ret[SOCKET_END_SIZE]);
+/* Its ends or its path, and its state: "127.0.0.1:80 LISTEN". False, and nothing is written, if
+ * it has neither. */
+bool socket_write(FILE *to, const struct socket_info *socket);
 
 #endif

@@ -2,6 +2,8 @@
 /* One process in `proctally top`: what it is, and what it has open. */
 #include "top.h"
 
+#include "holders.h"
+#include "sockets.h"
 #include "text.h"
 
 #include <dirent.h>
@@ -57,9 +59,33 @@ static size_t list_numbers(DIR *dir, int ret[MOST_FILES]) {
     return count;
 }
 
-static void list_files(DIR *dir, FILE *to, size_t width) {
+/* A socket's link tells only its inode. What it is stands in the tables of its network
+ * namespace, which are read when the first one is met. The length; 0: it is not there. */
+static size_t describe_socket(struct sockets *sockets, const char *procfs, pid_t pid,
+                              uint64_t inode, char *ret, size_t size) {
+    char process[24];
+    size_t len = 0;
+    if (sockets->namespace_count == 0) {
+        snprintf(process, sizeof(process), "%ld", (long)pid);
+        (void)sockets_add(sockets, procfs, "self"); /* then it is a socket all the same */
+        (void)sockets_add(sockets, procfs, process);
+        sockets_sort(sockets);
+    }
+    const struct socket_info *socket = sockets_find(sockets, inode);
+    FILE *to = socket ? fmemopen(ret, size, "w") : NULL;
+    if (!to)
+        return 0;
+    fprintf(to, "%s ", socket_protocol(socket));
+    if (socket_write(to, socket))
+        len = (size_t)ftell(to);
+    fclose(to);
+    return len < size ? len : size;
+}
+
+static void list_files(DIR *dir, const char *procfs, pid_t pid, FILE *to, size_t width) {
+    struct sockets sockets = {0};
     int numbers[MOST_FILES];
-    char name[16], title[32], text[TEXT_SIZE];
+    char name[16], title[32], text[TEXT_SIZE], socket[TEXT_SIZE];
     const size_t count = list_numbers(dir, numbers);
     int n = snprintf(text, sizeof(text), "%zu", count);
     write_line(to, "open files: ", text, (size_t)n, width);
@@ -67,14 +93,23 @@ static void list_files(DIR *dir, FILE *to, size_t width) {
         snprintf(name, sizeof(name), "%d", numbers[i]);
         snprintf(title, sizeof(title), "%6d  ", numbers[i]);
         const ssize_t len = readlinkat(dirfd(dir), name, text, sizeof(text));
-        if (len >= 0) /* else it has been closed since */
-            write_line(to, title, text, (size_t)len, width);
+        if (len < 0) /* it has been closed since */
+            continue;
+        bool is_pipe;
+        uint64_t inode;
+        size_t socket_len = 0;
+        if (holder_parse(text, (size_t)len, &is_pipe, &inode) && !is_pipe)
+            socket_len = describe_socket(&sockets, procfs, pid, inode, socket, sizeof(socket));
+        write_line(to, title, socket_len ? socket : text, socket_len ? socket_len : (size_t)len,
+                   width);
     }
+    sockets_free(&sockets);
 }
 
 static void write_files(const struct top *top, pid_t pid, size_t process, FILE *to, size_t width) {
+    const char *procfs = tally_config_get(top->config, "procfs");
     char path[PATH_MAX], text[TEXT_SIZE];
-    snprintf(path, sizeof(path), "%s/%ld/fd", tally_config_get(top->config, "procfs"), (long)pid);
+    snprintf(path, sizeof(path), "%s/%ld/fd", procfs, (long)pid);
     DIR *dir = opendir(path);
     int error = dir ? 0 : errno;
     /* the number may have been given to another process before it was opened */
@@ -85,7 +120,7 @@ static void write_files(const struct top *top, pid_t pid, size_t process, FILE *
         int n = snprintf(text, sizeof(text), "- (%s)", strerror(error));
         write_line(to, "open files: ", text, (size_t)n, width);
     } else {
-        list_files(dir, to, width);
+        list_files(dir, procfs, pid, to, width);
     }
     if (dir)
         closedir(dir);

@@ -270,5 +270,26 @@ def case_terminal():
     check(own and re.search(r" pts/\d+ +\ws\+", own[0]), "its own line", own)
 
 
+def case_terminal():
+    """What the kernel's programs tell of it is what /proc says."""
+    if ps("--source", "bpf")[0] != 0:
+        raise Skipped("source bpf can't be used")
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execvp("bash", ["bash", "--norc", "-i"])
+    later(os.close, fd)
+    later(os.kill, pid, signal.SIGKILL)
+    os.write(fd, b"sleep 600.25 & sleep 600.5\n")
+
+    def rows(source):
+        out = ps("--source", source, "-o", "pid,ppid,tty,stat")[1]
+        found = [line.split() for line in out.splitlines()[1:]]
+        return {row[0]: row[2:] for row in found if str(pid) in row[:2]}
+
+    wait_for(lambda: sorted(stat for _, stat in rows("procfs").values()) == ["S", "S+", "Ss"],
+             "a job in the foreground and one behind it")
+    check_equal(rows("bpf"), rows("procfs"), "terminals and states")
+
+
 if __name__ == "__main__":
     run_cases(sys.modules[__name__])

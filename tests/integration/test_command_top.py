@@ -25,7 +25,8 @@ def as_name(name, work):
 
 
 def burner(name):
-    return as_name(name, "while True: pass")
+    return as_name(name, "import socket\nlistens = socket.create_server(('127.0.0.1', 0))\n"
+                         "while True: pass")
 
 
 def sleeper(name):
@@ -182,6 +183,7 @@ def case_screen():
     terminal.keys("c", "Enter")
     screen = terminal.wait(lambda s: s.startswith("process %d " % burning.pid), "one process")
     check("open files: " in screen and "pipe:[" in screen, "what it has open", screen)
+    check(re.search(r"^ +\d+  tcp 127\.0\.0\.1:\d+ LISTEN$", screen, re.M), "its socket", screen)
     burning.kill()
     burning.wait()
     terminal.wait(lambda s: s.startswith("process %d has ended" % burning.pid),
