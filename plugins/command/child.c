@@ -22,12 +22,14 @@ bool has_children(void) {
     return waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
 }
 
-static void become_command(int go_fd, int error_fd, char *const *command, bool output_to_stderr,
+static void become_command(int go_fd, int error_fd, char *const *command,
                            const struct child_surroundings *surroundings) {
     char go;
     int error = ECANCELED;
     if (read(go_fd, &go, 1) == 1) { /* else the parent has gone */
-        if (output_to_stderr)
+        if (surroundings->gets_session)
+            setsid();
+        if (surroundings->output_to_stderr)
             dup2(STDERR_FILENO, STDOUT_FILENO);
         sigaction(SIGPIPE, &surroundings->pipe, NULL);
         sigprocmask(SIG_SETMASK, &surroundings->mask, NULL);
@@ -38,7 +40,7 @@ static void become_command(int go_fd, int error_fd, char *const *command, bool o
     _exit(127);
 }
 
-int child_prepare(struct child *child, char *const *command, bool output_to_stderr,
+int child_prepare(struct child *child, char *const *command,
                   const struct child_surroundings *surroundings) {
     int go[2], error[2];
     /* what was started in the background comes back to be waited for */
@@ -55,7 +57,7 @@ int child_prepare(struct child *child, char *const *command, bool output_to_stde
     r = pid < 0 ? -errno : 0;
     if (pid == 0) {
         close(go[1]);
-        become_command(go[0], error[1], command, output_to_stderr, surroundings);
+        become_command(go[0], error[1], command, surroundings);
     }
     close(go[0]);
     close(error[1]);

@@ -17,6 +17,8 @@ struct child {
 struct child_surroundings {
     sigset_t mask;
     struct sigaction pipe;
+    bool output_to_stderr; /* our standard output is for records */
+    bool gets_session;     /* it is to lead one of its own */
 };
 
 /* SIGCHLD, and the signals that whoever runs a command takes to hand them on. */
@@ -25,8 +27,8 @@ void child_signals(sigset_t *ret);
 bool has_children(void);
 
 /* Starts it as far as it goes without the program: it exists, and waits. Its orphans become
- * ours. `output_to_stderr`: our standard output is for records. -errno. */
-int child_prepare(struct child *child, char *const *command, bool output_to_stderr,
+ * ours. -errno. */
+int child_prepare(struct child *child, char *const *command,
                   const struct child_surroundings *surroundings);
 /* Lets it go on. 0, or -errno of execve(2): it has ended then, and is to be waited for. */
 int child_go(struct child *child);

@@ -3,6 +3,7 @@
 
 #include "child.h"
 #include "job_cgroup.h"
+#include "json.h"
 #include "record.h"
 #include "rights.h"
 
@@ -11,10 +12,12 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -61,7 +64,9 @@ struct watch {
     struct pollfd ends[WATCH_MOST];
     size_t end_count;
     bool root_ended, root_waited, root_end_told;
-    uint64_t begun_ns, ended_ns; /* CLOCK_MONOTONIC */
+    int requests_fd;   /* the control socket, as long as somebody may ask there; -1 */
+    bool is_paused;    /* samples are taken when asked for */
+    uint64_t begun_ns, ended_ns, next_ns; /* CLOCK_MONOTONIC; of the next sample */
     uint64_t end_by_ns;          /* then it gets the next signal; UINT64_MAX: never */
     bool was_told_to_end;
     struct figures waited; /* of all that was waited for */
@@ -71,7 +76,7 @@ struct watch {
     bool has_waited_for_all;
 
     struct tree tree;
-    struct sink sinks[2];
+    struct sink sinks[3];
     size_t sink_count;
     uint64_t sampled_ns;
     uint64_t last_rss_bytes;
@@ -226,7 +231,7 @@ static void write_out(struct watch *w, size_t sink, const char *data, size_t len
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0) {
-            if (errno != EPIPE)
+            if (errno != EPIPE && errno != ECONNRESET)
                 cli_say(w->cli->program, 'E', "cannot write to %s: %s; going on without",
                         w->sinks[sink].name, strerror(errno));
             close_sink(w, sink);
@@ -262,6 +267,9 @@ static int open_sinks(struct watch *w) {
     if (o->writes_json || o->writes_csv)
         w->sinks[w->sink_count++] =
             (struct sink){.fd = STDOUT_FILENO, .is_csv = o->writes_csv, .name = "standard output"};
+    if (o->control_fd)
+        w->sinks[w->sink_count++] =
+            (struct sink){.fd = o->control_fd, .name = "the control socket"};
     if (!o->out)
         return 0;
     int fd = open(o->out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -271,6 +279,31 @@ static int open_sinks(struct watch *w) {
     }
     w->sinks[w->sink_count++] = (struct sink){.fd = fd, .name = o->out};
     return 0;
+}
+
+struct failure {
+    int error;
+    struct tally_error text;
+};
+
+static void write_failure(FILE *to, void *data) {
+    const struct failure *f = data;
+    fprintf(to, "{\"kind\":\"error\",\"errno\":%d,\"error\":", f->error);
+    json_text(to, f->text.text);
+    fputs("}\n", to);
+}
+
+/* There is nothing to watch. Whoever is at the control socket speaks to the user. */
+__attribute__((format(printf, 3, 4))) static void say_failure(struct watch *w, int r, const char *format, ...) {
+    struct failure failure = {.error = -r};
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(failure.text.text, sizeof(failure.text.text), format, arguments);
+    va_end(arguments);
+    if (w->options->control_fd)
+        emit(w, false, write_failure, &failure);
+    else
+        cli_say(w->cli->program, 'E', "%s", failure.text.text);
 }
 
 struct beginning {
@@ -510,6 +543,36 @@ static bool end_in_time(struct watch *w) {
     return false;
 }
 
+/* What a program wants that watches by ours: a letter each. */
+static void take_requests(struct watch *w) {
+    char request;
+    ssize_t n;
+    while ((n = recv(w->requests_fd, &request, 1, MSG_DONTWAIT)) == 1)
+        switch (request) {
+        case 's':
+            take_sample(w);
+            break;
+        case 'r':
+            w->is_paused = false;
+            w->next_ns = now_ns(CLOCK_MONOTONIC);
+            break;
+        case 'p':
+            w->is_paused = true;
+            break;
+        case 'e': /* as if the time were up; again, as if the grace were over */
+            w->end_by_ns = now_ns(CLOCK_MONOTONIC);
+            if (w->is_run)
+                (void)end_in_time(w);
+            break;
+        }
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    /* it has gone: the command does not mind, and else there is nothing left to do */
+    w->requests_fd = -1;
+    if (!w->is_run)
+        w->end_by_ns = now_ns(CLOCK_MONOTONIC);
+}
+
 /* Attached processes that have ended; with the last of them it is over. */
 static void note_ends(struct watch *w, const struct pollfd *polled) {
     size_t left = 0;
@@ -525,28 +588,32 @@ static void note_ends(struct watch *w, const struct pollfd *polled) {
 }
 
 static void watch_until_end(struct watch *w) {
-    uint64_t next_ns = w->begun_ns;
+    w->next_ns = w->begun_ns;
     while (!is_over(w)) {
         uint64_t now = now_ns(CLOCK_MONOTONIC);
-        if (now >= next_ns) {
+        if (now >= w->next_ns && !w->is_paused) {
             take_sample(w);
             now = now_ns(CLOCK_MONOTONIC);
-            next_ns += interval_after(w, now - w->begun_ns);
-            if (next_ns < now) /* late: the ones between are left out */
-                next_ns = now;
+            w->next_ns += interval_after(w, now - w->begun_ns);
+            if (w->next_ns < now) /* late: the ones between are left out */
+                w->next_ns = now;
         }
         if (end_in_time(w))
             return;
-        const uint64_t until_ns = next_ns < w->end_by_ns ? next_ns : w->end_by_ns;
+        const uint64_t until_ns =
+            w->is_paused || w->next_ns > w->end_by_ns ? w->end_by_ns : w->next_ns;
         const uint64_t wait_ns = until_ns > now ? until_ns - now : 0;
         const struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
                                       .tv_nsec = (long)(wait_ns % NS_PER_S)};
-        struct pollfd fds[1 + WATCH_MOST] = {{.fd = w->signals_fd, .events = POLLIN}};
-        memcpy(fds + 1, w->ends, w->end_count * sizeof(*fds));
-        if (ppoll(fds, 1 + w->end_count, &wait, NULL) < 0)
+        struct pollfd fds[2 + WATCH_MOST] = {{.fd = w->signals_fd, .events = POLLIN},
+                                             {.fd = w->requests_fd, .events = POLLIN}};
+        memcpy(fds + 2, w->ends, w->end_count * sizeof(*fds));
+        if (ppoll(fds, 2 + w->end_count, &wait, NULL) < 0)
             continue;
         handle_signals(w);
-        note_ends(w, fds + 1);
+        note_ends(w, fds + 2);
+        if (fds[1].revents)
+            take_requests(w);
         if (w->is_run && w->root_ended && !w->root_waited && !is_over(w)) {
             take_sample(w);
             wait_for_command(w);
@@ -800,6 +867,9 @@ static char *joined(char *const *command) {
 }
 
 static void begin(struct watch *w) {
+    /* so that the first sample that is asked for has a time to be of */
+    if (w->options->control_fd)
+        (void)collect(w);
     w->begun_ns = now_ns(CLOCK_MONOTONIC);
     w->tree.begun_unix_ns = now_ns(CLOCK_REALTIME);
     w->end_by_ns = w->options->duration_ns ? w->begun_ns + w->options->duration_ns : UINT64_MAX;
@@ -822,7 +892,12 @@ static void close_watch(struct watch *w) {
 }
 
 static int open_watch(struct watch *w, const struct cli *cli, const struct watch_options *options) {
-    *w = (struct watch){.cli = cli, .options = options, .signals_fd = -1};
+    *w = (struct watch){.cli = cli, .options = options, .signals_fd = -1, .requests_fd = -1};
+    if (options->control_fd)
+        w->requests_fd = options->control_fd;
+    w->is_paused = options->control_fd;
+    w->surroundings.output_to_stderr = options->writes_json || options->writes_csv;
+    w->surroundings.gets_session = options->gets_session;
     w->tree.excludes_children = options->excludes_children;
     record_metrics(&w->tree);
     w->summary.source = "procfs";
@@ -859,15 +934,14 @@ int watch_command(const struct cli *cli, const struct watch_options *options, ch
     w.tree.counts_from_now = false; /* it begins now */
     (void)figures_add_waited_io(&w.waited_before);
     /* before all that needs memory, which would be said to be the command's */
-    r = child_prepare(&w.child, command, options->writes_json || options->writes_csv,
-                      &w.surroundings);
+    r = child_prepare(&w.child, command, &w.surroundings);
     if (r < 0) {
-        cli_say(cli->program, 'E', "cannot start a process: %s", strerror(-r));
+        say_failure(&w, r, "cannot start a process: %s", strerror(-r));
         goto end;
     }
     r = open_tally(&w, &w.child.pid, 1, &error);
     if (r < 0) {
-        cli_say(cli->program, 'E', "%s", error.text);
+        say_failure(&w, r, "%s", error.text);
         kill(w.child.pid, SIGKILL);
         goto end;
     }
@@ -875,14 +949,14 @@ int watch_command(const struct cli *cli, const struct watch_options *options, ch
     if (options->cgroup != CGROUP_NO)
         r = job_cgroup_begin(&w.cgroup, w.child.pid, &error);
     if (r < 0 && options->cgroup == CGROUP_YES) {
-        cli_say(cli->program, 'E', "%s", error.text);
+        say_failure(&w, r, "%s", error.text);
         kill(w.child.pid, SIGKILL);
         goto end;
     }
     begin(&w);
     r = child_go(&w.child);
     if (r < 0) {
-        cli_say(cli->program, 'E', "cannot run %s: %s", command[0], strerror(-r));
+        say_failure(&w, r, "cannot run %s: %s", command[0], strerror(-r));
         status = r == -ENOENT ? WATCH_NOT_FOUND : WATCH_NOT_EXECUTABLE;
         goto end;
     }
@@ -926,7 +1000,7 @@ int watch_processes(const struct cli *cli, const struct watch_options *options, 
         r = open_tally(&w, pids, count, &error);
     if (r < 0) {
         if (error.text[0])
-            cli_say(cli->program, 'E', "%s", error.text);
+            say_failure(&w, r, "%s", error.text);
         goto end;
     }
     w.tree.counts_from_now = !options->from_process_start;

@@ -16,6 +16,8 @@ struct watch_options {
     bool is_live, is_quiet, writes_env;
     bool writes_json, writes_csv; /* on standard output */
     const char *out;              /* JSON lines to this file too; or NULL */
+    int control_fd;               /* a socket: records go there, requests come; 0: none */
+    bool gets_session;            /* the command, of its own */
     uint64_t base_ns, most_ns;    /* between two samples: at first, and after ten seconds */
     uint64_t duration_ns;         /* 0: until the end */
 };

@@ -213,16 +213,32 @@ void record_end(FILE *to, struct tree *tree, const tally_snapshot *s, size_t i) 
 }
 
 void record_metadata(FILE *to, const struct tree *tree, char *const *command) {
+    char text[16384], path[64];
     fprintf(to, "{\"kind\":\"metadata\",\"pid\":%ld", (long)tree->roots[0]);
+    snprintf(path, sizeof(path), "/proc/%ld/cmdline", (long)tree->roots[0]);
+    FILE *file = command ? NULL : fopen(path, "re");
+    const size_t size = file ? fread(text, 1, sizeof(text), file) : 0;
+    if (file)
+        fclose(file);
+    if (command || size > 0)
+        fputs(",\"cmd\":", to);
+    if (size > 0)
+        write_command(to, text, size);
     if (command) {
-        fputs(",\"cmd\":[", to);
         for (size_t i = 0; command[i]; i++) {
-            if (i > 0)
-                putc(',', to);
+            putc(i > 0 ? ',' : '[', to);
             json_text(to, command[i]);
         }
-        fputs("],\"executable\":", to);
-        json_text(to, command[0]);
+        putc(']', to);
+    }
+    snprintf(path, sizeof(path), "/proc/%ld/exe", (long)tree->roots[0]);
+    const ssize_t len = readlink(path, text, sizeof(text));
+    if (len > 0 || command) {
+        fputs(",\"executable\":", to);
+        if (len > 0)
+            json_string(to, text, (size_t)len);
+        else
+            json_text(to, command[0]);
     }
     fprintf(to, ",\"t0_ms\":%" PRIu64 "}\n", tree->begun_unix_ns / NS_PER_MS);
 }

@@ -6,10 +6,13 @@
 #include "follow.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define NS_PER_MS UINT64_C(1000000)
@@ -37,6 +40,9 @@
      .help = "Samples of the process alone. The summary is of all."},                            \
     {.name = "env", .help = "Begin with a record about the host."},                              \
     {.name = "write-env", .means = "env"},                                                       \
+    {.name = "control", .argument = "FD",                                                        \
+     .help = "For programs: write the records to this socket, and take samples as is asked for "  \
+             "there."},                                                                           \
     {.name = "d", .means = "duration"}, {.name = "no-update"}, {.name = "n", .means = "no-update"}
 
 static const struct cli_flag run_flags[] = {
@@ -49,6 +55,7 @@ static const struct cli_flag run_flags[] = {
      .help = "Give the command a control group of its own, which tells its CPU time and, where "
              "the memory controller is on, the peak of its memory: if that may be made, in any "
              "case, or never. Default: auto"},
+    {.name = "session", .help = "Give the command a session of its own, without a terminal."},
     {.name = "wait", .help = "Stay until all that the command has started has ended, and not "
                              "only itself."},
 };
@@ -108,6 +115,23 @@ static int read_duration(const struct cli *cli, const char *flag, unsigned unit_
     return r;
 }
 
+/* It is nobody else's: the command does not get it. Says what is wrong. */
+static int read_control(const struct cli *cli, int *ret_fd) {
+    const char *value = cli_flag(cli, "control");
+    if (!value)
+        return 0;
+    char *end;
+    const long fd = strtol(value, &end, 10);
+    struct stat info;
+    if (*end || fd <= STDERR_FILENO || fd > INT_MAX || fstat((int)fd, &info) < 0 || !S_ISSOCK(info.st_mode)) {
+        cli_say(cli->program, 'E', "--control got \"%s\"; expected the number of an open socket",
+                value);
+        return -EINVAL;
+    }
+    *ret_fd = (int)fd;
+    return fcntl((int)fd, F_SETFD, FD_CLOEXEC) < 0 ? -errno : 0;
+}
+
 /* Says what is wrong. -errno. */
 static int read_options(const struct cli *cli, struct watch_options *ret) {
     *ret = (struct watch_options){
@@ -120,6 +144,7 @@ static int read_options(const struct cli *cli, struct watch_options *ret) {
         .writes_json = cli_flag(cli, "json"),
         .writes_csv = cli_flag(cli, "csv"),
         .out = cli_flag(cli, "out"),
+        .gets_session = cli_flag(cli, "session"),
         .base_ns = 100 * NS_PER_MS,
         .most_ns = 1000 * NS_PER_MS,
     };
@@ -141,6 +166,8 @@ static int read_options(const struct cli *cli, struct watch_options *ret) {
         cli_say(cli->program, 'E', "--cgroup got \"%s\"; expected auto, yes or no", cgroup);
         r = -EINVAL;
     }
+    if (r == 0)
+        r = read_control(cli, &ret->control_fd);
     if (ret->most_ns < ret->base_ns)
         ret->most_ns = ret->base_ns;
     return r;

@@ -4,6 +4,7 @@
 """proctally run and attach: what commands of known use have used, and that they are not
 disturbed."""
 import csv
+import errno
 import fcntl
 import glob
 import io
@@ -343,6 +344,97 @@ def case_reader_goes():
                                        "/dev/zero | wc -c >&2"), stderr=subprocess.PIPE,
                           text=True)
     check_equal((done.returncode, done.stderr), (0, "100000000\n"), "a command without output")
+
+
+class Controlled:
+    """proctally with a control socket."""
+
+    def __init__(self, *arguments):
+        self.socket, theirs = socket.socketpair()
+        self.process = subprocess.Popen([COMMAND, *arguments[:1], "-q", "--source", "procfs",
+                                         "--control", str(theirs.fileno()), *arguments[1:]],
+                                        pass_fds=[theirs.fileno()], stderr=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, text=True)
+        theirs.close()
+        self.lines = self.socket.makefile()
+        later(self.process.kill)
+
+    def ask(self, request):
+        self.socket.send(request)
+
+    def next(self, *kinds):
+        """The next record of these kinds."""
+        for line in self.lines:
+            record = json.loads(line)
+            if record["kind"] in kinds:
+                return record
+        raise Failed("no %s" % (kinds,))
+
+    def end(self):
+        out, err = self.process.communicate(timeout=60)
+        check_equal((out, err), ("", ""), "nothing is said but to the socket")
+        return self.process.returncode
+
+
+def case_control():
+    """Another program asks for samples, and for the end."""
+    run = Controlled("run", "--env", "--", "sh", "-c", "sleep 60; sleep 60")
+    check_equal(run.next("env", "metadata", "error")["kind"], "env", "the first record")
+    metadata = run.next("metadata")
+    check_equal(metadata["executable"], os.path.realpath(shutil.which("sh")), "the program")
+    check_equal(os.listdir("/proc/%d/fd" % metadata["pid"]), ["0", "1", "2"], "descriptors")
+    time.sleep(0.5)
+    for _ in range(3):
+        run.ask(b"s")
+        sample = run.next("tree")
+        check("cpu_usage" in sample["aggregated"], "the first has a time to be of", sample)
+    run.ask(b"r")
+    for _ in range(3):
+        run.next("tree")
+    run.ask(b"p")
+    run.ask(b"e")
+    check_equal(run.next("exit")["signal"], signal.SIGTERM, "how it ended")
+    summary = run.next("summary")
+    check(summary["samples"] >= 7, "samples and the last one", summary)
+    check_equal((run.lines.read(), run.end()), ("", 124), "that is all")
+
+    stubborn = Controlled("run", "--session", "--", "sh", "-c",
+                          "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 60'); sleep 60")
+    pid = stubborn.next("metadata")["pid"]
+    wait_for(lambda: stubborn.ask(b"s") or len(stubborn.next("tree")["children"]) > 1, "setsid")
+    check_equal((os.getsid(pid), os.getpgid(pid)), (pid, pid), "its own session")
+    stubborn.ask(b"e")
+    stubborn.ask(b"e")
+    check_equal(stubborn.next("exit")["signal"], signal.SIGKILL, "how it ended")
+    check_equal(stubborn.next("summary")["orphans_left"], 0, "nothing is left")
+    check_equal(stubborn.end(), 124, "status")
+
+    for command, errno_, status in (("/nonesuch", errno.ENOENT, 127), ("/etc", errno.EACCES, 126)):
+        failed = Controlled("run", "--", command)
+        record = failed.next("error")
+        check_equal(record["errno"], errno_, "why not")
+        check_equal(record["error"], "cannot run %s: %s" % (command, os.strerror(errno_)), "in words")
+        check_equal((failed.lines.read(), failed.end()), ("", status), "that is all")
+    nobody = Controlled("attach", "4194305")
+    check_equal(nobody.next("error")["errno"], errno.ESRCH, "no such process")
+    nobody.end()
+
+    path = os.path.join(temp_dir(), "done")
+    left = Controlled("run", "--", "sh", "-c", "sleep 1; echo yes >" + path)
+    left.next("metadata")
+    left.lines.close()
+    left.socket.close()
+    check_equal((left.end(), open(path).read()), (0, "yes\n"), "the command runs on")
+    sleeper = subprocess.Popen(["sleep", "60"])
+    later(sleeper.kill)
+    watch = Controlled("attach", str(sleeper.pid))
+    check_equal(watch.next("metadata")["cmd"], ["sleep", "60"], "the command of a process")
+    watch.socket.shutdown(socket.SHUT_WR)
+    watch.next("summary")
+    check_equal((watch.end(), sleeper.poll()), (0, None), "the watching has ended")
+    done = subprocess.run([COMMAND, "run", "--control", "77", "true"], capture_output=True, text=True)
+    check_equal((done.returncode, done.stderr), (125, "proctally run: --control got \"77\"; expected "
+                "the number of an open socket\n"), "no socket")
 
 
 def case_records():
