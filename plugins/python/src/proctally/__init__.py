@@ -1,5 +1,27 @@
 # SPDX-License-Identifier: MIT
-"""What a command, this process, or each group of processes on this host has used."""
+"""What a command, this process, or each group of processes on this host has used.
+
+See proctally-python(7).
+"""
+
+from ._native import ffi as _ffi
+from ._native import lib as _lib
+from .collecting import Collector, Group, Process, Snapshot, Values
+from .errors import ConfigError
+from .metrics import METRICS, Metric
 
 # ---- analysis, files and plots: begin (these modules come with a commit of their own) ----
 # ---- analysis, files and plots: end ----
+
+__version__: str = _ffi.string(_lib.tally_version()).decode()
+
+__all__ = [
+    "METRICS",
+    "Collector",
+    "ConfigError",
+    "Group",
+    "Metric",
+    "Process",
+    "Snapshot",
+    "Values",
+]
