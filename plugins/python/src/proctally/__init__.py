@@ -11,6 +11,9 @@ from .errors import ConfigError
 from .metrics import METRICS, Metric
 
 # ---- analysis, files and plots: begin (these modules come with a commit of their own) ----
+from .files import convert_format as convert_format
+from .files import load_metrics as load_metrics
+from .files import save_metrics as save_metrics
 # ---- analysis, files and plots: end ----
 
 __version__: str = _ffi.string(_lib.tally_version()).decode()
