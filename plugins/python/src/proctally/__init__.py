@@ -11,6 +11,10 @@ from .errors import ConfigError
 from .metrics import METRICS, Metric
 
 # ---- analysis, files and plots: begin (these modules come with a commit of their own) ----
+from .analysis import aggregate_metrics as aggregate_metrics
+from .analysis import find_peaks as find_peaks
+from .analysis import process_tree_analysis as process_tree_analysis
+from .analysis import resource_utilization as resource_utilization
 from .files import convert_format as convert_format
 from .files import load_metrics as load_metrics
 from .files import save_metrics as save_metrics
