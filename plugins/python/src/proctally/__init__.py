@@ -9,6 +9,14 @@ from ._native import lib as _lib
 from .collecting import Collector, Group, Process, Snapshot, Values
 from .errors import ConfigError
 from .metrics import METRICS, Metric
+from .profiling import Profile, monitor, profile
+from .summaries import (
+    Program,
+    Summary,
+    generate_summary_from_file,
+    generate_summary_from_metrics_json,
+)
+from .watching import ProcessMonitor, execute_with_monitoring
 
 # ---- analysis, files and plots: begin (these modules come with a commit of their own) ----
 from .analysis import aggregate_metrics as aggregate_metrics
@@ -29,6 +37,15 @@ __all__ = [
     "Group",
     "Metric",
     "Process",
+    "ProcessMonitor",
+    "Profile",
+    "Program",
     "Snapshot",
+    "Summary",
     "Values",
+    "execute_with_monitoring",
+    "generate_summary_from_file",
+    "generate_summary_from_metrics_json",
+    "monitor",
+    "profile",
 ]

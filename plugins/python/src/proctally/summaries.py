@@ -9,7 +9,7 @@ import os
 import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from . import _program
@@ -37,7 +37,7 @@ class Summary:
     exact: frozenset[str]
     programs: tuple[Program, ...]
     #: all keys of the record
-    record: Mapping[str, Any]
+    record: Mapping[str, Any] = field(repr=False)
     command: str | None = None
     source: str | None = None
     #: 128 + n if signal n ended it
@@ -85,7 +85,7 @@ class Summary:
         record = json.loads(text)
         if not isinstance(record, dict):
             raise ValueError(f"got {text[:60]!r}; expected a JSON object")
-        fields = {field.name for field in dataclasses.fields(cls)} - {"exact", "programs", "record"}
+        fields = {one.name for one in dataclasses.fields(cls)} - {"exact", "programs", "record"}
         return cls(
             exact=frozenset(record.get("exact", ())),
             programs=tuple(

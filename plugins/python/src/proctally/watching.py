@@ -127,10 +127,10 @@ class _Watcher:
             if line is not None or self._at_end:
                 return line
             # what is received is never lost by a cancellation: that happens while we wait only
-            ready = loop.create_future()
-            loop.add_reader(self.socket, lambda: ready.done() or ready.set_result(None))
+            ready = asyncio.Event()
+            loop.add_reader(self.socket, ready.set)
             try:
-                await ready
+                await ready.wait()
             finally:
                 loop.remove_reader(self.socket)
 
@@ -156,7 +156,7 @@ def _rows_of(record: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
         yield {**child["metrics"], "pid": child["pid"], "command": child["command"]}
 
 
-class _Output:
+class Output:
     """The records of a run in a file, as they come."""
 
     def __init__(self, path: StrPath, format: str) -> None:
@@ -385,7 +385,7 @@ class ProcessMonitor:
         self._samples: list[str] = []
         self._children: list[str] = []
         self._begun = time.monotonic()
-        self._output = _Output(output_file, output_format) if output_file is not None else None
+        self._output = Output(output_file, output_format) if output_file is not None else None
         arguments = [*verb, "--quiet", "--env"]
         arguments += ["--interval", f"{max(base_interval_ms, _LEAST_MS)}ms"]
         arguments += ["--max-interval", f"{max(max_interval_ms, _LEAST_MS)}ms"]

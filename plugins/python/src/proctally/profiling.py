@@ -1,0 +1,638 @@
+# SPDX-License-Identifier: MIT
+"""What this process uses while some of its code runs, with all that it starts.
+
+One collector of the core follows this process, in a thread that sleeps between samples and
+for good while nothing is profiled. Totals do not come from samples: they are the kernel's
+account of this process and of the children that it has waited for, and the core's of those
+that are alive. What the measuring itself takes is taken off, to the byte.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import json
+import os
+import resource
+import sys
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ParamSpec, TypeVar, overload
+
+from .collecting import Collector, Snapshot
+from .files import save_metrics
+from .metrics import Value
+from .summaries import Summary
+from .watching import Output, StrPath
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Sample = dict[str, Any]
+
+# Counters in samples, what the catalogue calls them, and their keys in summaries
+_COUNTERS = (
+    ("cpu_user_s", "cpu_user", "cpu_user_s"),
+    ("cpu_system_s", "cpu_system", "cpu_system_s"),
+    ("disk_read_bytes", "disk_read", "total_disk_read_bytes"),
+    ("disk_write_bytes", "disk_written", "total_disk_write_bytes"),
+    ("syscall_read_bytes", "io_read", "total_syscall_read_bytes"),
+    ("syscall_write_bytes", "io_written", "total_syscall_write_bytes"),
+    ("page_faults_cached", "page_faults_minor", "page_faults_minor"),
+    ("page_faults_disk", "page_faults_major", "page_faults_major"),
+)
+_CPU = ("cpu_user", "cpu_system")
+_IO_KEYS = {
+    b"rchar": "io_read",
+    b"wchar": "io_written",
+    b"read_bytes": "disk_read",
+    b"write_bytes": "disk_written",
+}
+# The core's CPU time of a process is in ticks where it has no right to more.
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+_DENSE_S, _RARE_S = 1.0, 10.0
+
+Counters = dict[str, Value]
+
+
+def _read_io(whose: str) -> tuple[Counters, int]:
+    """/proc/WHOSE/io by the catalogue's ids, and how many bytes that took; ({}, 0) where the
+    kernel does not count."""
+    try:
+        fd = os.open(f"/proc/{whose}/io", os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return {}, 0
+    try:
+        text = os.read(fd, 4096)
+    except OSError:
+        return {}, 0
+    finally:
+        os.close(fd)
+    found: Counters = {}
+    for line in text.splitlines():
+        key, _, value = line.partition(b": ")
+        if key in _IO_KEYS:
+            found[_IO_KEYS[key]] = int(value)
+    return found, len(text)
+
+
+def _counters_of(usage: resource.struct_rusage) -> Counters:
+    return {
+        "cpu_user": usage.ru_utime,
+        "cpu_system": usage.ru_stime,
+        "page_faults_minor": usage.ru_minflt,
+        "page_faults_major": usage.ru_majflt,
+    }
+
+
+def _add(to: Counters, other: Mapping[str, Value], sign: int = 1) -> Counters:
+    """What is known of both."""
+    return {key: value + sign * other[key] for key, value in to.items() if key in other}
+
+
+@dataclass(frozen=True)
+class _Alive:
+    name: str
+    values: Mapping[str, Value]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """All that is known at one instant. Counters are without what the measuring took."""
+
+    at_s: float  # monotonic
+    unix_ms: int
+    #: of this process itself, and of it and the children that it has waited for
+    own: Counters
+    waited: Counters
+    #: the core's tally of the whole tree
+    tally: Counters
+    #: descendants, by pid and start
+    alive: Mapping[tuple[int, float], _Alive]
+    #: of this process: gauges
+    self_values: Mapping[str, Value]
+    max_rss_kb: int
+    #: what the measuring has taken so far
+    cost: Counters
+
+
+class _Engine:
+    """The collector that follows this process, and the thread that samples."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self._changed = threading.Condition()
+        self._reading = threading.RLock()
+        self._active: list[Profile] = []
+        self._cost: Counters = {**dict.fromkeys(_IO_KEYS.values(), 0), "cpu_user": 0.0,
+                                "cpu_system": 0.0, "page_faults_minor": 0, "page_faults_major": 0}
+        self._section: tuple[Counters, Counters] | None = None
+        with self._costs():
+            self._collector = Collector(
+                source="procfs",
+                follow=[self.pid],
+                host=False,
+                collect=["no-fds", "no-states", "no-threads", "no-network"],
+                cpu_mode="core",
+                expire_after="876000h",
+            )
+        self._thread = threading.Thread(target=self._sample, name="proctally", daemon=True)
+        self._thread.start()
+
+    @contextmanager
+    def _costs(self) -> Iterator[None]:
+        """What this thread uses inside is the measuring's."""
+        with self._reading:
+            if self._section is not None:
+                yield
+                return
+            io, _ = _read_io("thread-self")
+            self._section = io, _counters_of(resource.getrusage(resource.RUSAGE_THREAD))
+            try:
+                yield
+            finally:
+                self._cost = self._cost_now(True)
+                self._section = None
+
+    def _cost_now(self, is_end: bool) -> Counters:
+        """What the measuring has taken until now."""
+        assert self._section is not None
+        io_before, usage_before = self._section
+        io, size = _read_io("thread-self")
+        if is_end and io:
+            io["io_read"] += size  # of this reading, which the kernel counts when it is done
+        usage = _counters_of(resource.getrusage(resource.RUSAGE_THREAD))
+        cost = dict(self._cost)
+        for now, before in ((io, io_before), (usage, usage_before)):
+            for key, value in now.items():
+                cost[key] += max(value - before.get(key, 0), 0)
+        return cost
+
+    def read(self) -> _Reading:
+        with self._costs():
+            snapshot = self._collector.collect()
+            io, _ = _read_io("self")
+            usage = resource.getrusage(resource.RUSAGE_SELF)
+            children = resource.getrusage(resource.RUSAGE_CHILDREN)
+            at_s, unix_ms = time.monotonic(), int(time.time() * 1000)
+            _, size = _read_io("self")
+            cost = self._cost_now(False)
+            # both looks at our own I/O are in it, but were not yet when the first was made
+            cost["io_read"] -= 2 * size
+            own = _add(_counters_of(usage), cost, -1)
+            return _Reading(
+                at_s,
+                unix_ms,
+                own,
+                # a child's I/O is added to ours when it was waited for
+                {**_add(own, _counters_of(children)), **_add(io, cost, -1)},
+                _add(_tally_of(snapshot), cost, -1),
+                *_processes_of(snapshot, self.pid),
+                max(usage.ru_maxrss, children.ru_maxrss),
+                cost,
+            )
+
+    def begin(self, profile: Profile) -> _Reading:
+        with self._changed:
+            reading = self.read()
+            self._active.append(profile)
+            self._changed.notify()
+        return reading
+
+    def end(self, profile: Profile) -> _Reading:
+        with self._changed:
+            if profile in self._active:
+                self._active.remove(profile)
+            return self.read()
+
+    def _sample(self) -> None:
+        while True:
+            with self._changed:
+                due = [profile._due_s for profile in self._active]
+                wait_s = min(due) - time.monotonic() if due else None
+                if wait_s is None or wait_s > 0:
+                    self._changed.wait(wait_s)
+                    continue
+                with self._costs():
+                    reading = self.read()
+                    for profile in self._active:
+                        if profile._due_s <= reading.at_s + 0.001:
+                            profile._take(reading)
+
+
+def _tally_of(snapshot: Snapshot) -> Counters:
+    tally: Counters = {}
+    for group in snapshot.groups.values():
+        for _, metric, _ in _COUNTERS:
+            if metric in group:
+                tally[metric] = tally.get(metric, 0) + group[metric]
+    return tally
+
+
+def _processes_of(
+    snapshot: Snapshot, pid: int
+) -> tuple[dict[tuple[int, float], _Alive], Mapping[str, Value]]:
+    """The descendants, and the values of the process itself."""
+    alive: dict[tuple[int, float], _Alive] = {}
+    own: Mapping[str, Value] = {}
+    for process in snapshot.processes:
+        if process.pid == pid:
+            own = process._values
+        elif process.group is not None:
+            alive[process.pid, process.start_time] = _Alive(process.name, process._values)
+    return alive, own
+
+
+_engine: _Engine | None = None
+_engine_lock = threading.Lock()
+
+
+def _get_engine() -> _Engine:
+    global _engine
+    with _engine_lock:
+        if _engine is None or _engine.pid != os.getpid():
+            _engine = _Engine()
+        return _engine
+
+
+def _after_fork() -> None:
+    # threads do not come along, and locks may be held by one of them
+    global _engine, _engine_lock
+    _engine = None
+    _engine_lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+def _gauges(values: Mapping[str, Value]) -> Sample:
+    found: Sample = {}
+    for key, metric, unit in (
+        ("mem_rss_kb", "memory_rss", 1024),
+        ("mem_vms_kb", "memory_vms", 1024),
+        ("thread_count", "threads", 1),
+    ):
+        if metric in values:
+            found[key] = int(values[metric]) // unit
+    return found
+
+
+class Profile:
+    """What ``monitor()`` makes: a block of code that is watched."""
+
+    def __init__(
+        self,
+        name: str,
+        base_interval_ms: int,
+        max_interval_ms: int,
+        output_file: StrPath | None,
+        output_format: str,
+        store_in_memory: bool,
+        include_children: bool,
+    ) -> None:
+        self._name = name
+        self._base_s = max(base_interval_ms, 1) / 1000
+        self._most_s = max(max_interval_ms / 1000, self._base_s)
+        self._stores = store_in_memory
+        self._includes_children = include_children
+        self._output_to = (output_file, output_format)
+        self._output: Output | None = None
+        self._samples: list[Sample] = []
+        self._begin: _Reading | None = None
+        self._last: _Reading | None = None
+        self._end: _Reading | None = None
+        self._due_s = 0.0
+        self._thread = 0
+        self._thread_s = 0.0
+        self._totals: Counters = {}
+        self._lacks_nothing = True
+        self._seen: set[tuple[int, float]] = set()
+        self._count = 0
+        self._most: dict[str, int] = {}
+        self._rss_kb_s = 0.0
+        self._rss_kb = 0
+        self._largest_kb = 0
+
+    # ---- Readings ----
+
+    def _total(self, now: _Reading) -> tuple[Counters, bool]:
+        """What was used since the beginning, and whether that is all there was.
+
+        The kernel's account of this process and what it has waited for, and of what is alive
+        what it has used so far; without what those had used that were there before."""
+        begin = self._begin
+        assert begin is not None
+        total: Counters = {}
+        exact = True
+        for _, metric, _ in _COUNTERS:
+            if metric not in now.waited or metric not in begin.waited:
+                continue
+            value = now.waited[metric] - begin.waited[metric]
+            for who, one in now.alive.items():
+                before = begin.alive.get(who)
+                value += one.values.get(metric, 0) - (before.values.get(metric, 0) if before else 0)
+            for who, one in begin.alive.items():
+                if who not in now.alive:
+                    value -= one.values.get(metric, 0)
+            # of what nobody waited for only the core knows
+            counted = now.tally.get(metric, 0) - begin.tally.get(metric, 0)
+            room = 2 * _TICK_S * (1 + len(self._seen)) if metric.startswith("cpu") else 4096
+            if metric in begin.tally and counted > value + room:
+                value, exact = counted, False
+            total[metric] = max(value, self._totals.get(metric, 0))
+        return total, exact
+
+    def _take(self, now: _Reading) -> None:
+        """One sample."""
+        begin, last = self._begin, self._last
+        assert begin is not None and last is not None
+        since_s = now.at_s - begin.at_s
+        interval_s = self._base_s
+        if since_s >= _DENSE_S:
+            share = min((since_s - _DENSE_S) / (_RARE_S - _DENSE_S), 1.0)
+            interval_s += (self._most_s - self._base_s) * share
+        self._due_s = max(self._due_s + interval_s, now.at_s)
+        self._seen.update(now.alive)
+        before = self._totals
+        self._totals, self._lacks_nothing = self._total(now)
+        passed_s = now.at_s - last.at_s
+
+        def percent(new: Mapping[str, Value], old: Mapping[str, Value]) -> Sample:
+            if passed_s <= 0:
+                return {}
+            used = sum(
+                new[key] - old.get(key, 0) for key in _CPU if key in new
+            )
+            return {"cpu_usage": round(max(100 * used / passed_s, 0.0), 2)}
+
+        def counters(values: Mapping[str, Value], base: Mapping[str, Value]) -> Sample:
+            return {
+                key: round(value, 6) if isinstance(value, float) else value
+                for key, metric, _ in _COUNTERS
+                if metric in values
+                for value in [max(values[metric] - base.get(metric, 0), 0)]
+            }
+
+        at = {"ts_ms": now.unix_ms}
+        uptime = {"uptime_secs": int(since_s)}
+        # The kernel's account of I/O is of this process and its ended children together, which
+        # the core can tell apart.
+        own = [
+            {**_add(dict(one.self_values), one.cost, -1), **one.own} for one in (now, begin)
+        ]
+        parent: Sample = {**at, **percent(now.own, last.own), **_gauges(now.self_values),
+                          **counters(*own), **uptime}
+        whole_rss = parent.get("mem_rss_kb", 0)
+        threads = parent.get("thread_count", 0)
+        self._largest_kb = max(self._largest_kb, whole_rss)
+        children = []
+        for who, one in now.alive.items():
+            old, first = last.alive.get(who), begin.alive.get(who)
+            metrics: Sample = {
+                **at,
+                **percent(one.values, old.values if old else {}),
+                **_gauges(one.values),
+                **counters(one.values, first.values if first else {}),
+                "uptime_secs": max(int(now.unix_ms / 1000 - who[1]), 0),
+            }
+            whole_rss += metrics.get("mem_rss_kb", 0)
+            threads += metrics.get("thread_count", 0)
+            self._largest_kb = max(self._largest_kb, metrics.get("mem_rss_kb", 0))
+            children.append({"pid": who[0], "command": one.name, "metrics": metrics})
+        for key, value in (("processes", 1 + len(children)), ("threads", threads),
+                           ("rss_kb", whole_rss)):
+            self._most[key] = max(self._most.get(key, 0), value)
+        self._rss_kb_s += (whole_rss + (self._rss_kb if self._count else whole_rss)) / 2 * passed_s
+        self._rss_kb = whole_rss
+        self._count += 1
+        self._last = now
+        sample: Sample
+        if self._includes_children:
+            aggregated = {
+                **at,
+                **percent(self._totals, before),
+                "mem_rss_kb": whole_rss,
+                "mem_vms_kb": parent.get("mem_vms_kb", 0)
+                + sum(child["metrics"].get("mem_vms_kb", 0) for child in children),
+                "thread_count": threads,
+                **counters(self._totals, {}),
+                **uptime,
+                "process_count": 1 + len(children),
+            }
+            sample = {"kind": "tree", **at, "parent": parent, "children": children,
+                      "aggregated": aggregated}
+        else:
+            sample = {"kind": "sample", **parent}
+        if self._stores:
+            self._samples.append(sample)
+        if self._output:
+            self._output.write(sample["kind"], json.dumps(sample, separators=(",", ":")))
+
+    # ---- The block ----
+
+    def __enter__(self) -> Profile:
+        if self._begin is not None:
+            raise RuntimeError("this monitor has been used; make another one for another block")
+        file, format = self._output_to
+        self._output = Output(file, format) if file is not None else None
+        self._thread, self._thread_s = threading.get_ident(), time.thread_time()
+        engine = _get_engine()
+        with engine._changed:
+            self._begin = self._last = engine.begin(self)
+            self._due_s = self._begin.at_s + self._base_s
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        engine = _engine
+        if engine is None or engine.pid != os.getpid() or self._begin is None:
+            return  # the child of a fork inside the block leaves it too
+        with engine._costs():
+            self._end = engine.end(self)
+            self._take(self._end)
+        if threading.get_ident() == self._thread:
+            self._thread_s = time.thread_time() - self._thread_s
+        else:
+            self._thread = 0
+        if self._output:
+            self._output.write("summary", self.get_summary())
+            self._output.close()
+
+    # ---- What people call ----
+
+    def get_samples(self) -> list[Sample]:
+        """The samples so far: trees, or flat ones with include_children=False, as in
+        proctally-run(1). The last one is of the end of the block."""
+        return list(self._samples)
+
+    def clear_samples(self) -> None:
+        """Forgets them. The summary stays what it is."""
+        self._samples.clear()
+
+    def save_samples(self, path: StrPath, format: str | None = None) -> None:
+        """Writes the samples that are in memory: jsonl (the default), json, csv or, with
+        pyarrow, parquet. OSError, ValueError for another format."""
+        save_metrics(self.get_samples(), path, format or "jsonl", include_metadata=False)
+
+    def get_metadata(self) -> dict[str, Any]:
+        """pid, cmd (a list), executable, t0_ms (milliseconds since 1970)."""
+        return {
+            "kind": "metadata",
+            "pid": os.getpid(),
+            "cmd": list(sys.orig_argv),
+            "executable": sys.executable,
+            "t0_ms": self._begin.unix_ms if self._begin else int(time.time() * 1000),
+        }
+
+    def get_summary(self) -> str:
+        """JSON text, with the keys of a summary record in proctally-run(1): what was used in
+        the block, or so far. cpu_thread_s is what the thread used that ran it, where it began
+        and ended in one. RuntimeError before the block, or in the child of a fork."""
+        engine = _engine
+        if self._begin is None or engine is None or engine.pid != os.getpid():
+            raise RuntimeError("nothing was measured here yet; use it in a with block first")
+        now = self._end or engine.read()
+        begin = self._begin
+        totals, lacks_nothing = (
+            (self._totals, self._lacks_nothing) if self._end else self._total(now)
+        )
+        wall_s = now.at_s - begin.at_s
+        cpu_s = totals.get("cpu_user", 0) + totals.get("cpu_system", 0)
+        figures = {key: totals[metric] for _, metric, key in _COUNTERS if metric in totals}
+        largest_kb, is_exact = self._largest_kb, False
+        if now.max_rss_kb > begin.max_rss_kb:  # it was reached in the meantime
+            largest_kb, is_exact = now.max_rss_kb, True
+        record: dict[str, Any] = {
+            "kind": "summary",
+            "command": self._name,
+            "source": "procfs",
+            "wall_s": wall_s,
+            "total_time_secs": wall_s,
+            **figures,
+            "cpu_avg": cpu_s / wall_s if wall_s else 0.0,
+            "avg_cpu_usage": 100 * cpu_s / wall_s if wall_s else 0.0,
+            "max_rss_largest_process_kb": largest_kb,
+            "peak_memory_kb": self._most.get("rss_kb", 0),
+            "peak_memory_source": "rss_sum_sampled",
+            "peak_mem_rss_kb": self._most.get("rss_kb", 0),
+            "avg_mem_rss_kb": int(self._rss_kb_s / wall_s) if wall_s else 0,
+            "processes_seen": 1 + len(self._seen),
+            "max_processes": self._most.get("processes", 1),
+            "max_threads": self._most.get("threads", 1),
+            "samples": self._count,
+            "sample_count": self._count,
+            "own_cpu_s": sum(now.cost[key] - begin.cost[key] for key in _CPU),
+            "exact": [
+                *(figures if lacks_nothing and not begin.alive and not now.alive else ()),
+                *(["max_rss_largest_process_kb"] if is_exact else []),
+            ],
+            "programs": [],
+        }
+        if self._end and self._thread:
+            record["cpu_thread_s"] = self._thread_s
+        return json.dumps(record, separators=(",", ":"))
+
+    @property
+    def summary(self) -> Summary:
+        """The same as an object."""
+        return Summary.from_json(self.get_summary())
+
+
+def monitor(
+    base_interval_ms: int = 100,
+    max_interval_ms: int = 1000,
+    output_file: StrPath | None = None,
+    output_format: str = "jsonl",
+    store_in_memory: bool = True,
+    include_children: bool = True,
+) -> Profile:
+    """Measures a block of code: this process and all that it starts in the meantime.
+
+    >>> with monitor() as m:
+    ...     _ = sum(i * i for i in range(100_000))
+    >>> m.summary.cpu_s > 0
+    True
+
+    Blocks may be nested, and open in several threads and coroutines at once: each is of the
+    whole process. The parameters are those of ProcessMonitor. Measuring takes less than 1 % of
+    a core, which is not counted; a block itself costs about a millisecond.
+    """
+    return Profile(
+        "this process", base_interval_ms, max_interval_ms, output_file, output_format,
+        store_in_memory, include_children,
+    )
+
+
+@overload
+def profile(  # type: ignore[overload-overlap]  # a coroutine function is a function as well
+    func: Callable[P, Coroutine[Any, Any, R]],
+) -> Callable[P, Coroutine[Any, Any, tuple[R, list[Sample]]]]: ...
+@overload
+def profile(func: Callable[P, R]) -> Callable[P, tuple[R, list[Sample]]]: ...
+@overload
+def profile(
+    func: None = None,
+    *,
+    base_interval_ms: int = 100,
+    max_interval_ms: int = 1000,
+    output_file: StrPath | None = None,
+    output_format: str = "jsonl",
+    store_in_memory: bool = True,
+    include_children: bool = True,
+) -> Callable[[Callable[P, R]], Callable[P, Any]]: ...
+def profile(
+    func: Callable[..., Any] | None = None,
+    *,
+    base_interval_ms: int = 100,
+    max_interval_ms: int = 1000,
+    output_file: StrPath | None = None,
+    output_format: str = "jsonl",
+    store_in_memory: bool = True,
+    include_children: bool = True,
+) -> Any:
+    """A decorator, with or without arguments: the call returns (result, samples), where
+    samples are dicts as Profile.get_samples() has them. Of an exception there are none.
+
+    >>> @profile
+    ... def work():
+    ...     return sum(range(1_000_000))
+    >>> result, samples = work()
+    >>> result, samples[-1]["aggregated"]["cpu_user_s"] > 0
+    (499999500000, True)
+
+    A coroutine function stays one. The parameters are those of monitor().
+    """
+
+    def decorate(wrapped: Callable[..., Any]) -> Callable[..., Any]:
+        def block() -> Profile:
+            return Profile(
+                getattr(wrapped, "__qualname__", repr(wrapped)), base_interval_ms,
+                max_interval_ms, output_file, output_format, store_in_memory, include_children,
+            )
+
+        if inspect.iscoroutinefunction(wrapped):
+
+            @functools.wraps(wrapped)
+            async def run_async(*args: Any, **kwargs: Any) -> tuple[Any, list[Sample]]:
+                with block() as measured:
+                    result = await wrapped(*args, **kwargs)
+                return result, measured.get_samples()
+
+            return run_async
+
+        @functools.wraps(wrapped)
+        def run(*args: Any, **kwargs: Any) -> tuple[Any, list[Sample]]:
+            with block() as measured:
+                result = wrapped(*args, **kwargs)
+            return result, measured.get_samples()
+
+        return run
+
+    return decorate if func is None else decorate(func)
