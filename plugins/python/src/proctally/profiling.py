@@ -124,8 +124,7 @@ class _Engine:
 
     def __init__(self) -> None:
         self.pid = os.getpid()
-        self._changed = threading.Condition()
-        self._reading = threading.RLock()
+        self._changed = threading.Condition()  # its lock, which may be taken twice, is for all
         self._active: list[Profile] = []
         self._cost: Counters = {**dict.fromkeys(_IO_KEYS.values(), 0), "cpu_user": 0.0,
                                 "cpu_system": 0.0, "page_faults_minor": 0, "page_faults_major": 0}
@@ -145,7 +144,7 @@ class _Engine:
     @contextmanager
     def _costs(self) -> Iterator[None]:
         """What this thread uses inside is the measuring's."""
-        with self._reading:
+        with self._changed:
             if self._section is not None:
                 yield
                 return
@@ -199,7 +198,6 @@ class _Engine:
         with self._changed:
             reading = self.read()
             self._active.append(profile)
-            self._changed.notify()
         return reading
 
     def end(self, profile: Profile) -> _Reading:
@@ -385,10 +383,14 @@ class Profile:
         ]
         parent: Sample = {**at, **percent(now.own, last.own), **_gauges(now.self_values),
                           **counters(*own), **uptime}
+        for key, metric, _ in _COUNTERS[2:]:
+            # what the core read of us was in the middle of our own reading
+            if key in parent and metric in self._totals:
+                parent[key] = min(parent[key], self._totals[metric])
         whole_rss = parent.get("mem_rss_kb", 0)
         threads = parent.get("thread_count", 0)
         self._largest_kb = max(self._largest_kb, whole_rss)
-        children = []
+        children: list[Sample] = []
         for who, one in now.alive.items():
             old, first = last.alive.get(who), begin.alive.get(who)
             metrics: Sample = {
@@ -443,6 +445,7 @@ class Profile:
         with engine._changed:
             self._begin = self._last = engine.begin(self)
             self._due_s = self._begin.at_s + self._base_s
+            engine._changed.notify()
         return self
 
     def __exit__(
