@@ -26,6 +26,8 @@ from .analysis import resource_utilization as resource_utilization
 from .files import convert_format as convert_format
 from .files import load_metrics as load_metrics
 from .files import save_metrics as save_metrics
+from .plots import plot as plot
+from .reports import report as report
 # ---- analysis, files and plots: end ----
 
 __version__: str = _ffi.string(_lib.tally_version()).decode()
