@@ -8,10 +8,10 @@ GLUE static const char *program_path(void) {
     return PROGRAM;
 }
 
-/* Values of one group, of the host or the collector: of `count` metrics from `first` on. */
-GLUE static void group_values(const tally_snapshot *s, size_t group, size_t first, size_t count, uint64_t *ret, bool *ret_known) {
+/* Values of one group, of the host or the collector. */
+GLUE static void group_values(const tally_snapshot *s, size_t group, const size_t *metrics, size_t count, uint64_t *ret, bool *ret_known) {
     for (size_t i = 0; i < count; i++)
-        ret_known[i] = tally_snapshot_value(s, group, first + i, ret + i);
+        ret_known[i] = tally_snapshot_value(s, group, metrics[i], ret + i);
 }
 
 /* The same of process after process. */

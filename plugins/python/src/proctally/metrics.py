@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final, Literal, Union
@@ -50,24 +50,21 @@ _SCOPES: Final = {
 }
 
 
-class Scope:
-    """The metrics of one scope, which stand together in the catalogue, and how their raw
-    values become ours."""
+def _number_of(name: str) -> int:
+    number = ffi.new("size_t *")
+    if lib.tally_metric_find(name.encode(), number) < 0:
+        raise KeyError(name)
+    return int(number[0])
 
-    def __init__(self, name: str) -> None:
-        self.first = -1
-        self.ids: list[str] = []
-        self._units: list[int] = []
-        number = 0
-        while row := lib.tally_metric(number):
-            if _SCOPES[row.scope] == name:
-                if self.first < 0:
-                    self.first = number
-                self.ids.append(_text(row.id))
-                self._units.append(row.unit)
-            number += 1
+
+class Metrics:
+    """Some metrics, and how their raw values become ours."""
+
+    def __init__(self, ids: Iterable[str]) -> None:
+        self.ids = list(ids)
         self.count = len(self.ids)
-        self._numbers = ffi.new("size_t[]", [self.first + i for i in range(self.count)])
+        self._numbers = ffi.new("size_t[]", [_number_of(name) for name in self.ids])
+        self._units = [lib.tally_metric(number).unit for number in self._numbers]
 
     def values(self, raw: list[int], known: bytes) -> dict[str, Value]:
         """What is known, by id."""
@@ -85,7 +82,7 @@ class Scope:
         """Of a group; of the host or the collector, where the group does not matter."""
         raw = ffi.new("uint64_t[]", self.count)
         known = ffi.new("bool[]", self.count)
-        lib.group_values(snapshot, group, self.first, self.count, raw, known)
+        lib.group_values(snapshot, group, self._numbers, self.count, raw, known)
         return self.values(ffi.unpack(raw, self.count), ffi.buffer(known)[:])
 
     def of_processes(self, snapshot: Any, first: int, processes: int) -> list[dict[str, Value]]:
@@ -99,11 +96,6 @@ class Scope:
             self.values(flat[at : at + count], flags[at : at + count])
             for at in range(0, count * processes, count)
         ]
-
-
-GROUP: Final = Scope("group")
-HOST: Final = Scope("host")
-COLLECTOR: Final = Scope("collector")
 
 
 def _catalogue() -> dict[str, Metric]:
@@ -124,3 +116,6 @@ def _catalogue() -> dict[str, Metric]:
 
 #: All metrics by id.
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType(_catalogue())
+GROUP: Final = Metrics(name for name, metric in METRICS.items() if metric.scope == "group")
+HOST: Final = Metrics(name for name, metric in METRICS.items() if metric.scope == "host")
+COLLECTOR: Final = Metrics(name for name, metric in METRICS.items() if metric.scope == "collector")

@@ -23,9 +23,10 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
+from ._native import ffi, lib
 from .collecting import Collector, Snapshot
 from .files import save_metrics
-from .metrics import Value
+from .metrics import Metrics, Value
 from .summaries import Summary
 from .watching import Output, StrPath
 
@@ -44,6 +45,7 @@ _COUNTERS = (
     ("page_faults_cached", "page_faults_minor", "page_faults_minor"),
     ("page_faults_disk", "page_faults_major", "page_faults_major"),
 )
+_NEEDED = Metrics([*(metric for _, metric, _ in _COUNTERS), "memory_rss", "memory_vms", "threads"])
 _CPU = ("cpu_user", "cpu_system")
 _IO_KEYS = {
     b"rchar": "io_read",
@@ -129,6 +131,9 @@ class _Engine:
         self._cost: Counters = {**dict.fromkeys(_IO_KEYS.values(), 0), "cpu_user": 0.0,
                                 "cpu_system": 0.0, "page_faults_minor": 0, "page_faults_major": 0}
         self._section: tuple[Counters, Counters] | None = None
+        self._usage: Counters = {}  # of the thread that measured last
+        self._sampler = 0
+        self._sampler_usage: Counters = {}
         with self._costs():
             self._collector = Collector(
                 source="procfs",
@@ -149,11 +154,16 @@ class _Engine:
                 yield
                 return
             io, _ = _read_io("thread-self")
-            self._section = io, _counters_of(resource.getrusage(resource.RUSAGE_THREAD))
+            usage = _counters_of(resource.getrusage(resource.RUSAGE_THREAD))
+            is_sampler = threading.get_ident() == self._sampler
+            # it does nothing else: what was between the sections is the measuring's too
+            self._section = io, self._sampler_usage if is_sampler else usage
             try:
                 yield
             finally:
                 self._cost = self._cost_now(True)
+                if is_sampler:
+                    self._sampler_usage = self._usage
                 self._section = None
 
     def _cost_now(self, is_end: bool) -> Counters:
@@ -163,7 +173,7 @@ class _Engine:
         io, size = _read_io("thread-self")
         if is_end and io:
             io["io_read"] += size  # of this reading, which the kernel counts when it is done
-        usage = _counters_of(resource.getrusage(resource.RUSAGE_THREAD))
+        self._usage = usage = _counters_of(resource.getrusage(resource.RUSAGE_THREAD))
         cost = dict(self._cost)
         for now, before in ((io, io_before), (usage, usage_before)):
             for key, value in now.items():
@@ -173,15 +183,14 @@ class _Engine:
     def read(self) -> _Reading:
         with self._costs():
             snapshot = self._collector.collect()
-            io, _ = _read_io("self")
+            io, size = _read_io("self")
             usage = resource.getrusage(resource.RUSAGE_SELF)
             children = resource.getrusage(resource.RUSAGE_CHILDREN)
             at_s, unix_ms = time.monotonic(), int(time.time() * 1000)
-            _, size = _read_io("self")
             cost = self._cost_now(False)
-            # both looks at our own I/O are in it, but were not yet when the first was made
-            cost["io_read"] -= 2 * size
+            cost["io_read"] -= size  # of the look at our own I/O, which is not in what it saw
             own = _add(_counters_of(usage), cost, -1)
+            alive, self_values = _processes_of(snapshot, self.pid)
             return _Reading(
                 at_s,
                 unix_ms,
@@ -189,7 +198,8 @@ class _Engine:
                 # a child's I/O is added to ours when it was waited for
                 {**_add(own, _counters_of(children)), **_add(io, cost, -1)},
                 _add(_tally_of(snapshot), cost, -1),
-                *_processes_of(snapshot, self.pid),
+                alive,
+                self_values,
                 max(usage.ru_maxrss, children.ru_maxrss),
                 cost,
             )
@@ -207,6 +217,7 @@ class _Engine:
             return self.read()
 
     def _sample(self) -> None:
+        self._sampler = threading.get_ident()
         while True:
             with self._changed:
                 due = [profile._due_s for profile in self._active]
@@ -223,10 +234,9 @@ class _Engine:
 
 def _tally_of(snapshot: Snapshot) -> Counters:
     tally: Counters = {}
-    for group in snapshot.groups.values():
-        for _, metric, _ in _COUNTERS:
-            if metric in group:
-                tally[metric] = tally.get(metric, 0) + group[metric]
+    for group in range(lib.tally_snapshot_groups(snapshot._ptr)):
+        for key, value in _NEEDED.of_group(snapshot._ptr, group).items():
+            tally[key] = tally.get(key, 0) + value
     return tally
 
 
@@ -236,11 +246,14 @@ def _processes_of(
     """The descendants, and the values of the process itself."""
     alive: dict[tuple[int, float], _Alive] = {}
     own: Mapping[str, Value] = {}
-    for process in snapshot.processes:
-        if process.pid == pid:
-            own = process._values
-        elif process.group is not None:
-            alive[process.pid, process.start_time] = _Alive(process.name, process._values)
+    count = lib.tally_snapshot_processes(snapshot._ptr)
+    for i, values in enumerate(_NEEDED.of_processes(snapshot._ptr, 0, count)):
+        row = lib.tally_snapshot_process(snapshot._ptr, i)
+        if row.pid == pid:
+            own = values
+        elif row.group != lib.TALLY_NO_GROUP:
+            name = ffi.string(row.name).decode()
+            alive[row.pid, row.start_ns / 1e9] = _Alive(name, values)
     return alive, own
 
 
