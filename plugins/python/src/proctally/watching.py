@@ -379,6 +379,7 @@ class ProcessMonitor:
         self._quiet = quiet
         self._write_env, self._write_metadata = write_env, write_metadata
         self._reading = threading.Lock()
+        self._streams = 0
         self._env = self._metadata = ""
         self._exit: dict[str, Any] | None = None
         self._summary: str | None = None
@@ -449,7 +450,7 @@ class ProcessMonitor:
 
     def _drain(self) -> None:
         # somebody else who reads takes it in as well
-        if not self._reading.acquire(blocking=False):
+        if self._streams or not self._reading.acquire(blocking=False):
             return
         try:
             while (line := self._watcher.next_now()) is not None:
@@ -501,13 +502,16 @@ class ProcessMonitor:
         >>> async for sample in monitor.stream():  # doctest: +SKIP
         ...     print(sample["aggregated"]["mem_rss_kb"])
         """
-        with self._reading:
-            self._watcher.ask(b"r")
-            try:
-                while (line := await self._watcher.next_async()) is not None:
-                    if self._take(line) in _SAMPLES:
-                        yield json.loads(line)
-            finally:
+        # No lock: a loop that is left early lets go of this some time later.
+        self._streams += 1
+        self._watcher.ask(b"r")
+        try:
+            while (line := await self._watcher.next_async()) is not None:
+                if self._take(line) in _SAMPLES:
+                    yield json.loads(line)
+        finally:
+            self._streams -= 1
+            if self._streams == 0:
                 self._watcher.ask(b"p")
 
     def sample_once(self) -> str | None:
