@@ -215,9 +215,10 @@ class Snapshot:
     def _process_values(self) -> list[dict[str, Value]]:
         return GROUP.of_processes(self._ptr, 0, lib.tally_snapshot_processes(self._ptr))
 
-    @cached_property
+    @property
     def processes(self) -> Sequence[Process]:
         """The processes that were alive, by ascending pid."""
+        # not kept: each refers to the snapshot, whose memory would wait for the garbage collector
         return _Processes(self)
 
     @cached_property
@@ -289,7 +290,7 @@ def _written(value: str | int | float | bool, is_duration: bool) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if is_duration and isinstance(value, (int, float)):
-        return f"{value:.9f}".rstrip("0").rstrip(".") + "s"
+        return f"{value * 1000:.0f}ms"
     return str(value)
 
 

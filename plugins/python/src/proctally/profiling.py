@@ -114,8 +114,10 @@ class _Reading:
     tally: Counters
     #: descendants, by pid and start
     alive: Mapping[tuple[int, float], _Alive]
-    #: of this process: gauges
+    #: of this process, as the core has it
     self_values: Mapping[str, Value]
+    #: of descendants that have ended, as the core has it
+    ended: Counters
     max_rss_kb: int
     #: what the measuring has taken so far
     cost: Counters
@@ -191,15 +193,20 @@ class _Engine:
             cost["io_read"] -= size  # of the look at our own I/O, which is not in what it saw
             own = _add(_counters_of(usage), cost, -1)
             alive, self_values = _processes_of(snapshot, self.pid)
+            tally = _tally_of(snapshot)
+            ended = _add(tally, self_values, -1)
+            for one in alive.values():
+                ended = _add(ended, one.values, -1)
             return _Reading(
                 at_s,
                 unix_ms,
                 own,
                 # a child's I/O is added to ours when it was waited for
                 {**_add(own, _counters_of(children)), **_add(io, cost, -1)},
-                _add(_tally_of(snapshot), cost, -1),
+                _add(tally, cost, -1),
                 alive,
                 self_values,
+                ended,
                 max(usage.ru_maxrss, children.ru_maxrss),
                 cost,
             )
@@ -315,6 +322,7 @@ class Profile:
         self._begin: _Reading | None = None
         self._last: _Reading | None = None
         self._end: _Reading | None = None
+        self._engine: _Engine | None = None
         self._due_s = 0.0
         self._thread = 0
         self._thread_s = 0.0
@@ -389,17 +397,19 @@ class Profile:
 
         at = {"ts_ms": now.unix_ms}
         uptime = {"uptime_secs": int(since_s)}
-        # The kernel's account of I/O is of this process and its ended children together, which
-        # the core can tell apart.
-        own = [
-            {**_add(dict(one.self_values), one.cost, -1), **one.own} for one in (now, begin)
-        ]
+        # The kernel's account of I/O is of this process and what it has waited for together: what
+        # others have used is taken off, as far as the core knows it.
+        own = dict(now.own)
+        for _, metric, _ in _COUNTERS:
+            if metric in own or metric not in self._totals or metric not in now.ended:
+                continue
+            others = now.ended[metric] - begin.ended.get(metric, 0)
+            for who, one in now.alive.items():
+                was = begin.alive.get(who)
+                others += one.values.get(metric, 0) - (was.values.get(metric, 0) if was else 0)
+            own[metric] = max(self._totals[metric] - max(others, 0), 0)
         parent: Sample = {**at, **percent(now.own, last.own), **_gauges(now.self_values),
-                          **counters(*own), **uptime}
-        for key, metric, _ in _COUNTERS[2:]:
-            # what the core read of us was in the middle of our own reading
-            if key in parent and metric in self._totals:
-                parent[key] = min(parent[key], self._totals[metric])
+                          **counters(own, begin.own), **uptime}
         whole_rss = parent.get("mem_rss_kb", 0)
         threads = parent.get("thread_count", 0)
         self._largest_kb = max(self._largest_kb, whole_rss)
@@ -454,7 +464,7 @@ class Profile:
         file, format = self._output_to
         self._output = Output(file, format) if file is not None else None
         self._thread, self._thread_s = threading.get_ident(), time.thread_time()
-        engine = _get_engine()
+        self._engine = engine = _get_engine()
         with engine._changed:
             self._begin = self._last = engine.begin(self)
             self._due_s = self._begin.at_s + self._base_s
@@ -467,8 +477,8 @@ class Profile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        engine = _engine
-        if engine is None or engine.pid != os.getpid() or self._begin is None:
+        engine = self._engine
+        if engine is None or engine.pid != os.getpid():
             return  # the child of a fork inside the block leaves it too
         with engine._costs():
             self._end = engine.end(self)
@@ -511,9 +521,11 @@ class Profile:
         """JSON text, with the keys of a summary record in proctally-run(1): what was used in
         the block, or so far. cpu_thread_s is what the thread used that ran it, where it began
         and ended in one. RuntimeError before the block, or in the child of a fork."""
-        engine = _engine
-        if self._begin is None or engine is None or engine.pid != os.getpid():
-            raise RuntimeError("nothing was measured here yet; use it in a with block first")
+        engine = self._engine
+        if self._begin is None or engine is None:
+            raise RuntimeError("nothing was measured yet; use it in a with block first")
+        if engine.pid != os.getpid():
+            raise RuntimeError("this block belongs to the process that began it, before a fork")
         now = self._end or engine.read()
         begin = self._begin
         totals, lacks_nothing = (
