@@ -22,6 +22,7 @@ import time
 import warnings
 import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Union
@@ -201,6 +202,34 @@ def _kind_of(line: str) -> str:
 # ---- The monitor -------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class _Options:
+    base_interval_ms: int
+    max_interval_ms: int
+    since_process_start: bool
+    output_file: StrPath | None
+    output_format: str
+    store_in_memory: bool
+    quiet: bool
+    include_children: bool
+    write_metadata: bool
+    write_env: bool
+    enable_ebpf: bool
+    enable_gpu: bool
+
+    def flags(self, is_run: bool) -> list[str]:
+        """For the program."""
+        return [
+            "--quiet",
+            "--env",
+            f"--interval={max(self.base_interval_ms, _LEAST_MS)}ms",
+            f"--max-interval={max(self.max_interval_ms, _LEAST_MS)}ms",
+            f"--source={'auto' if self.enable_ebpf else 'procfs'}",
+            *([] if self.include_children else ["--exclude-children"]),
+            *(["--since-process-start"] if self.since_process_start and not is_run else []),
+        ]
+
+
 class ProcessMonitor:
     """Starts a command and watches it with all that it starts, daemons and children of a
     millisecond included.
@@ -258,18 +287,20 @@ class ProcessMonitor:
             ["run"],
             words,
             {"stdout": sys.__stderr__} if prints and sys.__stderr__ else {},
-            base_interval_ms,
-            max_interval_ms,
-            since_process_start,
-            output_file,
-            output_format,
-            store_in_memory,
-            quiet,
-            include_children,
-            write_metadata,
-            write_env,
-            enable_ebpf,
-            enable_gpu,
+            _Options(
+                base_interval_ms,
+                max_interval_ms,
+                since_process_start,
+                output_file,
+                output_format,
+                store_in_memory,
+                quiet,
+                include_children,
+                write_metadata,
+                write_env,
+                enable_ebpf,
+                enable_gpu,
+            ),
         )
 
     @classmethod
@@ -299,18 +330,20 @@ class ProcessMonitor:
             ["attach"],
             [str(pid)],
             {"start_new_session": True, "stdin": subprocess.DEVNULL},
-            base_interval_ms,
-            max_interval_ms,
-            since_process_start,
-            output_file,
-            output_format,
-            store_in_memory,
-            quiet,
-            include_children,
-            write_metadata,
-            write_env,
-            enable_ebpf,
-            enable_gpu,
+            _Options(
+                base_interval_ms,
+                max_interval_ms,
+                since_process_start,
+                output_file,
+                output_format,
+                store_in_memory,
+                quiet,
+                include_children,
+                write_metadata,
+                write_env,
+                enable_ebpf,
+                enable_gpu,
+            ),
         )
         return monitor
 
@@ -354,30 +387,13 @@ class ProcessMonitor:
         )
 
     def _start(
-        self,
-        verb: list[str],
-        words: list[str],
-        popen: dict[str, Any],
-        base_interval_ms: int,
-        max_interval_ms: int,
-        since_process_start: bool,
-        output_file: StrPath | None,
-        output_format: str,
-        store_in_memory: bool,
-        quiet: bool,
-        include_children: bool,
-        write_metadata: bool,
-        write_env: bool,
-        enable_ebpf: bool,
-        enable_gpu: bool,
+        self, verb: list[str], words: list[str], popen: dict[str, Any], options: _Options
     ) -> None:
-        if enable_gpu:
+        if options.enable_gpu:
             warnings.warn("enable_gpu: nothing here measures GPUs", RuntimeWarning, stacklevel=3)
         self._cmd = words
         self._is_run = verb[0] == "run"
-        self._stores = store_in_memory
-        self._quiet = quiet
-        self._write_env, self._write_metadata = write_env, write_metadata
+        self._options = options
         self._reading = threading.Lock()
         self._streams = 0
         self._env = self._metadata = ""
@@ -386,14 +402,11 @@ class ProcessMonitor:
         self._samples: list[str] = []
         self._children: list[str] = []
         self._begun = time.monotonic()
-        self._output = Output(output_file, output_format) if output_file is not None else None
-        arguments = [*verb, "--quiet", "--env"]
-        arguments += ["--interval", f"{max(base_interval_ms, _LEAST_MS)}ms"]
-        arguments += ["--max-interval", f"{max(max_interval_ms, _LEAST_MS)}ms"]
-        arguments += ["--source", "auto" if enable_ebpf else "procfs"]
-        arguments += [] if include_children else ["--exclude-children"]
-        arguments += ["--since-process-start"] if since_process_start and not self._is_run else []
-        self._watcher = _Watcher([*arguments, "--", *words], self._is_run, **popen)
+        self._output: Output | None = None
+        if options.output_file is not None:
+            self._output = Output(options.output_file, options.output_format)
+        self._watcher = _Watcher([*verb, *options.flags(self._is_run), "--", *words], self._is_run,
+                                 **popen)
         try:
             self._begin()
         except BaseException:
@@ -426,15 +439,15 @@ class ProcessMonitor:
                 self._output.write("", line)
 
     def _preface(self) -> Iterator[tuple[str, bool]]:
-        yield self._env, self._write_env
-        yield self._metadata, self._write_metadata
+        yield self._env, self._options.write_env
+        yield self._metadata, self._options.write_metadata
 
     # ---- Records as they come ----
 
     def _take(self, line: str) -> str:
         kind = _kind_of(line)
         if kind in _SAMPLES:
-            if self._stores:
+            if self._options.store_in_memory:
                 self._samples.append(line)
         elif kind == "child":
             self._children.append(line)
@@ -477,7 +490,7 @@ class ProcessMonitor:
     def run(self) -> None:
         """Samples at intervals until the end of the process. Ctrl-C is a KeyboardInterrupt at
         once; the command goes on unless the terminal sent it to the command too."""
-        prints = not self._quiet and self._output is None
+        prints = not self._options.quiet and self._output is None
         with self._reading:
             if prints and self._exit is None:
                 for line, is_wanted in self._preface():
@@ -662,18 +675,20 @@ def execute_with_monitoring(
             ["run", "--session"],
             words,
             popen,
-            base_interval_ms,
-            max_interval_ms,
-            since_process_start,
-            output_file,
-            output_format,
-            store_in_memory,
-            True,
-            include_children,
-            write_metadata,
-            False,
-            enable_ebpf,
-            enable_gpu,
+            _Options(
+                base_interval_ms,
+                max_interval_ms,
+                since_process_start,
+                output_file,
+                output_format,
+                store_in_memory,
+                True,
+                include_children,
+                write_metadata,
+                False,
+                enable_ebpf,
+                enable_gpu,
+            ),
         )
     finally:
         for file in files:
