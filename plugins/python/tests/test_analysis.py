@@ -180,6 +180,17 @@ def test_unknown_is_not_zero() -> None:
     assert tree == {"main_process": {}, "child_processes": {}, "total": {}}
 
 
+def test_what_is_no_number_is_not_known(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "odd").write_text(
+        '{"ts_ms": 0, "cpu_usage": 7}\n'
+        '{"ts_ms": 1000, "cpu_usage": NaN}\n{"ts_ms": 2000, "cpu_usage": Infinity}\n'
+        '{"ts_ms": 3000, "cpu_usage": "12"}\n{"ts_ms": 4000, "cpu_usage": true}\n'
+        '{"ts_ms": 5000, "cpu_usage": 9}\n'
+    )
+    figures = proctally.resource_utilization(tmp_path / "odd")
+    assert (figures["avg_cpu"], figures["max_cpu"], figures["min_cpu"]) == (9, 9, 7)
+
+
 def test_a_stretch_that_nobody_saw_weighs_nothing() -> None:
     figures = proctally.resource_utilization(rows((0, 0), (1000, 50), (9000, None), (10000, 50)))
     assert figures["avg_cpu"] == 50
@@ -251,6 +262,20 @@ def test_a_process_is_averaged_over_the_time_that_it_was_seen() -> None:
         (80 + 40 * 3 + 100 * 0.5) / 4.5
     )
     assert figures["child_processes"][7]["command"] == "c"
+
+
+def test_a_number_that_went_to_another_process_is_no_fall_of_its_cpu_time() -> None:
+    def tree(ts: int, cpu_s: float, cpu: float) -> dict[str, Any]:
+        metrics = {"cpu_user_s": cpu_s, "cpu_system_s": 0, "cpu_usage": cpu}
+        return {
+            "ts_ms": ts,
+            "children": [{"pid": 7, "metrics": metrics}],
+            "aggregated": {"ts_ms": ts, "cpu_usage": cpu},
+        }
+
+    samples = [tree(0, 50, 0), tree(1000, 51, 100), tree(2000, 0.25, 25)]
+    child = proctally.process_tree_analysis(samples)["child_processes"][7]
+    assert child["avg_cpu"] == pytest.approx((100 + 25) / 2)
 
 
 def test_trees_of_denets_first_versions() -> None:
