@@ -91,6 +91,10 @@ def test_unequal_intervals() -> None:
     assert figures["avg_cpu"] == pytest.approx(100 / 21)
     assert figures["avg_mem_mb"] == pytest.approx((50 * 1 + 50 * 20) / 21)  # a line between two
     assert (figures["max_cpu"], figures["min_cpu"], figures["median_cpu"]) == (100, 0, 0)
+    mostly = rows((0, None), (1500, 10), (3500, 20), (4000, 30))
+    assert proctally.resource_utilization(mostly)["median_cpu"] == 20
+    halves = rows((0, None), (1000, 10), (2000, 20))
+    assert proctally.resource_utilization(halves)["median_cpu"] == 15
     assert figures["stdev_cpu"] == pytest.approx((100 / 21 * (100 - 100 / 21)) ** 0.5)
 
 
@@ -339,6 +343,7 @@ def test_threshold_is_a_share_or_above_one_a_value() -> None:
     assert times(proctally.find_peaks(samples, threshold=0.25)) == [1, 5, 8]
     assert times(proctally.find_peaks(samples, threshold=50, window_size=9)) == [5]
     assert times(proctally.find_peaks(samples, field="mem_rss_kb", threshold=70 * 1024)) == [5]
+    assert times(proctally.find_peaks(rows((0, 10), (1, 60), (2, 60), (3, 10)))) == [1]
     assert proctally.find_peaks(samples, threshold=101) == []
     assert proctally.find_peaks(samples, field="no_such_field") == []
     assert proctally.find_peaks(rows((0, 0), (1, 0))) == []

@@ -25,6 +25,7 @@ import numpy  # noqa: E402
 from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: E402
 
 DATA = pathlib.Path(__file__).parent / "data"
+EXAMPLE = pathlib.Path(__file__).parents[3] / "examples" / "python_analysis.py"
 REAL = ("run.jsonl", "run.csv", "denet-tree.jsonl", "denet-flat.jsonl", "work-and-sleep.jsonl")
 
 
@@ -345,3 +346,22 @@ def test_report_of_a_monitor(tmp_path: pathlib.Path) -> None:
     rows = {row[0]: row[1:] for row in page.rows}
     assert rows["exit status"] == ["3"] and rows["CPU time, user"] == ["1.500 s"]
     assert rows["x"] == ["~1", "~1.980 s", "~100.0 %", "~9 KiB"]
+
+
+# ---- The example -------------------------------------------------------------------------
+
+
+def test_example_makes_its_pictures(tmp_path: pathlib.Path) -> None:
+    if not EXAMPLE.exists():
+        pytest.skip("examples/ is not here: this is not the source tree")
+    done = subprocess.run(
+        [sys.executable, str(EXAMPLE)], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / "proctally-analysis"
+    for name in ("run.png", "cpu.png"):
+        assert is_picture(folder / name)
+    page = Page((folder / "report.html").read_text())
+    assert is_picture(base64.b64decode(page.links[0].split(",")[1]))
+    assert (folder / "run.csv").read_text().startswith("ts_ms,cpu_usage,mem_rss_kb,mem_vms_kb,")
+    assert "gzip" in done.stdout
