@@ -166,6 +166,12 @@ def test_a_lone_sample_is_a_dot() -> None:
     assert [list(line.get_ydata()) for line in dots] == [[2.0]]
 
 
+def test_no_memory_at_all_is_drawn_too() -> None:
+    """A zombie has 0, which is no place on a logarithmic scale."""
+    (kinds,) = plot([{"ts_ms": t, "mem_rss_kb": 0} for t in (0, 9)], panels=["kinds"]).axes
+    assert kinds.get_yscale() == "linear" and list(kinds.lines[0].get_ydata()) == [0, 0]
+
+
 def test_what_ended_between_samples_is_apart() -> None:
     samples = [tree(1000 * t, {"cpu_usage": 90}, ("cc", {"cpu_usage": 10})) for t in range(4)]
     drawn = Drawn(plot(samples, panels=["cpu"]))

@@ -17,6 +17,7 @@ import importlib
 import io
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -173,11 +174,13 @@ def _columns_of(rows: Iterable[Record]) -> list[str]:
 # ---- CSV ---------------------------------------------------------------------------------
 
 
+# csv.writer would leave a CR bare where lines end in LF
+_needs_quotes = re.compile('[",\r\n]').search
+
+
 def _cell_of(value: Any) -> str:
     text = value if isinstance(value, str) else json.dumps(value)
-    if any(c in text for c in '",\r\n'):  # csv.writer leaves a CR bare where lines end in LF
-        return '"' + text.replace('"', '""') + '"'
-    return text
+    return '"' + text.replace('"', '""') + '"' if _needs_quotes(text) else text
 
 
 def _value_of(name: str, cell: str) -> Any:

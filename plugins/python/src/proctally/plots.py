@@ -319,11 +319,14 @@ class _Painter:
             return _nothing(axes)
         for x, values, name, colour, style in lines:
             _line(axes, x, values, name, color=colour, linestyle=style)
-        axes.set_yscale("log", base=2, nonpositive="mask")
         ticker = matplotlib_module("matplotlib.ticker")
-        axes.yaxis.set_major_locator(ticker.LogLocator(base=4, numticks=8))
+        doublings = [math.log2(v) for line in lines for v in line[1] if v > 0]
+        if doublings:
+            axes.set_yscale("log", base=2, nonpositive="mask")
+            axes.set_ylim(2 ** math.floor(min(doublings)), 2 ** (math.floor(max(doublings)) + 1))
+            axes.yaxis.set_major_locator(ticker.LogLocator(base=2, numticks=8))
+            axes.yaxis.set_minor_locator(ticker.NullLocator())
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: bytes_text(v)))
-        axes.yaxis.set_minor_locator(ticker.NullLocator())
         _legend(axes)
 
     def disks(self, axes: Axes) -> None:
