@@ -10,7 +10,9 @@ missing=$(
     {
         find core plugins tests -name '*.[ch]'
         find core plugins -name '*.[1-9]'
-        find . -name '*.md' ! -path './.*' ! -path './build*' ! -path './proctally-*' | sed 's|^\./||'
+        find plugins/python -type f ! -name '*.py[co]' ! -name '*.so' ! -name '*.whl' ! -name wheel.stamp \
+            ! -path '*/bin/*' ! -path '*.egg-info/*' ! -path '*/.*' ! -path '*/package/*'
+        find . -name '*.md' ! -path '*/.*' ! -path './build*' ! -path './proctally-*' | sed 's|^\./||'
         find examples tests/integration tests/kernels tests/fixtures -type f \
             ! -name '*.[cho]' ! -name '*.l[oa]' ! -name '*.gc*' ! -name '*.py[co]' ! -path '*/.*' ! -name '*~' ! -name embed ! -name embed_http ! -name processes \
             2>/dev/null

@@ -11,7 +11,7 @@ find . \
     \( -path ./.git -o -path './build*' -o -path ./m4 -o -path ./autom4te.cache -o -path ./units \
     -o -path './proctally-*' -o -name .libs -o -name .deps -o -name __pycache__ \) -prune \
     -o \( -type f -o -type l \) \
-    ! -name '*.o' ! -name '*.lo' ! -name '*.la' ! -name '*.a' ! -name '*.log' ! -name '*.trs' \
+    ! -name '*.so' ! -name '*.whl' ! -name '*.o' ! -name '*.lo' ! -name '*.la' ! -name '*.a' ! -name '*.log' ! -name '*.trs' \
     ! -name '*.gcda' ! -name '*.gcno' ! -name .dirstamp ! -name Makefile.in \
     ! -path ./Makefile ! -path ./configure ! -path ./aclocal.m4 ! -path './build-config.h*' \
     ! -path './config.status' ! -path ./libtool ! -path ./stamp-h1 ! -path ./core/proctally.pc \

@@ -2,14 +2,17 @@
 """Builds the library and the program with their own configure and make, and the module
 _native over them. What is said about the package itself is in pyproject.toml.
 
-PROCTALLY_USE_SYSTEM=1 takes the library and the program that pkg-config finds instead."""
+PROCTALLY_USE_SYSTEM=1 takes the library and the program that pkg-config finds instead;
+PROCTALLY_BUILD those of a build that is there already, of the sources PROCTALLY_SOURCE."""
 from __future__ import annotations
 
+import atexit
 import os
 import re
 import shlex
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +22,10 @@ from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
 
 HERE = Path(__file__).resolve().parent
+BUILD = os.environ.get("PROCTALLY_BUILD")
 # in an sdist, and in the tree of which this is a part
 SOURCES = HERE / "c" if (HERE / "c").is_dir() else HERE.parent.parent
+SOURCES = Path(os.environ.get("PROCTALLY_SOURCE") or SOURCES)
 USE_SYSTEM = os.environ.get("PROCTALLY_USE_SYSTEM", "0") not in ("", "0")
 GLUE = HERE / "src" / "glue.c"
 # for the compiler, which checks what cffi is told
@@ -84,6 +89,10 @@ def build(where: Path) -> Native:
         "--without-exporter", "--disable-tests", cwd=made, env={**os.environ, **tools})
     run("make", f"-j{os.cpu_count() or 1}", "core/libproctally.a", "plugins/command/proctally",
         cwd=made)
+    return built(source, made)
+
+
+def built(source: Path, made: Path) -> Native:
     needs = re.search(r"^Requires\.private: *(.*)$", (made / "core/proctally.pc").read_text(), re.M)
     modules = needs.group(1).split() if needs else []
     libs = output(os.environ.get("PKG_CONFIG", "pkg-config"), "--libs", *modules) if modules else ""
@@ -115,7 +124,8 @@ class BuildExt(build_ext):
     def run(self) -> None:
         temp = Path(self.build_temp)
         temp.mkdir(parents=True, exist_ok=True)
-        native = system() if USE_SYSTEM else build(temp)
+        native = (system() if USE_SYSTEM else built(SOURCES, Path(BUILD)) if BUILD
+                  else build(temp))
         glue = GLUE.read_text()
         ffi = FFI()
         cc = os.environ.get("CC", "cc")
@@ -167,6 +177,8 @@ def version() -> str:
     return found.group(1)
 
 
+temporary = tempfile.mkdtemp(prefix="proctally-")
+atexit.register(shutil.rmtree, temporary, ignore_errors=True)
 setup(
     version=version(),
     # an installed program stands on PATH already
@@ -175,5 +187,6 @@ setup(
     ext_modules=[Extension("proctally._native", sources=[], py_limited_api=True,
                            define_macros=[("Py_LIMITED_API", FIRST_PYTHON)])],
     cmdclass={"build_ext": BuildExt, "sdist": Sdist},
-    options={"bdist_wheel": {"py_limited_api": "cp310"}},
+    # what is in the way of nobody who looks through the sources
+    options={"build": {"build_base": temporary}, "bdist_wheel": {"py_limited_api": "cp310"}},
 )
