@@ -21,7 +21,7 @@ if command -v apt-get >/dev/null 2>&1; then
         pkg-config=pkg-config libc6-dev libyaml-dev libpcre2-dev libmnl-dev uthash-dev
         libcap-dev libseccomp-dev ?collectd-dev ?libbpf-dev clang=?clang bpftool=?bpftool
         ?libmicrohttpd-dev ?libgnutls28-dev ?zlib1g-dev ?libcrypt-dev ?libjansson-dev
-        ?libncurses-dev"
+        ?libncurses-dev ?libfuse3-dev fusermount3=?fuse3"
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
             ?prometheus-process-exporter ?influxdb ?influxdb-client valgrind=valgrind
@@ -38,7 +38,7 @@ elif command -v dnf >/dev/null 2>&1; then
         pkg-config=pkgconf-pkg-config libyaml-devel pcre2-devel libmnl-devel uthash-devel
         libcap-devel libseccomp-devel diffutils findutils ?libbpf-devel clang=?clang bpftool=?bpftool
         ?libmicrohttpd-devel ?gnutls-devel ?zlib-devel ?libxcrypt-devel ?jansson-devel
-        ?ncurses-devel"
+        ?ncurses-devel ?fuse3-devel fusermount3=?fuse3"
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind strace=strace

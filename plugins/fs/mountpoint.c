@@ -1,0 +1,375 @@
+/* SPDX-License-Identifier: MIT */
+#include "mountpoint.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#define TYPE "fuse.tally"
+#define WATCHER_PATIENCE_MS 5000
+
+__attribute__((format(printf, 3, 4))) static int fail(struct tally_error *error, int r,
+                                                      const char *format, ...) {
+    if (error) {
+        va_list args;
+        va_start(args, format);
+        vsnprintf(error->text, sizeof(error->text), format, args);
+        va_end(args);
+    }
+    return r;
+}
+
+/* ---- Other programs ------------------------------------------------------------ */
+
+static void close_from(unsigned first) {
+#ifdef SYS_close_range
+    if (syscall(SYS_close_range, first, ~0u, 0) == 0)
+        return;
+#endif
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > 1 << 20)
+        limit.rlim_cur = 1 << 20;
+    for (unsigned fd = first; fd < limit.rlim_cur; fd++)
+        close((int)fd);
+}
+
+/* In a new process, maybe of a program with threads: nothing here allocates or locks. */
+#define CHILD_FDS 4
+_Noreturn static void become(char *const argv[], const int fds[CHILD_FDS], bool detached) {
+    /* not the caller's PATH: it may be a daemon's that others chose */
+    static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin:/run/wrappers/bin",
+                comm[] = "_FUSE_COMMFD=3", locale[] = "LC_ALL=C";
+    char *const environment[] = {path, comm, locale, NULL};
+    int away[CHILD_FDS];
+    for (int i = 0; i < CHILD_FDS; i++) {
+        int fd = fds[i] < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : fds[i];
+        away[i] = fcntl(fd, F_DUPFD_CLOEXEC, CHILD_FDS);
+    }
+    for (int i = 0; i < CHILD_FDS; i++)
+        if (away[i] < 0 || dup2(away[i], i) < 0)
+            _exit(127);
+    close_from(CHILD_FDS);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+    if (detached) {
+        /* Nobody's child, and of no terminal: our caller may wait for all its children,
+         * and a key that interrupts it is not meant for this one. */
+        setsid();
+        pid_t pid = fork();
+        if (pid != 0)
+            _exit(pid < 0 ? 127 : 0);
+        if (chdir("/") < 0)
+            _exit(127);
+    }
+    execve(argv[0], argv, environment);
+    _exit(127);
+}
+
+/* How it ended shows elsewhere: where SIGCHLD is ignored, nobody is told. */
+static void await(pid_t pid) {
+    while (waitpid(pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* Asked for by any byte, it unmounts. If we end without a word, it looks first: what is
+ * there may be no longer, or not again, ours. A dead one can't be looked at. */
+static char watcher_script[] = "trap '' HUP INT QUIT TERM\n"
+                               "echo\n"
+                               "read -r word\n"
+                               "[ -z \"$word\" ] && [ -d \"$1\" ] && exit\n"
+                               "umount -i -l \"$1\" || exec fusermount3 -u -z \"$1\"\n";
+
+static int start_watcher(const char *path, int *ret_fd, struct tally_error *error) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return fail(error, -errno, "socketpair: %m");
+    char shell[] = "/bin/sh", name[] = "proctally-unmount", c[] = "-c";
+    char *target = strdup(path);
+    char *const argv[] = {shell, c, watcher_script, name, target, NULL};
+    const int fds[CHILD_FDS] = {ends[1], ends[1], -1, -1};
+    pid_t pid = target ? fork() : -1;
+    if (pid == 0)
+        become(argv, fds, true);
+    const int r = pid < 0 ? -errno : 0;
+    close(ends[1]);
+    if (pid > 0)
+        await(pid);
+    free(target);
+    char hello;
+    if (r < 0 || TEMP_FAILURE_RETRY(read(ends[0], &hello, 1)) != 1) {
+        close(ends[0]);
+        return r < 0 ? fail(error, r, "can't start a process that unmounts %s: %s", path,
+                            strerror(-r))
+                     : fail(error, -ENOENT,
+                            "can't start /bin/sh, which is to unmount %s when this process ends",
+                            path);
+    }
+    *ret_fd = ends[0];
+    return 0;
+}
+
+/* Until it has ended, which is when its end of the socket is closed. */
+static void dismiss_watcher(int fd, const char *word) {
+    if (send(fd, word, strlen(word), MSG_NOSIGNAL) < 0 || !*word)
+        shutdown(fd, SHUT_WR);
+    struct pollfd p = {.fd = fd, .events = POLLIN};
+    char rest[64];
+    ssize_t n = 1;
+    while (n > 0 && poll(&p, 1, WATCHER_PATIENCE_MS) != 0)
+        n = TEMP_FAILURE_RETRY(read(fd, rest, sizeof(rest)));
+    close(fd);
+}
+
+/* ---- What is mounted ------------------------------------------------------------ */
+
+/* A field of mountinfo, in which blanks, tabs, newlines and backslashes are \ooo. */
+static bool field_is(const char *field, const char *text) {
+    for (; *field && *field != ' '; text++) {
+        char c = *field++;
+        if (c == '\\' && field[0] && field[1] && field[2]) {
+            c = (char)((field[0] - '0') << 6 | (field[1] - '0') << 3 | (field[2] - '0'));
+            field += 3;
+        }
+        if (c != *text)
+            return false;
+    }
+    return *text == '\0';
+}
+
+/* From the n-th field on, counted from 0. */
+static const char *field(const char *line, unsigned n) {
+    while (n-- && line)
+        if ((line = strchr(line, ' ')))
+            line++;
+    return line;
+}
+
+/* The last mount on this path, which is the uppermost, if it is of our type. */
+static bool find_mount(const char *path, unsigned ret_device[2]) {
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    if (!f)
+        return false;
+    bool found = false;
+    char *line = NULL;
+    size_t size = 0;
+    while (getline(&line, &size, f) > 0) {
+        /* ID PARENT MAJOR:MINOR ROOT PATH OPTIONS… - TYPE SOURCE OPTIONS */
+        const char *where = field(line, 4);
+        if (!where || !field_is(where, path))
+            continue;
+        const char *type = strstr(where, " - ");
+        found = type && strncmp(type + 3, TYPE " ", strlen(TYPE " ")) == 0;
+        char *end;
+        ret_device[0] = (unsigned)strtoul(field(line, 2), &end, 10);
+        ret_device[1] = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
+    }
+    free(line);
+    fclose(f);
+    return found;
+}
+
+bool mountpoint_is_ours(const struct mountpoint *m) {
+    unsigned device[2];
+    return find_mount(m->path, device) && memcmp(device, m->device, sizeof(device)) == 0;
+}
+
+/* ---- Before the mount ------------------------------------------------------------- */
+
+/* Of a tree whose server is gone, only the path can still be worked out. */
+static int clear_dead_mount(const char *path, struct tally_error *error) {
+    unsigned device[2];
+    struct stat st;
+    if (!find_mount(path, device))
+        return 0;
+    if (stat(path, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+        return fail(error, -EBUSY, "%s: another process shows its files there; give each a "
+                    "directory of its own", path);
+    int watcher, r = start_watcher(path, &watcher, error);
+    if (r < 0)
+        return r;
+    dismiss_watcher(watcher, "");
+    if (find_mount(path, device))
+        return fail(error, -EBUSY, "%s: what a process that is gone has left there could not be "
+                    "unmounted: run \"umount -l %s\" as root", path, path);
+    return 0;
+}
+
+static int check_directory(const char *path, struct tally_error *error) {
+    DIR *dir = opendir(path);
+    if (!dir)
+        return errno == ENOTDIR ? fail(error, -ENOTDIR, "%s is not a directory", path)
+                                : fail(error, -errno, "can't look into %s: %m", path);
+    bool empty = true;
+    for (const struct dirent *e; empty && (e = readdir(dir));)
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    closedir(dir);
+    return empty ? 0 : fail(error, -ENOTEMPTY, "%s is not empty, and what is in it would be "
+                            "hidden: name an empty directory", path);
+}
+
+static int prepare(const char *path, char **ret_path, struct tally_error *error) {
+    if (mkdir(path, 0755) < 0 && errno != EEXIST)
+        return fail(error, -errno, "can't make the directory %s: %m", path);
+    char *absolute = realpath(path, NULL);
+    if (!absolute)
+        return fail(error, -errno, "can't find %s: %m", path);
+    int r = clear_dead_mount(absolute, error);
+    if (r == 0)
+        r = check_directory(absolute, error);
+    if (r < 0)
+        free(absolute);
+    else
+        *ret_path = absolute;
+    return r;
+}
+
+/* ---- The mount ---------------------------------------------------------------------- */
+
+static int mount_by_kernel(const char *path, bool read_only, bool allow_other, int *ret_fd) {
+    int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    char options[128];
+    snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s", fd,
+             (unsigned)geteuid(), (unsigned)getegid(), allow_other ? ",allow_other" : "");
+    const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (read_only ? MS_RDONLY : 0);
+    if (mount("proctally", path, TYPE, flags, options) < 0) {
+        int r = -errno;
+        close(fd);
+        return r;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+static int receive_fd(int from) {
+    char byte;
+    union {
+        char space[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control;
+    struct iovec iov = {&byte, 1};
+    struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
+                         .msg_controllen = sizeof(control.space)};
+    if (TEMP_FAILURE_RETRY(recvmsg(from, &msg, MSG_CMSG_CLOEXEC)) <= 0)
+        return -1;
+    const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    int fd = -1;
+    if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS)
+        memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+    return fd;
+}
+
+/* The first line that it complains in, without its name in front. */
+static void read_complaint(int fd, char *to, size_t size) {
+    size_t len = 0;
+    for (ssize_t n; len < size - 1 && (n = read(fd, to + len, size - 1 - len)) != 0;) {
+        if (n < 0 && errno != EINTR)
+            break;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    to[len] = '\0';
+    to[strcspn(to, "\n")] = '\0';
+    const char *colon = strncmp(to, "fusermount", 10) == 0 ? strstr(to, ": ") : NULL;
+    if (colon)
+        memmove(to, colon + 2, strlen(colon + 2) + 1);
+}
+
+static int mount_by_fusermount(const char *path, bool read_only, bool allow_other, int *ret_fd,
+                               struct tally_error *error) {
+    static const char *const places[] = {"/usr/bin/fusermount3", "/bin/fusermount3",
+                                         "/usr/local/bin/fusermount3",
+                                         "/run/wrappers/bin/fusermount3"};
+    const char *program = NULL;
+    for (size_t i = 0; !program && i < sizeof(places) / sizeof(places[0]); i++)
+        if (access(places[i], X_OK) == 0)
+            program = places[i];
+    if (!program)
+        return fail(error, -EPERM, "can't mount on %s: it takes root, or the program fusermount3 "
+                    "(Debian: fuse3)", path);
+    int ends[2], complaint[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
+        return fail(error, -errno, "socketpair: %m");
+    if (pipe2(complaint, O_CLOEXEC) < 0) {
+        int r = fail(error, -errno, "pipe: %m");
+        close(ends[0]);
+        close(ends[1]);
+        return r;
+    }
+    char options[128], o[] = "-o", dashes[] = "--", name[64], *target = strdup(path);
+    snprintf(name, sizeof(name), "%s", program);
+    snprintf(options, sizeof(options), "fsname=proctally,subtype=tally,nosuid,nodev,noexec%s%s",
+             read_only ? ",ro" : "", allow_other ? ",allow_other" : "");
+    char *const argv[] = {name, o, options, dashes, target, NULL};
+    const int fds[CHILD_FDS] = {-1, -1, complaint[1], ends[1]};
+    pid_t pid = target ? fork() : -1;
+    if (pid == 0)
+        become(argv, fds, false);
+    int r = pid < 0 ? fail(error, -errno, "can't start %s: %m", program) : 0;
+    close(ends[1]);
+    close(complaint[1]);
+    if (pid > 0) {
+        int fd = receive_fd(ends[0]);
+        char text[256];
+        read_complaint(complaint[0], text, sizeof(text));
+        await(pid);
+        if (fd < 0)
+            r = fail(error, -EPERM, "can't mount on %s: %s", path,
+                     *text ? text : "fusermount3 did not say why");
+        else
+            *ret_fd = fd;
+    }
+    free(target);
+    close(complaint[0]);
+    close(ends[0]);
+    return r;
+}
+
+int mountpoint_open(struct mountpoint *m, const char *path, bool read_only, bool allow_other,
+                    int *ret_fuse_fd, struct tally_error *error) {
+    struct mountpoint made = {.watcher_fd = -1};
+    int r = prepare(path, &made.path, error), fd = -1;
+    if (r < 0)
+        return r;
+    if ((r = start_watcher(made.path, &made.watcher_fd, error)) < 0)
+        goto out;
+    r = mount_by_kernel(made.path, read_only, allow_other, &fd);
+    if (r == -EPERM)
+        r = mount_by_fusermount(made.path, read_only, allow_other, &fd, error);
+    else if (r < 0)
+        fail(error, r, "can't mount on %s: %s%s", made.path,
+             r == -ENOENT || r == -ENODEV || r == -EACCES ? "/dev/fuse: " : "", strerror(-r));
+    if (r == 0 && !find_mount(made.path, made.device)) {
+        r = fail(error, -ENOENT, "%s was mounted, but /proc/self/mountinfo does not show it: "
+                 "is /proc mounted?", made.path);
+        close(fd);
+    }
+    if (r == 0) {
+        *m = made;
+        *ret_fuse_fd = fd;
+        return 0;
+    }
+    dismiss_watcher(made.watcher_fd, "");
+out:
+    free(made.path);
+    return r;
+}
+
+void mountpoint_close(struct mountpoint *m, bool mounted) {
+    dismiss_watcher(m->watcher_fd, mounted ? "unmount\n" : "");
+    free(m->path);
+}
