@@ -15,5 +15,6 @@ find . \
     ! -name '*.gcda' ! -name '*.gcno' ! -name .dirstamp ! -name Makefile.in \
     ! -path ./Makefile ! -path ./configure ! -path ./aclocal.m4 ! -path './build-config.h*' \
     ! -path './config.status' ! -path ./libtool ! -path ./stamp-h1 ! -path ./core/proctally.pc \
+    ! -path ./plugins/fs/proctally-fs.pc \
     -print0 | tar --null -T - -cf - | tar -C "$copy" -xf -
 "$copy/autogen.sh"

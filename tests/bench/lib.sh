@@ -45,7 +45,8 @@ configure_and_make() {
     (cd "$SRC" && tar -cf - --exclude='./.git' --exclude='./build*' --exclude='*.o' \
         --exclude='*.lo' --exclude='*.la' --exclude='.libs' --exclude='.deps' \
         --exclude='./Makefile' \
-        --exclude='./config.status' --exclude='./build-config.h' --exclude='core/proctally.pc' .) |
+        --exclude='./config.status' --exclude='./build-config.h' --exclude='core/proctally.pc' \
+        --exclude='plugins/fs/proctally-fs.pc' .) |
         tar -C "$work/source" -xf - || return 1
     "$work/source/autogen.sh" || return 1
     cd "$work/build" && "$work/source/configure" "$@" && make -j"$(getconf _NPROCESSORS_ONLN)"
