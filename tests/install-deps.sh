@@ -31,7 +31,7 @@ if command -v apt-get >/dev/null 2>&1; then
             openssl=openssl ?python3-prometheus-client fish=?fish zsh=?zsh
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2 lsof=?lsof
             slowhttptest=?slowhttptest testssl=?testssl.sh tmux=?tmux
-            clang=clang clang-tidy=clang-tidy cppcheck=cppcheck"
+            clang=clang clang-tidy=clang-tidy cppcheck=cppcheck g++=g++ ?locales"
     fi
 elif command -v dnf >/dev/null 2>&1; then
     needed="cc=gcc make=make autoconf=autoconf automake=automake libtoolize=libtool
@@ -44,7 +44,7 @@ elif command -v dnf >/dev/null 2>&1; then
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind strace=strace
             curl=curl lsof=?lsof tmux=?tmux
             python3=python3 ps=procps-ng ip=iproute libasan libubsan clang=clang
-            clang-tidy=clang-tools-extra cppcheck=cppcheck"
+            clang-tidy=clang-tools-extra cppcheck=cppcheck g++=gcc-c++ ?glibc-locale-source"
     fi
 else
     echo "neither apt nor dnf here: a C compiler, make, autoconf, automake, libtool, pkg-config," \

@@ -46,22 +46,24 @@ static void close_from(unsigned first) {
         close((int)fd);
 }
 
-/* In a new process, maybe of a program with threads: nothing here allocates or locks. */
+/* In a new process, maybe of a program with threads: nothing here allocates or locks. Of
+ * the descriptors, -1 is /dev/null, and of the last one nothing. */
 #define CHILD_FDS 4
 _Noreturn static void become(char *const argv[], const int fds[CHILD_FDS], bool detached) {
     /* not the caller's PATH: it may be a daemon's that others chose */
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin:/run/wrappers/bin",
                 comm[] = "_FUSE_COMMFD=3", locale[] = "LC_ALL=C";
     char *const environment[] = {path, comm, locale, NULL};
+    const int count = fds[CHILD_FDS - 1] < 0 ? CHILD_FDS - 1 : CHILD_FDS;
     int away[CHILD_FDS];
-    for (int i = 0; i < CHILD_FDS; i++) {
+    for (int i = 0; i < count; i++) {
         int fd = fds[i] < 0 ? open("/dev/null", O_RDWR | O_CLOEXEC) : fds[i];
         away[i] = fcntl(fd, F_DUPFD_CLOEXEC, CHILD_FDS);
     }
-    for (int i = 0; i < CHILD_FDS; i++)
+    for (int i = 0; i < count; i++)
         if (away[i] < 0 || dup2(away[i], i) < 0)
             _exit(127);
-    close_from(CHILD_FDS);
+    close_from((unsigned)count);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);

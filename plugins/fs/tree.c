@@ -210,6 +210,7 @@ static void serve_lookup(fuse_req_t req, fuse_ino_t directory, const char *name)
 }
 
 static void serve_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *fi) {
+    (void)fi; /* fstat(2) does not give it */
     struct tree *tree = fuse_req_userdata(req);
     struct tree_node node;
     int r = tree->ops->look(tree->provider, id, &node);
@@ -217,8 +218,6 @@ static void serve_getattr(fuse_req_t req, fuse_ino_t id, struct fuse_file_info *
         fuse_reply_err(req, -r);
         return;
     }
-    if (fi && !node.is_directory && handle_of(fi)->has_text)
-        node.size_bytes = handle_of(fi)->text.len;
     const struct stat st = describe(tree, &node);
     fuse_reply_attr(req, &st, known_for_s(&node));
 }
@@ -415,6 +414,7 @@ int tree_new(const struct tree_ops *ops, void *provider, const struct tree_optio
     struct fuse_args args = FUSE_ARGS_INIT(1, argv);
     snprintf(where, sizeof(where), "/dev/fd/%d", fd);
     tree->session = fuse_session_new(&args, &operations, sizeof(operations), tree);
+    fuse_opt_free_args(&args);
     if (tree->session && fuse_session_mount(tree->session, where) == 0 &&
         fcntl(fd, F_SETFL, O_NONBLOCK) == 0) {
         *ret_tree = tree;

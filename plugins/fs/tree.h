@@ -9,10 +9,10 @@
  * long as it likes, and whoever lists the tree learns nothing of our memory. The provider
  * says -ENOENT for one that is gone.
  *
- * What a reader sees: a file is as large as its text. A descriptor gets the text of one
- * moment at its first read, and that of a new moment whenever it reads from offset 0
- * again, as in sysfs; so a loop of pread(fd, …, 0) sees news, and a file that takes many
- * reads is never mixed of two moments. Pages are not cached (what goes around read(2),
+ * What a reader sees: a file is as large as the text that it has now. A descriptor gets the
+ * text of one moment at its first read, and that of a new moment whenever it reads from
+ * offset 0 again, as in sysfs; so a loop of pread(fd, …, 0) sees news, and a file that takes
+ * many reads is never mixed of two moments. Pages are not cached (what goes around read(2),
  * that is sendfile(2) and mmap(2), may mix moments). A directory is listed as it was when
  * it was opened, or rewound. All that would change the tree is refused with EROFS.
  *
