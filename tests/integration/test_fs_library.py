@@ -939,6 +939,9 @@ def case_symbols():
     header = read_text(os.path.join(FS, "proctally_fs.h"))
     declared = set(re.findall(r"\b(tally_fs_\w+)\(", re.sub(r"/\*.*?\*/", "", header, flags=re.S)))
     check_equal(sorted(shown ^ (declared - {"tally_fs_count"})), [], "exported or declared, not both")
+    manual = read_text(os.path.join(FS, "proctally_fs.3"))
+    check_equal(sorted(f for f in declared if f + "()" not in manual), [],
+                "not in the manual page")
     if not os.path.exists(SHARED):
         raise Skipped("no shared library was built")
     exported = {name.split("@")[0] for kind, name in symbols("-D", "--defined-only", SHARED)
