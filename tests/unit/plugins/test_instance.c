@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What collectd is told as a group's name: taken as it is where collectd can have it,
- * and else with a suffix, so that no two groups are called the same. */
+/* What collectd or a file system is told as a group's name: taken as it is where they can have
+ * it, and else with a suffix, so that no two groups are called the same. */
 #include "instance.h"
 #include "suite.h"
 
@@ -83,6 +83,28 @@ START_TEST(long_names_are_cut_between_characters) {
 }
 END_TEST
 
+/* What ls and * would not show. */
+static const struct {
+    const char *name, *directory;
+} hidden[] = {
+    {".", "_~cdb4ee2aea69cc6a"},
+    {"..", "_.~5ec1f7e700f37c3d"},
+    {".nginx-wrapped", "_nginx-wrapped~a4597892abf0901b"},
+    {"./x", "__x~fd9c8a6a70586ed2"},
+};
+
+START_TEST(directories_are_seen) {
+    char to[FIELD];
+    ck_assert_uint_eq(instance_of_directory("a.b", to, sizeof(to)), 0);
+    ck_assert_str_eq(to, "a.b");
+    instance_of_directory("a/b", to, sizeof(to));
+    ck_assert_str_eq(to, "a_b~c14cddc033f64b9d");
+    uint64_t suffix = instance_of_directory(hidden[_i].name, to, sizeof(to));
+    ck_assert_str_eq(to, hidden[_i].directory);
+    ck_assert_uint_eq(suffix, strtoull(strrchr(to, '~') + 1, NULL, 16));
+}
+END_TEST
+
 static int by_text(const void *a, const void *b) {
     return strcmp(a, b);
 }
@@ -128,6 +150,7 @@ int main(void) {
     tcase_add_loop_test(tc, others_get_a_suffix, 0, COUNT(changed));
     tcase_add_loop_test(tc, every_length, 0, COUNT(lengths));
     tcase_add_test(tc, long_names_are_cut_between_characters);
+    tcase_add_loop_test(tc, directories_are_seen, 0, COUNT(hidden));
     tcase_add_test(tc, no_two_are_the_same);
     tcase_add_test(tc, a_collision);
     suite_add_tcase(suite, tc);

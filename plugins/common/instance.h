@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* Names of groups where not every text can be a name. */
 #ifndef INSTANCE_H
 #define INSTANCE_H
 
@@ -15,5 +16,9 @@
  * the suffix is returned as a number, 0 if the name is taken as it is. Two names have
  * the same instance only where the number is the same. */
 uint64_t instance_of(const char *name, char *to, size_t size);
+
+/* The same for a directory: of those that begin with a dot, ls and * show none, and two are
+ * taken. There the dot is changed, too. */
+uint64_t instance_of_directory(const char *name, char *to, size_t size);
 
 #endif

@@ -26,16 +26,12 @@ static bool has_suffix(const char *name, size_t len) {
     return *suffix == '~' && strspn(suffix + 1, "0123456789abcdef") == INSTANCE_SUFFIX - 1;
 }
 
-uint64_t instance_of(const char *name, char *to, size_t size) {
-    size_t len = strlen(name);
-    if (len < size && !strchr(name, '/') && !has_suffix(name, len)) {
-        memcpy(to, name, len + 1);
-        return 0;
-    }
+static uint64_t change(const char *name, char *to, size_t size) {
     uint64_t hash = hash_text(name);
     if (hash == 0)
         hash = 1;
     const size_t room = size - 1 - INSTANCE_SUFFIX;
+    size_t len = strlen(name);
     if (len > room) {
         len = room;
         while (len > 0 && ((unsigned char)name[len] & 0xc0) == 0x80)
@@ -44,5 +40,21 @@ uint64_t instance_of(const char *name, char *to, size_t size) {
     for (size_t i = 0; i < len; i++)
         to[i] = name[i] == '/' ? '_' : name[i];
     snprintf(to + len, INSTANCE_SUFFIX + 1, "~%016" PRIx64, hash);
+    return hash;
+}
+
+uint64_t instance_of(const char *name, char *to, size_t size) {
+    size_t len = strlen(name);
+    if (len >= size || strchr(name, '/') || has_suffix(name, len))
+        return change(name, to, size);
+    memcpy(to, name, len + 1);
+    return 0;
+}
+
+uint64_t instance_of_directory(const char *name, char *to, size_t size) {
+    if (name[0] != '.')
+        return instance_of(name, to, size);
+    uint64_t hash = change(name, to, size);
+    to[0] = '_';
     return hash;
 }
