@@ -2,6 +2,7 @@
 /* proctally-exporter: scraped by Prometheus over HTTP. */
 #include "about.h"
 #include "cli.h"
+#include "demand.h"
 #include "drop_in.h"
 #include "duration.h"
 #include "gzip.h"
@@ -22,14 +23,6 @@
 
 /* What is still being sent at the end. */
 #define GRACE_NS (5 * NS_PER_S)
-/* How often files are looked at for changes while nobody asks for anything. */
-#define WATCH_NS (5 * NS_PER_S)
-/* Without a scrape for this long, a look of its own: what a process used after its last one
- * is not known to source procfs if its parent has ended as well. A look costs what a scrape
- * costs, sleepers aside. Source bpf knows all, but the room in the kernel is not endless. */
-#define LOOK_PROCFS_NS (15 * NS_PER_S)
-#define LOOK_BPF_NS (60 * NS_PER_S)
-
 #define DESCRIPTORS_ASIDE 64 /* for all but connections */
 
 static const struct cli_flag own_flags[] = {
@@ -69,10 +62,7 @@ struct exporter {
     struct web_config *web; /* until there is a server */
     struct server *server;
     struct about about;
-    uint64_t min_age_ns;
-    uint64_t collected_ns; /* when the last snapshot was taken; 0: there is none */
-    uint64_t looked_ns;    /* when processes were looked at last */
-    uint64_t watched_ns;   /* when files were looked at last */
+    struct demand demand;
     /* The last remarks of the collector, for the page. */
     struct tally_error remarks[8];
     size_t remark_count;
@@ -97,27 +87,23 @@ static int parse_count(const struct cli *cli, const char *flag, unsigned least, 
     return 0;
 }
 
-static int read_flags(const struct service *service, struct exporter *e) {
+static int read_flags(struct service *service, struct exporter *e) {
     const struct cli *cli = &service->cli;
-    const char *path = cli_flag(cli, "web.telemetry-path"), *age = cli_flag(cli, "min-age");
+    const char *path = cli_flag(cli, "web.telemetry-path");
     e->options = (struct server_options){
         .metrics_path = path ? path : "/metrics",
         .lifecycle = cli_switch(cli, "web.enable-lifecycle", false),
         .max_connections = 256,
         .max_requests = 40,
     };
-    e->min_age_ns = NS_PER_S;
     if (e->options.metrics_path[0] != '/') {
         cli_say(&program, 'E', "--web.telemetry-path got \"%s\"; expected a path that begins "
                                "with /", path);
         return -EINVAL;
     }
-    if (age && !parse_duration(age, &e->min_age_ns)) {
-        cli_say(&program, 'E', "--min-age got \"%s\"; expected a duration such as 500ms or 1s",
-                age);
-        return -EINVAL;
-    }
-    int r = parse_count(cli, "web.max-connections", 1, &e->options.max_connections);
+    int r = demand_init(&e->demand, service);
+    if (r == 0)
+        r = parse_count(cli, "web.max-connections", 1, &e->options.max_connections);
     return r < 0 ? r : parse_count(cli, "web.max-requests", 0, &e->options.max_requests);
 }
 
@@ -327,63 +313,22 @@ static void told(struct service *service, const char *remark) {
     snprintf(e->remarks[e->remark_count++].text, sizeof(e->remarks[0].text), "%s", remark);
 }
 
-static bool is_background(const struct service *service) {
-    uint64_t interval_ns;
-    return tally_config_interval(service->config, &interval_ns) == 1;
-}
-
 /* A new snapshot. False: it failed, and who waits has been told. */
-static bool collect(struct service *service) {
-    struct exporter *e = service->data;
+static bool collect(struct exporter *e) {
     const uint64_t begun_ns = service_now_ns();
-    if (service_collect(service) < 0) {
+    const bool is_background = demand_is_background(&e->demand);
+    if (demand_collect(&e->demand) < 0) {
         e->about.failed_collections++;
-        e->collected_ns = 0;
-        e->looked_ns = service_now_ns();
         server_end_snapshot(e->server, "cannot collect; the exporter's log says why");
         return false;
     }
-    e->collected_ns = e->looked_ns = service_now_ns();
-    about_count(&e->about, service->snapshot);
+    const uint64_t collected_ns = e->demand.collected_ns;
+    about_count(&e->about, e->demand.service->snapshot);
     /* in the background nobody waits for it */
-    server_set_duration(e->server, is_background(service) ? 0 : e->collected_ns - begun_ns);
-    server_begin_snapshot(e->server, is_background(service) ? UINT64_MAX
-                                                            : e->collected_ns + e->min_age_ns);
+    server_set_duration(e->server, is_background ? 0 : collected_ns - begun_ns);
+    server_begin_snapshot(e->server, is_background ? UINT64_MAX
+                                                   : collected_ns + e->demand.min_age_ns);
     return true;
-}
-
-/* Is the snapshot good enough for a request that comes now? */
-static bool is_fresh(const struct service *service) {
-    const struct exporter *e = service->data;
-    if (!service->snapshot || e->collected_ns == 0)
-        return false;
-    return is_background(service) || service_now_ns() - e->collected_ns < e->min_age_ns;
-}
-
-static bool is_source_bpf(const struct service *service) {
-    size_t metric;
-    uint64_t value;
-    return service->snapshot && tally_metric_find("source_bpf", &metric) == 0 &&
-           tally_snapshot_value(service->snapshot, 0, metric, &value) && value;
-}
-
-/* When the next collection is due that nobody asks for. */
-static uint64_t next_look_ns(const struct service *service, uint64_t beat_ns) {
-    const struct exporter *e = service->data;
-    if (is_background(service))
-        return beat_ns;
-    return e->looked_ns + (is_source_bpf(service) ? LOOK_BPF_NS : LOOK_PROCFS_NS);
-}
-
-static void say_what_was_chosen(const struct service *service) {
-    const bool is_bpf = is_source_bpf(service);
-    if (is_background(service))
-        cli_say(&program, 'I', "source %s, collecting every %s", is_bpf ? "bpf" : "procfs",
-                tally_config_get(service->config, "interval"));
-    else
-        cli_say(&program, 'I',
-                "source %s, collecting when asked, and looking %" PRIu64 " s after the last time",
-                is_bpf ? "bpf" : "procfs", (is_bpf ? LOOK_BPF_NS : LOOK_PROCFS_NS) / NS_PER_S);
 }
 
 /* ---- Staying -------------------------------------------------------------------------------- */
@@ -417,55 +362,41 @@ static void reload_web(struct service *service, bool now) {
     cli_say(&program, 'I', "%s has been read again", path);
 }
 
-/* True: the collector is another one, and what it replaces is no answer any more. */
-static bool reload(struct service *service, bool now) {
+static void reload(struct service *service, bool now) {
     struct exporter *e = service->data;
-    const tally *before = service->t;
-    service_reload(service, now);
+    const bool is_another = demand_reload(&e->demand, now);
     reload_web(service, now);
-    e->watched_ns = service_now_ns();
-    if (service->t == before)
-        return false;
-    e->collected_ns = 0;
-    server_begin_snapshot(e->server, 0);
-    return true;
+    if (is_another)
+        server_begin_snapshot(e->server, 0);
 }
 
 static int serve(struct service *service) {
     struct exporter *e = service->data;
-    uint64_t interval_ns, beat_ns = service_now_ns();
-    if (collect(service)) /* what the first scrape counts from */
-        say_what_was_chosen(service);
+    struct demand *demand = &e->demand;
+    if (collect(e)) /* what the first scrape counts from */
+        demand_say(demand);
     for (;;) {
         struct pollfd fds[2] = {{.fd = service->signals.fd, .events = POLLIN},
                                 {.fd = server_fd(e->server), .events = POLLIN}};
-        uint64_t until_ns = next_look_ns(service, beat_ns);
-        if (until_ns > e->watched_ns + WATCH_NS)
-            until_ns = e->watched_ns + WATCH_NS;
-        service_poll(fds, 2, until_ns);
+        service_poll(fds, 2, demand_until_ns(demand));
         service_signals_take(&service->signals);
         if (service->signals.stop)
             return CLI_DONE;
         struct server_wants wants = server_take_wants(e->server);
         bool now = service->signals.poke || wants.reload;
         service->signals.poke = false;
-        if (now || service_now_ns() >= e->watched_ns + WATCH_NS)
-            if (reload(service, now))
-                beat_ns = service_now_ns();
+        if (now || demand_must_watch(demand))
+            reload(service, now);
 
-        bool is_due = service_now_ns() >= next_look_ns(service, beat_ns);
-        tally_config_interval(service->config, &interval_ns);
-        if (is_due && is_background(service)) {
-            (void)collect(service);
-            beat_ns = service_next_beat_ns(beat_ns, interval_ns, service_now_ns());
-        } else if (is_due) {
+        if (demand_is_due(demand) && demand_is_background(demand)) {
+            (void)collect(e);
+            demand_next_beat(demand);
+        } else if (demand_is_due(demand)) {
             const uint64_t begun_ns = service_now_ns();
-            if (service->t)
-                (void)tally_collect(service->t, NULL);
-            e->looked_ns = service_now_ns();
-            server_set_duration(e->server, e->looked_ns - begun_ns);
+            demand_look(demand);
+            server_set_duration(e->server, demand->looked_ns - begun_ns);
         }
-        if (wants.bodies && (is_fresh(service) || collect(service)))
+        if (wants.bodies && (demand_is_fresh(demand) || collect(e)))
             make_bodies(service, wants.bodies);
     }
 }
