@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "json.h"
 
+#include "number_text.h"
 #include "utf8_text.h"
 
 #include <inttypes.h>
@@ -29,14 +30,8 @@ void json_text(FILE *to, const char *text) {
 }
 
 void json_number(FILE *to, struct tally_number number) {
-    fprintf(to, "%s%" PRIu64, number.negative ? "-" : "", number.whole);
-    if (number.billionths == 0)
-        return;
-    char digits[16];
-    int len = snprintf(digits, sizeof(digits), ".%09" PRIu32, number.billionths);
-    while (digits[len - 1] == '0')
-        len--;
-    fwrite(digits, 1, (size_t)len, to);
+    char text[NUMBER_TEXT_SIZE];
+    fwrite(text, 1, number_text(number, text), to);
 }
 
 void json_key(FILE *to, bool *is_first, const char *key) {
