@@ -109,6 +109,7 @@ static int open_tally(struct service *s, const tally *from, struct tally_error *
         .size = sizeof(opts),
         .count_lifetimes = service_counts_lifetimes(s),
         .inherit = from,
+        .keep = s->work->keep,
     };
     return tally_new(s->config, &opts, &s->t, error);
 }

@@ -59,6 +59,7 @@ struct service {
 struct service_work {
     const int *pokes; /* signals, ended with 0 */
     void *data;       /* for the functions */
+    unsigned keep;    /* what its snapshots hold besides the groups: bits of enum tally_keep */
     /* What takes the rights that the program was started with; or NULL. Says why it fails,
      * and returns 0 or the status to exit with. */
     int (*prepare)(struct service *s);
