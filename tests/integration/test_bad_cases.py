@@ -121,62 +121,6 @@ def case_backtracking():
 
 # ---- A recorded tree ---------------------------------------------------------------------
 
-STAT = ("%d (%s) S %d %d %d 0 -1 4194304 100 0 0 0 %d %d 0 0 20 0 1 0 %d 10000000 500 "
-        "18446744073709551615 1 1 1 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 1 2 3 4 5 6 7 0\n")
-STATUS = """Name:\t%s
-Umask:\t0022
-State:\tS (sleeping)
-Tgid:\t%d
-Pid:\t%d
-PPid:\t1
-Uid:\t0\t0\t0\t0
-Gid:\t0\t0\t0\t0
-VmPeak:\t   10000 kB
-VmSize:\t   10000 kB
-VmRSS:\t    2000 kB
-RssAnon:\t    1000 kB
-VmData:\t     300 kB
-VmStk:\t     132 kB
-VmExe:\t      20 kB
-VmLib:\t    1500 kB
-VmSwap:\t       0 kB
-Threads:\t1
-voluntary_ctxt_switches:\t10
-nonvoluntary_ctxt_switches:\t5
-"""
-
-
-class Tree:
-    """A directory that looks like /proc."""
-
-    def __init__(self):
-        self.path = temp_dir(many_files=True)
-        write_text(self.path + "/stat", "cpu  1000 0 1000 100000 0 0 0 0 0 0\n"
-                   "cpu0 1000 0 1000 100000 0 0 0 0 0 0\nbtime 1700000000\n")
-        os.makedirs(self.path + "/sys/kernel/random")
-        write_text(self.path + "/sys/kernel/random/boot_id",
-                   "11111111-2222-3333-4444-555555555555\n")
-
-    def process(self, pid, comm, cpu=(5, 3), start=1000, ppid=1, cmdline=b"prog\0"):
-        d = "%s/%d" % (self.path, pid)
-        os.makedirs(d + "/fd", exist_ok=True)
-        if isinstance(comm, str):
-            comm = comm.encode()
-        comm = comm.decode("latin-1")
-        for name, text in (("stat", STAT % (pid, comm, ppid, pid, pid, *cpu, start)),
-                           ("status", STATUS % (comm.replace("\n", "\\n"), pid, pid)),
-                           ("schedstat", "1000 2000 3\n"), ("cgroup", "0::/\n"),
-                           ("io", "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 0\n"
-                                  "write_bytes: 0\ncancelled_write_bytes: 0\n"),
-                           ("limits", "Limit  Soft Limit Hard Limit Units\n"
-                            "Max open files            1024                 4096"
-                            "                 files     \n")):
-            with open(d + "/" + name, "wb") as f:
-                f.write(text.encode("latin-1"))
-        with open(d + "/cmdline", "wb") as f:
-            f.write(cmdline)
-
-
 def case_many_names():
     """10,000 names with max-groups 100: the rest is in `other`, and nothing is lost."""
     tree = Tree()
