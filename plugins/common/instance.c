@@ -10,13 +10,13 @@
 
 /* With a simpler hash whoever can start processes could compute a name that is cut to the
  * same instance as another user's. */
-static uint64_t hash_text(const char *name) {
+uint64_t instance_number(const char *name) {
     unsigned char digest[SHA256_BYTES];
     uint64_t first = 0;
     sha256(name, strlen(name), digest);
     for (size_t i = 0; i < 8; i++)
         first = first << 8 | digest[i];
-    return first;
+    return first ? first : 1;
 }
 
 static bool has_suffix(const char *name, size_t len) {
@@ -27,9 +27,7 @@ static bool has_suffix(const char *name, size_t len) {
 }
 
 static uint64_t change(const char *name, char *to, size_t size) {
-    uint64_t hash = hash_text(name);
-    if (hash == 0)
-        hash = 1;
+    const uint64_t hash = instance_number(name);
     const size_t room = size - 1 - INSTANCE_SUFFIX;
     size_t len = strlen(name);
     if (len > room) {

@@ -9,6 +9,9 @@
 /* "~0123456789abcdef": the first 64 bits of the SHA-256 of the group's name */
 #define INSTANCE_SUFFIX 17
 
+/* The same number as in the suffix, whether the name gets one or not; never 0. */
+uint64_t instance_number(const char *name);
+
 /* The plugin instance of the group of this name, of which collectd's field holds
  * `size` bytes. It depends on nothing but the name: other groups, which anybody can
  * make, change neither whose a series is nor what it is called. What collectd can't

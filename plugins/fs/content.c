@@ -16,17 +16,17 @@
 /*
  * The number of a node is that of what it is about, and a part of that. What it is about:
  *
- *   0, 1, 2      the whole, the collector, the host
- *   GROUP_FIRST… a group
- *   with PROCESS a process: its pid, and the low bits of its start time, in hundredths of a
- *                second, so that a pid that is used again has another number
- *
- * Nothing is kept of processes: the kernel's numbers of them are as good as ours would be.
+ *   0, 1, 2       the whole, the collector, the host
+ *   with GROUP    a group
+ *   with PROCESS  a process: its pid, and the low bits of its start time, in hundredths of a
+ *                 second, so that a pid that is used again has another number
  */
-enum { ABOUT_ALL, ABOUT_SELF, ABOUT_HOST, GROUP_FIRST };
+enum { ABOUT_ALL, ABOUT_SELF, ABOUT_HOST };
+#define GROUP (UINT64_C(1) << GROUPS_NUMBER_BITS)
 #define PART_BITS 8
 #define PID_BITS 22 /* the most that the kernel gives */
 #define PROCESS (UINT64_C(1) << (64 - PART_BITS - 1))
+_Static_assert(PROCESS > GROUP, "one is not the other");
 #define START_MASK ((PROCESS >> PID_BITS) - 1)
 #define PID_MASK ((UINT64_C(1) << PID_BITS) - 1)
 #define START_NS (NS_PER_S / 100)
@@ -85,7 +85,7 @@ int content_new(content_refresh *refresh, void *data, struct content **ret) {
         return -ENOMEM;
     c->refresh = refresh;
     c->data = data;
-    int r = groups_new(GROUP_FIRST, &c->groups);
+    int r = groups_new(&c->groups);
     if (r == 0)
         r = names_new(TALLY_SCOPE_SELF, &c->names[KIND_SELF]);
     if (r == 0)
@@ -169,7 +169,7 @@ static bool is_directory(const struct node *node) {
 static int resolve(const struct content *c, uint64_t id, struct node *ret) {
     const uint64_t about = id >> PART_BITS;
     struct node node = {.id = id, .part = (enum part)(id & ((1u << PART_BITS) - 1))};
-    const bool is_fixed = about < GROUP_FIRST && is_directory(&node);
+    const bool is_fixed = about < GROUP && is_directory(&node);
     int r = c->snapshot || is_fixed ? 0 : -EIO;
     if (r < 0)
         return r;
@@ -178,9 +178,9 @@ static int resolve(const struct content *c, uint64_t id, struct node *ret) {
         r = find_process(c->snapshot, about & PID_MASK, &node.at);
         if (r == 0 && number_of_process(tally_snapshot_process(c->snapshot, node.at)) != about)
             r = -ENOENT;
-    } else if (about >= GROUP_FIRST) {
+    } else if (about & GROUP) {
         node.kind = KIND_GROUP;
-        r = groups_find_number(c->groups, about, &node.at);
+        r = groups_find_number(c->groups, about ^ GROUP, &node.at);
     } else {
         node.kind = about == ABOUT_SELF ? KIND_SELF : about == ABOUT_HOST ? KIND_HOST : KIND_NONE;
     }
@@ -355,12 +355,16 @@ static const struct {
 };
 #define FIXED (sizeof(fixed) / sizeof(fixed[0]))
 
-static uint64_t fixed_id(const struct node *directory, size_t i) {
+static uint64_t id_of_group(const struct content *c, size_t group) {
+    return NODE(GROUP | groups_number(c->groups, group), PART_DIRECTORY);
+}
+
+static uint64_t id_of_fixed(const struct node *directory, size_t i) {
     const uint64_t about = fixed[i].about ? fixed[i].about : directory->id >> PART_BITS;
     return NODE(about, fixed[i].part);
 }
 
-static uint64_t metric_id(const struct content *c, const struct node *directory, size_t metric) {
+static uint64_t id_of_metric(const struct content *c, const struct node *directory, size_t metric) {
     return NODE(directory->id >> PART_BITS,
                 PART_METRIC + metric - c->names[directory->kind].first);
 }
@@ -386,19 +390,19 @@ static int find_in(const struct content *c, const struct node *directory, const 
     if (directory->part == PART_GROUPS) {
         if (groups_find_directory(c->groups, name, &at) < 0)
             return -ENOENT;
-        *ret = NODE(groups_number(c->groups, at), PART_DIRECTORY);
+        *ret = id_of_group(c, at);
         return 0;
     }
     if (directory->part == PART_PROCESSES)
         return find_member(c, directory, name, ret);
     for (size_t i = 0; i < FIXED; i++)
         if (fixed[i].kind == directory->kind && strcmp(fixed[i].name, name) == 0) {
-            *ret = fixed_id(directory, i);
+            *ret = id_of_fixed(directory, i);
             return 0;
         }
     if (!names_find(&c->names[directory->kind], name, &at))
         return -ENOENT;
-    *ret = metric_id(c, directory, at);
+    *ret = id_of_metric(c, directory, at);
     return 0;
 }
 
@@ -407,7 +411,7 @@ static int list_groups(const struct content *c, struct tree_list *to) {
     for (size_t i = 0; r == 0 && i < tally_snapshot_groups(c->snapshot); i++)
         if (*groups_directory(c->groups, i))
             r = tree_list_add(to, groups_directory(c->groups, i),
-                              NODE(groups_number(c->groups, i), PART_DIRECTORY), true);
+                              id_of_group(c, i), true);
     return r;
 }
 
@@ -470,18 +474,18 @@ static int list_files(const struct content *c, const struct node *directory, str
     int r = 0;
     for (size_t i = 0; r == 0 && i < FIXED; i++)
         if (fixed[i].kind == directory->kind)
-            r = tree_list_add(to, fixed[i].name, fixed_id(directory, i),
+            r = tree_list_add(to, fixed[i].name, id_of_fixed(directory, i),
                               fixed[i].part <= PART_PROCESSES);
     for (size_t m = names->first; r == 0 && m < names->first + names->count; m++)
         if (value_of(c, directory, m, &value))
-            r = tree_list_add(to, names_of(names, m), metric_id(c, directory, m), false);
+            r = tree_list_add(to, names_of(names, m), id_of_metric(c, directory, m), false);
     return r;
 }
 
 /* ---- For the tree ------------------------------------------------------------------------------ */
 
-/* Groups and processes come and go. */
-#define FIXED_KNOWN_FOR_S 1.0
+/* Of a process a pid that is used again must not be known as another one. */
+#define KNOWN_FOR_S 1.0
 
 static int describe(struct content *c, const struct node *node, struct tree_node *ret) {
     const uint64_t time_ns = c->snapshot ? tally_snapshot_time(c->snapshot) : 0;
@@ -492,8 +496,8 @@ static int describe(struct content *c, const struct node *node, struct tree_node
     };
     if (!ret->is_directory)
         return size_of_text(c, node, &ret->size_bytes);
-    if (node->kind < KIND_GROUP)
-        ret->known_for_s = FIXED_KNOWN_FOR_S;
+    if (node->kind != KIND_PROCESS)
+        ret->known_for_s = KNOWN_FOR_S;
     return 0;
 }
 

@@ -22,17 +22,15 @@ struct entry {
 };
 
 struct groups {
-    uint64_t next_number;
     struct entry *by_number, *by_directory;
     struct entry **now, **next; /* in the order of the snapshot, which is that of names */
     size_t count, size;
 };
 
-int groups_new(uint64_t first, struct groups **ret) {
+int groups_new(struct groups **ret) {
     struct groups *g = calloc(1, sizeof(*g));
     if (!g)
         return -ENOMEM;
-    g->next_number = first;
     *ret = g;
     return 0;
 }
@@ -44,9 +42,10 @@ static void free_entry(struct entry *e) {
 }
 
 static void forget(struct groups *g, struct entry *e) {
-    HASH_DELETE(by_number, g->by_number, e);
-    if (*e->directory)
+    if (*e->directory) {
+        HASH_DELETE(by_number, g->by_number, e);
         HASH_DELETE(by_directory, g->by_directory, e);
+    }
     free_entry(e);
 }
 
@@ -61,6 +60,12 @@ struct groups *groups_free(struct groups *g) {
     return NULL;
 }
 
+static struct entry *find_number(const struct groups *g, uint64_t number) {
+    struct entry *e;
+    HASH_FIND(by_number, g->by_number, &number, sizeof(number), e);
+    return e;
+}
+
 static struct entry *find_directory(const struct groups *g, const char *directory) {
     struct entry *e;
     HASH_FIND(by_directory, g->by_directory, directory, strlen(directory), e);
@@ -72,8 +77,7 @@ static bool enter(struct groups *g, struct entry *e) {
     HASH_ADD(by_number, g->by_number, number, sizeof(e->number), e);
     if (!e->hashed)
         return false;
-    if (*e->directory)
-        HASH_ADD_KEYPTR(by_directory, g->by_directory, e->directory, strlen(e->directory), e);
+    HASH_ADD_KEYPTR(by_directory, g->by_directory, e->directory, strlen(e->directory), e);
     if (!e->hashed)
         HASH_DELETE(by_number, g->by_number, e);
     return e->hashed;
@@ -84,13 +88,13 @@ static struct entry *add(struct groups *g, const char *name) {
     struct entry *e = calloc(1, sizeof(*e));
     if (!e)
         return NULL;
+    e->number = instance_number(name) >> (64 - GROUPS_NUMBER_BITS);
     instance_of_directory(name, directory, sizeof(directory));
-    if (find_directory(g, directory))
+    if (find_number(g, e->number) || find_directory(g, directory))
         directory[0] = '\0';
-    e->number = g->next_number++;
     e->name = strdup(name);
     e->directory = strdup(directory);
-    if (e->name && e->directory && enter(g, e))
+    if (e->name && e->directory && (!*directory || enter(g, e)))
         return e;
     free_entry(e);
     return NULL;
@@ -157,8 +161,7 @@ const char *groups_directory(const struct groups *g, size_t group) {
 }
 
 int groups_find_number(const struct groups *g, uint64_t number, size_t *ret_group) {
-    struct entry *e;
-    HASH_FIND(by_number, g->by_number, &number, sizeof(number), e);
+    const struct entry *e = find_number(g, number);
     if (!e)
         return -ENOENT;
     *ret_group = e->group;

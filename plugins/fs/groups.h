@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The directories of the groups: a number for each group that it keeps from collection to
- * collection, and a name that can be a directory's. */
+/* The directories of the groups: a name that can be a directory's, and a number. Both come from
+ * the group's name alone, so that a group that goes and comes back is the same directory. */
 #ifndef GROUPS_H
 #define GROUPS_H
 
@@ -8,16 +8,19 @@
 
 struct groups;
 
-/* -ENOMEM. Numbers begin at `first`, and are never used again. */
-int groups_new(uint64_t first, struct groups **ret);
+#define GROUPS_NUMBER_BITS 54
+
+/* -ENOMEM. */
+int groups_new(struct groups **ret);
 struct groups *groups_free(struct groups *groups);
 
 /* The groups are those of this snapshot from now on. -ENOMEM: they are of none, but those that
  * stay keep their numbers at the next try. */
 int groups_update(struct groups *groups, const tally_snapshot *s);
 
-/* By the group's index in the snapshot. An empty name: it has no directory, as another group's is
- * called so already (which somebody who wants it can bring about with two groups of his own). */
+/* By the group's index in the snapshot. An empty name: it has no directory, as another group has
+ * its name or its number already, which somebody who wants it can bring about with two groups of
+ * his own. */
 uint64_t groups_number(const struct groups *groups, size_t group);
 const char *groups_directory(const struct groups *groups, size_t group);
 
