@@ -18,8 +18,8 @@
  *
  * One thread at a time serves a tree. It calls the provider without holding anything.
  */
-#ifndef TREE_H
-#define TREE_H
+#ifndef FS_TREE_H
+#define FS_TREE_H
 
 #include "proctally.h"
 
