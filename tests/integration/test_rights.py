@@ -3,6 +3,7 @@
 # timeout: 240
 """What each right buys, what its lack costs, that this is said once, and that the
 programs keep no right that they do not need."""
+import errno
 import os
 import re
 import shutil
@@ -13,7 +14,8 @@ import tempfile
 from common import *
 
 CAPABILITIES = {"dac_override": 1, "dac_read_search": 2, "fowner": 3, "setpcap": 8,
-                "net_admin": 12, "sys_ptrace": 19, "perfmon": 38, "bpf": 39}
+                "net_admin": 12, "sys_ptrace": 19, "sys_admin": 21, "perfmon": 38,
+                "bpf": 39}
 NEEDED = ("sys_ptrace", "dac_read_search", "net_admin", "bpf", "perfmon")
 NOBODY = 65534
 
@@ -174,7 +176,7 @@ def case_others_directories():
 # ---- Under systemd ---------------------------------------------------------------------------
 
 UNITS = ["proctally-textfile.service", "proctally-textfile-once.service",
-         "proctally-exporter.service", "proctally-textfile-once.timer",
+         "proctally-exporter.service", "proctally-fs.service", "proctally-textfile-once.timer",
          "proctally-exporter.socket"]
 
 
@@ -194,8 +196,8 @@ def case_units():
     for name in (*UNITS, "../collectd/systemd-drop-in.conf"):
         text = unit_text(name)
         check_equal("CAP_BPF" in text, "LimitMEMLOCK=infinity" in text, name + ": locked memory")
-    # one that anybody may connect to is a little more exposed
-    for name, threshold in zip(UNITS[:3], (25, 25, 30)):
+    # one that anybody may connect to is a little more exposed, and more so one that mounts
+    for name, threshold in zip(UNITS[:4], (25, 25, 30, 40)):
         status, out, err = run([analyze, "security", "--offline=true",
                                 "--threshold=%d" % threshold, os.path.join(directory, name)])
         if "unrecognized option" in err:
@@ -271,13 +273,16 @@ def calls_of_unit(text):
     return calls
 
 
-def kill_other_calls(names):
-    """What a child does before it starts a program: all calls but these kill it."""
+KILL, NO_SUCH_CALL = 0x80000000, 0x00050000 | errno.ENOSYS
+
+
+def refuse_other_calls(names, how=KILL):
+    """What a child does before it starts a program: of all calls it has but these."""
     library = ctypes.CDLL("libseccomp.so.2", use_errno=True)
     library.seccomp_init.restype = ctypes.c_void_p
 
     def prepare():
-        context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(0x80000000)))
+        context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(how)))
         for name in names:
             number = library.seccomp_syscall_resolve_name(name.encode())
             if number >= 0:
@@ -298,7 +303,7 @@ def case_filter_of_unit():
         raise Skipped("no libseccomp")
     ours = calls_of_unit(unit_text(UNITS[0]))
     for calls in (ours, ours - {"seccomp"}):
-        how = {"preexec_fn": kill_other_calls(sorted(calls))}
+        how = {"preexec_fn": refuse_other_calls(sorted(calls))}
         output = os.path.join(temp_dir(), "out.prom")
         status, out, err = run([TEXTFILE, "--output", output, "--state-file", output + ".state"],
                                **how)
@@ -313,6 +318,57 @@ def case_filter_of_unit():
         s.check_reload()
         s.check_state()
         check_equal(stop(s.process), 0, "status")
+
+
+def case_unit_that_mounts():
+    """As in its unit, as a user with capabilities and behind its filter, proctally-fs mounts,
+    and what waits for its end unmounts."""
+    fs = os.path.join(BUILD, "plugins/fs/proctally-fs")
+    if not os.path.exists(fs):
+        raise Skipped("built without libfuse")
+    need_program("fusermount3")
+    names = ("sys_admin", *NEEDED)
+    need_capabilities("setpcap", *names)
+    try:
+        ctypes.CDLL("libseccomp.so.2")
+    except OSError:
+        raise Skipped("no libseccomp")
+    text = unit_text("proctally-fs.service")
+    for line in ("AmbientCapabilities", "CapabilityBoundingSet"):
+        check_equal(sorted(re.search("(?m)^%s=(.*)$" % line, text).group(1).split()),
+                    sorted("CAP_" + n.upper() for n in names), line)
+    # systemd becomes the user before it sets the filter
+    calls = sorted(calls_of_unit(text) | {"setresuid", "setresgid", "setgroups"})
+    directory = temp_dir()
+    os.chown(directory, NOBODY, NOBODY)
+    path, log = directory + "/fs", tempfile.TemporaryFile()
+    caps = ",".join("+" + n for n in names)
+    prefix = [need_program("setpriv"), "--reuid=%d" % NOBODY, "--regid=%d" % NOBODY,
+              "--clear-groups", "--inh-caps=" + caps, "--ambient-caps=" + caps,
+              "--bounding-set=-all," + caps, "--no-new-privs", "--"]
+
+    def is_mounted():
+        return " %s fuse.tally " % path in read_text("/proc/mounts")
+
+    if os.stat("/dev/fuse").st_mode & 0o6 != 0o6:
+        raise Skipped("/dev/fuse is not everybody's here")
+    for end in (signal.SIGTERM, signal.SIGKILL):
+        p = start([*prefix, fs, "--foreground", "--allow-other", path], stderr=log,
+                  preexec_fn=refuse_other_calls(calls, NO_SUCH_CALL))
+        later(lambda: is_mounted() and run(["umount", "-l", path]))
+        wait_for(is_mounted, "the mount")
+        status, out, err = run(["timeout", "-s", "KILL", "20", "cat", path + "/time"])
+        check(status == 0 and float(out) > 1e9, "another user's look", err)
+        wait_for(lambda: status_of(p.pid)["Seccomp"] == 2, "the filter")
+        found = status_of(p.pid)
+        check_equal(["%x" % found[n] for n in ("CapPrm", "CapEff", "CapInh", "CapAmb")],
+                    ["%x" % bits(*NEEDED)] * 2 + ["0"] * 2, "its capabilities")
+        p.send_signal(end)
+        check_equal(p.wait(20), 0 if end == signal.SIGTERM else -end, "status")
+        wait_for(lambda: not is_mounted(), "the end of the mount")
+    log.seek(0)
+    check_equal([l for l in log.read().decode().splitlines() if "collecting" not in l], [],
+                "what it says")
 
 
 # ---- What a missing one costs -----------------------------------------------------------------
