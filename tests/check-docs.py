@@ -30,9 +30,10 @@ SRC, BUILD = os.environ.get("SRC", "."), os.environ.get("BUILD", ".")
 TEXTFILE = os.path.join(BUILD, "plugins/textfile/proctally-textfile")
 TELEGRAF = os.path.join(BUILD, "plugins/telegraf/proctally-telegraf")
 PROGRAMS = {"proctally-textfile": TEXTFILE, "proctally-telegraf": TELEGRAF}
-EXPORTER = os.path.join(BUILD, "plugins/exporter/proctally-exporter")
-if os.path.exists(EXPORTER): # not in each build
-    PROGRAMS["proctally-exporter"] = EXPORTER
+for _name, _path in (("proctally-exporter", "plugins/exporter/proctally-exporter"),
+                     ("proctally-fs", "plugins/fs/proctally-fs")):
+    if os.path.exists(os.path.join(BUILD, _path)): # not in each build
+        PROGRAMS[_name] = os.path.join(BUILD, _path)
 
 COMMAND = os.path.join(BUILD, "plugins/command/proctally")
 
