@@ -34,12 +34,14 @@ collectd=$(of_make COLLECTD_CPPFLAGS)
 [ -z "$collectd" ] || files="$files $(ls plugins/collectd/*.c)"
 # the page is there if the exporter is built
 [ ! -f "$BUILD/plugins/exporter/page.inc" ] || files="$files $(ls plugins/exporter/*.c)"
+fuse=$(of_make FUSE_CFLAGS)
+[ -z "$(of_make FUSE_LIBS)" ] || files="$files $(ls plugins/fs/*.c)"
 # made when the source bpf is built
 if [ ! -f "$BUILD/core/source/linux/kernel/proctally.skel.h" ]; then
     files=$(printf '%s\n' $files | grep -v bpf)
 fi
 flags="-std=gnu11 -D_GNU_SOURCE= -D_FILE_OFFSET_BITS=64 -I$BUILD -iquote $BUILD/core -iquote core -idirafter core
-    -iquote plugins/common -iquote plugins/exporter -iquote $BUILD/plugins/exporter -DHAVE_CONFIG_H $collectd"
+    -iquote plugins/common -iquote plugins/exporter -iquote $BUILD/plugins/exporter -DHAVE_CONFIG_H $collectd $fuse"
 
 # Left out of clang-tidy's checks, and why:
 #   easily-swappable-parameters      a matter of taste

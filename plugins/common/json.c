@@ -31,7 +31,8 @@ void json_text(FILE *to, const char *text) {
 
 void json_number(FILE *to, struct tally_number number) {
     char text[NUMBER_TEXT_SIZE];
-    fwrite(text, 1, number_text(number, text), to);
+    const size_t len = number_text(number, text);
+    fwrite(text, 1, len, to);
 }
 
 void json_key(FILE *to, bool *is_first, const char *key) {

@@ -312,16 +312,17 @@ static int make_text(struct content *c, const struct node *node, struct tree_tex
         else if (r == 0)
             r = -ENOMEM;
     }
-    if (r == 0)
-        *ret = (struct tree_text){copy, len, free, copy};
-    return r;
+    if (r < 0)
+        return r;
+    *ret = (struct tree_text){copy, len, free, copy};
+    return 0;
 }
 
 static int size_of_text(struct content *c, const struct node *node, size_t *ret) {
     char text[NUMBER_TEXT_SIZE + 1];
     if (node->part >= PART_METRIC || node->part == PART_TIME)
         return short_text(c, node, text, ret);
-    struct tree_text whole;
+    struct tree_text whole = {0};
     int r = make_text(c, node, &whole);
     if (r < 0)
         return r;
@@ -514,7 +515,7 @@ static int content_look(void *provider, uint64_t id, struct tree_node *ret) {
 static int content_lookup(void *provider, uint64_t directory, const char *name,
                           struct tree_node *ret) {
     struct content *c = provider;
-    struct node in, node;
+    struct node in = {0}, node = {0};
     uint64_t id = 0;
     int r = c->refresh(c->data);
     if (r == 0)
@@ -528,7 +529,7 @@ static int content_lookup(void *provider, uint64_t directory, const char *name,
 
 static int content_text(void *provider, uint64_t id, struct tree_text *ret) {
     struct content *c = provider;
-    struct node node;
+    struct node node = {0};
     int r = c->refresh(c->data);
     if (r == 0)
         r = resolve(c, id, &node);
@@ -539,7 +540,7 @@ static int content_text(void *provider, uint64_t id, struct tree_text *ret) {
 
 static int content_list(void *provider, uint64_t directory, struct tree_list *to) {
     struct content *c = provider;
-    struct node node;
+    struct node node = {0};
     int r = directory == TREE_ROOT ? 0 : c->refresh(c->data);
     if (r == 0)
         r = resolve(c, directory, &node);

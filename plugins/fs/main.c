@@ -97,7 +97,7 @@ static int refresh(void *data) {
 _Noreturn static void await(int fd, pid_t child) {
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
     char byte;
     int status;
     if (TEMP_FAILURE_RETRY(read(fd, &byte, 1)) == 1)
