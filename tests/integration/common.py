@@ -37,6 +37,8 @@ PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
 CLONE_NEWNS = 0x20000
 PYTHON = os.path.realpath(sys.executable)
 KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
+# Kernels before leave out the context switches of ended threads: see proctally-metrics(7).
+TASKSTATS_IS_WHOLE = (6, 12)
 
 
 # How far CPU time may be from what wait4(2) says. An emulated machine takes so long for the

@@ -874,7 +874,10 @@ def case_beside_procfs():
                group == zombie and name in NOT_OF_ZOMBIES:
                 continue
             values = [one[key] - before.get(key, 0) for one, before in zip(series, begun)]
-            if abs(values[0] - values[1]) > ROOM.get(name, 0):
+            # what ended threads did since the last look is lost to procfs there
+            may_lack = KERNEL < TASKSTATS_IS_WHOLE and group == workloads["threads"].name and \
+                name == "proctally_context_switches_total" and values[0] < values[1]
+            if abs(values[0] - values[1]) > ROOM.get(name, 0) and not may_lack:
                 wrong.append("%s of %s %s: %s, %s" % (
                     name, [n for n, w in workloads.items() if w.name == group] or group, labels,
                     *values))

@@ -314,9 +314,9 @@ def case_threads():
     if not is_root():
         raise Skipped("not root: ended threads can't be counted in full")
     for fields, truth in threads_case():
-        # see proctally-metrics(7): what ended threads did since the last look is lost there,
-        # unless the fix was added to that kernel
-        if KERNEL < (6, 12) and \
+        # what ended threads did since the last look is lost there, unless the fix was added
+        # to that kernel
+        if KERNEL < TASKSTATS_IS_WHOLE and \
                 fields["voluntary_context_switches"] < 0.98 * truth["voluntary"] - 10:
             check(fields["voluntary_context_switches"] > 0, "no context switch was seen", fields)
             continue
