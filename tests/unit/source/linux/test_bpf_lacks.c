@@ -20,6 +20,7 @@
 #include <elf.h>
 #include <linux/bpf.h>
 #include <string.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 /* ---- The kernel's types, with another name in them ------------------------------------- */
@@ -157,42 +158,69 @@ static void find_names(void) {
 #define TRAFFIC                                                                    \
     (BIT(METRIC_TRANSMITTED_PACKETS_UDP + 1) - BIT(METRIC_RECEIVED_BYTES_TCP))
 
+#define LINUX(major, minor) ((major) * 1000 + (minor))
+#define OPTIONAL(name_, said_, costs_, ...) \
+    {.name = (name_), .said = (said_), .costs = (costs_)__VA_OPT__(, ) __VA_ARGS__}
+
 /* What the source can do without. */
 static const struct optional {
     const char *name;
-    const char *said; /* NULL: nothing */
-    uint64_t costs;   /* BIT(metric) */
+    const char *said;       /* NULL: nothing */
+    uint64_t costs;         /* BIT(metric) */
+    unsigned since, before; /* Linux; 0: any */
 } optional[] = {
-    {"sched_info", SAID_OF_KERNEL "run_queue_wait (CONFIG_SCHED_INFO)", BIT(METRIC_RUN_QUEUE_WAIT)},
-    {"run_delay", SAID_OF_KERNEL "run_queue_wait (CONFIG_SCHED_INFO)", BIT(METRIC_RUN_QUEUE_WAIT)},
-    {"delays", SAID_OF_KERNEL "blkio_delay (CONFIG_TASK_DELAY_ACCT)", BIT(METRIC_BLKIO_DELAY)},
-    {"blkio_delay", SAID_OF_KERNEL "blkio_delay (CONFIG_TASK_DELAY_ACCT)", BIT(METRIC_BLKIO_DELAY)},
-    {"ioac",
-     SAID_OF_KERNEL "io_read, io_written, io_reads, io_writes (CONFIG_TASK_XACCT), disk_read, "
-                    "disk_written (CONFIG_TASK_IO_ACCOUNTING)",
-     BIT(METRIC_IO_READ) | BIT(METRIC_IO_WRITTEN) | BIT(METRIC_IO_READS) | BIT(METRIC_IO_WRITES) |
-         BIT(METRIC_DISK_READ) | BIT(METRIC_DISK_WRITTEN)},
-    {"rchar", SAID_OF_KERNEL "io_read (CONFIG_TASK_XACCT)", BIT(METRIC_IO_READ)},
-    {"wchar", SAID_OF_KERNEL "io_written (CONFIG_TASK_XACCT)", BIT(METRIC_IO_WRITTEN)},
-    {"syscr", SAID_OF_KERNEL "io_reads (CONFIG_TASK_XACCT)", BIT(METRIC_IO_READS)},
-    {"syscw", SAID_OF_KERNEL "io_writes (CONFIG_TASK_XACCT)", BIT(METRIC_IO_WRITES)},
-    {"read_bytes", SAID_OF_KERNEL "disk_read (CONFIG_TASK_IO_ACCOUNTING)", BIT(METRIC_DISK_READ)},
-    {"write_bytes", SAID_OF_KERNEL "disk_written (CONFIG_TASK_IO_ACCOUNTING)",
-     BIT(METRIC_DISK_WRITTEN)},
-    {"cgroups", SAID_OF_KERNEL "groups by cgroup, unit and container (CONFIG_CGROUPS)", 0},
-    {"sk_protocol", "network traffic is not counted: ", TRAFFIC},
-    {"state", NULL, 0}, /* until Linux 5.13 */
-    {"counter", NULL, 0}, /* until 6.1 */
-    {"pptrs", NULL, 0}, /* memory then lacks what CPUs keep to themselves */
+    OPTIONAL("sched_info", SAID_OF_KERNEL "run_queue_wait (CONFIG_SCHED_INFO)",
+             BIT(METRIC_RUN_QUEUE_WAIT)),
+    OPTIONAL("run_delay", SAID_OF_KERNEL "run_queue_wait (CONFIG_SCHED_INFO)",
+             BIT(METRIC_RUN_QUEUE_WAIT)),
+    OPTIONAL("delays", SAID_OF_KERNEL "blkio_delay (CONFIG_TASK_DELAY_ACCT)",
+             BIT(METRIC_BLKIO_DELAY)),
+    OPTIONAL("blkio_delay", SAID_OF_KERNEL "blkio_delay (CONFIG_TASK_DELAY_ACCT)",
+             BIT(METRIC_BLKIO_DELAY)),
+    OPTIONAL("ioac",
+             SAID_OF_KERNEL "io_read, io_written, io_reads, io_writes (CONFIG_TASK_XACCT), "
+                            "disk_read, disk_written (CONFIG_TASK_IO_ACCOUNTING)",
+             BIT(METRIC_IO_READ) | BIT(METRIC_IO_WRITTEN) | BIT(METRIC_IO_READS) |
+                 BIT(METRIC_IO_WRITES) | BIT(METRIC_DISK_READ) | BIT(METRIC_DISK_WRITTEN)),
+    OPTIONAL("rchar", SAID_OF_KERNEL "io_read (CONFIG_TASK_XACCT)", BIT(METRIC_IO_READ)),
+    OPTIONAL("wchar", SAID_OF_KERNEL "io_written (CONFIG_TASK_XACCT)", BIT(METRIC_IO_WRITTEN)),
+    OPTIONAL("syscr", SAID_OF_KERNEL "io_reads (CONFIG_TASK_XACCT)", BIT(METRIC_IO_READS)),
+    OPTIONAL("syscw", SAID_OF_KERNEL "io_writes (CONFIG_TASK_XACCT)", BIT(METRIC_IO_WRITES)),
+    OPTIONAL("read_bytes", SAID_OF_KERNEL "disk_read (CONFIG_TASK_IO_ACCOUNTING)",
+             BIT(METRIC_DISK_READ)),
+    OPTIONAL("write_bytes", SAID_OF_KERNEL "disk_written (CONFIG_TASK_IO_ACCOUNTING)",
+             BIT(METRIC_DISK_WRITTEN)),
+    OPTIONAL("cgroups", SAID_OF_KERNEL "groups by cgroup, unit and container (CONFIG_CGROUPS)", 0),
+    /* of a socket that changes hands, which older kernels do not tell */
+    OPTIONAL("sk_protocol", "network traffic is not counted: ", TRAFFIC, .since = LINUX(6, 3)),
+    OPTIONAL("sk_protocol", NULL, 0, .before = LINUX(6, 3)),
+    /* what has another name on the other side of that version */
+    OPTIONAL("state", NULL, 0, .since = LINUX(5, 14)),
+    OPTIONAL("__state", NULL, 0, .before = LINUX(5, 14)),
+    OPTIONAL("counter", NULL, 0, .since = LINUX(6, 2)),
+    OPTIONAL("counters", NULL, 0, .before = LINUX(6, 2)),
+    /* memory then lacks what CPUs keep to themselves */
+    OPTIONAL("pptrs", NULL, 0),
     /* without them less is seen of who uses sockets, and of cgroups that are soon gone */
-    {"btf_trace_cgroup_mkdir", NULL, 0},
-    {"btf_trace_sock_recv_length", NULL, 0},
-    {"btf_trace_tcp_sendmsg_locked", NULL, 0},
+    OPTIONAL("btf_trace_cgroup_mkdir", NULL, 0),
+    OPTIONAL("btf_trace_sock_recv_length", NULL, 0),
+    OPTIONAL("btf_trace_tcp_sendmsg_locked", NULL, 0),
 };
 
+static unsigned running_linux(void) {
+    struct utsname host;
+    char *end;
+    ck_assert_int_eq(uname(&host), 0);
+    const unsigned long major = strtoul(host.release, &end, 10);
+    ck_assert(*end == '.');
+    return (unsigned)LINUX(major, strtoul(end + 1, NULL, 10));
+}
+
 static const struct optional *find_optional(const char *name) {
+    const unsigned running = running_linux();
     for (size_t i = 0; i < sizeof(optional) / sizeof(optional[0]); i++)
-        if (strcmp(optional[i].name, name) == 0)
+        if (strcmp(optional[i].name, name) == 0 && running >= optional[i].since &&
+            (!optional[i].before || running < optional[i].before))
             return &optional[i];
     return NULL;
 }

@@ -1288,9 +1288,10 @@ START_TEST(live_other_files) {
         struct pss rollup;
         ck_assert_int_eq(parse_pss(buf, len, &rollup), 0);
         ck_assert(rollup.has_swap);
-        /* rss is kept per CPU and read inexactly: allow it half */
+        /* rss lags: each CPU, and before Linux 6.2 each thread, keeps some pages of each
+         * kind to itself */
         rss = stat.rss_pages * (uint64_t)sysconf(_SC_PAGESIZE);
-        ck_assert(rollup.bytes > 0 && rollup.bytes < rss + rss / 2);
+        ck_assert(rollup.bytes > 0 && rollup.bytes < rss + rss / 2 + (1 << 20));
     }
     if ((buf = slurp("/proc/self/cgroup", &len)) != NULL) {
         ck_assert_int_eq(parse_cgroup(buf, len, &cgroup), 0);
