@@ -7,6 +7,7 @@
 #include "text.h"
 #include "verb.h"
 #include "worker.h"
+#include "units.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -14,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define NS_PER_MS UINT64_C(1000000)
 
 /* ---- summary --------------------------------------------------------------------------- */
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "figures.h"
+#include "units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -7,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-
-#define NS_PER_S UINT64_C(1000000000)
 
 static const struct {
     const char *key, *metric;

@@ -4,6 +4,7 @@
 #include "look.h"
 #include "ps_columns.h"
 #include "table.h"
+#include "units.h"
 #include "verb.h"
 
 #include <errno.h>
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_S UINT64_C(1000000000)
 #define COLUMNS_MAX 64 /* and the command */
 /* A deeper tree is drawn no wider. */
 #define DEPTH_MAX 40

@@ -2,14 +2,13 @@
 #include "ps_columns.h"
 
 #include "text.h"
+#include "units.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
-
-#define NS_PER_S UINT64_C(1000000000)
 
 struct column {
     const char *name, *alias; /* after -o */

@@ -4,6 +4,7 @@
 #include "figures.h"
 #include "json.h"
 #include "text.h"
+#include "units.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -12,9 +13,6 @@
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
-
-#define NS_PER_S UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
 
 enum shape { PLAIN, PERCENT, KIB };
 

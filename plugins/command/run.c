@@ -4,6 +4,7 @@
 #include "verb.h"
 #include "worker.h"
 #include "follow.h"
+#include "units.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +15,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#define NS_PER_MS UINT64_C(1000000)
 
 /* The flags are denet's as far as it has them. */
 #define FLAGS_OF_BOTH                                                                           \

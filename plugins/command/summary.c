@@ -3,12 +3,12 @@
 
 #include "json.h"
 #include "text.h"
+#include "units.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define NS_PER_S 1000000000u
 #define PROGRAMS_SHOWN 10
 
 const char *summary_peak_memory(const struct summary *s, uint64_t *ret_bytes) {
@@ -26,7 +26,7 @@ static const char *command_of(const struct summary *s) {
 }
 
 static double seconds(uint64_t ns) {
-    return (double)ns / NS_PER_S;
+    return (double)ns / (double)NS_PER_S;
 }
 
 /* 1 is one core all the time. */

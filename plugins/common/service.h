@@ -5,6 +5,7 @@
 #define SERVICE_H
 
 #include "cli.h"
+#include "units.h"
 
 #include <poll.h>
 #include <sys/stat.h>
@@ -24,8 +25,6 @@ int service_signals_open(struct service_signals *signals, const int *pokes);
 void service_signals_take(struct service_signals *signals);
 
 /* ---- Time, in nanoseconds of CLOCK_MONOTONIC ------------------------------------- */
-
-#define NS_PER_S UINT64_C(1000000000)
 
 uint64_t service_now_ns(void);
 /* The first beat after now on the grid that `beat` began; late ones are left out. */

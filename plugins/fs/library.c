@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "files.h"
 #include "series.h"
+#include "units.h"
 
 #include "base/sized.h"
 
@@ -16,7 +17,6 @@
 #include <unistd.h>
 
 #define TEXT_MOST (UINT64_C(1) << 30)
-#define NS_PER_MS UINT64_C(1000000)
 
 struct tally_fs {
     struct tree *tree;
