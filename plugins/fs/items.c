@@ -225,6 +225,7 @@ static int join_family(struct items *items, struct item *item,
             HASH_DELETE(hh_sample, items->by_sample, item);
         if (!family->first)
             free_family(items, family);
+        free(help);
         return -ENOMEM;
     }
     if (help)
