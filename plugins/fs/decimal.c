@@ -12,12 +12,13 @@ static const char *point(void) {
 }
 
 static void replace(char *text, size_t size, const char *from, const char *to) {
-    char *at = strstr(text, from);
-    const size_t from_len = strlen(from), to_len = strlen(to), len = strlen(text);
-    if (!at || len - from_len + to_len >= size)
+    const char *at = strstr(text, from);
+    const size_t len = strlen(text);
+    if (!at || len - strlen(from) + strlen(to) >= size)
         return;
-    memmove(at + to_len, at + from_len, strlen(at + from_len) + 1);
-    memcpy(at, to, to_len);
+    char rest[400];
+    snprintf(rest, sizeof(rest), "%s", at + strlen(from));
+    snprintf(text + (at - text), size - (size_t)(at - text), "%s%s", to, rest);
 }
 
 void decimal_add_i64(struct buf *to, int64_t value) {
@@ -52,8 +53,7 @@ void decimal_add_double(struct buf *to, double value) {
     char text[64];
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, value);
-        const double back = strtod(text, NULL);
-        if (memcmp(&back, &value, sizeof(value)) == 0)
+        if (strtod(text, NULL) == value)
             break;
     }
     replace(text, sizeof(text), point(), ".");

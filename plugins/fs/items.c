@@ -299,7 +299,7 @@ static struct item *new_item(struct item *parent, const char *name, const struct
     item->key_len = sizeof(tally_fs_item) + len;
     const tally_fs_item of_parent = parent ? parent->number : 0;
     memcpy(item->key, &of_parent, sizeof(of_parent));
-    memcpy(item->key + sizeof(of_parent), name, len);
+    memcpy(item->key + sizeof(of_parent), name, len + 1);
     if (item->type == ITEM_TEXT && !(item->text = strdup(like->read))) {
         free(item);
         return NULL;

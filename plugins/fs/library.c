@@ -72,14 +72,12 @@ static int fs_lookup(void *provider, uint64_t directory, const char *name,
     int r = begin(fs);
     if (r < 0)
         return r;
-    if (!place_find(&fs->items, directory, &place))
-        r = -ENOENT;
-    else if (!place_is_directory(place))
-        r = -ENOTDIR;
-    else if (!place_child(&fs->items, place, name, &place))
-        r = -ENOENT;
-    else
+    /* the kernel asks below directories only */
+    if (place_find(&fs->items, directory, &place) && place_is_directory(place) &&
+        place_child(&fs->items, place, name, &place))
         r = describe(fs, place, ret);
+    else
+        r = -ENOENT;
     end(fs);
     return r;
 }
@@ -338,7 +336,7 @@ VALUE(double, double, ITEM_DOUBLE, real)
                                  const TYPE *start, const TYPE *end,                          \
                                  const struct tally_fs_about *about,                          \
                                  tally_fs_item *ret_item) {                                   \
-        tally_fs_item directory;                                                              \
+        tally_fs_item directory = 0;                                                          \
         int r = tally_fs_add_directory(fs, parent, name, NULL, &directory);                   \
         if (r < 0)                                                                            \
             return r;                                                                         \

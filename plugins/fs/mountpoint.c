@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -66,7 +67,7 @@ _Noreturn static void become(char *const argv[], const int fds[CHILD_FDS], bool 
     close_from((unsigned)count);
     sigset_t none;
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    pthread_sigmask(SIG_SETMASK, &none, NULL);
     if (detached) {
         /* Nobody's child, and of no terminal: our caller may wait for all its children,
          * and a key that interrupts it is not meant for this one. */
@@ -95,22 +96,20 @@ static char watcher_script[] = "trap '' HUP INT QUIT TERM\n"
                                "[ -z \"$word\" ] && [ -d \"$1\" ] && exit\n"
                                "umount -i -l \"$1\" || exec fusermount3 -u -z \"$1\"\n";
 
-static int start_watcher(const char *path, int *ret_fd, struct tally_error *error) {
+static int start_watcher(char *path, int *ret_fd, struct tally_error *error) {
     int ends[2];
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0)
         return fail(error, -errno, "socketpair: %m");
     char shell[] = "/bin/sh", name[] = "proctally-unmount", c[] = "-c";
-    char *target = strdup(path);
-    char *const argv[] = {shell, c, watcher_script, name, target, NULL};
+    char *const argv[] = {shell, c, watcher_script, name, path, NULL};
     const int fds[CHILD_FDS] = {ends[1], ends[1], -1, -1};
-    pid_t pid = target ? fork() : -1;
+    pid_t pid = fork();
     if (pid == 0)
         become(argv, fds, true);
     const int r = pid < 0 ? -errno : 0;
     close(ends[1]);
     if (pid > 0)
         await(pid);
-    free(target);
     char hello;
     if (r < 0 || TEMP_FAILURE_RETRY(read(ends[0], &hello, 1)) != 1) {
         close(ends[0]);
@@ -170,13 +169,13 @@ static bool find_mount(const char *path, unsigned ret_device[2]) {
     size_t size = 0;
     while (getline(&line, &size, f) > 0) {
         /* ID PARENT MAJOR:MINOR ROOT PATH OPTIONS… - TYPE SOURCE OPTIONS */
-        const char *where = field(line, 4);
-        if (!where || !field_is(where, path))
+        const char *number = field(line, 2), *where = field(line, 4);
+        if (!number || !where || !field_is(where, path))
             continue;
         const char *type = strstr(where, " - ");
         found = type && strncmp(type + 3, TYPE " ", strlen(TYPE " ")) == 0;
         char *end;
-        ret_device[0] = (unsigned)strtoul(field(line, 2), &end, 10);
+        ret_device[0] = (unsigned)strtoul(number, &end, 10);
         ret_device[1] = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
     }
     free(line);
@@ -192,7 +191,7 @@ bool mountpoint_is_ours(const struct mountpoint *m) {
 /* ---- Before the mount ------------------------------------------------------------- */
 
 /* Of a tree whose server is gone, only the path can still be worked out. */
-static int clear_dead_mount(const char *path, struct tally_error *error) {
+static int clear_dead_mount(char *path, struct tally_error *error) {
     unsigned device[2];
     struct stat st;
     if (!find_mount(path, device))
@@ -200,7 +199,7 @@ static int clear_dead_mount(const char *path, struct tally_error *error) {
     if (stat(path, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
         return fail(error, -EBUSY, "%s: another process shows its files there; give each a "
                     "directory of its own", path);
-    int watcher, r = start_watcher(path, &watcher, error);
+    int watcher = -1, r = start_watcher(path, &watcher, error);
     if (r < 0)
         return r;
     dismiss_watcher(watcher, "");
@@ -291,7 +290,7 @@ static void read_complaint(int fd, char *to, size_t size) {
         memmove(to, colon + 2, strlen(colon + 2) + 1);
 }
 
-static int mount_by_fusermount(const char *path, bool read_only, bool allow_other, int *ret_fd,
+static int mount_by_fusermount(char *path, bool read_only, bool allow_other, int *ret_fd,
                                struct tally_error *error) {
     static const char *const places[] = {"/usr/bin/fusermount3", "/bin/fusermount3",
                                          "/usr/local/bin/fusermount3",
@@ -312,13 +311,13 @@ static int mount_by_fusermount(const char *path, bool read_only, bool allow_othe
         close(ends[1]);
         return r;
     }
-    char options[128], o[] = "-o", dashes[] = "--", name[64], *target = strdup(path);
+    char options[128], o[] = "-o", dashes[] = "--", name[64];
     snprintf(name, sizeof(name), "%s", program);
     snprintf(options, sizeof(options), "fsname=proctally,subtype=tally,nosuid,nodev,noexec%s%s",
              read_only ? ",ro" : "", allow_other ? ",allow_other" : "");
-    char *const argv[] = {name, o, options, dashes, target, NULL};
+    char *const argv[] = {name, o, options, dashes, path, NULL};
     const int fds[CHILD_FDS] = {-1, -1, complaint[1], ends[1]};
-    pid_t pid = target ? fork() : -1;
+    pid_t pid = fork();
     if (pid == 0)
         become(argv, fds, false);
     int r = pid < 0 ? fail(error, -errno, "can't start %s: %m", program) : 0;
@@ -335,7 +334,6 @@ static int mount_by_fusermount(const char *path, bool read_only, bool allow_othe
         else
             *ret_fd = fd;
     }
-    free(target);
     close(complaint[0]);
     close(ends[0]);
     return r;

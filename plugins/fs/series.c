@@ -13,7 +13,7 @@
 /* 64 buckets for each power of two, from 64 on; below, one for each value. */
 #define FINE_BITS 6
 #define FINE (1u << FINE_BITS)
-#define BUCKETS ((64 - FINE_BITS + 1) * FINE)
+#define BUCKETS ((size_t)(64 - FINE_BITS + 1) * FINE)
 
 /* The gate: bit 0 is set while somebody adds, bit 1 is the part in use. */
 #define GATE_CLOSED 1u
