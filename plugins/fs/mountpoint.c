@@ -111,7 +111,10 @@ static int start_watcher(char *path, int *ret_fd, struct tally_error *error) {
     if (pid > 0)
         await(pid);
     char hello;
-    if (r < 0 || TEMP_FAILURE_RETRY(read(ends[0], &hello, 1)) != 1) {
+    ssize_t n = 0;
+    while (r == 0 && (n = read(ends[0], &hello, 1)) < 0 && errno == EINTR)
+        ;
+    if (n != 1) {
         close(ends[0]);
         return r < 0 ? fail(error, r, "can't start a process that unmounts %s: %s", path,
                             strerror(-r))
@@ -129,9 +132,11 @@ static void dismiss_watcher(int fd, const char *word) {
         shutdown(fd, SHUT_WR);
     struct pollfd p = {.fd = fd, .events = POLLIN};
     char rest[64];
-    ssize_t n = 1;
-    while (n > 0 && poll(&p, 1, WATCHER_PATIENCE_MS) != 0)
-        n = TEMP_FAILURE_RETRY(read(fd, rest, sizeof(rest)));
+    while (poll(&p, 1, WATCHER_PATIENCE_MS) != 0) {
+        const ssize_t n = read(fd, rest, sizeof(rest));
+        if (n == 0 || (n < 0 && errno != EINTR))
+            break;
+    }
     close(fd);
 }
 
@@ -266,7 +271,10 @@ static int receive_fd(int from) {
     struct iovec iov = {&byte, 1};
     struct msghdr msg = {.msg_iov = &iov, .msg_iovlen = 1, .msg_control = control.space,
                          .msg_controllen = sizeof(control.space)};
-    if (TEMP_FAILURE_RETRY(recvmsg(from, &msg, MSG_CMSG_CLOEXEC)) <= 0)
+    ssize_t n;
+    while ((n = recvmsg(from, &msg, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+        ;
+    if (n <= 0)
         return -1;
     const struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
     int fd = -1;

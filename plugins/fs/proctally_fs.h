@@ -21,6 +21,8 @@
  * must not wait for anybody who registers or removes; to do so itself is -EDEADLK. What
  * adds is not for signal handlers, but for tally_fs_count().
  *
+ * A program that reads its own files does so in another thread than the one that serves.
+ *
  * Processes: a child after fork(2) has nothing to serve, and while it lives without an
  * exec it keeps a mount of a killed parent hanging.
  *

@@ -183,6 +183,7 @@ static struct stat describe(const struct tree *tree, const struct tree_node *nod
         .st_uid = tree->uid,
         .st_gid = tree->gid,
         .st_size = (off_t)node->size_bytes,
+        .st_blocks = (blkcnt_t)((node->size_bytes + 511) / 512), /* else it is full of holes */
         .st_blksize = 4096,
         .st_atim = node->changed,
         .st_mtim = node->changed,

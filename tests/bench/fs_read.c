@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Run by fs.sh: reads the files value00000 and so on of a directory; microseconds of each
- * step, the least and the median of several rounds. */
+/* Run by fs.sh: reads the files value00000 and so on of a directory, and for comparison one
+ * of the kernel's; microseconds of each step, the least and the median of several rounds. */
 #include <dirent.h>
 #include <fcntl.h>
 #include <stdint.h>
@@ -21,15 +21,19 @@ static uint64_t now_ns(void) {
     return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static int open_value(unsigned long number) {
-    char path[4096];
-    snprintf(path, sizeof(path), "%s/value%05lu", directory, number);
+static int open_file(const char *path) {
     const int fd = open(path, O_RDONLY);
     if (fd < 0) {
         perror(path);
         exit(1);
     }
     return fd;
+}
+
+static int open_value(unsigned long number) {
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/value%05lu", directory, number);
+    return open_file(path);
 }
 
 /* What cat(1) does with each. */
@@ -43,14 +47,24 @@ static unsigned long cat_all(void) {
     return files;
 }
 
-static unsigned long open_and_read_one(void) {
+static unsigned long open_and_read(const char *path) {
     for (int i = 0; i < 5000; i++) {
-        const int fd = open_value(0);
+        const int fd = open_file(path);
         if (read(fd, buffer, sizeof(buffer)) <= 0)
             exit(1);
         close(fd);
     }
     return 5000;
+}
+
+static unsigned long open_and_read_one(void) {
+    char path[4096];
+    snprintf(path, sizeof(path), "%s/value00000", directory);
+    return open_and_read(path);
+}
+
+static unsigned long open_and_read_stat(void) {
+    return open_and_read("/proc/self/stat");
 }
 
 static unsigned long read_again(void) {
@@ -80,8 +94,8 @@ int main(int argc, char **argv) {
     static const struct {
         const char *name;
         unsigned long (*run)(void);
-    } steps[] = {{"open, read, close", open_and_read_one}, {"pread", read_again},
-                 {"each of all files", cat_all}, {"ls", list}};
+    } steps[] = {{"/proc/self/stat", open_and_read_stat}, {"open, read, close", open_and_read_one},
+                 {"pread", read_again}, {"each of all files", cat_all}, {"ls", list}};
     if (argc != 3)
         return 2;
     directory = argv[1];

@@ -688,6 +688,16 @@ def case_no_trace():
     check(os.path.isdir(p.mount), "the directory is gone")
 
 
+def case_ignores_children():
+    """Some programs ignore SIGCHLD, and then nobody can wait for a process."""
+    p = program(preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+    p.must("u64", "/", "n", 1)
+    check_equal(p.cat("n"), "1\n", "n")
+    children = read_text("/proc/%d/task/%d/children" % (p.process.pid, p.process.pid))
+    check_equal(children, "", "children of the program")
+    check_equal(p.end(), 0, "status")
+
+
 def case_bad_mount_points():
     """Fault 13, and one sentence each."""
     p = Program()
