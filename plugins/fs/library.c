@@ -173,7 +173,7 @@ int tally_fs_new(const struct tally_fs_options *options, tally_fs **ret_fs,
     pthread_mutexattr_destroy(&attributes);
     pthread_mutex_init(&fs->control, NULL);
     if (fs->wake_fd < 0 ||
-        items_init(&fs->items, o.name ? o.name : program_invocation_short_name) < 0) {
+        items_init(&fs->items, o.name && *o.name ? o.name : program_invocation_short_name) < 0) {
         tally_fs_free(fs);
         goto no_memory;
     }

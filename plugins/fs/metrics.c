@@ -4,6 +4,7 @@
 
 #include "decimal.h"
 #include "series.h"
+#include "utf8_text.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -51,14 +52,19 @@ static bool add_number(struct buf *to, const struct item *item) {
 
 /* ---- Prometheus ------------------------------------------------------------------- */
 
+/* One byte that is no UTF-8, and an agent would refuse all that is there. */
 static void add_escaped(struct buf *to, const char *text, bool quotes) {
-    for (; *text; text++) {
-        if (*text == '\\' || (quotes && *text == '"'))
+    for (size_t len = strlen(text), size; len; len -= size, text += size) {
+        uint32_t c;
+        size = utf8_text_next(text, len, &c);
+        if (c == '\\' || (quotes && c == '"'))
             buf_add_char(to, '\\');
-        if (*text == '\n')
+        if (c == '\n')
             buf_add_str(to, "\\n");
+        else if (c == UTF8_INVALID)
+            buf_add_str(to, "\xef\xbf\xbd");
         else
-            buf_add_char(to, *text);
+            buf_add(to, text, size);
     }
 }
 

@@ -245,16 +245,19 @@ static int prepare(const char *path, char **ret_path, struct tally_error *error)
 
 /* ---- The mount ---------------------------------------------------------------------- */
 
-static int mount_by_kernel(const char *path, bool read_only, bool allow_other, int *ret_fd) {
+static int mount_by_kernel(const char *path, bool read_only, bool allow_other, int *ret_fd,
+                           struct tally_error *error) {
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (fd < 0)
-        return -errno;
+        return fail(error, -errno, "can't mount on %s: can't open /dev/fuse: %m%s", path,
+                    errno == ENOENT || errno == ENODEV ? "; is the kernel's module fuse there?"
+                                                       : "");
     char options[128];
     snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s", fd,
              (unsigned)geteuid(), (unsigned)getegid(), allow_other ? ",allow_other" : "");
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (read_only ? MS_RDONLY : 0);
     if (mount("proctally", path, TYPE, flags, options) < 0) {
-        int r = -errno;
+        const int r = fail(error, -errno, "can't mount on %s: %m", path);
         close(fd);
         return r;
     }
@@ -355,12 +358,9 @@ int mountpoint_open(struct mountpoint *m, const char *path, bool read_only, bool
         return r;
     if ((r = start_watcher(made.path, &made.watcher_fd, error)) < 0)
         goto out;
-    r = mount_by_kernel(made.path, read_only, allow_other, &fd);
+    r = mount_by_kernel(made.path, read_only, allow_other, &fd, error);
     if (r == -EPERM)
         r = mount_by_fusermount(made.path, read_only, allow_other, &fd, error);
-    else if (r < 0)
-        fail(error, r, "can't mount on %s: %s%s", made.path,
-             r == -ENOENT || r == -ENODEV || r == -EACCES ? "/dev/fuse: " : "", strerror(-r));
     if (r == 0 && !find_mount(made.path, made.device)) {
         r = fail(error, -ENOENT, "%s was mounted, but /proc/self/mountinfo does not show it: "
                  "is /proc mounted?", made.path);

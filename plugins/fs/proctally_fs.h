@@ -176,7 +176,8 @@ struct tally_fs_calls {
     size_t size;
     /* As snprintf(3): writes up to `room` bytes, the NUL byte at the end among them, and
      * returns the length of the whole text; if it did not fit, it is called again with room
-     * enough. Up to 1 MiB. -errno: for whoever reads. */
+     * enough. Up to 1 MiB. -errno: for whoever reads. Called for whoever asks for the
+     * size, too. */
     ssize_t (*format)(void *data, char *to, size_t room);
     /* NULL: can't be written. Gets the text of one write(2), ended by a NUL byte that len
      * does not count. 0 or -errno. */

@@ -241,6 +241,16 @@ START_TEST(values) {
 }
 END_TEST
 
+/* A byte that is no UTF-8 must not cost an agent all the rest. */
+START_TEST(any_text) {
+    add_value("text", ITEM_TEXT, "a\xff\\z\xe2\x82\xac");
+    ck_assert_str_eq(text("text"), "a\xff\\z\xe2\x82\xac\n");
+    ck_assert_str_eq(metrics(), "# TYPE srv_text_info gauge\n"
+                                "srv_text_info{text=\"a\xef\xbf\xbd\\\\z\xe2\x82\xac\"} 1\n");
+    ck_assert_str_eq(influx(), "srv text=\"a\xef\xbf\xbd\\\\z\xe2\x82\xac\"\n");
+}
+END_TEST
+
 START_TEST(kinds_and_units) {
     const struct tally_fs_about read = {sizeof(read), TALLY_KIND_COUNTER, "Bytes \\ read\nhere",
                                         "bytes", 0};
@@ -585,6 +595,7 @@ int main(void) {
     tcase_add_test(tc, names_of_series);
     tcase_add_test(tc, numbers_are_never_given_twice);
     tcase_add_test(tc, values);
+    tcase_add_test(tc, any_text);
     tcase_add_test(tc, kinds_and_units);
     tcase_add_test(tc, labels);
     tcase_add_test(tc, a_series);
