@@ -47,14 +47,15 @@ static void close_from(unsigned first) {
         close((int)fd);
 }
 
-/* In a new process, maybe of a program with threads: nothing here allocates or locks. Of
- * the descriptors, -1 is /dev/null, and of the last one nothing. */
+/* In a process that shares the memory of a program, maybe one with threads, until it is
+ * another program: nothing here allocates or locks. Of the descriptors, -1 is /dev/null, and
+ * of the last one nothing. */
 #define CHILD_FDS 4
-_Noreturn static void become(char *const argv[], const int fds[CHILD_FDS], bool detached) {
+_Noreturn static void become(char *const argv[], const int fds[CHILD_FDS]) {
     /* not the caller's PATH: it may be a daemon's that others chose */
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin:/run/wrappers/bin",
                 comm[] = "_FUSE_COMMFD=3", locale[] = "LC_ALL=C";
-    char *const environment[] = {path, comm, locale, NULL};
+    static char *const environment[] = {path, comm, locale, NULL};
     const int count = fds[CHILD_FDS - 1] < 0 ? CHILD_FDS - 1 : CHILD_FDS;
     int away[CHILD_FDS];
     for (int i = 0; i < count; i++) {
@@ -65,21 +66,32 @@ _Noreturn static void become(char *const argv[], const int fds[CHILD_FDS], bool 
         if (away[i] < 0 || dup2(away[i], i) < 0)
             _exit(127);
     close_from((unsigned)count);
-    sigset_t none;
-    sigemptyset(&none);
-    pthread_sigmask(SIG_SETMASK, &none, NULL);
-    if (detached) {
-        /* Nobody's child, and of no terminal: our caller may wait for all its children,
-         * and a key that interrupts it is not meant for this one. */
-        setsid();
-        pid_t pid = fork();
-        if (pid != 0)
-            _exit(pid < 0 ? 127 : 0);
-        if (chdir("/") < 0)
-            _exit(127);
-    }
+    /* No handler of the caller's, which would run on its memory; and what ends the caller, or
+     * a key at its terminal, is not to end whoever cleans up behind it. */
+    setsid();
+    for (int number = 1; number < NSIG; number++)
+        sigaction(number, &(struct sigaction){.sa_handler = SIG_DFL}, NULL);
+    static const int blocked[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    sigset_t mask;
+    sigemptyset(&mask);
+    for (size_t i = 0; i < sizeof(blocked) / sizeof(blocked[0]); i++)
+        sigaddset(&mask, blocked[i]);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
     execve(argv[0], argv, environment);
     _exit(127);
+}
+
+/* Copies nothing of this process: of a large one, the page tables alone would take a second,
+ * and a kernel that does not overcommit would refuse. */
+static pid_t start(char *const argv[], const int fds[CHILD_FDS]) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const pid_t pid = vfork();
+    if (pid == 0)
+        become(argv, fds);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return pid;
 }
 
 /* How it ended shows elsewhere: where SIGCHLD is ignored, nobody is told. */
@@ -88,13 +100,19 @@ static void await(pid_t pid) {
         ;
 }
 
-/* Asked for by any byte, it unmounts. If we end without a word, it looks first: what is
- * there may be no longer, or not again, ours. A dead one can't be looked at. */
-static char watcher_script[] = "trap '' HUP INT QUIT TERM\n"
-                               "echo\n"
-                               "read -r word\n"
-                               "[ -z \"$word\" ] && [ -d \"$1\" ] && exit\n"
-                               "umount -i -l \"$1\" || exec fusermount3 -u -z \"$1\"\n";
+/* Asked for by a word, it unmounts. If we end without one, it looks first: what is there may
+ * be no longer, or not again, ours. A dead one can't be looked at. It waits in the background
+ * of a shell that ends at once, so that it is nobody's child: our caller may wait for all
+ * that it has. */
+static char watcher_script[] =
+    "cd /\n"
+    "exec 3<&0\n"
+    "{\n"
+    "  echo\n"
+    "  read -r word\n"
+    "  [ -z \"$word\" ] && [ -d \"$1\" ] && exit\n"
+    "  umount -i -l \"$1\" || exec fusermount3 -u -z \"$1\"\n"
+    "} <&3 3<&- &\n";
 
 static int start_watcher(char *path, int *ret_fd, struct tally_error *error) {
     int ends[2];
@@ -103,9 +121,7 @@ static int start_watcher(char *path, int *ret_fd, struct tally_error *error) {
     char shell[] = "/bin/sh", name[] = "proctally-unmount", c[] = "-c";
     char *const argv[] = {shell, c, watcher_script, name, path, NULL};
     const int fds[CHILD_FDS] = {ends[1], ends[1], -1, -1};
-    pid_t pid = fork();
-    if (pid == 0)
-        become(argv, fds, true);
+    const pid_t pid = start(argv, fds);
     const int r = pid < 0 ? -errno : 0;
     close(ends[1]);
     if (pid > 0)
@@ -328,9 +344,7 @@ static int mount_by_fusermount(char *path, bool read_only, bool allow_other, int
              read_only ? ",ro" : "", allow_other ? ",allow_other" : "");
     char *const argv[] = {name, o, options, dashes, path, NULL};
     const int fds[CHILD_FDS] = {-1, -1, complaint[1], ends[1]};
-    pid_t pid = fork();
-    if (pid == 0)
-        become(argv, fds, false);
+    const pid_t pid = start(argv, fds);
     int r = pid < 0 ? fail(error, -errno, "can't start %s: %m", program) : 0;
     close(ends[1]);
     close(complaint[1]);

@@ -869,7 +869,8 @@ def case_ordinary_user():
     check("Permission denied" in err, "root reads: %r %r" % (out, err))
 
     def here():
-        return " fuse.tally " in p.run(*inside, "cat", "/proc/self/mountinfo")[1].decode()
+        mounts = p.run(*inside, "cat", "/proc/self/mountinfo")[1].decode()
+        return [line for line in mounts.splitlines() if line.split()[4] == p.mount]
 
     check(here(), "not mounted")
     p.must("free")
@@ -1073,7 +1074,7 @@ def hammer(p, seconds):
     finally:
         for r in readers:
             r.kill()
-    check(total > 100, "only %d readings" % total)
+    check(total > 20, "only %d readings" % total)
     check_equal(p.answer(60).rpartition(" ")[2], "0", "the counter after all that")
 
 
