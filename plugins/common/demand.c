@@ -30,11 +30,10 @@ bool demand_is_background(const struct demand *d) {
     return tally_config_interval(d->service->config, &interval_ns) == 1;
 }
 
-static bool is_source_bpf(const struct demand *d) {
-    const tally_snapshot *s = d->service->snapshot;
+static bool is_from_bpf(const tally_snapshot *s) {
     size_t metric;
     uint64_t value;
-    return s && tally_metric_find("source_bpf", &metric) == 0 &&
+    return tally_metric_find("source_bpf", &metric) == 0 &&
            tally_snapshot_value(s, 0, metric, &value) && value;
 }
 
@@ -42,6 +41,8 @@ int demand_collect(struct demand *d) {
     int r = service_collect(d->service);
     d->looked_ns = service_now_ns();
     d->collected_ns = r < 0 ? 0 : d->looked_ns;
+    if (r == 0)
+        d->is_source_bpf = is_from_bpf(d->service->snapshot);
     return r;
 }
 
@@ -51,11 +52,15 @@ bool demand_is_fresh(const struct demand *d) {
     return demand_is_background(d) || service_now_ns() - d->collected_ns < d->min_age_ns;
 }
 
+static uint64_t look_after_ns(const struct demand *d) {
+    return d->is_source_bpf ? LOOK_BPF_NS : LOOK_PROCFS_NS;
+}
+
 /* When the next collection is due that nobody asks for. */
 static uint64_t next_ns(const struct demand *d) {
     if (demand_is_background(d))
         return d->beat_ns;
-    return d->looked_ns + (is_source_bpf(d) ? LOOK_BPF_NS : LOOK_PROCFS_NS);
+    return d->looked_ns + look_after_ns(d);
 }
 
 uint64_t demand_until_ns(const struct demand *d) {
@@ -95,7 +100,7 @@ bool demand_reload(struct demand *d, bool now) {
 }
 
 void demand_say(const struct demand *d) {
-    const char *source = is_source_bpf(d) ? "bpf" : "procfs";
+    const char *source = d->is_source_bpf ? "bpf" : "procfs";
     const struct service *s = d->service;
     if (demand_is_background(d))
         cli_say(s->cli.program, 'I', "source %s, collecting every %s", source,
@@ -103,5 +108,5 @@ void demand_say(const struct demand *d) {
     else
         cli_say(s->cli.program, 'I',
                 "source %s, collecting when asked, and looking %" PRIu64 " s after the last time",
-                source, (is_source_bpf(d) ? LOOK_BPF_NS : LOOK_PROCFS_NS) / NS_PER_S);
+                source, look_after_ns(d) / NS_PER_S);
 }
