@@ -25,8 +25,6 @@ static const struct cli_flag own_flags[] = {
              "collects. Default: 1s"},
 };
 
-static int settle(struct cli *cli);
-
 static const struct cli_program program = {
     .name = "proctally-fs",
     .summary = "Shows what each group of processes uses as files below an empty directory, "
@@ -35,7 +33,6 @@ static const struct cli_program program = {
     .arguments = "MOUNTPOINT",
     .flags = own_flags,
     .flag_count = sizeof(own_flags) / sizeof(own_flags[0]),
-    .settle = settle,
 };
 
 struct fs {
@@ -45,25 +42,6 @@ struct fs {
     int told_fd; /* where somebody waits to be told that the files are there; or -1 */
     int null_fd; /* what then is input and output */
 };
-
-static int settle(struct cli *cli) {
-    static const char *const answers[] = {"help", "version", "list-metrics", "check-config",
-                                          "unpin", "explain"};
-    for (size_t i = 0; i < sizeof(answers) / sizeof(answers[0]); i++)
-        if (cli_flag(cli, answers[i]) && cli->argument_count == 0)
-            return 0;
-    if (cli->argument_count != 1) {
-        cli_say(&program, 'E', "got %zu directories; expected one, in which the files are to be",
-                cli->argument_count);
-        return -EINVAL;
-    }
-    if (cli_flag(cli, "once")) {
-        cli_say(&program, 'E', "--once is given; expected none, as the files are there while the "
-                               "program runs");
-        return -EINVAL;
-    }
-    return 0;
-}
 
 /* ---- Collecting ---------------------------------------------------------------------------- */
 
@@ -87,8 +65,8 @@ static int refresh(void *data) {
     struct fs *fs = data;
     if (demand_is_fresh(&fs->demand))
         return 0;
-    /* in the background it is tried again at the next beat */
-    return demand_is_background(&fs->demand) && fs->demand.looked_ns ? -EIO : collect(fs);
+    /* in the background it failed, and is tried again at the next beat */
+    return demand_is_background(&fs->demand) ? -EIO : collect(fs);
 }
 
 /* ---- Begin ------------------------------------------------------------------------------------ */
@@ -139,6 +117,20 @@ static bool tell_that_they_are_there(struct fs *fs) {
     return is_heard;
 }
 
+static int check_arguments(const struct cli *cli) {
+    if (cli_flag(cli, "once")) {
+        cli_say(&program, 'E', "--once is given; expected none, as the files are there while the "
+                               "program runs");
+        return -EINVAL;
+    }
+    if (cli->argument_count != 1) {
+        cli_say(&program, 'E', "got %zu directories; expected one, in which the files are to be",
+                cli->argument_count);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static int prepare(struct service *service) {
     struct fs *fs = service->data;
     const struct cli *cli = &service->cli;
@@ -147,7 +139,7 @@ static int prepare(struct service *service) {
         .allow_other = cli_switch(cli, "allow-other", false),
     };
     struct tally_error error;
-    if (demand_init(&fs->demand, service) < 0)
+    if (check_arguments(cli) < 0 || demand_init(&fs->demand, service) < 0)
         return CLI_MISUSED;
     int r = cli_switch(cli, "foreground", false) ? 0 : leave_foreground(fs);
     if (r < 0) {

@@ -773,12 +773,26 @@ def case_background():
     status, out, err = run(["timeout", "-s", "KILL", "20", "cat", path + "/time"])
     check_equal(status, 0, "status of cat (%s)" % err)
     end_background(path)
-    # whoever gives up the start gets nothing: a program that takes long for it
     for flags, wanted in ((["--min-age", "x"], 2), (["--group-by", "x"], 2),
                           (["/dev/null"], 2)):
         status, out, err = run([FS, path, *flags])
         check_equal(status, wanted, "status with %s (%s)" % (flags, err))
     check_equal(background_pids(path), [], "left over")
+    # whoever does not wait for the files gets none: here the first collection takes long
+    tree = Tree()
+    tree.process(7, "seven")
+    stat = tree.path + "/7/stat"
+    os.unlink(stat)
+    os.mkfifo(stat)
+    p = start([FS, path, "--procfs", tree.path, "--source", "procfs"], stderr=subprocess.DEVNULL)
+    wait_for(lambda: path in mounts(), "the mount", every=0.01)
+    p.terminate()
+    check_equal(p.wait(20), -signal.SIGTERM, "status of the one who waits")
+    pid = background_pids(path)[0]
+    later(lambda: background_pids(path) == [pid] and os.kill(pid, signal.SIGKILL))
+    with open(stat, "w") as f:
+        f.write("rubbish")
+    wait_for(lambda: not background_pids(path) and path not in mounts(), "its end", every=0.01)
 
 
 def case_command_line():
