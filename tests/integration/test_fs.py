@@ -934,7 +934,7 @@ def case_user_namespace():
 until grep -q collecting "$2.log"; do sleep 0.05; kill -0 $p || break; done
 timeout -s KILL 10 cat "$2/time"
 kill $p; wait $p; echo "status $?"
-grep -c fuse.tally /proc/self/mounts
+grep -c " $2 fuse.tally " /proc/self/mounts
 """, "-", binary, directory + "/m"], seconds=60)
     log = read_text(directory + "/m.log")
     lines = out.split()
