@@ -189,6 +189,7 @@ def test_what_is_no_number_is_not_known(tmp_path: pathlib.Path) -> None:
         '{"ts_ms": 0, "cpu_usage": 7}\n'
         '{"ts_ms": 1000, "cpu_usage": NaN}\n{"ts_ms": 2000, "cpu_usage": Infinity}\n'
         '{"ts_ms": 3000, "cpu_usage": "12"}\n{"ts_ms": 4000, "cpu_usage": true}\n'
+        '{"ts_ms": 4500, "cpu_usage": ' + "9" * 400 + "}\n"
         '{"ts_ms": 5000, "cpu_usage": 9}\n'
     )
     figures = proctally.resource_utilization(tmp_path / "odd")
@@ -299,6 +300,27 @@ def test_flat_samples_are_the_process_itself() -> None:
     tree = proctally.process_tree_analysis(DATA / "denet-flat.jsonl")
     assert tree["main_process"] == tree["total"] and tree["child_processes"] == {}
     assert tree["total"]["max_cpu"] > 50
+
+
+KEYS = st.sampled_from(
+    ["kind", "ts_ms", "parent", "children", "child_processes", "aggregated", "metrics", "pid"]
+    + ["command", "cmd", "executable", "t0_ms", "cpu_usage", "mem_rss_kb", "cpu_user_s", "x.y"]
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["tree", "sample"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=6),
+    max_leaves=25,
+)
+
+
+@hypothesis.settings(deadline=None, database=None)
+@hypothesis.given(st.lists(st.dictionaries(KEYS, ANYTHING, max_size=8), max_size=4))
+def test_records_of_any_shape_are_taken(odd: list[dict[str, Any]]) -> None:
+    proctally.resource_utilization(odd)
+    proctally.process_tree_analysis(odd)
+    proctally.aggregate_metrics(odd, window_size=2)
+    proctally.find_peaks(odd)
+    proctally.convert_format(odd, "csv")
 
 
 # ---- Runs --------------------------------------------------------------------------------

@@ -10,6 +10,7 @@ import io
 import json
 import pathlib
 import sys
+import tempfile
 from typing import Any
 
 import hypothesis
@@ -218,6 +219,46 @@ def test_mistakes_name_file_line_and_what_was_expected(
     with pytest.raises(ValueError, match="expected") as caught:
         proctally.load_metrics(path)
     assert f"{path}, line {line}: " in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b'{"a":' * 100_000 + b"\n", b"[1" * 9])
+def test_nested_too_deeply(content: bytes, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "deep").write_bytes(content)
+    with pytest.raises(ValueError, match="deep, line 1: .*; expected a"):
+        proctally.load_metrics(tmp_path / "deep")
+
+
+def test_half_a_parquet_file(tmp_path: pathlib.Path) -> None:
+    needs("parquet")
+    proctally.save_metrics([{"ts_ms": 1}], tmp_path / "whole", format="parquet")
+    (tmp_path / "half").write_bytes((tmp_path / "whole").read_bytes()[:200])
+    with pytest.raises(ValueError, match="half: .*; expected a whole Parquet file"):
+        proctally.load_metrics(tmp_path / "half")
+
+
+def test_marks_of_editors_and_names_with_dots(tmp_path: pathlib.Path) -> None:
+    for content in ('{"ts_ms": 1, "a": 2, "a.b": 3}', "ts_ms,a,a.b\r\n1,2,3\r\n"):
+        (tmp_path / "odd").write_bytes(b"\xef\xbb\xbf" + content.encode())
+        assert proctally.load_metrics(tmp_path / "odd") == [{"ts_ms": 1, "a": 2, "a.b": 3}]
+
+
+@hypothesis.settings(deadline=None, database=None)
+@hypothesis.given(
+    st.binary(max_size=60),
+    st.sampled_from(
+        [b"", b"{", b'[{"ts_ms":1},', b'{"ts_ms":1}\n', b"ts_ms,a.b,a\n1,", b'ts_ms\n"']
+    ),
+)
+def test_no_bytes_raise_anything_else(content: bytes, before: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(before + content)
+        file.flush()
+        try:
+            samples = proctally.load_metrics(file.name)
+        except (OSError, ValueError) as error:
+            assert file.name in str(error) and "expected" in str(error)
+        else:
+            assert all(isinstance(sample, dict) for sample in samples)
 
 
 def test_items_that_are_no_objects(tmp_path: pathlib.Path) -> None:

@@ -58,7 +58,7 @@ def _read_lines(path: Path, content: bytes) -> list[Record]:
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             if i == len(lines):  # no newline: whoever wrote it was stopped there
                 break
             raise _bad(path, i, str(error), "a JSON object") from None
@@ -73,7 +73,7 @@ def _read_array(path: Path, content: bytes) -> list[Record]:
         records = json.loads(content)
     except json.JSONDecodeError as error:
         raise _bad(path, error.lineno, error.msg, "an array of JSON objects") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _bad(path, 1, str(error), "an array of JSON objects") from None
     for i, record in enumerate(records):
         if not isinstance(record, dict):
@@ -105,8 +105,11 @@ def _unflatten(row: Iterable[tuple[str, Any]]) -> Record:
         *outer, key = name.split(".")
         at = result
         for part in outer:
-            at = at.setdefault(part, {})
-        at[key] = value
+            at = at.setdefault(part, {}) if isinstance(at, dict) else at
+        if isinstance(at, dict):
+            at[key] = value
+        else:  # there is a figure whose name is the first half of this one
+            result[name] = value
     return result
 
 
@@ -188,7 +191,7 @@ def _value_of(name: str, cell: str) -> Any:
         return cell
     try:
         return json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         return cell
 
 
@@ -264,7 +267,11 @@ def _write_parquet(records: Iterable[Record], path: Path) -> None:
 
 
 def _read_parquet(path: Path) -> list[Record]:
-    table = _pyarrow("pyarrow.parquet").read_table(os.fspath(path))
+    arrow, parquet = _pyarrow("pyarrow"), _pyarrow("pyarrow.parquet")
+    try:
+        table = parquet.read_table(os.fspath(path))
+    except arrow.ArrowInvalid as error:
+        raise ValueError(f"{os.fspath(path)}: {error}; expected a whole Parquet file") from None
     rows = ({k: v for k, v in row.items() if v is not None} for row in table.to_pylist())
     return _records_of(rows, table.column_names)
 
@@ -280,6 +287,7 @@ def read_records(path: Path) -> list[Record]:
         raise OSError(errno.ENODATA, f"the file is empty; {_EXPECTED}", os.fspath(path))
     if content.startswith(b"PAR1"):
         return _read_parquet(path)
+    content = content.removeprefix(b"\xef\xbb\xbf")  # some editors' mark of UTF-8
     begin = content.lstrip()[:1]
     if begin == b"{":
         return _read_lines(path, content)

@@ -11,7 +11,6 @@ known; nothing here takes it for 0.
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -54,6 +53,9 @@ GAUGES = (
 """True at the instant of the sample. ``cpu_usage`` is of the time since the sample before."""
 
 
+_BEYOND = 1e20  # no 64 bits of the kernel reach it
+
+
 def number(of: Mapping[str, Any], key: str) -> float | None:
     """The value of a figure, or None if it is not known.
 
@@ -63,7 +65,7 @@ def number(of: Mapping[str, Any], key: str) -> float | None:
     value = of.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return value if math.isfinite(value) else None
+    return value if abs(value) < _BEYOND else None  # nor is nan, or infinity
 
 
 def is_metadata(record: Mapping[str, Any]) -> bool:
@@ -136,7 +138,7 @@ def parse_records(source: Records) -> list[Record]:
         if isinstance(item, str):
             try:
                 record = json.loads(item)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ValueError(f"item {i}: {error}; expected a JSON object") from None
         if not isinstance(record, Mapping):
             raise ValueError(f"item {i} is {record!r:.60}; expected a dict or a JSON object")
