@@ -76,6 +76,13 @@ def _main_name(run: Run) -> str:
     return os.path.basename(str(name)) if name else "main process"
 
 
+def _time_unit(last_s: float) -> tuple[str, float]:
+    for name, size, least in (("h", 3600, 3 * 3600), ("min", 60, 180)):
+        if last_s >= least:
+            return name, size
+    return "s", 1
+
+
 Values = list[float]
 Line = tuple[Values, Values]
 """x and y; nan makes a gap."""
@@ -90,6 +97,7 @@ class Timeline:
         self.programs: dict[str, _Program] = {}
         for run in runs:
             self._add(run)
+        self.unit, self.unit_s = _time_unit(self.samples[-1].at_s if self.samples else 0)
         of_cpu = sum(p.cpu_s for p in self.programs.values()) or 1
         of_rss = sum(p.rss_kb_s for p in self.programs.values()) or 1
         shares = {n: p.cpu_s / of_cpu + p.rss_kb_s / of_rss for n, p in self.programs.items()}
@@ -147,7 +155,7 @@ class Timeline:
             x.append(sample.at_s)
             known = figure(sample)
             y.append(_NOT_KNOWN if known is None else known)
-        return x, y
+        return [at_s / self.unit_s for at_s in x], y
 
     def intervals(self, figure: Known) -> Line:
         """Level over the time between two samples."""
@@ -158,7 +166,7 @@ class Timeline:
             level = _NOT_KNOWN if known is None else known
             x += [sample.at_s if sample.begins_s is None else sample.begins_s, sample.at_s]
             y += [level, level]
-        return x, y
+        return [at_s / self.unit_s for at_s in x], y
 
     def counts(self, figure: Known) -> Line:
         """Level as far as half-way to the samples around."""
@@ -173,7 +181,7 @@ class Timeline:
             known = figure(sample)
             x += [begin_s, end_s] + ([end_s] if ends else [])
             y += [_NOT_KNOWN if known is None else known] * 2 + ([_NOT_KNOWN] if ends else [])
-        return x, y
+        return [at_s / self.unit_s for at_s in x], y
 
 
 # ---- Panels ------------------------------------------------------------------------------
@@ -278,7 +286,8 @@ class _Painter:
             colour = _GREYS.get(name) or COLOURS[named.index(name)]
             axes.fill_between(x, floor, top, label=shown(name), color=colour, linewidth=0)
             floor = [f if math.isnan(t) else t for f, t in zip(floor, top, strict=True)]
-        _line(axes, x, total, "all", color="black", linewidth=0.8)
+        thin = min(0.8, max(0.25, 150 / len(x)))  # so that it does not hide what is under it
+        _line(axes, x, total, "all", color="black", linewidth=thin)
         axes.set_ylim(0, 1.08 * _largest(total) or 1)
         _legend(axes)
 
@@ -381,13 +390,6 @@ TITLES = {
 }
 
 
-def _time_unit(last_s: float) -> tuple[str, float]:
-    for name, size, least in (("h", 3600, 3 * 3600), ("min", 60, 180)):
-        if last_s >= least:
-            return name, size
-    return "s", 1
-
-
 def draw(timeline: Timeline, panels: Sequence[str], title: str | None) -> Figure:
     figure: Figure = matplotlib_module("matplotlib.figure").Figure(
         figsize=(10, 0.5 + 1.9 * len(panels)), layout="constrained"
@@ -400,25 +402,11 @@ def draw(timeline: Timeline, panels: Sequence[str], title: str | None) -> Figure
         axes.grid(axis="y", alpha=0.3)
         axes.margins(x=0.01)
         for begin_s in timeline.begins_s[1:]:
-            axes.axvline(begin_s, color="black", linestyle=":", linewidth=0.8)
-    unit, size = _time_unit(timeline.samples[-1].at_s if timeline.samples else 0)
-    ticker = matplotlib_module("matplotlib.ticker")
-    all_axes[-1].xaxis.set_major_formatter(ticker.FuncFormatter(lambda x, _: f"{x / size:g}"))
-    all_axes[-1].xaxis.set_major_locator(_time_locator(ticker, size))
-    all_axes[-1].set_xlabel(f"time ({unit})")
+            axes.axvline(begin_s / timeline.unit_s, color="black", linestyle=":", linewidth=0.8)
+    all_axes[-1].set_xlabel(f"time ({timeline.unit})")
     if title:
         figure.suptitle(title, x=0.01, ha="left").set_parse_math(False)
     return figure
-
-
-def _time_locator(ticker: Any, size: float) -> Any:
-    """Round numbers of the unit that is shown."""
-
-    class Locator(ticker.MaxNLocator):  # type: ignore[misc]
-        def tick_values(self, vmin: float, vmax: float) -> Any:
-            return super().tick_values(vmin / size, vmax / size) * size
-
-    return Locator(nbins=10, steps=[1, 2, 5, 10])
 
 
 def timeline_of(metrics: Source) -> tuple[list[Record], Timeline]:
