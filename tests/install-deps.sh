@@ -28,6 +28,7 @@ if command -v apt-get >/dev/null 2>&1; then
             strace=strace qemu-system-x86_64=?qemu-system-x86 busybox=?busybox-static
             cpio=?cpio xz=?xz-utils pip3=?python3-pip
             chromium=?chromium chromedriver=?chromium-driver
+            ?python3-dev ?python3-venv
             openssl=openssl ?python3-prometheus-client fish=?fish zsh=?zsh
             curl=curl python3=python3 ps=procps systemd-analyze=systemd ip=iproute2 lsof=?lsof
             slowhttptest=?slowhttptest testssl=?testssl.sh tmux=?tmux
@@ -42,7 +43,7 @@ elif command -v dnf >/dev/null 2>&1; then
     if [ "$want" = tests ]; then
         needed="$needed check-devel ?collectd ?golang-github-prometheus
             ?golang-github-prometheus-node-exporter ?influxdb valgrind=valgrind strace=strace
-            curl=curl lsof=?lsof tmux=?tmux
+            curl=curl lsof=?lsof tmux=?tmux ?python3-devel
             python3=python3 ps=procps-ng ip=iproute libasan libubsan clang=clang
             clang-tidy=clang-tools-extra cppcheck=cppcheck g++=gcc-c++ ?glibc-locale-source"
     fi

@@ -85,6 +85,7 @@ def build(where: Path) -> Native:
     source = configured(where)
     # A tarball's times may have been lost on the way here, and nothing is to be generated anew.
     tools = {name: ":" for name in ("ACLOCAL", "AUTOCONF", "AUTOHEADER", "AUTOMAKE")}
+    tools["CPPFLAGS"] = f"{os.environ.get('CPPFLAGS', '')} -idirafter {SOURCES / 'bundled'}"
     run(source / "configure", "--quiet", "--without-collectd",
         "--without-exporter", "--disable-tests", cwd=made, env={**os.environ, **tools})
     run("make", f"-j{os.cpu_count() or 1}", "core/libproctally.a", "plugins/command/proctally",
@@ -118,6 +119,13 @@ def declared_here(glue: str) -> str:
     """What glue.c shows: its lines that begin with GLUE."""
     return "\n".join(line.removeprefix("GLUE ").rstrip(" {") + ";"
                      for line in glue.splitlines() if line.startswith("GLUE "))
+
+
+def header_file(name: str) -> Path:
+    """Where the compiler finds it."""
+    done = subprocess.run([*shlex.split(os.environ.get("CC", "cc")), "-M", "-x", "c", "-"],
+                          input=f"#include <{name}>", check=True, stdout=subprocess.PIPE, text=True)
+    return next(Path(word) for word in done.stdout.split() if Path(word).name == name)
 
 
 class BuildExt(build_ext):
@@ -168,6 +176,8 @@ class Sdist(sdist):
         for name in ("tests", "examples", "plugins/python"):
             shutil.rmtree(release / name, ignore_errors=True)
         shutil.copytree(release, target)
+        (target / "bundled").mkdir()
+        shutil.copy2(header_file("uthash.h"), target / "bundled")
 
 
 def version() -> str:

@@ -89,6 +89,18 @@ def test_rules():
     assert set(snapshot.groups) <= {"pythons:python", "mine"}
 
 
+def test_rules_without_yaml():
+    """In a build that can't read it they are added one by one."""
+    c = collector(group_by=[])
+    with pytest.raises(proctally.ConfigError, match='"nme" in a rule is wrong'):
+        c._add_rule({"nme": "x"})
+    with pytest.raises(proctally.ConfigError, match="as a list"):
+        c._add_rule({"comm": "x"})
+    with pytest.raises(proctally.ConfigError, match="regular expression"):
+        c._add_rule({"name": "x", "cmdline": ["("]})
+    c._add_rule({"name": "{{.Comm}}", "comm": ["a", "b"], "user": ["root"]})
+
+
 def test_host_and_collector():
     snapshot = collector().collect()
     assert snapshot.host["host_cpus"] == os.sysconf("SC_NPROCESSORS_ONLN")

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Union, overload
 
 from ._native import ffi, lib
-from .errors import raise_error
+from .errors import ConfigError, raise_error
 from .metrics import COLLECTOR, GROUP, HOST, Value
 
 if TYPE_CHECKING:
@@ -348,12 +348,12 @@ class Collector:
         if group_by is not None:
             # a text is an iterable of its letters
             options["group-by"] = group_by if isinstance(group_by, str) else list(group_by)
-        if rules is not None:
-            options["process_names"] = json.dumps([dict(rule) for rule in rules])
         if source != "auto" or config is None:
             options["source"] = source
         for name, value in options.items():
             self._set(name, value)
+        if rules is not None:
+            self._set_rules([dict(rule) for rule in rules])
         if config is not None:
             path = os.fspath(config)
             r = lib.tally_config_load(self._config, os.fsencode(path), self._error)
@@ -382,6 +382,38 @@ class Collector:
             r = lib.tally_config_set(self._config, name.encode(), item.encode(), self._error)
             if r < 0:
                 raise_error(r, self._error)
+
+    def _set_rules(self, rules: list[dict[str, Any]]) -> None:
+        text = json.dumps(rules).encode()
+        r = lib.tally_config_set(self._config, b"process_names", text, self._error)
+        if r == -errno.ENOTSUP:
+            for rule in rules:  # one by one, in a build that can't read YAML
+                self._add_rule(rule)
+        elif r < 0:
+            raise_error(r, self._error)
+
+    def _add_rule(self, rule: dict[str, Any]) -> None:
+        selectors = ("comm", "exe", "cmdline", "user", "cgroup", "unit")
+        kept: list[Any] = []  # memory that the rule refers to
+        new = ffi.new("struct tally_rule *")
+        new.size = ffi.sizeof("struct tally_rule")
+        for key, value in rule.items():
+            if key == "name" and isinstance(value, str):
+                kept.append(ffi.new("char[]", value.encode()))
+                new.name = kept[-1]
+            elif key in selectors and not isinstance(value, str):
+                texts = [ffi.new("char[]", str(one).encode()) for one in value]
+                kept += [texts, ffi.new("const char *[]", texts)]
+                strings = getattr(new, key)
+                strings.items, strings.count = kept[-1], len(texts)
+            else:
+                raise ConfigError(
+                    f'"{key}" in a rule is wrong, expected name (a text), or as a list '
+                    + ", ".join(selectors)
+                )
+        r = lib.tally_config_add_rule(self._config, new, self._error)
+        if r < 0:
+            raise_error(r, self._error)
 
     def _open(
         self,
