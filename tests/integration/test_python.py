@@ -146,20 +146,21 @@ def case_sdist():
                  "uniq mktemp find xargs tar gzip").split():
         if shutil.which(tool):
             os.symlink(shutil.which(tool), os.path.join(few, tool))
-    target = environment("venv-sdist", sys.executable, ["setuptools>=70.1", "cffi>=1.17"])
-    run(target, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", sdist,
-        env={"PATH": few, "HOME": TMP})
-    print(run(target, "-c", "import proctally as p\n"
+    target = os.path.join(TMP, "from-sdist")
+    run(python, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--target",
+        target, sdist, env={"PATH": few, "HOME": TMP})
+    print(run(python, "-c", "import proctally as p\n"
+              "assert %r in p.__file__\n" % target +
               "code, m = p.execute_with_monitoring(['sh', '-c', 'exit 3'])\n"
               "assert code == 3 and m.summary.exit_code == 3\n"
               "rules = [{'name': 'pythons', 'comm': ['python', 'python3', 'python3.%d']}]\n"
               "assert p.Collector(rules=rules, source='procfs').collect().groups\n"
-              % sys.version_info[1]))
+              % sys.version_info[1], env=dict(os.environ, PYTHONPATH=target)))
 
 
 def case_installed_library():
     """PROCTALLY_USE_SYSTEM=1: nothing is built but the module."""
-    the_environment()
+    python = the_environment()
     prefix = os.path.join(TMP, "prefix")
     for place in ("lib/pkgconfig", "include", "bin"):
         os.makedirs(os.path.join(prefix, place))
@@ -173,17 +174,18 @@ def case_installed_library():
                 m.group(1), prefix)), pc.read())
     with open(prefix + "/lib/pkgconfig/proctally.pc", "w") as pc:
         pc.write(text)
-    target = environment("venv-system", sys.executable, ["setuptools>=70.1", "cffi>=1.17"])
-    run(target, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps",
-        copy_of_package("package-system"),
+    target = os.path.join(TMP, "over-installed")
+    run(python, "-m", "pip", "install", "-q", "--no-build-isolation", "--no-deps", "--target",
+        target, copy_of_package("package-system"),
         env=dict(os.environ, PROCTALLY_USE_SYSTEM="1", PROCTALLY_SOURCE=SRC,
                  PKG_CONFIG_PATH=prefix + "/lib/pkgconfig"))
-    found = run(target, "-c", "import proctally, proctally._program as p\n"
+    found = run(python, "-c", "import proctally, proctally._program as p\n"
                 "print(p.path(), proctally.execute_with_monitoring('true')[0])\n"
-                "print(open('/proc/self/maps').read())\n")
+                "print(open('/proc/self/maps').read())\n",
+                env=dict(os.environ, PYTHONPATH=target))
     check_equal(found.split()[:2], [prefix + "/bin/proctally", "0"], "the program")
     check(prefix + "/lib/libproctally.so" in found, "the library is the installed one", found)
-    check(not os.path.exists(os.path.join(os.path.dirname(target), "proctally")), "no second one")
+    check(not os.path.exists(target + "/bin/proctally"), "no second program")
 
 
 if __name__ == "__main__":

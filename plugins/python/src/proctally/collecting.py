@@ -20,7 +20,7 @@ from .errors import ConfigError, raise_error
 from .metrics import COLLECTOR, GROUP, HOST, Value
 
 if TYPE_CHECKING:
-    import pandas
+    import pandas as _pandas
 
 Option = Union[str, int, float, bool, Sequence[str], Mapping[str, str]]
 Rule = Mapping[str, Any]
@@ -243,7 +243,7 @@ class Snapshot:
             "collector": dict(self.collector),
         }
 
-    def to_pandas(self, what: Literal["groups", "processes"] = "groups") -> pandas.DataFrame:
+    def to_pandas(self, what: Literal["groups", "processes"] = "groups") -> _pandas.DataFrame:
         """A row for each group (the index is its name) or process (its pid), a column for
         each label or attribute and each metric; NaN where it is not known. ImportError
         without pandas."""

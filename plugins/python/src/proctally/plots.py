@@ -20,8 +20,8 @@ from .files import records_of
 from .records import Path, Record, Run, Source, cpu_between, number, runs_of, tree_of
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes  # type: ignore[import-not-found, unused-ignore]
-    from matplotlib.figure import Figure  # type: ignore[import-not-found, unused-ignore]
+    from matplotlib.axes import Axes as _Axes  # type: ignore[import-not-found, unused-ignore]
+    from matplotlib.figure import Figure as _Figure  # type: ignore[import-not-found, unused-ignore]
 
 COLOURS = ("#004488", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _OTHERS, _ENDED = "other programs", "ended, or not read"
@@ -213,12 +213,12 @@ def _largest(values: Iterable[float]) -> float:
     return max((v for v in values if not math.isnan(v)), default=0)
 
 
-def _nothing(axes: Axes) -> None:
+def _nothing(axes: _Axes) -> None:
     axes.set_yticks([])
     axes.text(0.5, 0.5, "not measured", transform=axes.transAxes, ha="center", va="center")
 
 
-def _legend(axes: Axes) -> None:
+def _legend(axes: _Axes) -> None:
     legend = axes.legend(
         loc="upper left", bbox_to_anchor=(1.005, 1.03), frameon=False, fontsize="small"
     )
@@ -226,7 +226,7 @@ def _legend(axes: Axes) -> None:
         text.set_parse_math(False)
 
 
-def _line(axes: Axes, x: Sequence[float], y: Sequence[float], label: str, **style: Any) -> None:
+def _line(axes: _Axes, x: Sequence[float], y: Sequence[float], label: str, **style: Any) -> None:
     """With dots where a point has no neighbour, and no line would be seen."""
     around = [_NOT_KNOWN, *y, _NOT_KNOWN]
     lone = [
@@ -244,7 +244,7 @@ class _Painter:
 
     def _stack(
         self,
-        axes: Axes,
+        axes: _Axes,
         label: str,
         over_time: Callable[[Known], Line],
         of_whole: Known,
@@ -291,7 +291,7 @@ class _Painter:
         axes.set_ylim(0, 1.08 * _largest(total) or 1)
         _legend(axes)
 
-    def cpu(self, axes: Axes) -> None:
+    def cpu(self, axes: _Axes) -> None:
         self._stack(
             axes,
             "CPU (cores)",
@@ -301,7 +301,7 @@ class _Painter:
             rest_name=_ENDED,
         )
 
-    def memory(self, axes: Axes) -> None:
+    def memory(self, axes: _Axes) -> None:
         of_whole = functools.partial(_figure, key="mem_rss_kb")
         unit, size = unit_of(1024 * kb for kb in self.timeline.instants(of_whole)[1])
         self._stack(
@@ -313,7 +313,7 @@ class _Painter:
             size=size / 1024,
         )
 
-    def kinds(self, axes: Axes) -> None:
+    def kinds(self, axes: _Axes) -> None:
         lines = []
         for key, name, colour, style in (
             ("mem_vms_kb", "virtual", COLOURS[5], ":"),
@@ -338,13 +338,13 @@ class _Painter:
         axes.yaxis.set_major_formatter(ticker.FuncFormatter(lambda v, _: bytes_text(v)))
         _legend(axes)
 
-    def disks(self, axes: Axes) -> None:
+    def disks(self, axes: _Axes) -> None:
         self._rates(axes, (("read", "disk_read_bytes"), ("written", "disk_write_bytes")))
 
-    def calls(self, axes: Axes) -> None:
+    def calls(self, axes: _Axes) -> None:
         self._rates(axes, (("read", "syscall_read_bytes"), ("written", "syscall_write_bytes")))
 
-    def _rates(self, axes: Axes, of: Iterable[tuple[str, str]]) -> None:
+    def _rates(self, axes: _Axes, of: Iterable[tuple[str, str]]) -> None:
         def rate(sample: _Sample, key: str) -> float | None:
             new = number(sample.whole, key)
             old = number(sample.before or {}, key)
@@ -369,7 +369,7 @@ class _Painter:
         axes.set_ylim(0, 1.08 * _largest(v for line in lines for v in line[2]) / size or 1)
         _legend(axes)
 
-    def processes(self, axes: Axes) -> None:
+    def processes(self, axes: _Axes) -> None:
         def count(sample: _Sample) -> float | None:
             seen = sum(map(len, sample.programs.values()))
             return number(sample.whole, "process_count") or seen or None
@@ -390,8 +390,8 @@ TITLES = {
 }
 
 
-def draw(timeline: Timeline, panels: Sequence[str], title: str | None) -> Figure:
-    figure: Figure = matplotlib_module("matplotlib.figure").Figure(
+def draw(timeline: Timeline, panels: Sequence[str], title: str | None) -> _Figure:
+    figure: _Figure = matplotlib_module("matplotlib.figure").Figure(
         figsize=(10, 0.5 + 1.9 * len(panels)), layout="constrained"
     )
     all_axes = figure.subplots(len(panels), 1, sharex=True, squeeze=False)[:, 0]
@@ -435,7 +435,7 @@ def plot(
     *,
     panels: Sequence[str] = PANELS,
     title: str | None = None,
-) -> Figure:
+) -> _Figure:
     """Draw samples over time, and write the picture to path if that is given.
 
     metrics are dicts, JSON texts, a monitor or the path of a file. The panels, from top to
