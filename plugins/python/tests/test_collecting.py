@@ -132,6 +132,22 @@ def test_to_pandas():
         snapshot.to_pandas("nothing")
 
 
+def test_columns():
+    with collector(collect=["no-io"]) as c:
+        snapshot = c.collect()
+    found = snapshot.columns("pid", "ppid", "name", "user", "start_time", "state", "group",
+                             "memory_rss", "cpu_user", "nice", "io_read")
+    assert found.pop("io_read") == [None] * len(snapshot.processes)
+    for i, process in enumerate(snapshot.processes):
+        for name, column in found.items():
+            value = getattr(process, name) if hasattr(process, name) else process.get(name)
+            assert column[i] == value, (name, process)
+    with pytest.raises(KeyError):
+        snapshot.columns("nonesuch")
+    with collector(processes=False) as c:
+        assert c.collect().columns("pid", "memory_rss") == {"pid": [], "memory_rss": []}
+
+
 def test_texts_of_the_agents():
     snapshot = collector().collect()
     assert "# TYPE proctally_processes gauge" in snapshot.encode("prometheus")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal, Union, overload
 
 from ._native import ffi, lib
 from .errors import ConfigError, raise_error
-from .metrics import COLLECTOR, GROUP, HOST, Value
+from .metrics import COLLECTOR, GROUP, HOST, Metrics, Value
 
 if TYPE_CHECKING:
     import pandas as _pandas
@@ -215,6 +215,48 @@ class Snapshot:
     def _process_values(self) -> list[dict[str, Value]]:
         return GROUP.of_processes(self._ptr, 0, lib.tally_snapshot_processes(self._ptr))
 
+    @cached_property
+    def _attributes(self) -> dict[str, list[Any]]:
+        count = lib.tally_snapshot_processes(self._ptr)
+        pids, ppids = ffi.new("int64_t[]", count), ffi.new("int64_t[]", count)
+        starts, groups = ffi.new("uint64_t[]", count), ffi.new("size_t[]", count)
+        states = ffi.new("char[]", count)
+        size = 64 * count
+        while True:
+            room = ffi.new("char[]", size)
+            needed = lib.process_columns(
+                self._ptr, pids, ppids, starts, states, groups, room, size
+            )
+            if needed <= size:
+                break
+            size = needed
+        texts = bytes(ffi.buffer(room, needed)).decode().split("\0")
+        names = [*self._names, None]
+        none = len(self._names)
+        return {
+            "pid": ffi.unpack(pids, count),
+            "ppid": ffi.unpack(ppids, count),
+            "name": texts[0:-1:2],
+            "user": [None if user == "\1" else user for user in texts[1::2]],
+            "start_time": [ns / 1e9 for ns in ffi.unpack(starts, count)],
+            "state": list(bytes(ffi.buffer(states)).decode(errors="replace")),
+            "group": [names[min(group, none)] for group in ffi.unpack(groups, count)],
+        }
+
+    def columns(self, *names: str) -> dict[str, list[Any]]:
+        """Attributes of processes ("pid", "ppid", "name", "user", "start_time", "state",
+        "group") and metrics by id, each as a list in the order of the processes, with None
+        where it is not known: the fastest way to all of them. KeyError for another name.
+
+        >>> snapshot = Collector(source="procfs").collect()
+        >>> found = snapshot.columns("pid", "memory_rss")
+        >>> len(found["pid"]) == len(found["memory_rss"]) == len(snapshot.processes)
+        True
+        """
+        metrics = Metrics(name for name in names if name not in self._attributes)
+        found = {**self._attributes, **metrics.columns(self._ptr)}
+        return {name: found[name] for name in names}
+
     @property
     def processes(self) -> Sequence[Process]:
         """The processes that were alive, by ascending pid."""
@@ -250,17 +292,16 @@ class Snapshot:
         import pandas
 
         if what == "processes":
-            rows = [{**p.to_dict(), **p} for p in self.processes]
-            index = "pid"
-        elif what == "groups":
-            rows = [{"name": g.name, **g.labels, **g} for g in self.groups.values()]
-            index = "name"
-        else:
+            columns = {
+                name: values
+                for name, values in self.columns(*self._attributes, *GROUP.ids).items()
+                if any(value is not None for value in values)
+            }
+            return pandas.DataFrame(columns).set_index("pid")
+        if what != "groups":
             raise ValueError(f'what is {what!r}; expected "groups" or "processes"')
-        for row in rows:
-            row.pop("metrics", None)
-        frame = pandas.DataFrame(rows)
-        return frame.set_index(index) if rows else frame
+        rows = [{"name": g.name, **g.labels, **g} for g in self.groups.values()]
+        return pandas.DataFrame(rows, columns=None if rows else ["name"]).set_index("name")
 
     def encode(self, dialect: Literal["prometheus", "openmetrics", "influx", "json"]) -> str:
         """The text that the agents get, with the names of the option schema."""

@@ -66,6 +66,27 @@ class Metrics:
         self._numbers = ffi.new("size_t[]", [_number_of(name) for name in self.ids])
         self._units = [lib.tally_metric(number).unit for number in self._numbers]
 
+    def columns(self, snapshot: Any) -> dict[str, list[Value | None]]:
+        """A list for each metric, of the processes in their order."""
+        count = self.count
+        processes = lib.tally_snapshot_processes(snapshot)
+        raw = ffi.new("uint64_t[]", count * processes)
+        known = ffi.new("bool[]", count * processes)
+        lib.process_values(snapshot, 0, processes, self._numbers, count, raw, known)
+        flat, flags = ffi.unpack(raw, count * processes), ffi.buffer(known)[:]
+        found: dict[str, list[Value | None]] = {}
+        for i, (name, unit) in enumerate(zip(self.ids, self._units)):
+            column = flat[i::count]
+            if unit == lib.TALLY_UNIT_SIGNED:
+                column = [value - (value >> 63 << 64) for value in column]
+            elif unit not in (lib.TALLY_UNIT_COUNT, lib.TALLY_UNIT_BYTES):
+                column = [value / 1e9 for value in column]
+            is_known = flags[i::count]
+            if 0 in is_known:
+                column = [value if ok else None for value, ok in zip(column, is_known)]
+            found[name] = column
+        return found
+
     def values(self, raw: list[int], known: bytes) -> dict[str, Value]:
         """What is known, by id."""
         return {
