@@ -339,8 +339,9 @@ class Collector:
     """Sorts the processes of this host into groups and counts what each has used.
 
     >>> with Collector(group_by=["user"]) as collector:
-    ...     for group in collector.collect().groups.values():
-    ...         print(group.name, group["cpu_user"], group.get("io_read"))
+    ...     groups = collector.collect().groups
+    >>> sum(group["memory_rss"] for group in groups.values()) > 0
+    True
 
     group_by: any of "name", "user", "cmdline", "exe", "cgroup", "unit", "container", "pid".
     rules: what is asked first, as in process_names of proctally.yaml(5); a list of dicts with
