@@ -7,7 +7,6 @@ starts a dd and a sleep."""
 
 from __future__ import annotations
 
-import doctest
 import json
 import pathlib
 import shutil
@@ -19,14 +18,9 @@ import hypothesis.strategies as st
 import pytest
 
 import proctally
-from proctally import analysis, records
+from proctally import records
 
 DATA = pathlib.Path(__file__).parent / "data"
-
-
-def test_examples_of_the_documentation() -> None:
-    result = doctest.testmod(analysis)
-    assert result.attempted > 0 and result.failed == 0
 
 
 def summary_of(name: str) -> dict[str, Any]:

@@ -5,7 +5,6 @@ wrong with a file. The files in data/ are real ones, of proctally and of denet 0
 from __future__ import annotations
 
 import csv
-import doctest
 import io
 import json
 import pathlib
@@ -18,7 +17,7 @@ import hypothesis.strategies as st
 import pytest
 
 import proctally
-from proctally import files, records
+from proctally import records
 
 DATA = pathlib.Path(__file__).parent / "data"
 REAL = ("run.jsonl", "run.csv", "denet-tree.jsonl", "denet-flat.jsonl", "work-and-sleep.jsonl")
@@ -28,12 +27,6 @@ FORMATS = ("jsonl", "json", "csv", "parquet")
 def needs(format: str) -> None:
     if format == "parquet":
         pytest.importorskip("pyarrow")
-
-
-@pytest.mark.parametrize("module", [files, records])
-def test_examples_of_the_documentation(module: Any) -> None:
-    result = doctest.testmod(module)
-    assert result.attempted > 0 and result.failed == 0
 
 
 # ---- Real files --------------------------------------------------------------------------
