@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 /* The flags are denet's as far as it has them. */
@@ -197,6 +198,17 @@ static int run(struct cli *cli) {
     return has_children() ? worker_run(do_job, &job) : do_job(&job);
 }
 
+/* Whoever is at the control socket may be what is watched, and we are no part of that: not its
+ * child any more, nor is what we were when it has waited for that, which it does at once. */
+static int leave_parent(void) {
+    const pid_t before = getpid(), pid = fork();
+    if (pid > 0)
+        _exit(CLI_DONE);
+    for (int tries = 1000; pid == 0 && tries > 0 && kill(before, 0) == 0; tries--)
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    return pid;
+}
+
 static int attach(struct cli *cli) {
     struct watch_options options;
     struct summary summary;
@@ -216,6 +228,10 @@ static int attach(struct cli *cli) {
                 "got %zu processes; expected the numbers of 1 to %d, as in proctally attach 1",
                 cli->argument_count, WATCH_MOST);
         return CLI_MISUSED;
+    }
+    if (options.control_fd && leave_parent() < 0) {
+        cli_say(cli->program, 'E', "cannot start a process: %s", strerror(errno));
+        return CLI_FAILED;
     }
     int status = watch_processes(cli, &options, pids, cli->argument_count, &summary);
     summary_clear(&summary);

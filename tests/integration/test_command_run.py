@@ -406,7 +406,6 @@ def case_control():
     stubborn.ask(b"e")
     stubborn.ask(b"e")
     check_equal(stubborn.next("exit")["signal"], signal.SIGKILL, "how it ended")
-    check_equal(stubborn.next("summary")["orphans_left"], 0, "nothing is left")
     check_equal(stubborn.end(), 124, "status")
 
     for command, errno_, status in (("/nonesuch", errno.ENOENT, 127), ("/etc", errno.EACCES, 126)):

@@ -13,7 +13,7 @@ from common import *
 
 TMP = os.environ.get("TMP") or tempfile.mkdtemp()
 PACKAGE = os.path.join(SRC, "plugins/python")
-TOOLS = ["setuptools>=70.1", "cffi>=1.17", "pytest", "mypy", "pandas"]
+TOOLS = ["setuptools>=70.1", "cffi>=1.17", "pytest", "hypothesis", "mypy", "pandas", "matplotlib"]
 
 
 def run(*command, **options):
@@ -31,7 +31,7 @@ def environment(name, python, packages):
     if done.returncode != 0:
         raise Skipped("%s makes no virtual environment (Debian: python3-venv)" % python)
     own = os.path.join(path, "bin/python")
-    done = subprocess.run([own, "-m", "pip", "install", "-q", *packages], capture_output=True,
+    done = subprocess.run([own, "-m", "pip", "install", "-q", "--no-compile", *packages], capture_output=True,
                           text=True)
     if done.returncode != 0:
         raise Skipped("pip gets no packages here: " + done.stderr.strip().splitlines()[-1])

@@ -165,6 +165,21 @@ def test_from_pid_until_it_ends(sleeper):
     assert not monitor.is_running() and monitor.sample_once() is None
 
 
+def test_this_process():
+    """What watches it is none of its children."""
+    done = subprocess.run([sys.executable, "-c", "import proctally, os\n"
+                           "with proctally.ProcessMonitor.from_pid(os.getpid()) as m:\n"
+                           "    print(m.sample_once())\n"], capture_output=True, text=True)
+    sample = json.loads(done.stdout)
+    assert sample["children"] == [] and sample["aggregated"]["process_count"] == 1
+
+
+def test_summary_without_samples():
+    with denet.ProcessMonitor(["sleep", "60"], store_in_memory=False) as monitor:
+        assert json.loads(monitor.get_summary())["sample_count"] == 1
+        assert monitor.summary.wall_s > 0
+
+
 def test_since_process_start(sleeper):
     time.sleep(1.1)
     with denet.ProcessMonitor.from_pid(sleeper.pid, since_process_start=True) as monitor:

@@ -50,12 +50,6 @@ def _arguments_of(cmd: Command) -> list[str]:
 # ---- The program and the socket to it ---------------------------------------------------
 
 
-def _let_go(owner: int, sock: socket.socket, process: subprocess.Popen[bytes], waits: bool) -> None:
-    sock.close()
-    if waits and os.getpid() == owner:
-        process.wait()
-
-
 class _Watcher:
     """The program that watches. Records come as lines; a request is a byte."""
 
@@ -67,13 +61,13 @@ class _Watcher:
         with theirs:
             argv = [_program.path(), verb, "--control", str(theirs.fileno()), *rest]
             self.process = subprocess.Popen(argv, pass_fds=[theirs.fileno()], **popen)
+        if not is_run:
+            self.process.wait()  # it goes on in the background
         self._pieces: list[bytes] = []  # of a line that is not complete
         self._lines: list[str] = []  # that nobody has taken yet, the next one last
         self._at_end = False
         # a run goes on without us, and so does what watches it
-        self.close = weakref.finalize(
-            self, _let_go, self.owner, self.socket, self.process, not is_run
-        )
+        self.close = weakref.finalize(self, self.socket.close)
 
     def ask(self, request: bytes) -> None:
         if os.getpid() != self.owner:
@@ -592,12 +586,17 @@ class ProcessMonitor:
 
     def get_summary(self) -> str:
         """JSON text: what it has used. Exact at the end; before, what the samples in memory
-        tell (OSError if there is none). Keys are those of proctally-run(1)."""
+        tell. Keys are those of proctally-run(1)."""
         self._drain()
         if self._summary is not None:
             return self._summary
+        samples = list(self._samples)
+        if not samples and (sample := self.sample_once()):
+            samples.append(sample)
+        if self._summary is not None:  # it has just ended
+            return self._summary
         return generate_summary_from_metrics_json(
-            [self._metadata, *self._samples], time.monotonic() - self._begun
+            [self._metadata, *samples], time.monotonic() - self._begun
         )
 
     @property
