@@ -10,8 +10,9 @@
 #
 # Without an option each kernel boots a Debian of this machine's suite with systemd as
 # process 1 and proctally installed, and runs what inside/run says: unit tests, source bpf,
-# its traffic and pins, truth, the units, collectd, units and containers as groups, each
-# set of rights, a storm of short processes, files by FUSE; then it boots again. Half an hour to one each;
+# its traffic and pins, truth, the units, a socket that systemd opens, collectd, units and
+# containers as groups, a command in a control group, each set of rights, files by FUSE, a
+# lockdown, a storm of short processes; then it boots again. Half an hour to one each;
 # TESTS=NAME,NAME... in the environment takes some of them only.
 # --smoke: does source bpf load, count and pin? A minute, and needs no right to anything.
 # --cost: the instructions of a collection, and a storm of short processes, in a machine of

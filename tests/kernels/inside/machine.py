@@ -46,9 +46,23 @@ def check_unit_cpu(cpu, used, what):
           "group says %.3f" % (what, cpu, used))
 
 
-def journal(unit):
+def install(name, to):
+    """A unit, or what belongs to it, from among the installed examples."""
+    done("install", "-D", "-m", "0644", os.path.join(UNITS, name), to)
+
+
+def journal(unit, comm="proctally-textf"):
     """What the service itself has said since the machine is up."""
-    return done("journalctl", "-q", "-b", "-o", "cat", "-u", unit, "_COMM=proctally-textf")
+    return done("journalctl", "-q", "-b", "-o", "cat", "-u", unit, "_COMM=" + comm)
+
+
+def check_rights(pid):
+    """As its unit says: a user of its own, with five capabilities, under a filter."""
+    status = dict(re.findall(r"^(\w+):\s+(\S+)", read_text("/proc/%d/status" % pid), re.M))
+    wanted = "%016x" % sum(1 << n for n in CAPABILITIES.values())
+    check_equal((status["CapEff"], status["CapBnd"]), (wanted, wanted), "its capabilities")
+    check_equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), "its filter")
+    check(int(status["Uid"]) == os.stat("/var/lib/proctally").st_uid != 0, "its user", status)
 
 
 def metrics():

@@ -11,10 +11,6 @@ TIMER = "proctally-textfile-once.timer"
 PIN = "/sys/fs/bpf/proctally"
 
 
-def install(name, to):
-    done("install", "-D", "-m", "0644", os.path.join(UNITS, name), to)
-
-
 def case_start():
     """Set up as the unit says, it runs as a user of its own with five capabilities, and
     takes source bpf."""
@@ -26,12 +22,7 @@ def case_start():
     systemctl("daemon-reload")
     systemctl("enable", "--now", SERVICE)
     m = new_metrics()
-    pid = int(shown(SERVICE, "MainPID"))
-    status = dict(re.findall(r"^(\w+):\s+(\S+)", read_text("/proc/%d/status" % pid), re.M))
-    wanted = "%016x" % sum(1 << n for n in CAPABILITIES.values())
-    check_equal((status["CapEff"], status["CapBnd"]), (wanted, wanted), "its capabilities")
-    check_equal((status["NoNewPrivs"], status["Seccomp"]), ("1", "2"), "its filter")
-    check(int(status["Uid"]) == os.stat("/var/lib/proctally").st_uid != 0, "its user", status)
+    check_rights(int(shown(SERVICE, "MainPID")))
     check_equal(m.get("proctally_source", source="bpf"), 1, "source bpf (%s)" % journal(SERVICE))
     check_equal(journal(SERVICE), "", "what it says")
     for unit in SERVICE, "dbus.service", "proctally-tests.service":
