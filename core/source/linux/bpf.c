@@ -64,7 +64,7 @@ struct bpf {
     uint64_t counters;     /* … and can be */
     bool collects_fds, collects_threads, collects_memory_details, uses_cgroups, sees_terminals;
     uint64_t page_bytes;
-    int64_t boot_offset_ns; /* see struct bpf_wants */
+    int64_t proc_offset_ns; /* how far start times in /proc are ahead of the kernel's own */
     bool in_full; /* the next listing */
 
     struct buf *listing;
@@ -298,7 +298,7 @@ static void set_gauges(const struct bpf *b, const struct record_process *r, stru
 
 /* As /proc has it, from the kernel's own time. */
 static uint64_t ticks_of(const struct bpf *b, uint64_t ns) {
-    return (ns + (uint64_t)b->boot_offset_ns) / b->source.tick_ns;
+    return (ns + (uint64_t)b->proc_offset_ns) / b->source.tick_ns;
 }
 
 /* What it was started by. */
@@ -698,8 +698,8 @@ static bool counts_delays(const struct io *io) {
            delayacct[0] == '1';
 }
 
-/* In a time namespace CLOCK_BOOTTIME and all times in /proc are shifted, but not those that
- * the programs see. 0 also where the kernel has no such namespaces (before Linux 5.6). */
+/* In a time namespace CLOCK_BOOTTIME is shifted, but not the times that the programs see. 0
+ * also where the kernel has no such namespaces (before Linux 5.6). */
 static int64_t boot_offset_ns(const struct io *io) {
     char text[256];
     long long seconds, ns;
@@ -745,7 +745,9 @@ int bpf_new(const struct settings *settings, const struct io *io,
     struct bpf *b = calloc(1, sizeof(*b));
     if (!b)
         return -ENOMEM;
-    b->boot_offset_ns = wants.boot_offset_ns = boot_offset_ns(io);
+    wants.boot_offset_ns = boot_offset_ns(io);
+    /* Linux 5.6 has these namespaces, but shifts /proc/PID/stat (and btime) from 5.11 on. */
+    b->proc_offset_ns = linux_is_before(5, 11) ? 0 : wants.boot_offset_ns;
     b->source.ops = &bpf_ops;
     b->source.name = "bpf";
     b->source.ends = ENDS_BY_EVENTS;

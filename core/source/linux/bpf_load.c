@@ -249,17 +249,23 @@ static bool are_anothers_types(const struct io *io) {
     return is_known && (uint64_t)file.st_size != info.btf_size;
 }
 
+bool linux_is_before(unsigned major, unsigned minor) {
+    struct utsname host;
+    char *end;
+    if (uname(&host) < 0)
+        return false;
+    const unsigned long running = strtoul(host.release, &end, 10);
+    return running < major ||
+           (running == major && *end == '.' && strtoul(end + 1, NULL, 10) < minor);
+}
+
 /* Before Linux 5.11 maps count towards this limit. libbpf raises it, if it may. */
 static bool is_short_of_memlock(uint64_t *ret_kib) {
-    struct utsname host;
     struct rlimit limit;
-    if (uname(&host) < 0 || getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
+    if (!linux_is_before(5, 11) || getrlimit(RLIMIT_MEMLOCK, &limit) < 0)
         return false;
-    char *end;
-    unsigned long major = strtoul(host.release, &end, 10);
-    unsigned long minor = *end == '.' ? strtoul(end + 1, NULL, 10) : 0;
     *ret_kib = limit.rlim_cur >> 10;
-    return (major < 5 || (major == 5 && minor < 11)) && limit.rlim_cur != RLIM_INFINITY;
+    return limit.rlim_cur != RLIM_INFINITY;
 }
 
 /* libbpf finds that it can load no program at all, and can only guess why. */

@@ -28,8 +28,7 @@ struct bpf_wants {
     bool terminal; /* in listings */
     bool each_end; /* of what ends unlisted each by itself */
     uint32_t max_processes;
-    /* How far CLOCK_BOOTTIME and /proc are ahead of the kernel's own times, in this time
-     * namespace. */
+    /* How far CLOCK_BOOTTIME is ahead of the kernel's own time, in this time namespace. */
     int64_t boot_offset_ns;
 };
 
@@ -79,5 +78,8 @@ void bpf_explain(const struct io *io, int error, struct tally_error *why);
 
 /* Now, since boot, by the kernel's own time. */
 uint64_t boot_ns(int64_t boot_offset_ns);
+
+/* By its own word: what a vendor has added to an older one is not known. */
+bool linux_is_before(unsigned major, unsigned minor);
 
 #endif
