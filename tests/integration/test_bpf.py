@@ -863,6 +863,9 @@ def case_beside_procfs():
         check_equal(names[0], names[1], "names of metrics")
         series = [of_groups(m, mine | {zombie} | kernel) for m in both]
         check(zombie in {k[1] for k in series[1]}, "no zombie")
+        check(all(one["proctally_states", workloads["stopped"].name,
+                      (("state", "stopped"), ("user", "root"))] == 1 for one in series),
+              "it has not stopped yet")
         differ = {k for k in set(series[0]) ^ set(series[1])
                   if not (k[1] == zombie and k[0] in NOT_OF_ZOMBIES)}
         check(not differ, "only one of both has", repr(sorted(differ)))

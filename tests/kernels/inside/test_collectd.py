@@ -23,6 +23,7 @@ def last(instance, kind):
     files = sorted(n for n in os.listdir(directory) if n.startswith(kind + "-20"))
     check(files, "no values %s of %s" % (kind, instance))
     rows = read_text(os.path.join(directory, files[-1])).splitlines()
+    check(rows[1:], "no row below the names of %s of %s" % (kind, instance))
     return [float(v) for v in rows[-1].split(",")[1:]]
 
 
