@@ -107,7 +107,8 @@ void job_cgroup_read(const struct job_cgroup *job, struct job_usage *ret) {
     ret->user_ns = 1000 * number_in(job, "cpu.stat", "user_usec ", &has_user);
     ret->system_ns = 1000 * number_in(job, "cpu.stat", "system_usec ", &has_system);
     ret->has_cpu = has_user && has_system;
-    /* since Linux 5.19, where the memory controller is on */
+    /* Since Linux 5.19. Only below the topmost group: any other with a process in it, and we
+     * are in it, can't have its controllers on for those below. */
     ret->peak_bytes = number_in(job, "memory.peak", "", &has_peak);
 }
 

@@ -52,9 +52,9 @@ static const struct cli_flag run_flags[] = {
              "SIGKILL 10 seconds later. A plain number is in seconds. The exit status is then 124."},
     {.name = "timeout", .means = "duration"},
     {.name = "cgroup", .argument = "auto|yes|no",
-     .help = "Give the command a control group of its own, which tells its CPU time and, where "
-             "the memory controller is on, the peak of its memory: if that may be made, in any "
-             "case, or never. Default: auto"},
+     .help = "Give the command a control group of its own, which tells its CPU time and, below the "
+             "topmost group, the peak of its memory: if that may be made, in any case, or never. "
+             "Default: auto"},
     {.name = "session", .help = "Give the command a session of its own, without a terminal."},
     {.name = "wait", .help = "Stay until all that the command has started has ended, and not "
                              "only itself."},

@@ -12,7 +12,7 @@ import sys
 
 from common import *
 
-TMP = os.environ.get("TMP") or tempfile.mkdtemp()
+TMP = os.environ.get("TMP") or temp_dir()
 NOBODY = 65534
 ROOM_S = 2 * TICK
 # a user may not have ours
@@ -156,12 +156,19 @@ def case_threads():
         check_cpu(tier, cpu_s, summary, "threads")
 
 
+# 300 MB for 50 ms
+SPIKE = """
+import mmap, time
+m = mmap.mmap(-1, 300 << 20)
+for i in range(0, 300 << 20, 4096): m[i] = 1
+time.sleep(0.05)
+m.close()
+"""
+
+
 def case_spike():
-    """300 MB for 50 ms."""
-    spike = ("import mmap, time\nm = mmap.mmap(-1, 300 << 20)\n"
-             "for i in range(0, 300 << 20, 4096): m[i] = 1\ntime.sleep(0.05)\nm.close()")
     for tier in tiers():
-        _, _, rss_kb, summary = truth_of(tier, PYTHON, "-c", spike)
+        _, _, rss_kb, summary = truth_of(tier, PYTHON, "-c", SPIKE)
         check(rss_kb > 300 << 10, "the spike was that large", rss_kb)
         check_equal(summary["max_rss_largest_process_kb"], rss_kb, tier.name)
         check("max_rss_largest_process_kb" in summary["exact"], "the largest process is exact")
@@ -567,6 +574,45 @@ def case_nobody_waits():
                           text=True)
     check_equal(done.returncode, 125, "no right to make one")
     check("cannot make a control group" in done.stderr, "no right to make one", done.stderr)
+
+
+# A spike, and then what the command's own control group says of it.
+IN_CONTROL_GROUP = SPIKE + r"""
+import sys
+own = sys.argv[1] + [l for l in open("/proc/self/cgroup") if l[:3] == "0::"][0][3:].strip()
+cpu = dict(l.split() for l in open(own + "/cpu.stat"))
+try: peak = int(open(own + "/memory.peak").read())
+except FileNotFoundError: peak = 0
+open(sys.argv[2], "w").write("%d %d" % (int(cpu["usage_usec"]), peak))
+"""
+
+
+def case_control_group():
+    """The kernel's own account of one, with the memory controller on. That is so below the
+    topmost group only: any other has no such children while it has processes itself."""
+    at = next((l.split()[4] for l in open("/proc/self/mountinfo") if " - cgroup2 " in l), "")
+    if os.geteuid() != 0 or not at or "memory" not in open(at + "/cgroup.subtree_control").read():
+        raise Skipped("no control groups of version 2 with the memory controller")
+
+    def to_the_top():
+        write_text(at + "/cgroup.procs", "0")
+    for tier in tiers()[1:]:
+        path = os.path.join(tempfile.mkdtemp(dir=TMP), "usage")
+        done, _, summary = run(tier, PYTHON, "-c", IN_CONTROL_GROUP, at, path,
+                               flags=["--cgroup", "yes"], preexec_fn=to_the_top)
+        check_equal(done.returncode, 0, tier.name + ": status (%s)" % done.stderr)
+        cpu_us, peak = map(int, read_text(path).split())
+        # the kernel has it since Linux 5.19
+        if KERNEL >= (5, 19):
+            check_equal((summary["peak_memory_source"], summary["peak_memory_kb"]),
+                        ("memory.peak", peak // 1024), tier.name + ": the peak")
+            check(300 << 20 < peak < 340 << 20, "the spike and little else", peak)
+        else:
+            check(summary["peak_memory_source"] != "memory.peak", "a peak from nowhere", summary)
+        # it goes on to its end after it has looked
+        check(cpu_us / 1e6 - 0.001 <= cpu_of(summary), "CPU time fell", cpu_us, summary)
+        check_cpu(tier, cpu_us / 1e6, summary, "what its control group has")
+        check_equal(glob.glob(at + "/proctally-*"), [], "control groups that are left")
 
 
 def command(*arguments):
