@@ -109,7 +109,9 @@ static void *add_on(void *data) {
     return NULL;
 }
 
+/* Takes its time: whoever does not wait for it frees what it is about to read. */
 static ssize_t format_u64(void *data, char *to, size_t room) {
+    usleep(200);
     return snprintf(to, room, "%llu\n",
                     (unsigned long long)__atomic_load_n((uint64_t *)data, __ATOMIC_RELAXED));
 }
@@ -137,6 +139,7 @@ static void *churn(void *data) {
             if (i % 50 == 0)
                 r = tally_fs_set_text(fs, text, i % 100 ? "a" : "much longer");
         }
+        usleep(5000); /* readers find it, and some are reading when it goes */
         r = r ? r : tally_fs_remove_path(fs, TALLY_FS_ROOT, name);
         free(mine);
         r = r ? r : tally_fs_remove(fs, directory);

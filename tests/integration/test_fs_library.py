@@ -1049,21 +1049,26 @@ def hammer(p, seconds):
     readers = [subprocess.Popen([PYTHON, "-c", textwrap.dedent("""
         import os, random, sys, time
         end, times = time.monotonic() + float(sys.argv[2]) - 1, 0
+        names = ["metrics", "influx", "all", "shared/all", "shared/reset"]
+        for i in range(4):
+            names += ["churn%d" % i] + ["nested%d/%s" % (i, n) for n in (
+                "call", "call", "call", "text", "all", "series/all", "series/sum", "series/max")]
         while time.monotonic() < end:
-            for path, directories, files in os.walk(sys.argv[1]):
-                for name in files:
-                    try:
-                        fd = os.open(os.path.join(path, name), os.O_RDONLY)
-                    except OSError:
-                        continue
-                    try:
-                        for offset in (0, random.randrange(100), 0):
-                            os.pread(fd, 100000, offset)
-                        times += 1
-                    except OSError:
-                        pass
-                    finally:
-                        os.close(fd)
+            name = random.choice(names)
+            try:
+                if not random.randrange(20):
+                    os.listdir(os.path.dirname(os.path.join(sys.argv[1], name)))
+                fd = os.open(os.path.join(sys.argv[1], name), os.O_RDONLY)
+            except OSError:
+                continue
+            try:
+                for offset in (0, random.randrange(100), 0):
+                    os.pread(fd, 100000, offset)
+                times += 1
+            except OSError:
+                pass
+            finally:
+                os.close(fd)
         print(times)
         """), p.mount, str(seconds)], stdout=subprocess.PIPE, text=True) for _ in range(3)]
     try:
@@ -1074,7 +1079,9 @@ def hammer(p, seconds):
     finally:
         for r in readers:
             r.kill()
-    check(total > 20, "only %d readings" % total)
+    if p.process.poll() is not None:
+        raise Failed("the program ended: %s" % p.process.stderr.read().decode()[:3000])
+    check(total > 100, "only %d readings" % total)
     check_equal(p.answer(60).rpartition(" ")[2], "0", "the counter after all that")
 
 
