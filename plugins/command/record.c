@@ -231,12 +231,12 @@ void record_metadata(FILE *to, const struct tree *tree, char *const *command) {
     }
     snprintf(path, sizeof(path), "/proc/%ld/exe", (long)tree->roots[0]);
     const ssize_t len = readlink(path, text, sizeof(text));
-    if (len > 0 || command) {
+    if (len > 0) {
         fputs(",\"executable\":", to);
-        if (len > 0)
-            json_string(to, text, (size_t)len);
-        else
-            json_text(to, command[0]);
+        json_string(to, text, (size_t)len);
+    } else if (command) { /* it has ended already */
+        fputs(",\"executable\":", to);
+        json_text(to, command[0]);
     }
     fprintf(to, ",\"t0_ms\":%" PRIu64 "}\n", tree->begun_unix_ns / NS_PER_MS);
 }
