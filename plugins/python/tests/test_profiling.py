@@ -195,6 +195,21 @@ def test_peak_of_memory():
     assert m.summary.max_rss_largest_process_kb > 200_000_000 / 1024
 
 
+def test_sample_is_lost(monkeypatch, caplog):
+    """The next one is not."""
+    with proctally.monitor(base_interval_ms=20, max_interval_ms=20) as m:
+        engine, real = m._engine, m._engine.read
+
+        def fails():
+            monkeypatch.setattr(engine, "read", real)
+            raise OSError("nothing to be had")
+
+        monkeypatch.setattr(engine, "read", fails)
+        time.sleep(0.3)
+    assert "a sample is lost: nothing to be had" in caplog.text
+    assert m.summary.samples > 3
+
+
 def test_fork_inside():
     """The child measures by itself, and leaves the parent's block without harm."""
     read, write = os.pipe()

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, ParamSpec, TypeVar, overload
 
 from ._native import ffi, lib
-from .collecting import Collector, Snapshot
+from .collecting import Collector, Snapshot, log
 from .files import save_metrics
 from .metrics import Metrics, Value
 from .summaries import Summary
@@ -233,10 +233,19 @@ class _Engine:
                     self._changed.wait(wait_s)
                     continue
                 with self._costs():
-                    reading = self.read()
-                    for profile in self._active:
-                        if profile._due_s <= reading.at_s + 0.001:
-                            profile._take(reading)
+                    self._sample_now()
+
+    def _sample_now(self) -> None:
+        now_s = time.monotonic()
+        due = [profile for profile in self._active if profile._due_s <= now_s + 0.001]
+        try:
+            reading = self.read()
+            for profile in due:
+                profile._take(reading)
+        except OSError as error:  # of /proc, or of a file that is full
+            log.warning("a sample is lost: %s", error)
+            for profile in due:
+                profile._due_s = max(profile._due_s, now_s + profile._base_s)
 
 
 def _tally_of(snapshot: Snapshot) -> Counters:
