@@ -4,8 +4,16 @@
 See proctally-python(7).
 """
 
-from ._native import ffi as _ffi
-from ._native import lib as _lib
+try:
+    from ._native import ffi as _ffi
+    from ._native import lib as _lib
+except ImportError as _error:
+    if "subinterpreter" in str(_error):
+        raise ImportError(
+            "proctally can't be imported in a subinterpreter, which cffi does not know; import it "
+            "in the main interpreter or in another process"
+        ) from _error
+    raise
 from .collecting import Collector, Group, Process, Snapshot, Values
 from .errors import ConfigError
 from .metrics import METRICS, Metric
