@@ -377,9 +377,12 @@ const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size
  * tally_snapshot_processes() and what follows, in no order; with the counters at their end and
  * memory_rss_peak as their only metrics, with state X, with ppid 0 and an empty name where
  * these are not known any more. The kernel tells of an end a little after it, on a busy host
- * seconds. Source procfs is told of none; and bpf only of as many as its maps hold: beyond
- * that, what has never been in a snapshot is still counted, but not shown one by one. What a
- * process did before it executed its last program is not in it, if no snapshot came between. */
+ * seconds. Source procfs is told of none; and bpf only of as many as its maps hold, half of the
+ * option max-processes between two collections: beyond that, what has never been in a snapshot
+ * is still counted, but not shown one by one. Of a process that has executed a program since it
+ * was in a snapshot, or begun without having been in one, only a part is shown, though all is
+ * counted: what it was in the snapshot; without one, what it was last. An end that is told in a
+ * collection that fails, or makes no snapshot, is only counted. */
 size_t tally_snapshot_ended(const tally_snapshot *s);
 /* Any metric of the groups that one process has: counters are those of its life, as its
  * source counts them. False: it has none, or it is not known. */

@@ -32,6 +32,7 @@ static void become_command(int go_fd, int error_fd, char *const *command,
         if (surroundings->output_to_stderr)
             dup2(STDERR_FILENO, STDOUT_FILENO);
         sigaction(SIGPIPE, &surroundings->pipe, NULL);
+        sigaction(SIGCHLD, &surroundings->child, NULL);
         sigprocmask(SIG_SETMASK, &surroundings->mask, NULL);
         execvp(command[0], command);
         error = errno;

@@ -16,7 +16,7 @@ struct child {
 /* How the parent was before it began to take signals, for the command to have it so. */
 struct child_surroundings {
     sigset_t mask;
-    struct sigaction pipe;
+    struct sigaction pipe, child; /* SIGPIPE, SIGCHLD */
     bool output_to_stderr; /* our standard output is for records */
     bool gets_session;     /* it is to lead one of its own */
 };

@@ -40,9 +40,12 @@ _Static_assert(MEMBERS <= TREE_METRICS, "a base for each");
 
 void record_metrics(struct tree *tree) {
     tree->metric_count = MEMBERS;
-    for (size_t i = 0; i < MEMBERS; i++)
+    for (size_t i = 0; i < MEMBERS; i++) {
+        if (strcmp(members[i].key, "max_rss_kb") == 0)
+            tree->peak = i;
         (void)tally_metric_find(members[i].metric, &tree->metrics[i]); /* test_tracking looks
                                                                         * that all are there */
+    }
 }
 
 /* ---- Values ----------------------------------------------------------------------------- */
@@ -56,15 +59,10 @@ struct subject {
 };
 
 static bool value_of(const struct subject *of, size_t member, uint64_t *ret) {
-    const size_t metric = of->tree->metrics[member];
-    if (of->process) {
-        if (!tally_snapshot_process_value(of->snapshot, of->index, metric, ret))
-            return false;
-        const uint64_t base = of->process->base[member];
-        *ret -= base < *ret ? base : *ret;
-        return true;
-    }
-    return figures_sum(of->snapshot, metric, ret);
+    if (of->process)
+        return tree_value(of->tree, of->process, of->snapshot, of->index, member, ret);
+    /* the peaks of many are no peak of the whole */
+    return member != of->tree->peak && figures_sum(of->snapshot, of->tree->metrics[member], ret);
 }
 
 /* False, and nothing is written, if it is not known. */
@@ -101,7 +99,8 @@ static void write_members(FILE *to, const struct subject *of) {
         snprintf(before, sizeof(before), ",\"%s\":", members[i].key);
         write_member(to, of, i, before);
     }
-    fprintf(to, ",\"uptime_secs\":%" PRIu64, uptime_s(of));
+    if (!of->process || of->process->gone_ns == 0)
+        fprintf(to, ",\"uptime_secs\":%" PRIu64, uptime_s(of));
 }
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
@@ -194,16 +193,16 @@ void record_sample(FILE *to, const struct tree *tree, const tally_snapshot *s) {
     fprintf(to, ",\"process_count\":%zu}}\n", tree->count);
 }
 
-void record_end(FILE *to, struct tree *tree, const tally_snapshot *s, size_t i) {
-    const struct tracked ended = tree_ended(tree, s, i);
-    const struct subject of = {tree, s, &ended, i};
+void record_end(FILE *to, const struct tree *tree, const struct tracked *ended,
+                const tally_snapshot *s, size_t i) {
+    const struct subject of = {tree, s, ended, i};
     fprintf(to, "{\"kind\":\"end\",\"ts_ms\":%" PRIu64 ",\"pid\":%ld",
-            tally_snapshot_time(s) / NS_PER_MS, (long)ended.pid);
-    if (ended.ppid)
-        fprintf(to, ",\"ppid\":%ld", (long)ended.ppid);
-    if (ended.name[0]) {
+            tally_snapshot_time(s) / NS_PER_MS, (long)ended->pid);
+    if (ended->ppid)
+        fprintf(to, ",\"ppid\":%ld", (long)ended->ppid);
+    if (ended->name[0]) {
         fputs(",\"command\":", to);
-        json_text(to, ended.name);
+        json_text(to, ended->name);
     }
     fputs(",\"metrics\":", to);
     write_process(to, &of);

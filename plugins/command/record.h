@@ -18,7 +18,8 @@ void record_metadata(FILE *to, const struct tree *tree, char *const *command);
 /* The i-th process of the snapshot, which is new or has executed another program. */
 void record_child(FILE *to, const tally_snapshot *s, size_t i);
 /* The i-th process of the snapshot has ended: its figures until then. */
-void record_end(FILE *to, struct tree *tree, const tally_snapshot *s, size_t i);
+void record_end(FILE *to, const struct tree *tree, const struct tracked *ended,
+                const tally_snapshot *s, size_t i);
 /* The whole sample. */
 void record_sample(FILE *to, const struct tree *tree, const tally_snapshot *s);
 void record_csv_header(FILE *to);

@@ -18,6 +18,69 @@ static void write_csv_sample(FILE *to, void *data) {
     record_csv(to, &w->tree, w->snapshot);
 }
 
+static int compare_names(const void *a, const void *b) {
+    const struct program *x = a, *y = b;
+    return strcmp(x->name, y->name);
+}
+
+struct program *watch_largest(const struct watch *w, const char *name) {
+    const struct program key = {.name = (char *)(uintptr_t)name};
+    return w->largest_count ? bsearch(&key, w->largest, w->largest_count, sizeof(*w->largest),
+                                      compare_names)
+                            : NULL;
+}
+
+static int note_largest(struct watch *w, const char *name, uint64_t rss_bytes) {
+    struct program *found = watch_largest(w, name);
+    if (!found) {
+        struct program *more = realloc(w->largest, (w->largest_count + 1) * sizeof(*w->largest));
+        char *copy = strdup(name);
+        if (more)
+            w->largest = more;
+        if (!more || !copy) {
+            free(copy);
+            return -ENOMEM;
+        }
+        w->largest[w->largest_count++] = (struct program){.name = copy};
+        qsort(w->largest, w->largest_count, sizeof(*w->largest), compare_names);
+        found = watch_largest(w, name);
+    }
+    if (found)
+        note_most(&found->largest_rss_bytes, rss_bytes);
+    note_most(&w->summary.largest_rss_bytes, rss_bytes);
+    return 0;
+}
+
+/* Of a process that was attached to, what it had before does not count. */
+static int note_largest_process(struct watch *w, const struct tracked *process, size_t i) {
+    const tally_snapshot *s = w->snapshot;
+    const size_t group = tally_snapshot_process(s, i)->group;
+    uint64_t rss = 0, peak;
+    if (group == TALLY_NO_GROUP)
+        return 0;
+    (void)tally_snapshot_process_value(s, i, w->rss, &rss);
+    if (tree_value(&w->tree, process, s, i, w->tree.peak, &peak))
+        note_most(&rss, peak);
+    return rss ? note_largest(w, tally_snapshot_group_name(s, group), rss) : 0;
+}
+
+/* Of those that are alive; and of a command also of those that ended without having been
+ * shown one by one, which only their group tells. */
+static int note_largest_of_all(struct watch *w) {
+    const tally_snapshot *s = w->snapshot;
+    size_t at = 0;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < tally_snapshot_processes(s); i++)
+        if (tree_has(&w->tree, s, i))
+            r = note_largest_process(w, &w->tree.items[at++], i);
+    for (size_t i = 0; r == 0 && w->is_run && i < tally_snapshot_groups(s); i++) {
+        uint64_t peak;
+        if (tally_snapshot_value(s, i, w->rss_peak, &peak))
+            r = note_largest(w, tally_snapshot_group_name(s, i), peak);
+    }
+    return r;
+}
+
 /* What a sample has besides the figures: who is new, and who has ended. */
 struct changes {
     struct watch *watch;
@@ -38,53 +101,13 @@ static void write_changes(FILE *to, void *data) {
     c->to = to;
     c->error = tree_update(&c->watch->tree, s, write_child, c);
     for (size_t i = alive; c->error == 0 && i < alive + tally_snapshot_ended(s); i++) {
-        if (tally_snapshot_process(s, i)->pid == c->watch->tree.roots[0])
+        const struct tracked ended = tree_ended(&c->watch->tree, s, i);
+        if (ended.pid == c->watch->tree.roots[0])
             c->watch->root_end_told = true;
+        c->error = note_largest_process(c->watch, &ended, i);
         if (to && tree_has(&c->watch->tree, s, i))
-            record_end(to, &c->watch->tree, s, i);
+            record_end(to, &c->watch->tree, &ended, s, i);
     }
-}
-
-static int compare_names(const void *a, const void *b) {
-    const struct program *x = a, *y = b;
-    return strcmp(x->name, y->name);
-}
-
-struct program *watch_largest(const struct watch *w, const char *name) {
-    const struct program key = {.name = (char *)(uintptr_t)name};
-    return w->largest_count ? bsearch(&key, w->largest, w->largest_count, sizeof(*w->largest),
-                                      compare_names)
-                            : NULL;
-}
-
-/* Of the processes of each group that are alive, or have ended since the sample before. */
-static int note_largest(struct watch *w) {
-    const tally_snapshot *s = w->snapshot;
-    for (size_t i = 0; i < tally_snapshot_groups(s); i++) {
-        const char *name = tally_snapshot_group_name(s, i);
-        uint64_t rss;
-        if (!tally_snapshot_value(s, i, w->rss_peak, &rss))
-            continue;
-        struct program *found = watch_largest(w, name);
-        if (!found) {
-            struct program *more =
-                realloc(w->largest, (w->largest_count + 1) * sizeof(*w->largest));
-            char *copy = strdup(name);
-            if (more)
-                w->largest = more;
-            if (!more || !copy) {
-                free(copy);
-                return -ENOMEM;
-            }
-            w->largest[w->largest_count++] = (struct program){.name = copy};
-            qsort(w->largest, w->largest_count, sizeof(*w->largest), compare_names);
-            found = watch_largest(w, name);
-        }
-        if (found)
-            note_most(&found->largest_rss_bytes, rss);
-        note_most(&w->summary.largest_rss_bytes, rss);
-    }
-    return 0;
 }
 
 static uint64_t sum_of(const tally_snapshot *s, size_t metric) {
@@ -139,7 +162,7 @@ int watch_take_changes(struct watch *w) {
     watch_emit(w, false, write_changes, &changes);
     if (changes.error == 1)
         write_changes(NULL, &changes);
-    r = changes.error < 0 ? changes.error : note_largest(w);
+    r = changes.error < 0 ? changes.error : note_largest_of_all(w);
     if (r < 0)
         cli_say(w->cli->program, 'E', "a sample is lost: %s", strerror(-r));
     return r;

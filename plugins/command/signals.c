@@ -11,9 +11,11 @@
 int watch_take_signals(struct watch *w) {
     sigset_t set;
     child_signals(&set);
-    const struct sigaction ignore = {.sa_handler = SIG_IGN};
+    const struct sigaction ignore = {.sa_handler = SIG_IGN}, standard = {.sa_handler = SIG_DFL};
+    /* whoever ignores SIGCHLD, or was begun by such a one, is told of no end */
     if (sigprocmask(SIG_BLOCK, &set, &w->surroundings.mask) < 0 ||
-        sigaction(SIGPIPE, &ignore, &w->surroundings.pipe) < 0)
+        sigaction(SIGPIPE, &ignore, &w->surroundings.pipe) < 0 ||
+        sigaction(SIGCHLD, &standard, &w->surroundings.child) < 0)
         return -errno;
     w->signals_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
     return w->signals_fd < 0 ? -errno : 0;
@@ -23,6 +25,7 @@ void watch_give_signals_back(struct watch *w) {
     if (w->signals_fd >= 0)
         close(w->signals_fd);
     sigaction(SIGPIPE, &w->surroundings.pipe, NULL);
+    sigaction(SIGCHLD, &w->surroundings.child, NULL);
     sigprocmask(SIG_SETMASK, &w->surroundings.mask, NULL);
 }
 

@@ -24,9 +24,20 @@ bool tree_has(const struct tree *tree, const tally_snapshot *s, size_t i) {
 static void set_base(const struct tree *tree, struct tracked *to, const tally_snapshot *s,
                      size_t i) {
     for (size_t k = 0; k < tree->metric_count; k++)
-        if (tally_metric(tree->metrics[k])->kind != TALLY_KIND_COUNTER ||
+        if ((tally_metric(tree->metrics[k])->kind != TALLY_KIND_COUNTER && k != tree->peak) ||
             !tally_snapshot_process_value(s, i, tree->metrics[k], &to->base[k]))
             to->base[k] = 0;
+}
+
+bool tree_value(const struct tree *tree, const struct tracked *process, const tally_snapshot *s,
+                size_t i, size_t k, uint64_t *ret) {
+    const uint64_t base = process->base[k];
+    if (!tally_snapshot_process_value(s, i, tree->metrics[k], ret))
+        return false;
+    if (k == tree->peak)
+        return base == 0 || *ret > base;
+    *ret -= base < *ret ? base : *ret;
+    return true;
 }
 
 static struct tracked tracked_of(const struct tally_process *p) {
@@ -122,7 +133,9 @@ struct tracked tree_ended(struct tree *tree, const tally_snapshot *s, size_t i) 
             tree->gone[k] = tree->gone[--tree->gone_count];
             return found;
         }
-    return tracked_of(p);
+    struct tracked unseen = tracked_of(p);
+    unseen.gone_ns = tally_snapshot_time(s);
+    return unseen;
 }
 
 void tree_clear(struct tree *tree) {

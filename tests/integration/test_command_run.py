@@ -213,6 +213,50 @@ def case_last_samples():
         check_equal(ends[rows[0]["pid"]]["command"], "sh", "the command itself")
 
 
+def case_more_ends_than_room():
+    """Those that are not told one by one are counted all the same."""
+    for tier in tiers():
+        if "bpf" not in tier.name:
+            continue
+        for _ in range(3):  # a kernel that drops events makes it say that it has not all
+            done, rows, summary = run(tier, "sh", "-c", "i=0; while [ $i -lt 1000 ]; do "
+                                      "/bin/true; i=$((i+1)); done",
+                                      flags=["--max-processes", "1024", "--interval", "60s",
+                                             "--max-interval", "60s"])
+            if summary["source"] != "bpf" or "processes_started" in summary["exact"]:
+                break
+        if summary["source"] != "bpf":
+            continue
+        check_near(summary["processes_started"], 1001, "processes started", absolute=10)
+        ends = [r for r in rows if r["kind"] == "end"]
+        check(300 < len(ends) < 900, "ends that are told one by one", len(ends))
+        check_near(sum(p["cpu_s"] for p in summary["programs"]), cpu_of(summary),
+                   "the programs together", 0.02, ROOM_S)
+
+
+def case_sigchld_ignored():
+    """As whoever starts it may have it: it is told of the end, and the command has it so."""
+    for tier in tiers():
+        command = tier.command("-q", "--", PYTHON, "-c", "import signal, sys\n"
+                               "sys.exit(3 if signal.getsignal(signal.SIGCHLD) == signal.SIG_IGN else 4)")
+        done = subprocess.run(command, timeout=100, stderr=subprocess.PIPE, text=True,
+                              preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
+        check_equal((done.returncode, done.stderr), (3, ""), tier.name)
+
+
+def case_attach_counts_from_now():
+    """Memory that a process had before it was attached to is not its largest."""
+    child = start([PYTHON, "-c", "import sys, time\nx = bytearray(200 << 20)\n"
+                   "for i in range(0, len(x), 4096): x[i] = 1\ndel x\nprint(flush=True)\ntime.sleep(600)"],
+                  stdout=subprocess.PIPE)
+    child.stdout.readline()
+    for flags, is_larger in (([], False), (["--since-process-start"], True)):
+        done = subprocess.run([COMMAND, "attach", "--json", "-q", "--duration", "1s", *flags,
+                               str(child.pid)], stdout=subprocess.PIPE, text=True, timeout=100)
+        summary = records(done.stdout)[-1]
+        check_equal(summary["max_rss_largest_process_kb"] > 200 << 10, is_larger, flags)
+
+
 def case_many_short_children():
     """10,000."""
     for tier in tiers():

@@ -279,7 +279,7 @@ static void set_gauges(const struct bpf *b, const struct record_process *r, stru
     sample_set(ret, FIELD_ANON_BYTES, r->anon_pages * page);
     sample_set(ret, FIELD_SWAP_BYTES, r->swap_pages * page);
     sample_set(ret, FIELD_VMS_BYTES, r->total_pages * page);
-    if (b->collects_memory_details)
+    if (b->collects_memory_details && r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD))
         sample_set(ret, FIELD_RSS_PEAK_BYTES, r->peak_pages * page);
     sample_set(ret, FIELD_DATA_BYTES, r->data_pages * page);
     sample_set(ret, FIELD_STACK_BYTES, r->stack_pages * page);

@@ -70,7 +70,8 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.processes, most);
     bpf_map__set_max_entries(s->maps.dying, most);
     bpf_map__set_max_entries(s->maps.ended, most);
-    bpf_map__set_max_entries(s->maps.unlisted, most / 4);
+    bpf_map__set_max_entries(s->maps.unlisted, most / 4 + (wants->each_end ? most : 0));
+    s->bss->max_each_ends = most / 2; /* on each of its two sides */
     bpf_map__set_max_entries(s->maps.unlisted_rest, most / 16);
     /* what is pinned may be asked for more by a later run */
     bool programs = wants->program || will_be_pinned;

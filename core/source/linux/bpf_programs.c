@@ -265,6 +265,7 @@ static int begin_listing(struct bpf_programs *p) {
     /* until it is complete nobody can tell what it will have shown */
     __atomic_store_n(&bss->listed_until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
     __atomic_store_n(&bss->unlisted_side, bss->unlisted_side ^ UNLISTED_SIDE, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&bss->each_ends, 0, __ATOMIC_RELAXED);
     bss->new_programs = 0;
     return 0;
 }

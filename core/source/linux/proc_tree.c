@@ -7,7 +7,8 @@
 #include <stdlib.h>
 
 /* A process that sleeps gets no children, unless it adopts them (see PR_SET_CHILD_SUBREAPER in
- * prctl(2)): one listing in so many looks all the same. */
+ * prctl(2)) or a child of its own gives it one (CLONE_PARENT in clone(2)): one listing in so
+ * many looks all the same. */
 #define SLEEPERS_EVERY 16
 
 struct member {

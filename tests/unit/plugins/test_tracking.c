@@ -55,7 +55,8 @@ static const char *end_of(const tally_snapshot *s, size_t i) {
     char *record = NULL;
     size_t len = 0;
     FILE *to = open_memstream(&record, &len);
-    record_end(to, &tree, s, tally_snapshot_processes(s) + i);
+    const struct tracked ended = tree_ended(&tree, s, tally_snapshot_processes(s) + i);
+    record_end(to, &tree, &ended, s, tally_snapshot_processes(s) + i);
     ck_assert_int_eq(fclose(to), 0);
     const char *at = strstr(record, "\"pid\"");
     ck_assert_ptr_nonnull(at);

@@ -110,9 +110,11 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
         return;
     if (e->rebased)
         usage_subtract(&e->freed_threads, &e->since_exec);
-    if (want_each_end && !e->execed &&
-        add_process(scratch, &e->identity, &key, &e->freed_threads, 1, peak_pages))
+    if (want_each_end && !e->execed && each_ends < max_each_ends &&
+        add_process(scratch, &e->identity, &key, &e->freed_threads, 1, peak_pages)) {
+        __sync_fetch_and_add(&each_ends, 1);
         return;
+    }
     add_to_unlisted(scratch, &e->identity, &e->freed_threads, !e->execed, peak_pages);
 }
 

@@ -28,9 +28,9 @@ SHARED __u32 want_args; /* of the program; they may hold secrets, so only if a r
 SHARED __u32 want_user;
 SHARED __u32 want_cgroup;
 SHARED __u32 want_ancestor; /* enum want_ancestor */
-/* Terminals in listings; and each process that ended unlisted by itself, as far as there is
- * room for that. */
-SHARED __u32 want_terminal, want_each_end;
+/* Terminals in listings; and each process that ended unlisted by itself: so many at most
+ * between two listings, which `unlisted` has room for besides what it holds by identity. */
+SHARED __u32 want_terminal, want_each_end, max_each_ends, each_ends;
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
 /* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it

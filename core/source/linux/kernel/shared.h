@@ -158,9 +158,9 @@ struct process_entry {
     __u64 shown_ns;    /* when that was, since boot */
     __u64 in_exec_ns;  /* since when it is not listed for being in the middle of an exec */
     __u64 found_late_ns;          /* when it was found, since boot, if it was found late */
-    /* The highest resident size that it ever had: at its last exec, and at its end, 0 as long as
-     * it lives. The kernel keeps only one number for all programs: that of the last is known
-     * if it is higher than what came before. */
+    /* The highest resident size that it ever had: at its last exec, and at its end. The kernel
+     * keeps only one number for all programs: that of the last is known if it is higher than
+     * what came before. */
     __u64 exec_peak_pages, end_peak_pages;
     __u64 until_exec_peak_pages;  /* of what it was at its first exec since it was listed */
     struct bpf_identity identity; /* as of its fork or last exec */
