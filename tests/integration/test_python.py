@@ -57,7 +57,7 @@ def pythons():
         if done.returncode == 0:
             found.setdefault(tuple(map(int, done.stdout.split())), one)
     found.pop(sys.version_info[:2], None)
-    return [found[version] for version in sorted(found) if version >= (3, 10)]
+    return [("venv-%d.%d" % version, found[version]) for version in sorted(found) if version >= (3, 10)]
 
 
 state = {}
@@ -118,8 +118,8 @@ def case_other_pythons():
     """From the same wheel."""
     check("wheel" in state, "there is a wheel")
     others = pythons()
-    for other in others:
-        python = environment("venv-" + os.path.basename(other), other, ["pytest", state["wheel"]])
+    for name, other in others:
+        python = environment(name, other, ["pytest", state["wheel"]])
         run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "not 10000 and not 500",
             *(PACKAGE + "/tests/test_%s.py" % n for n in ("collecting", "profiling", "robust")))
         print("ok on", run(python, "--version").strip())
