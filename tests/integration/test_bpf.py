@@ -424,13 +424,14 @@ def case_children():
     for group in "listed", "forked":
         check_equal(get(d.points, group, "num_procs"), 1, "processes of " + group)
 
+    # at once: their looking whether they may go on is use, too
+    write_text(go_on, "")
     truths = {
+        "listed": listed.truth(),
         "never": spawn([child, "burn:50"], 3, program=make["never"]),
         "deep": spawn(child_of(child, "burn:50"), 3, program=make["deep"]),
     }
     spawn([child, "orphan", "burn:50", "write:1:" + done], 3, program=make["orphan"])
-    write_text(go_on, "")
-    truths["listed"] = listed.truth()
     for i in (0, 1, 2, "forked"):
         wait_for(lambda: os.path.exists(done.replace("%d", str(i))), "the orphans' ends")
     check_equal(forked.wait(20), 0, "status")
