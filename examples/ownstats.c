@@ -3,10 +3,10 @@
  * it ends, nothing stays mounted.
  *
  *   cc ownstats.c -o ownstats $(pkg-config --cflags --libs proctally-fs)
- *   ./ownstats /tmp/ownstats 4711 &
+ *   ./ownstats /run/ownstats 4711 &
  *   echo hello | nc -N 127.0.0.1 4711
- *   grep -r . /tmp/ownstats/requests; cat /tmp/ownstats/metrics
- *   echo 100 >/tmp/ownstats/line_limit
+ *   grep -r . /run/ownstats/requests; cat /run/ownstats/metrics
+ *   echo 100 >/run/ownstats/line_limit
  */
 #include <proctally_fs.h>
 

@@ -24,7 +24,9 @@ struct tally_fs {
     struct items items;
     struct buf scratch; /* for texts of which only the length matters */
 
+    pthread_mutex_t serving; /* one at a time */
     pthread_mutex_t control; /* of the thread */
+    pid_t process;           /* that has the thread, and unmounts: a child may be another */
     pthread_t thread;
     bool has_thread;
     int wake_fd; /* written to when the thread is to end, or has a new interval to know of */
@@ -130,13 +132,15 @@ static int fs_list(void *provider, uint64_t directory, struct tree_list *to) {
 static int fs_write(void *provider, uint64_t id, const char *text, size_t len) {
     tally_fs *fs = provider;
     struct place place;
+    if (memchr(text, '\0', len)) /* who takes it as a string would see half of it */
+        return -EINVAL;
     char *copy = strndup(text, len); /* what the kernel gives is not ended by a NUL byte */
     if (!copy)
         return -ENOMEM;
     int r = begin(fs);
     if (r == 0) {
         r = place_find(&fs->items, id, &place)
-                ? place_write(&fs->items, place, copy, strlen(copy) == len ? len : 0, now_ns())
+                ? place_write(&fs->items, place, copy, len, now_ns())
                 : -ENOENT;
         end(fs);
     }
@@ -151,7 +155,7 @@ static const struct tree_ops tree_ops = {fs_lookup, fs_look, fs_text, fs_list, f
 int tally_fs_new(const struct tally_fs_options *options, tally_fs **ret_fs,
                  struct tally_error *error) {
     struct tally_fs_options o;
-    int r = struct_copy(&o, sizeof(o), options, options->size);
+    int r = options ? struct_copy(&o, sizeof(o), options, options->size) : -EINVAL;
     if (r == 0 && !o.mountpoint)
         r = -EINVAL;
     if (r < 0) {
@@ -171,7 +175,9 @@ int tally_fs_new(const struct tally_fs_options *options, tally_fs **ret_fs,
     pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_ERRORCHECK);
     pthread_mutex_init(&fs->lock, &attributes);
     pthread_mutexattr_destroy(&attributes);
+    pthread_mutex_init(&fs->serving, NULL);
     pthread_mutex_init(&fs->control, NULL);
+    fs->process = getpid();
     if (fs->wake_fd < 0 ||
         items_init(&fs->items, o.name && *o.name ? o.name : program_invocation_short_name) < 0) {
         tally_fs_free(fs);
@@ -194,6 +200,13 @@ no_memory:
 tally_fs *tally_fs_free(tally_fs *fs) {
     if (!fs)
         return NULL;
+    if (fs->process != getpid()) {
+        /* It is a parent's, who goes on. The fork may have come in the middle of anything, so
+         * this copy of its memory is left as it is. */
+        tree_leave(fs->tree);
+        close(fs->wake_fd);
+        return NULL;
+    }
     tally_fs_stop(fs);
     tree_free(fs->tree);
     items_free(&fs->items);
@@ -201,6 +214,7 @@ tally_fs *tally_fs_free(tally_fs *fs) {
     if (fs->wake_fd >= 0)
         close(fs->wake_fd);
     pthread_mutex_destroy(&fs->lock);
+    pthread_mutex_destroy(&fs->serving);
     pthread_mutex_destroy(&fs->control);
     free(fs);
     return NULL;
@@ -224,12 +238,26 @@ int tally_fs_timeout_ms(tally_fs *fs) {
     return ms > INT_MAX ? INT_MAX : (int)ms;
 }
 
+/* In a child, as after daemon(3), there is no thread, and what there is becomes its own. */
+static void take_over(tally_fs *fs) {
+    const pid_t process = getpid();
+    if (fs->process == process)
+        return;
+    fs->process = process;
+    fs->has_thread = false;
+}
+
 int tally_fs_serve(tally_fs *fs) {
     int r = begin(fs);
     if (r < 0)
         return r;
     end(fs);
-    return tree_serve(fs->tree);
+    if (pthread_mutex_trylock(&fs->serving) != 0)
+        return 0; /* somebody does it already */
+    take_over(fs);
+    r = tree_serve(fs->tree);
+    pthread_mutex_unlock(&fs->serving);
+    return r;
 }
 
 static void wake(tally_fs *fs) {
@@ -260,6 +288,7 @@ int tally_fs_start(tally_fs *fs) {
     int r = 0;
     sigset_t all, before;
     pthread_mutex_lock(&fs->control);
+    take_over(fs);
     if (__atomic_load_n(&fs->is_gone, __ATOMIC_ACQUIRE)) {
         r = -ENOTCONN;
     } else if (!fs->has_thread) {
@@ -276,11 +305,15 @@ int tally_fs_start(tally_fs *fs) {
 
 int tally_fs_stop(tally_fs *fs) {
     int r = 0;
+    if (fs->process != getpid())
+        return 0; /* the thread is a parent's */
     pthread_mutex_lock(&fs->control);
-    if (fs->has_thread) {
+    if (fs->has_thread && pthread_equal(fs->thread, pthread_self())) {
+        r = -EDEADLK; /* a formatter, which is called by the thread */
+    } else if (fs->has_thread) {
         __atomic_store_n(&fs->stopping, true, __ATOMIC_RELEASE);
         wake(fs);
-        r = -pthread_join(fs->thread, NULL); /* -EDEADLK: a formatter of ours stops itself */
+        r = -pthread_join(fs->thread, NULL);
         fs->has_thread = r < 0;
     }
     pthread_mutex_unlock(&fs->control);
@@ -363,7 +396,7 @@ int tally_fs_add_calls(tally_fs *fs, tally_fs_item parent, const char *name,
                        const struct tally_fs_calls *calls, const struct tally_fs_about *about,
                        tally_fs_item *ret_item) {
     struct item like = {.type = ITEM_CALLS};
-    int r = struct_copy(&like.calls, sizeof(like.calls), calls, calls->size);
+    int r = calls ? struct_copy(&like.calls, sizeof(like.calls), calls, calls->size) : -EINVAL;
     if (r == 0 && !like.calls.format)
         r = -EINVAL;
     return r < 0 ? r : add(fs, parent, name, &like, about, NULL, ret_item);
@@ -399,7 +432,8 @@ static int get(tally_fs *fs, tally_fs_item number, struct item **ret) {
 
 static int get_path(tally_fs *fs, tally_fs_item directory, const char *path, struct item **ret) {
     struct item *item;
-    int r = get(fs, directory, &item);
+    /* nothing but slashes would be the directory itself */
+    int r = path && path[strspn(path, "/")] ? get(fs, directory, &item) : -EINVAL;
     if (r < 0)
         return r;
     while (item && *path) {
@@ -428,7 +462,8 @@ int tally_fs_find(tally_fs *fs, tally_fs_item directory, const char *path,
     int r = get_path(fs, directory, path, &item);
     if (r < 0)
         return r;
-    *ret_item = item->number;
+    if (ret_item)
+        *ret_item = item->number;
     end(fs);
     return 0;
 }
@@ -450,10 +485,12 @@ int tally_fs_remove_children(tally_fs *fs, tally_fs_item directory) {
     int r = get(fs, directory, &item);
     if (r < 0)
         return r;
+    if (item->type != ITEM_DIRECTORY)
+        r = -ENOTDIR;
     while (item->first)
         items_remove(&fs->items, item->first);
     end(fs);
-    return 0;
+    return r;
 }
 
 int tally_fs_set_text(tally_fs *fs, tally_fs_item number, const char *text) {

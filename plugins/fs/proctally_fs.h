@@ -24,7 +24,11 @@
  * A program that reads its own files does so in another thread than the one that serves.
  *
  * Processes: a child after fork(2) has nothing to serve, and while it lives without an
- * exec it keeps a mount of a killed parent hanging.
+ * exec it keeps a mount of a killed parent hanging. If other threads were at work here when
+ * it was forked, it can find their locks held for ever: it must neither register nor add.
+ * tally_fs_free() in a child leaves the parent's mount alone. Only where the parent ends, as
+ * with daemon(3) after tally_fs_new(), may the child start or serve, and then it is the
+ * child's.
  *
  * The library never prints, logs or exits, and touches neither the locale nor signals.
  * Errors are negative errno values; `ret_` parameters are written only on success, and may
@@ -75,15 +79,17 @@ tally_fs *tally_fs_free(tally_fs *fs);
 /* Serves in a thread of its own, which blocks all signals. 0 also if it runs already.
  * -ENOTCONN: unmounted from outside. */
 int tally_fs_start(tally_fs *fs);
-/* Ends that thread; readers wait until there is another. 0 also if there is none. */
+/* Ends that thread; readers wait until there is another. 0 also if there is none. -EDEADLK:
+ * called by a function that formats or takes what is written; tally_fs_free() must not be
+ * called by one at all. */
 int tally_fs_stop(tally_fs *fs);
 
 /* Or in your own loop: serve when the descriptor is readable, or after this many
  * milliseconds (-1: no need to), which is when an interval of a series is over. */
 int tally_fs_fd(const tally_fs *fs);
 int tally_fs_timeout_ms(tally_fs *fs);
-/* One request, if there is one; never waits. 1: unmounted from outside, and there will be
- * no more. */
+/* One request, if there is one; never waits. 0 also if another thread serves at the moment.
+ * 1: unmounted from outside, and there will be no more. */
 int tally_fs_serve(tally_fs *fs);
 
 /* ---- Directories, and finding things ------------------------------------------------ */
@@ -101,14 +107,14 @@ int tally_fs_serve(tally_fs *fs);
 int tally_fs_add_directory(tally_fs *fs, tally_fs_item parent, const char *name,
                            const char *label, tally_fs_item *ret_item);
 
-/* By a path below a directory: "clients/ann". */
+/* By a path below a directory: "clients/ann". -EINVAL: it is empty. */
 int tally_fs_find(tally_fs *fs, tally_fs_item directory, const char *path,
                   tally_fs_item *ret_item);
 /* With all that is below. When this returns, nobody reads the values any more. -EBUSY: the
  * root can't be removed. */
 int tally_fs_remove(tally_fs *fs, tally_fs_item item);
 int tally_fs_remove_path(tally_fs *fs, tally_fs_item directory, const char *path);
-/* Only what is below. */
+/* Only what is below. -ENOTDIR: a value. */
 int tally_fs_remove_children(tally_fs *fs, tally_fs_item directory);
 
 /* ---- Values ---------------------------------------------------------------------------- */
@@ -180,7 +186,7 @@ struct tally_fs_calls {
      * size, too. */
     ssize_t (*format)(void *data, char *to, size_t room);
     /* NULL: can't be written. Gets the text of one write(2), ended by a NUL byte that len
-     * does not count. 0 or -errno. */
+     * does not count, and in which there is none: EINVAL. 0 or -errno. */
     int (*write)(void *data, const char *text, size_t len);
     void *data;
 };

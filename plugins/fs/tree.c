@@ -446,6 +446,11 @@ int tree_serve(struct tree *tree) {
     return r < 0 ? r : tree->ended;
 }
 
+void tree_leave(struct tree *tree) {
+    close(fuse_session_fd(tree->session));
+    close(tree->mountpoint.watcher_fd);
+}
+
 struct tree *tree_free(struct tree *tree) {
     if (!tree)
         return NULL;

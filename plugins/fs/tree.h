@@ -99,5 +99,7 @@ void tree_changed(struct tree *tree);
 /* Unmounts, whoever may still have files open: they get ENOTCONN. Nobody may be serving.
  * NULL is fine, and is what comes back. */
 struct tree *tree_free(struct tree *tree);
+/* In a child after fork(2), whose parent goes on: closes the descriptors, and no more. */
+void tree_leave(struct tree *tree);
 
 #endif

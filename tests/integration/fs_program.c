@@ -57,7 +57,10 @@ static void free_value(struct value *v) {
 
 /* "/" is the root. */
 static tally_fs_item item(const char *path) {
-    tally_fs_item found = 0;
+    tally_fs_item found = TALLY_FS_ROOT;
+    if (strcmp(path, "/") == 0)
+        return found;
+    found = 0;
     tally_fs_find(fs, TALLY_FS_ROOT, path, &found);
     return found;
 }

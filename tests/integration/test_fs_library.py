@@ -25,6 +25,7 @@ SOURCES = [os.path.join(SRC, f) for f in (
     "plugins/fs/metrics.c", "plugins/fs/mountpoint.c", "plugins/fs/series.c",
     "plugins/fs/tree.c", "plugins/common/utf8_text.c", "core/base/buf.c", "core/base/number.c")]
 PROGRAM = os.path.join(SRC, "tests/integration/fs_program.c")
+MISUSE = os.path.join(SRC, "tests/integration/fs_misuse.c")
 INCLUDES = ["-I", FS, "-I", os.path.join(SRC, "core")]
 INSIDE = ["-std=gnu11", "-D_GNU_SOURCE=", "-D_FILE_OFFSET_BITS=64", "-iquote", FS, "-iquote",
           os.path.join(SRC, "core"), "-iquote", os.path.join(SRC, "plugins/common"),
@@ -483,6 +484,56 @@ def case_comes_back():
     check_equal(p.cat("back"), "-35\n", "EDEADLK")
     check_equal(p.cat("back"), "-35\n", "again")
     p.must("remove", "back")
+
+
+def misused(case, expected, seconds=60):
+    """What a case of fs_misuse.c prints; then nothing of it is mounted, and nothing hangs."""
+    directory = temp_dir()
+    mount = os.path.join(directory, "mount")
+    program_of_it = compiled("misuse", *INCLUDES, MISUSE, ARCHIVE, *LIBRARIES)
+    p = start([program_of_it, mount, case], stdout=subprocess.PIPE, text=True)
+    later(lambda: mounted(mount) and run(["umount", "-l", mount]))
+    later(lambda: p.poll() is None and p.kill())
+    try:
+        out = p.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        raise Failed("it hangs") from None
+    check_equal((p.returncode, out), (0, expected), "the program")
+    wait_for(lambda: not mounted(mount), "the unmount", 10)
+
+
+def case_two_threads_serve():
+    """They take turns."""
+    misused("two_serve", "    600 5\n" * 4)
+
+
+def case_free_in_a_child():
+    """The parent's mount is there as before."""
+    misused("free_in_a_child", "child 0\n5\n")
+
+
+def case_in_the_background():
+    """daemon(3) after the start: the child starts a thread of its own, and unmounts."""
+    misused("in_the_background", "start 0\n5\nstop 0\nend\n")
+
+
+def case_stop_by_a_formatter():
+    misused("stop_by_a_formatter", "-35\n5\nstart 0\n5\n")
+
+
+def case_nothing_given():
+    misused("nothing_given", "new -22 the options lack their size, or a mount point\n"
+            "find 0\nadd_calls -22\n")
+
+
+def case_odd_paths():
+    """An empty path is not the directory itself, of which all would be removed."""
+    misused("odd_paths", "-22 -22\n" * 3 + "children of a value -20\nstill there 0\n")
+
+
+def case_odd_writes():
+    """A NUL byte is refused: a program would take the text before it for the whole."""
+    misused("odd_writes", "refused\nwritten 5 plain\n")
 
 
 # ---- Numbers ---------------------------------------------------------------------------------
