@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #define TYPE "fuse.tally"
-#define WATCHER_PATIENCE_MS 5000
+#define PATIENCE_MS 5000
 
 __attribute__((format(printf, 3, 4))) static int fail(struct tally_error *error, int r,
                                                       const char *format, ...) {
@@ -31,6 +33,85 @@ __attribute__((format(printf, 3, 4))) static int fail(struct tally_error *error,
         va_end(args);
     }
     return r;
+}
+
+static int64_t now_ms(void) {
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* As read(2), up to this time: then -ETIMEDOUT. */
+static ssize_t receive(int fd, void *to, size_t size, int64_t until_ms) {
+    for (;;) {
+        const int64_t left_ms = until_ms - now_ms();
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        const int ready = left_ms > 0 ? poll(&p, 1, (int)left_ms) : 0;
+        const ssize_t n = ready > 0 ? read(fd, to, size) : ready;
+        if (ready == 0)
+            return -ETIMEDOUT;
+        if (n >= 0 || errno != EINTR)
+            return n < 0 ? -errno : n;
+    }
+}
+
+/* ---- What is mounted ------------------------------------------------------------ */
+
+/* A field of mountinfo, in which blanks, tabs, newlines and backslashes are \ooo. */
+static bool field_is(const char *field, const char *text) {
+    for (; *field && *field != ' '; text++) {
+        char c = *field++;
+        if (c == '\\' && field[0] && field[1] && field[2]) {
+            c = (char)((field[0] - '0') << 6 | (field[1] - '0') << 3 | (field[2] - '0'));
+            field += 3;
+        }
+        if (c != *text)
+            return false;
+    }
+    return *text == '\0';
+}
+
+/* From the n-th field on, counted from 0. */
+static const char *field(const char *line, unsigned n) {
+    while (n-- && line)
+        if ((line = strchr(line, ' ')))
+            line++;
+    return line;
+}
+
+/* The last mount on this path, which is the uppermost, if it is of our type: what
+ * mountinfo has for its device and its path. */
+static bool find_mount(const char *path, char ret_mount[MOUNT_MOST]) {
+    FILE *f = fopen("/proc/self/mountinfo", "re");
+    if (!f)
+        return false;
+    bool found = false;
+    char *line = NULL;
+    size_t size = 0;
+    while (getline(&line, &size, f) > 0) {
+        /* ID PARENT MAJOR:MINOR ROOT PATH OPTIONS… - TYPE SOURCE OPTIONS */
+        const char *number = field(line, 2), *where = field(line, 4);
+        if (!number || !where || !field_is(where, path))
+            continue;
+        const char *type = strstr(where, " - ");
+        found = type && strncmp(type + 3, TYPE " ", strlen(TYPE " ")) == 0;
+        const int len = snprintf(ret_mount, MOUNT_MOST, "%.*s %.*s", (int)strcspn(number, " "),
+                                 number, (int)strcspn(where, " "), where);
+        found = found && len < MOUNT_MOST;
+    }
+    free(line);
+    fclose(f);
+    return found;
+}
+
+/* The file of a descriptor, for calls that take a path. */
+struct fd_path {
+    char text[32];
+};
+static struct fd_path of_fd(int fd) {
+    struct fd_path path;
+    snprintf(path.text, sizeof(path.text), "/proc/self/fd/%d", fd);
+    return path;
 }
 
 /* ---- Other programs ------------------------------------------------------------ */
@@ -100,17 +181,25 @@ static void await(pid_t pid) {
         ;
 }
 
-/* Asked for by a word, it unmounts. If we end without one, it looks first: what is there may
- * be no longer, or not again, ours. A dead one can't be looked at. It waits in the background
- * of a shell that ends at once, so that it is nobody's child: our caller may wait for all
- * that it has. */
+/* It is told what was mounted, in the words of mountinfo, and unmounts nothing else: at the
+ * path there may be another by then, even one with the same numbers. So, asked for by a word,
+ * it sees first that who asked still waits (writing ends it otherwise). If we end without
+ * one, it looks: a dead mount can't be looked at. It waits in the background of a shell that ends at
+ * once, so that it is nobody's child: our caller may wait for all that it has. */
 static char watcher_script[] =
     "cd /\n"
     "exec 3<&0\n"
     "{\n"
     "  echo\n"
+    "  read -r mount\n"
     "  read -r word\n"
-    "  [ -z \"$word\" ] && [ -d \"$1\" ] && exit\n"
+    "  if [ -n \"$word\" ]; then echo || exit\n"
+    "  elif [ -d \"$1\" ]; then exit\n"
+    "  fi\n"
+    "  while read -r id parent device root path rest; do\n"
+    "    [ \"$path\" = \"${mount#* }\" ] && there=\"$device $path\"\n"
+    "  done </proc/self/mountinfo\n"
+    "  [ -n \"$mount\" ] && [ \"$there\" != \"$mount\" ] && exit\n"
     "  umount -i -l \"$1\" || exec fusermount3 -u -z \"$1\"\n"
     "} <&3 3<&- &\n";
 
@@ -127,10 +216,7 @@ static int start_watcher(char *path, int *ret_fd, struct tally_error *error) {
     if (pid > 0)
         await(pid);
     char hello;
-    ssize_t n = 0;
-    while (r == 0 && (n = read(ends[0], &hello, 1)) < 0 && errno == EINTR)
-        ;
-    if (n != 1) {
+    if (r < 0 || receive(ends[0], &hello, 1, now_ms() + PATIENCE_MS) != 1) {
         close(ends[0]);
         return r < 0 ? fail(error, r, "can't start a process that unmounts %s: %s", path,
                             strerror(-r))
@@ -142,99 +228,86 @@ static int start_watcher(char *path, int *ret_fd, struct tally_error *error) {
     return 0;
 }
 
-/* Until it has ended, which is when its end of the socket is closed. */
-static void dismiss_watcher(int fd, const char *word) {
-    if (send(fd, word, strlen(word), MSG_NOSIGNAL) < 0 || !*word)
-        shutdown(fd, SHUT_WR);
-    struct pollfd p = {.fd = fd, .events = POLLIN};
+static void tell_watcher(int fd, const char *word) {
+    char line[MOUNT_MOST + 1];
+    const int len = snprintf(line, sizeof(line), "%s\n", word);
+    (void)!send(fd, line, (size_t)len, MSG_NOSIGNAL);
+}
+
+/* Until it has ended, which is when its end of the socket is closed. One that is stopped, or
+ * waits for a file system, may do later what it was to do. */
+static void dismiss_watcher(int fd) {
+    const int64_t until_ms = now_ms() + PATIENCE_MS;
     char rest[64];
-    while (poll(&p, 1, WATCHER_PATIENCE_MS) != 0) {
-        const ssize_t n = read(fd, rest, sizeof(rest));
-        if (n == 0 || (n < 0 && errno != EINTR))
-            break;
-    }
+    shutdown(fd, SHUT_WR);
+    while (receive(fd, rest, sizeof(rest), until_ms) > 0)
+        ;
     close(fd);
 }
 
-/* ---- What is mounted ------------------------------------------------------------ */
-
-/* A field of mountinfo, in which blanks, tabs, newlines and backslashes are \ooo. */
-static bool field_is(const char *field, const char *text) {
-    for (; *field && *field != ' '; text++) {
-        char c = *field++;
-        if (c == '\\' && field[0] && field[1] && field[2]) {
-            c = (char)((field[0] - '0') << 6 | (field[1] - '0') << 3 | (field[2] - '0'));
-            field += 3;
-        }
-        if (c != *text)
-            return false;
-    }
-    return *text == '\0';
-}
-
-/* From the n-th field on, counted from 0. */
-static const char *field(const char *line, unsigned n) {
-    while (n-- && line)
-        if ((line = strchr(line, ' ')))
-            line++;
-    return line;
-}
-
-/* The last mount on this path, which is the uppermost, if it is of our type. */
-static bool find_mount(const char *path, unsigned ret_device[2]) {
-    FILE *f = fopen("/proc/self/mountinfo", "re");
-    if (!f)
-        return false;
-    bool found = false;
-    char *line = NULL;
-    size_t size = 0;
-    while (getline(&line, &size, f) > 0) {
-        /* ID PARENT MAJOR:MINOR ROOT PATH OPTIONS… - TYPE SOURCE OPTIONS */
-        const char *number = field(line, 2), *where = field(line, 4);
-        if (!number || !where || !field_is(where, path))
-            continue;
-        const char *type = strstr(where, " - ");
-        found = type && strncmp(type + 3, TYPE " ", strlen(TYPE " ")) == 0;
-        char *end;
-        ret_device[0] = (unsigned)strtoul(number, &end, 10);
-        ret_device[1] = *end == ':' ? (unsigned)strtoul(end + 1, NULL, 10) : 0;
-    }
-    free(line);
-    fclose(f);
-    return found;
-}
+/* ---- What is mounted already --------------------------------------------------- */
 
 bool mountpoint_is_ours(const struct mountpoint *m) {
-    unsigned device[2];
-    return find_mount(m->path, device) && memcmp(device, m->device, sizeof(device)) == 0;
+    char mount[MOUNT_MOST];
+    return find_mount(m->path, mount) && strcmp(mount, m->mount) == 0;
 }
 
 /* ---- Before the mount ------------------------------------------------------------- */
 
-/* Of a tree whose server is gone, only the path can still be worked out. */
+/* Whoever looks at a tree waits for its server, which may not answer: so a child looks, and is
+ * killed if it takes too long. Its parent may have threads, so it does nothing else. */
+static bool is_dead(const char *path) {
+    int ends[2], r = 0;
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return false;
+    const pid_t child = fork();
+    if (child == 0) {
+        struct stat st;
+        if (stat(path, &st) < 0)
+            r = errno;
+        (void)!write(ends[1], &r, sizeof(r));
+        _exit(0);
+    }
+    close(ends[1]);
+    const bool answered = child > 0 && receive(ends[0], &r, sizeof(r), now_ms() + PATIENCE_MS) ==
+                                           (ssize_t)sizeof(r);
+    if (child > 0 && !answered)
+        kill(child, SIGKILL);
+    /* Nothing ends one whose request the server has taken. */
+    if (child > 0 && (answered || receive(ends[0], &r, sizeof(r), now_ms() + PATIENCE_MS) == 0))
+        await(child);
+    close(ends[0]);
+    return answered && (r == ENOTCONN || r == ECONNABORTED);
+}
+
+/* 1: one was cleared away. */
 static int clear_dead_mount(char *path, struct tally_error *error) {
-    unsigned device[2];
-    struct stat st;
-    if (!find_mount(path, device))
+    char mount[MOUNT_MOST];
+    if (!find_mount(path, mount))
         return 0;
-    if (stat(path, &st) == 0 || (errno != ENOTCONN && errno != ECONNABORTED))
+    if (!is_dead(path))
         return fail(error, -EBUSY, "%s: another process shows its files there; give each a "
                     "directory of its own", path);
     int watcher = -1, r = start_watcher(path, &watcher, error);
     if (r < 0)
         return r;
-    dismiss_watcher(watcher, "");
-    if (find_mount(path, device))
+    tell_watcher(watcher, mount);
+    dismiss_watcher(watcher);
+    if (find_mount(path, mount))
         return fail(error, -EBUSY, "%s: what a process that is gone has left there could not be "
                     "unmounted: run \"umount -l %s\" as root", path, path);
-    return 0;
+    return 1;
 }
 
-static int check_directory(const char *path, struct tally_error *error) {
-    DIR *dir = opendir(path);
-    if (!dir)
-        return errno == ENOTDIR ? fail(error, -ENOTDIR, "%s is not a directory", path)
-                                : fail(error, -errno, "can't look into %s: %m", path);
+static int check_empty(int fd, const char *path, struct tally_error *error) {
+    const int list = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *dir = list < 0 ? NULL : fdopendir(list);
+    if (!dir) {
+        const int r = fail(error, -errno, "can't look into %s: %m", path);
+        if (list >= 0)
+            close(list);
+        return r;
+    }
     bool empty = true;
     for (const struct dirent *e; empty && (e = readdir(dir));)
         empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
@@ -243,26 +316,56 @@ static int check_directory(const char *path, struct tally_error *error) {
                             "hidden: name an empty directory", path);
 }
 
+/* The kernel finds the directory, once, and what it has found is checked and mounted on: a link
+ * that somebody else puts in a directory for all, such as /tmp, it does not follow for root
+ * (fs.protected_symlinks). */
+static int open_directory(const char *path, char **ret_path, struct tally_error *error) {
+    char name[MOUNT_MOST];
+    const int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOTDIR ? fail(error, -ENOTDIR, "%s is not a directory", path)
+                                : fail(error, -errno, "can't open the directory %s: %m", path);
+    int r = 0;
+    const ssize_t len = readlink(of_fd(fd).text, name, sizeof(name) - 1);
+    if (len < 0)
+        r = fail(error, -errno, "can't find %s: %m: is /proc mounted?", path);
+    else if (name[len] = '\0', !(*ret_path = strdup(name)))
+        r = fail(error, -ENOMEM, "out of memory");
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
+}
+
+/* The descriptor of an empty directory, and its path. */
 static int prepare(const char *path, char **ret_path, struct tally_error *error) {
     if (mkdir(path, 0755) < 0 && errno != EEXIST)
         return fail(error, -errno, "can't make the directory %s: %m", path);
-    char *absolute = realpath(path, NULL);
-    if (!absolute)
-        return fail(error, -errno, "can't find %s: %m", path);
-    int r = clear_dead_mount(absolute, error);
-    if (r == 0)
-        r = check_directory(absolute, error);
-    if (r < 0)
+    char *absolute = NULL;
+    int fd = open_directory(path, &absolute, error);
+    int r = fd < 0 ? fd : clear_dead_mount(absolute, error);
+    if (r > 0) { /* it was the root of what is gone now */
+        close(fd);
         free(absolute);
-    else
-        *ret_path = absolute;
-    return r;
+        absolute = NULL;
+        r = fd = open_directory(path, &absolute, error);
+    }
+    if (r >= 0)
+        r = check_empty(fd, absolute, error);
+    if (r < 0) {
+        if (fd >= 0)
+            close(fd);
+        free(absolute);
+        return r;
+    }
+    *ret_path = absolute;
+    return fd;
 }
 
 /* ---- The mount ---------------------------------------------------------------------- */
 
-static int mount_by_kernel(const char *path, bool read_only, bool allow_other, int *ret_fd,
-                           struct tally_error *error) {
+static int mount_by_kernel(int directory, const char *path, bool read_only, bool allow_other,
+                           int *ret_fd, struct tally_error *error) {
     int fd = open("/dev/fuse", O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return fail(error, -errno, "can't mount on %s: can't open /dev/fuse: %m%s", path,
@@ -272,7 +375,7 @@ static int mount_by_kernel(const char *path, bool read_only, bool allow_other, i
     snprintf(options, sizeof(options), "fd=%d,rootmode=40000,user_id=%u,group_id=%u%s", fd,
              (unsigned)geteuid(), (unsigned)getegid(), allow_other ? ",allow_other" : "");
     const unsigned long flags = MS_NOSUID | MS_NODEV | MS_NOEXEC | (read_only ? MS_RDONLY : 0);
-    if (mount("proctally", path, TYPE, flags, options) < 0) {
+    if (mount("proctally", of_fd(directory).text, TYPE, flags, options) < 0) {
         const int r = fail(error, -errno, "can't mount on %s: %m", path);
         close(fd);
         return r;
@@ -367,31 +470,38 @@ static int mount_by_fusermount(char *path, bool read_only, bool allow_other, int
 int mountpoint_open(struct mountpoint *m, const char *path, bool read_only, bool allow_other,
                     int *ret_fuse_fd, struct tally_error *error) {
     struct mountpoint made = {.watcher_fd = -1};
-    int r = prepare(path, &made.path, error), fd = -1;
+    const int directory = prepare(path, &made.path, error);
+    int r = directory, fd = -1;
     if (r < 0)
         return r;
     if ((r = start_watcher(made.path, &made.watcher_fd, error)) < 0)
         goto out;
-    r = mount_by_kernel(made.path, read_only, allow_other, &fd, error);
+    r = mount_by_kernel(directory, made.path, read_only, allow_other, &fd, error);
     if (r == -EPERM)
         r = mount_by_fusermount(made.path, read_only, allow_other, &fd, error);
-    if (r == 0 && !find_mount(made.path, made.device)) {
+    if (r == 0 && !find_mount(made.path, made.mount)) {
         r = fail(error, -ENOENT, "%s was mounted, but /proc/self/mountinfo does not show it: "
                  "is /proc mounted?", made.path);
         close(fd);
     }
     if (r == 0) {
+        tell_watcher(made.watcher_fd, made.mount);
+        close(directory);
         *m = made;
         *ret_fuse_fd = fd;
         return 0;
     }
-    dismiss_watcher(made.watcher_fd, "");
+    dismiss_watcher(made.watcher_fd);
 out:
+    close(directory);
     free(made.path);
     return r;
 }
 
 void mountpoint_close(struct mountpoint *m, bool mounted) {
-    dismiss_watcher(m->watcher_fd, mounted ? "unmount\n" : "");
+    /* without rights for it, the watcher has them */
+    if (mounted && umount2(m->path, MNT_DETACH | UMOUNT_NOFOLLOW) < 0)
+        tell_watcher(m->watcher_fd, "unmount");
+    dismiss_watcher(m->watcher_fd);
     free(m->path);
 }

@@ -73,7 +73,8 @@ struct tally_fs_options {
 int tally_fs_new(const struct tally_fs_options *options, tally_fs **ret_fs,
                  struct tally_error *error);
 /* Unmounts, served or not, and forgets all items; your values and series stay. Who still has
- * files open gets ENOTCONN. */
+ * files open gets ENOTCONN. Without the right to unmount, the shell does it; if that does not
+ * get to run for 5 seconds, a dead mount is left, which the next tally_fs_new() clears away. */
 tally_fs *tally_fs_free(tally_fs *fs);
 
 /* Serves in a thread of its own, which blocks all signals. 0 also if it runs already.

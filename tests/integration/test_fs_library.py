@@ -726,6 +726,63 @@ def case_killed_with_all_its_helpers():
     check_equal(watchers(p), [], "shells that are left")
 
 
+def case_late_helper():
+    """A shell that did not get to run leaves alone what has been mounted since."""
+    p = program()
+    late = watchers(p)
+    for pid in late:
+        os.kill(pid, signal.SIGSTOP)
+        later(resume, pid)
+    p.must("free")
+    p.must("new", p.mount)
+    p.must("start")
+    p.must("u64", "/", "n", 1)
+    for pid in late:
+        resume(pid)
+    wait_for(lambda: not set(late) & set(watchers(p)), "the end of the shell", 10)
+    check_equal(p.cat("n"), "1\n", "the new one")
+    check_equal(p.end(), 0, "status")
+
+
+def resume(pid):
+    try:
+        os.kill(pid, signal.SIGCONT)
+    except ProcessLookupError:
+        pass
+
+
+def case_no_answer():
+    """Somebody mounted there and does not serve: that is told, and is not waited for."""
+    p = Program()
+    p.must("new", p.mount)
+    other = Program(directory=os.path.dirname(p.mount))
+    check_equal(other.tell("new", p.mount), -16, "a second one there")
+    check("another process" in other.said, other.said)
+    p.must("start")
+    p.must("u64", "/", "n", 1)
+    check_equal(p.cat("n"), "1\n", "the first one")
+    other.must("free")
+    check_equal(p.end(), 0, "status")
+
+
+def case_link_of_another():
+    """In a directory for all, root does not follow a link that somebody else has put there."""
+    if os.geteuid() != 0:
+        raise Skipped("not root")
+    if read_text("/proc/sys/fs/protected_symlinks").strip() != "1":
+        raise Skipped("fs.protected_symlinks is off")
+    p = Program()
+    directory = os.path.dirname(p.mount)
+    target = os.path.join(directory, "target")
+    os.mkdir(target)
+    os.chmod(directory, 0o1777)
+    os.symlink("target", p.mount)
+    os.chown(p.mount, NOBODY, NOBODY, follow_symlinks=False)
+    check_equal(p.tell("new", p.mount), -13, "mounting on the link")
+    check_equal(mounted(target), [], "mounted behind the link")
+    check_equal(p.end(), 0, "status")
+
+
 def case_no_trace():
     """After a clean end there is neither a mount nor a process; a directory that was made
     stays."""
@@ -926,8 +983,20 @@ def case_ordinary_user():
     check(here(), "not mounted")
     p.must("free")
     check(not here(), "still mounted")
+    # with a shell that does not get to run, the mount stays, and the next one clears it away
+    p.must("new", p.mount)
+    late = watchers(p)
+    for pid in late:
+        os.kill(pid, signal.SIGSTOP)
+        later(resume, pid)
+    p.must("free")
+    check(here(), "who unmounted?")
     p.must("new", p.mount)
     p.must("start")
+    for pid in late:
+        resume(pid)
+    wait_for(lambda: not set(late) & set(watchers(p)), "the end of the shell", 10)
+    check_equal(len(here()), 1, "mounts")
     keeper = start([*inside, "sleep", "60"])  # keeps the namespace
     inside[3] = str(keeper.pid)
     time.sleep(0.2)
