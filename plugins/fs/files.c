@@ -149,6 +149,12 @@ bool part_value(const struct item *item, enum part part, struct buf *to) {
     return true;
 }
 
+/* To an answer from 512 on, which is no error of a system call, the kernel would not listen,
+ * and who waits for it would do so for ever. */
+static int error_of(ssize_t r) {
+    return r <= -512 ? -EIO : (int)r;
+}
+
 /* The program's own text. What it says of the length is not to be trusted. */
 static int call(const struct tally_fs_calls *calls, struct buf *to) {
     size_t room = 256;
@@ -158,7 +164,7 @@ static int call(const struct tally_fs_calls *calls, struct buf *to) {
         memset(to->data + to->len, 0, room); /* nobody is to see what was here before */
         const ssize_t len = calls->format(calls->data, to->data + to->len, room);
         if (len < 0)
-            return len < -4095 ? -EIO : (int)len;
+            return error_of(len);
         if ((size_t)len < room) { /* snprintf(3) wants its NUL byte in as well */
             to->len += (size_t)len;
             return 0;
@@ -344,7 +350,7 @@ int place_write(struct items *items, struct place place, const char *text, size_
         return write_series(items, place, text, len, now_ns);
     if (item->type == ITEM_CALLS) {
         const int r = item->calls.write(item->calls.data, text, len);
-        return r > 0 ? 0 : r < -4095 ? -EIO : r;
+        return r >= 0 ? 0 : error_of(r);
     }
     if (item->type == ITEM_U32 || item->type == ITEM_U64)
         return set_whole(item, text, len);

@@ -138,7 +138,7 @@ static int prepare(struct service *service) {
         .mountpoint = cli->arguments[0],
         .allow_other = cli_switch(cli, "allow-other", false),
     };
-    struct tally_error error;
+    struct tally_error error = {""};
     if (check_arguments(cli) < 0 || demand_init(&fs->demand, service) < 0)
         return CLI_MISUSED;
     int r = cli_switch(cli, "foreground", false) ? 0 : leave_foreground(fs);

@@ -90,7 +90,8 @@ int tally_fs_stop(tally_fs *fs);
 int tally_fs_fd(const tally_fs *fs);
 int tally_fs_timeout_ms(tally_fs *fs);
 /* One request, if there is one; never waits. 0 also if another thread serves at the moment.
- * 1: unmounted from outside, and there will be no more. */
+ * 1: unmounted from outside, and there will be no more; so it is after -errno, when the
+ * kernel's connection broke. */
 int tally_fs_serve(tally_fs *fs);
 
 /* ---- Directories, and finding things ------------------------------------------------ */
@@ -184,10 +185,12 @@ struct tally_fs_calls {
     /* As snprintf(3): writes up to `room` bytes, the NUL byte at the end among them, and
      * returns the length of the whole text; if it did not fit, it is called again with room
      * enough. Up to 1 MiB. -errno: for whoever reads. Called for whoever asks for the
-     * size, too. */
+     * size, too, as ls(1) does. Must not look at files of this mount, which would wait for
+     * it. */
     ssize_t (*format)(void *data, char *to, size_t room);
-    /* NULL: can't be written. Gets the text of one write(2), ended by a NUL byte that len
-     * does not count, and in which there is none: EINVAL. 0 or -errno. */
+    /* NULL: can't be written. Gets the text of one write(2), up to 64 KiB, ended by a NUL byte that len
+     * does not count, and in which there is none: EINVAL. 0 or -errno. As a formatter it gets
+     * -EDEADLK from all that takes a tally_fs. */
     int (*write)(void *data, const char *text, size_t len);
     void *data;
 };

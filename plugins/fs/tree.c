@@ -24,6 +24,7 @@ struct tree {
     struct fuse_buf request;
     uid_t uid;
     gid_t gid;
+    struct timespec made;
     bool ended; /* nothing more comes from the kernel */
     pthread_mutex_t lock; /* of what follows, and of `seen` and `waiting` in all that is open */
     struct handle *handles;
@@ -187,7 +188,7 @@ static struct stat describe(const struct tree *tree, const struct tree_node *nod
         .st_blksize = 4096,
         .st_atim = node->changed,
         .st_mtim = node->changed,
-        .st_ctim = node->changed,
+        .st_ctim = tree->made, /* else tar(1) says that it changed while it was read */
     };
 }
 
@@ -299,9 +300,10 @@ static void serve_write(fuse_req_t req, fuse_ino_t id, const char *text, size_t 
                         struct fuse_file_info *fi) {
     struct tree *tree = fuse_req_userdata(req);
     int r = -EINVAL;
+    /* the kernel cuts a long one into pieces of 128 KiB and more, all but the last */
     if (!tree->ops->write)
         r = -EROFS;
-    else if (offset == 0 || fi->flags & O_APPEND)
+    else if (len <= TREE_WRITE_MOST && (offset == 0 || fi->flags & O_APPEND))
         r = tree->ops->write(tree->provider, id, text, len);
     if (r < 0)
         fuse_reply_err(req, -r);
@@ -400,10 +402,14 @@ static const struct fuse_lowlevel_ops operations = {
 int tree_new(const struct tree_ops *ops, void *provider, const struct tree_options *options,
              struct tree **ret_tree, struct tally_error *error) {
     struct tree *tree = calloc(1, sizeof(*tree));
-    if (!tree)
+    if (!tree) {
+        if (error)
+            snprintf(error->text, sizeof(error->text), "out of memory");
         return -ENOMEM;
+    }
     *tree = (struct tree){.ops = ops, .provider = provider, .uid = geteuid(), .gid = getegid(),
                           .lock = PTHREAD_MUTEX_INITIALIZER};
+    clock_gettime(CLOCK_REALTIME, &tree->made);
     int fd, r = mountpoint_open(&tree->mountpoint, options->mountpoint, !ops->write,
                                 options->allow_other, &fd, error);
     if (r < 0) {
@@ -434,15 +440,29 @@ int tree_fd(const struct tree *tree) {
     return fuse_session_fd(tree->session);
 }
 
+/* So that who waits for an answer gets ENOTCONN: nobody will give one. The descriptor itself is
+ * libfuse's. */
+static void hang_up(struct tree *tree) {
+    const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    if (null < 0)
+        return;
+    dup3(null, fuse_session_fd(tree->session), O_CLOEXEC);
+    close(null);
+}
+
 int tree_serve(struct tree *tree) {
     if (tree->ended)
         return 1;
     int r = fuse_session_receive_buf(tree->session, &tree->request);
-    if (r == -EAGAIN || r == -EINTR)
+    if (r == -ENOMEM)
+        nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* the request waits as well */
+    if (r == -EAGAIN || r == -EINTR || r == -ENOMEM)
         return 0;
     if (r > 0)
         fuse_session_process_buf(tree->session, &tree->request);
     tree->ended = r <= 0 || fuse_session_exited(tree->session);
+    if (r < 0)
+        hang_up(tree);
     return r < 0 ? r : tree->ended;
 }
 

@@ -28,6 +28,7 @@
 #include <stdint.h>
 #include <time.h>
 
+#define TREE_WRITE_MOST 65536 /* bytes of one text that is written */
 #define TREE_ROOT 1 /* the number of the root; the provider chooses the others */
 
 struct tree;
@@ -66,7 +67,7 @@ struct tree_ops {
     int (*look)(void *provider, uint64_t id, struct tree_node *ret);
     int (*text)(void *provider, uint64_t id, struct tree_text *ret);
     int (*list)(void *provider, uint64_t directory, struct tree_list *to);
-    /* One write(2) is one text, not ended by a NUL byte. NULL: nothing is writable. */
+    /* One write(2) is one text, of up to TREE_WRITE_MOST bytes, not ended by a NUL byte. NULL: nothing is writable. */
     int (*write)(void *provider, uint64_t id, const char *text, size_t len);
     /* poll(2) waits for tree_changed(). Otherwise a file can always be read. */
     bool announces;
@@ -90,8 +91,9 @@ int tree_new(const struct tree_ops *ops, void *provider, const struct tree_optio
 
 /* Readable when there is something to serve. */
 int tree_fd(const struct tree *tree);
-/* Serves one request, if there is one, and never waits. 1: the tree was unmounted from
- * outside, and there will be no more; -errno. */
+/* Serves one request, if there is one, and never waits (but for 10 ms when there is no memory
+ * to take it). 1: the tree was unmounted from outside, and there will be no more; -errno: the
+ * connection broke, and who waits for an answer has been told. */
 int tree_serve(struct tree *tree);
 /* From any thread: there are new texts. Wakes who polls. */
 void tree_changed(struct tree *tree);

@@ -6,12 +6,14 @@
  */
 #include <proctally_fs.h>
 
+#include <dlfcn.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -148,7 +150,63 @@ static void odd_writes(void) {
     tally_fs_start(fs);
     tally_fs_add_calls(fs, TALLY_FS_ROOT, "own", &calls, NULL, NULL);
     shell("printf \"5\\0rubbish\" | dd of=own status=none 2>/dev/null || echo refused");
+    shell("head -c 3000000 /dev/zero | tr \"\\0\" a >../long");
+    shell("dd if=../long bs=3000000 of=own status=none conv=notrunc 2>/dev/null || echo refused");
+    shell("dd if=../long bs=65537 count=1 of=own status=none 2>/dev/null || echo refused");
     shell("printf \"plain\" | dd of=own status=none");
+    shell("dd if=../long bs=65536 count=1 of=own status=none");
+}
+
+static ssize_t fail(void *data, char *to, size_t room) {
+    (void)to;
+    (void)room;
+    return -(ssize_t)*(const int *)data;
+}
+
+static int fail_too(void *data, const char *text, size_t len) {
+    (void)text;
+    (void)len;
+    return -*(const int *)data;
+}
+
+static void odd_errors(void) {
+    static const int errors[] = {EPERM, 511, 512, 600, 2000, 5000, 2147483647};
+    make();
+    tally_fs_start(fs);
+    for (size_t i = 0; i < sizeof(errors) / sizeof(errors[0]); i++) {
+        int error = errors[i];
+        const struct tally_fs_calls calls = {sizeof(calls), fail, fail_too, &error};
+        tally_fs_add_calls(fs, TALLY_FS_ROOT, "own", &calls, NULL, NULL);
+        shell("cat own || :");
+        shell("echo 1 | dd of=own status=none || :");
+        tally_fs_remove_path(fs, TALLY_FS_ROOT, "own");
+    }
+}
+
+/* Stands before libfuse's: what a kernel without memory, or one that broke off, would say. */
+static int broken;
+int fuse_session_receive_buf(void *session, void *to) {
+    static int (*real)(void *, void *);
+    const int r = __atomic_load_n(&broken, __ATOMIC_RELAXED);
+    if (!real)
+        real = dlsym(RTLD_NEXT, "fuse_session_receive_buf");
+    if (r == -ENOMEM)
+        __atomic_store_n(&broken, 0, __ATOMIC_RELAXED);
+    return r ? r : real(session, to);
+}
+
+static void broken_connection(void) {
+    make();
+    broken = -ENOMEM;
+    tally_fs_start(fs);
+    shell("cat n");
+    __atomic_store_n(&broken, -EIO, __ATOMIC_RELAXED);
+    struct stat st;
+    const bool is_told = stat(mountpoint, &st) < 0 && (errno == ENOTCONN || errno == ECONNABORTED);
+    printf("%s\n", is_told ? "told" : "not told");
+    while (tally_fs_start(fs) == 0)
+        usleep(10000);
+    printf("start %d\n", tally_fs_start(fs));
 }
 
 static const struct {
@@ -162,6 +220,8 @@ static const struct {
     {"nothing_given", nothing_given},
     {"odd_paths", odd_paths},
     {"odd_writes", odd_writes},
+    {"odd_errors", odd_errors},
+    {"broken_connection", broken_connection},
 };
 
 int main(int argc, char **argv) {

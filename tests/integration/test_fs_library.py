@@ -226,6 +226,10 @@ def case_tools():
         check(read_text(copy) == whole, "%s: %d bytes of %d" % (name, os.path.getsize(copy),
                                                                 len(whole)))
         os.unlink(copy)
+    # GNU tar's, if it takes what it reads for changing
+    status, out, err = p.run("tar", "-C", p.mount, "-cf", copy, "metrics", "word", "all")
+    check_equal((status, err), (0, ""), "tar")
+    os.unlink(copy)
     check_equal(p.run("wc", "-l", metrics)[1].split()[0], b"40002", "wc -l")
     out = p.run("grep", "-r", ".", p.path("word"), p.path("all"))[1].decode().splitlines()
     check_equal(out[0].rpartition("/")[2], "word:word", "grep -r")
@@ -490,7 +494,7 @@ def misused(case, expected, seconds=60):
     """What a case of fs_misuse.c prints; then nothing of it is mounted, and nothing hangs."""
     directory = temp_dir()
     mount = os.path.join(directory, "mount")
-    program_of_it = compiled("misuse", *INCLUDES, MISUSE, ARCHIVE, *LIBRARIES)
+    program_of_it = compiled("misuse", "-D_GNU_SOURCE", *INCLUDES, MISUSE, ARCHIVE, *LIBRARIES)
     p = start([program_of_it, mount, case], stdout=subprocess.PIPE, text=True)
     later(lambda: mounted(mount) and run(["umount", "-l", mount]))
     later(lambda: p.poll() is None and p.kill())
@@ -533,7 +537,19 @@ def case_odd_paths():
 
 def case_odd_writes():
     """A NUL byte is refused: a program would take the text before it for the whole."""
-    misused("odd_writes", "refused\nwritten 5 plain\n")
+    misused("odd_writes", "refused\n" * 3 + "written 5 plain\nwritten 65536 aaaaaaaaaa\n")
+
+
+def case_odd_errors():
+    """What is no error of a system call is EIO, and not a reader who waits for ever."""
+    error = lambda text: "cat: own: %s\ndd: error writing 'own': %s\n" % (text, text)
+    misused("odd_errors", error("Operation not permitted") + error("Unknown error 511") +
+            error("Input/output error") * 5)
+
+
+def case_broken_connection():
+    """Without memory for a request it comes later; if no more come, readers are told."""
+    misused("broken_connection", "5\ntold\nstart -107\n")
 
 
 # ---- Numbers ---------------------------------------------------------------------------------
