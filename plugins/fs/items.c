@@ -54,7 +54,7 @@ static bool is_label(const char *label) {
         if (!is_word(*c))
             return false;
     return *label && strncmp(label, "__", 2) != 0 && strcmp(label, "le") != 0 &&
-           strcmp(label, "text") != 0;
+           strcmp(label, "text") != 0 && strcmp(label, "time") != 0 /* of line protocol */;
 }
 
 static bool ends_with(const char *text, size_t len, const char *end) {
@@ -97,8 +97,10 @@ static int label_directory(struct item *directory, const char *label, const char
             buf_add_char(&labels, *c);
             if (*c == ' ' || *c == ',' || *c == '=')
                 buf_add_char(&tags, '\\');
+            if (*c == '"' && c > value && c[-1] == '\\')
+                buf_add_char(&tags, '\\'); /* Telegraf takes a backslash before it off */
             /* at the end it would escape what follows */
-            buf_add_char(&tags, *c == '\\' && !c[1] ? '_' : *c);
+            buf_add_char(&tags, *c == '\\' && !c[1] ? '?' : *c);
         }
         buf_add_char(&labels, '"');
     } else {
@@ -145,11 +147,28 @@ static int name_sample(struct item *item, const struct tally_fs_about *about) {
 
 /* ---- Families -------------------------------------------------------------------------- */
 
-static enum family_type family_type(const struct item *item, const struct tally_fs_about *about) {
+static struct family_shape shape_of(const struct item *item, const struct tally_fs_about *about) {
+    struct family_shape shape = {.type = FAMILY_GAUGE, .values = VALUE_REAL,
+                                 .per_unit = about->per_unit, .field_len = item->sample_field};
     if (item->type == ITEM_SERIES)
-        return series_is_histogram(item->series) ? FAMILY_HISTOGRAM : FAMILY_SUMMARY;
-    return about->kind == TALLY_KIND_COUNTER && item->type != ITEM_TEXT ? FAMILY_COUNTER
-                                                                      : FAMILY_GAUGE;
+        shape.type = series_is_histogram(item->series) ? FAMILY_HISTOGRAM : FAMILY_SUMMARY;
+    else if (about->kind == TALLY_KIND_COUNTER && item->type != ITEM_TEXT)
+        shape.type = FAMILY_COUNTER;
+    if (item->type == ITEM_TEXT)
+        shape.values = VALUE_TEXT;
+    else if (item->type != ITEM_DOUBLE && item->type != ITEM_CALLS && about->per_unit == 1)
+        shape.values = VALUE_INTEGER;
+    return shape;
+}
+
+static bool same_shape(const struct family_shape *a, const struct family_shape *b) {
+    return a->type == b->type && a->values == b->values && a->per_unit == b->per_unit &&
+           a->field_len == b->field_len;
+}
+
+static bool is_series(const struct family *family) {
+    return family &&
+           (family->shape.type == FAMILY_SUMMARY || family->shape.type == FAMILY_HISTOGRAM);
 }
 
 static struct family *find_family(const struct items *items, const char *name, size_t len) {
@@ -158,46 +177,87 @@ static struct family *find_family(const struct items *items, const char *name, s
     return family;
 }
 
-/* The samples of a series have names of their own, which no other may have. */
-static bool collides(const struct items *items, const char *name, size_t len,
-                     enum family_type type) {
-    static const char *const ends[] = {"_sum", "_count", "_bucket", "_min",
-                                       "_max", "_last",  "_stddev"};
-    for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
-        const struct family *of = NULL;
-        if (ends_with(name, len, ends[i]))
-            of = find_family(items, name, len - strlen(ends[i]));
-        if (of && (of->type == FAMILY_SUMMARY || of->type == FAMILY_HISTOGRAM))
+static struct family *find_field(const struct items *items, const char *name, size_t len) {
+    struct family *family;
+    HASH_FIND(hh_field, items->by_field, name, len, family);
+    return family;
+}
+
+/* The samples and fields of a series have names of their own, which no other may have. */
+static const char *const series_ends[] = {"_sum", "_count", "_bucket", "_min",
+                                          "_max", "_last",  "_mean",   "_stddev"};
+#define SERIES_ENDS (sizeof(series_ends) / sizeof(series_ends[0]))
+
+static bool is_of_series(const struct items *items, const char *name, size_t len) {
+    for (size_t i = 0; i < SERIES_ENDS; i++)
+        if (ends_with(name, len, series_ends[i]) &&
+            is_series(find_family(items, name, len - strlen(series_ends[i]))))
             return true;
-        char longer[SAMPLE_MOST + 16];
-        if (type != FAMILY_SUMMARY && type != FAMILY_HISTOGRAM)
-            continue;
-        const int longer_len = snprintf(longer, sizeof(longer), "%.*s%s", (int)len, name, ends[i]);
-        if (find_family(items, longer, (size_t)longer_len))
+    /* a percentile: _p50 */
+    size_t digits = 0;
+    while (digits < len && name[len - 1 - digits] >= '0' && name[len - 1 - digits] <= '9')
+        digits++;
+    if (digits == 0 || len < digits + 3 || memcmp(name + len - digits - 2, "_p", 2) != 0)
+        return false;
+    const struct family *of = find_family(items, name, len - digits - 2);
+    return of && of->shape.type == FAMILY_HISTOGRAM;
+}
+
+static bool is_given(const struct items *items, const struct item *series, const char *end) {
+    char name[SAMPLE_MOST + 32];
+    const int len = snprintf(name, sizeof(name), "%.*s%s", (int)series->sample_name,
+                             series->sample, end);
+    return find_family(items, name, (size_t)len) || find_field(items, name, (size_t)len);
+}
+
+/* Of a new name, or of a series whose percentiles may be new. */
+static bool collides(const struct items *items, const struct item *item, bool is_new) {
+    /* line protocol has a time of its own */
+    const size_t root = strlen(items->root->sample) + 1;
+    if (item->sample_field == root + 4 && memcmp(item->sample + root, "time", 4) == 0)
+        return true;
+    if (is_new && (find_field(items, item->sample, item->sample_field) ||
+                   is_of_series(items, item->sample, item->sample_name) ||
+                   is_of_series(items, item->sample, item->sample_field)))
+        return true;
+    if (item->type != ITEM_SERIES)
+        return false;
+    for (size_t i = 0; is_new && i < SERIES_ENDS; i++)
+        if (is_given(items, item, series_ends[i]))
+            return true;
+    for (size_t i = 0; i < series_percentiles(item->series); i++) {
+        char end[24];
+        snprintf(end, sizeof(end), "_p%s", series_percentile_name(item->series, i));
+        if (is_given(items, item, end))
             return true;
     }
     return false;
 }
 
 static void free_family(struct items *items, struct family *family) {
-    if (!family->unhashed)
+    if (!family->unhashed) {
         HASH_DEL(items->families, family);
+        HASH_DELETE(hh_field, items->by_field, family);
+    }
     free(family->name);
     free(family->help);
     free(family);
 }
 
-static int new_family(struct items *items, const char *name, size_t len, enum family_type type,
-                      struct family **ret) {
-    if (collides(items, name, len, type))
-        return -EEXIST;
+static int new_family(struct items *items, const struct item *item,
+                      const struct family_shape *shape, struct family **ret) {
     struct family *family = calloc(1, sizeof(*family));
-    if (!family || !(family->name = strndup(name, len))) {
+    if (!family || !(family->name = strndup(item->sample, item->sample_name))) {
         free(family);
         return -ENOMEM;
     }
-    family->type = type;
-    HASH_ADD_KEYPTR(hh, items->families, family->name, len, family);
+    family->shape = *shape;
+    HASH_ADD_KEYPTR(hh, items->families, family->name, item->sample_name, family);
+    if (!family->unhashed) {
+        HASH_ADD_KEYPTR(hh_field, items->by_field, family->name, shape->field_len, family);
+        if (family->unhashed)
+            HASH_DEL(items->families, family);
+    }
     if (family->unhashed) {
         free_family(items, family);
         return -ENOMEM;
@@ -209,13 +269,14 @@ static int new_family(struct items *items, const char *name, size_t len, enum fa
 
 static int join_family(struct items *items, struct item *item,
                        const struct tally_fs_about *about) {
-    const enum family_type type = family_type(item, about);
+    const struct family_shape shape = shape_of(item, about);
     struct item *other;
     HASH_FIND(hh_sample, items->by_sample, item->sample, strlen(item->sample), other);
     struct family *family = find_family(items, item->sample, item->sample_name);
-    if (other || (family && family->type != type))
+    if (other || (family && !same_shape(&family->shape, &shape)) ||
+        collides(items, item, !family))
         return -EEXIST;
-    int r = family ? 0 : new_family(items, item->sample, item->sample_name, type, &family);
+    int r = family ? 0 : new_family(items, item, &shape, &family);
     if (r < 0)
         return r;
     HASH_ADD_KEYPTR(hh_sample, items->by_sample, item->sample, strlen(item->sample), item);
@@ -357,15 +418,17 @@ int items_add(struct items *items, tally_fs_item parent, const char *name,
         return -ENOTDIR;
     if (!is_name(name) || (label && !is_label(label)))
         return -EINVAL;
+    if (like->is_parameter && about.kind == TALLY_KIND_COUNTER)
+        return -EINVAL;
     if (is_taken(directory, name) || items_child(items, directory, name, strlen(name)))
         return -EEXIST;
     if (label) {
         char key[300];
         if (snprintf(key, sizeof(key), "%.250s=\"", label) > 252)
             return -EINVAL;
-        const char *there = strstr(directory->labels, key);
-        if (there && (there == directory->labels || there[-1] == ','))
-            return -EEXIST;
+        for (const char *there = directory->labels; (there = strstr(there, key)); there++)
+            if (there == directory->labels || there[-1] == ',')
+                return -EEXIST;
     }
     struct item *item = new_item(directory, name, like);
     if (!item)

@@ -31,13 +31,25 @@ enum family_type {
     FAMILY_HISTOGRAM
 };
 
-/* The items that have one name in metrics, and differ in their labels. */
+/* How line protocol sees it: a field keeps its type for ever. */
+enum value_type {
+    VALUE_INTEGER,
+    VALUE_REAL,
+    VALUE_TEXT
+};
+
+/* The items that have one name in metrics, and one shape, and differ in their labels. */
 struct family {
     char *name;
     char *help; /* NULL: nobody gave one */
-    enum family_type type;
+    struct family_shape {
+        enum family_type type;
+        enum value_type values;
+        uint64_t per_unit;
+        size_t field_len; /* of the name's beginning that is the field's in line protocol */
+    } shape;
     struct item *first, *last;
-    UT_hash_handle hh;
+    UT_hash_handle hh, hh_field;
     bool unhashed;
 };
 
@@ -87,7 +99,7 @@ struct items {
     struct item *root;
     tally_fs_item given; /* the last number */
     struct item *by_number, *by_name, *by_sample;
-    struct family *families;
+    struct family *families, *by_field;
     bool unsorted;      /* the families */
     struct item *timed; /* the series that have an interval */
 };

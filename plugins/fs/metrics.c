@@ -13,7 +13,7 @@
 /* What only grows is read once for the whole text, so that all of it is of one moment. */
 static void read_series(const struct items *items) {
     for (const struct family *f = items->families; f; f = f->hh.next)
-        if (f->type == FAMILY_SUMMARY || f->type == FAMILY_HISTOGRAM)
+        if (f->shape.type == FAMILY_SUMMARY || f->shape.type == FAMILY_HISTOGRAM)
             for (const struct item *item = f->first; item; item = item->family_next)
                 series_read(item->series);
 }
@@ -113,7 +113,7 @@ static void begin_label(struct buf *to, const struct item *item, const char *end
 static void add_values(struct buf *to, const struct family *family) {
     const size_t start = to->len;
     bool any = false;
-    add_head(to, family, "", family->type == FAMILY_COUNTER ? "counter" : "gauge");
+    add_head(to, family, "", family->shape.type == FAMILY_COUNTER ? "counter" : "gauge");
     for (const struct item *item = family->first; item; item = item->family_next) {
         const size_t line = to->len;
         if (item->type == ITEM_TEXT) {
@@ -200,7 +200,7 @@ void metrics_write(struct items *items, struct buf *to) {
     read_series(items);
     items_sort_families(items);
     for (const struct family *family = items->families; family; family = family->hh.next)
-        switch (family->type) {
+        switch (family->shape.type) {
         case FAMILY_GAUGE:
         case FAMILY_COUNTER:
             add_values(to, family);

@@ -98,8 +98,11 @@ int tally_fs_serve(tally_fs *fs);
 
 /* Names have 1 to 255 bytes of UTF-8 without '/' and control characters, and are not "."
  * or "..": else -EINVAL. -EEXIST: the name is taken, as "all" is in each directory and
- * "metrics" and "influx" at the top, or what becomes of it in metrics is (there the path
- * joined by '_' is the name, and what is no letter or digit is '_', too).
+ * "metrics" and "influx" at the top, or what becomes of it in metrics or influx is (there
+ * the path joined by '_' is the name, and what is no letter or digit is '_', too). So are
+ * the names of what belongs to a series (NAME_count, NAME_mean, NAME_p50, …) and "time"; and
+ * what has one name there, and differs in its labels, is of one kind, unit and per_unit, and
+ * all whole numbers or none.
  * Further -ENOENT (no such parent), -ENOTDIR, -ENAMETOOLONG (over 1000 bytes in metrics),
  * -EINVAL and -E2BIG (of a struct), -ENOMEM. */
 
@@ -131,7 +134,8 @@ struct tally_fs_about {
                         * are to be seconds; 0 is 1. The files show the value as it is. */
 };
 
-/* The value is read, atomically, whenever a file is. */
+/* The value is read, atomically, whenever a file is. A counter never falls, and one of 32 bits
+ * soon overflows: rather take 64. */
 int tally_fs_add_u32(tally_fs *fs, tally_fs_item parent, const char *name, const uint32_t *value,
                      const struct tally_fs_about *about, tally_fs_item *ret_item);
 int tally_fs_add_u64(tally_fs *fs, tally_fs_item parent, const char *name, const uint64_t *value,
@@ -148,8 +152,9 @@ static inline void tally_fs_count(uint64_t *counter, uint64_t by) {
     __atomic_fetch_add(counter, by, __ATOMIC_RELAXED);
 }
 
-/* A value that its owner and root may also write: "echo 5 >FILE". The whole text must be one
- * number from min to max, else EINVAL or ERANGE and the value is as it was. */
+/* A value, but no counter (-EINVAL), that its owner and root may also write: "echo 5 >FILE".
+ * The whole text must be one number from min to max, else EINVAL or ERANGE and the value is
+ * as it was. */
 int tally_fs_add_parameter_u32(tally_fs *fs, tally_fs_item parent, const char *name,
                                uint32_t *value, uint32_t min, uint32_t max,
                                const struct tally_fs_about *about, tally_fs_item *ret_item);

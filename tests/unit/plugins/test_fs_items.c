@@ -182,6 +182,47 @@ START_TEST(names_of_series) {
 }
 END_TEST
 
+/* A field of line protocol is of one item, and keeps its type. */
+START_TEST(names_of_fields) {
+    const struct tally_fs_about counter = {sizeof(counter), TALLY_KIND_COUNTER, NULL, "bytes", 0};
+    const struct tally_fs_about halves = {sizeof(halves), TALLY_KIND_GAUGE, NULL, NULL, 2};
+    const struct tally_fs_histogram histogram = {.size = sizeof(histogram)};
+    const double real = 2.5;
+    struct item *item;
+    tally_fs_series *s, *plain;
+    ck_assert_int_eq(tally_fs_series_new(&histogram, &s), 0);
+    ck_assert_int_eq(tally_fs_series_new(NULL, &plain), 0);
+    ck_assert_int_eq(add(TALLY_FS_ROOT, "read", &counter, NULL), 0);
+    ck_assert_int_eq(add(TALLY_FS_ROOT, "read_bytes", NULL, NULL), -EEXIST);
+    add_series("lat", s, 0);
+    const char *const taken[] = {"lat", "lat_p50", "lat_p7", "lat_mean", "lat_stddev", "time"};
+    for (size_t i = 0; i < COUNT(taken); i++)
+        ck_assert_int_eq(add(TALLY_FS_ROOT, taken[i], NULL, NULL), -EEXIST);
+    ck_assert_int_eq(add(TALLY_FS_ROOT, "lat_p", NULL, NULL), 0);
+    ck_assert_int_eq(add(TALLY_FS_ROOT, "time", &counter, NULL), 0); /* time_bytes */
+    items_remove(&items, items_child(&items, items.root, "lat", 3));
+    ck_assert_int_eq(add(TALLY_FS_ROOT, "lat_p90", NULL, NULL), 0);
+    add_series("lat", s, -EEXIST);
+    add_series("lat", plain, 0);
+    /* a name of two kinds of number, or units */
+    ck_assert_int_eq(add(directory(TALLY_FS_ROOT, "a", "client"), "v", NULL, NULL), 0);
+    const tally_fs_item b_of = directory(TALLY_FS_ROOT, "b", "client");
+    const struct item of_real = {.type = ITEM_DOUBLE, .read = &real};
+    ck_assert_int_eq(items_add(&items, b_of, "v", &of_real, NULL, NULL, &item), -EEXIST);
+    ck_assert_int_eq(add(b_of, "v", &halves, NULL), -EEXIST);
+    ck_assert_int_eq(add(b_of, "v", NULL, NULL), 0);
+    /* a text is NAME_info in metrics, and NAME here */
+    ck_assert_int_eq(add(TALLY_FS_ROOT, "version_info", NULL, NULL), 0);
+    const struct item of_text = {.type = ITEM_TEXT, .read = "1"};
+    ck_assert_int_eq(items_add(&items, TALLY_FS_ROOT, "version", &of_text, NULL, NULL, &item),
+                     -EEXIST);
+    teardown();
+    tally_fs_series_free(s);
+    tally_fs_series_free(plain);
+    setup();
+}
+END_TEST
+
 START_TEST(numbers_are_never_given_twice) {
     tally_fs_item first, second;
     ck_assert_int_eq(add(TALLY_FS_ROOT, "a", NULL, &first), 0);
@@ -307,14 +348,17 @@ START_TEST(labels) {
                      "srv_clients_requests_total{client=\"bob\"} 7\n"
                      "# TYPE srv_up gauge\nsrv_up 7\n");
     ck_assert_str_eq(influx(), "srv up=7i\n"
-                               "srv,client=an\"n\\,\\ b\\=_ clients_requests=7i\n"
+                               "srv,client=an\"n\\,\\ b\\=? clients_requests=7i\n"
                                "srv,client=bob clients_requests=7i\n"
                                "srv,client=bob,base=db\\ one clients_disk_size=7i\n");
-    const char *const bad[] = {"", "a-b", "1a", "__x", "le", "text"};
-    for (size_t i = 0; i < 6; i++)
+    const char *const bad[] = {"", "a-b", "1a", "__x", "le", "text", "time"};
+    for (size_t i = 0; i < COUNT(bad); i++)
         ck_assert_int_eq(items_add(&items, TALLY_FS_ROOT, "n", &like, NULL, bad[i], &item),
                          -EINVAL);
     ck_assert_int_eq((int)directory(db, "again", "client"), -EEXIST);
+    /* also behind one whose name ends like it */
+    const tally_fs_item in = directory(directory(TALLY_FS_ROOT, "a", "subclient"), "b", "client");
+    ck_assert_int_eq((int)directory(in, "c", "client"), -EEXIST);
     ck_assert_int_gt((int)directory(db, "ok", "lient"), 0);
     /* another kind under the same name */
     ck_assert_int_eq(add(directory(clients, "eve", "client"), "requests_total", NULL, NULL),
@@ -436,6 +480,9 @@ START_TEST(parameters) {
                                 .min.number = -10, .max.number = 10};
     const struct item of_double = {.type = ITEM_DOUBLE, .write = &d, .is_parameter = true,
                                    .min.real = 0, .max.real = 1};
+    const struct tally_fs_about counter = {sizeof(counter), TALLY_KIND_COUNTER, NULL, NULL, 0};
+    ck_assert_int_eq(items_add(&items, TALLY_FS_ROOT, "u", &of_u32, &counter, NULL, &item),
+                     -EINVAL);
     ck_assert_int_eq(items_add(&items, TALLY_FS_ROOT, "u", &of_u32, NULL, NULL, &item), 0);
     ck_assert_int_eq(items_add(&items, TALLY_FS_ROOT, "i", &of_i64, NULL, NULL, &item), 0);
     ck_assert_int_eq(items_add(&items, TALLY_FS_ROOT, "d", &of_double, NULL, NULL, &item), 0);
@@ -593,6 +640,7 @@ int main(void) {
     tcase_add_test(tc, long_names);
     tcase_add_test(tc, taken_names);
     tcase_add_test(tc, names_of_series);
+    tcase_add_test(tc, names_of_fields);
     tcase_add_test(tc, numbers_are_never_given_twice);
     tcase_add_test(tc, values);
     tcase_add_test(tc, any_text);
