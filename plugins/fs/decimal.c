@@ -6,19 +6,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* What printf(3) and strtod(3) take for the point. */
-static const char *point(void) {
-    return localeconv()->decimal_point;
+/* For this thread, printf(3) and strtod(3) have a point, whatever another sets for the process
+ * meanwhile. */
+static locale_t enter_c(locale_t *ret_c) {
+    *ret_c = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    return uselocale(*ret_c);
 }
 
-static void replace(char *text, size_t size, const char *from, const char *to) {
-    const char *at = strstr(text, from);
-    const size_t len = strlen(text);
-    if (!at || len - strlen(from) + strlen(to) >= size)
-        return;
-    char rest[400];
-    snprintf(rest, sizeof(rest), "%s", at + strlen(from));
-    snprintf(text + (at - text), size - (size_t)(at - text), "%s%s", to, rest);
+static void leave_c(locale_t c, locale_t before) {
+    uselocale(before);
+    if (c)
+        freelocale(c);
 }
 
 void decimal_add_i64(struct buf *to, int64_t value) {
@@ -51,12 +49,13 @@ void decimal_add_double(struct buf *to, double value) {
         return;
     }
     char text[64];
+    locale_t c, before = enter_c(&c);
     for (int digits = 15; digits <= 17; digits++) {
         snprintf(text, sizeof(text), "%.*g", digits, value);
         if (strtod(text, NULL) == value)
             break;
     }
-    replace(text, sizeof(text), point(), ".");
+    leave_c(c, before);
     buf_add_str(to, text);
 }
 
@@ -91,7 +90,7 @@ int decimal_parse_i64(const char *text, size_t len, int64_t *ret) {
 }
 
 int decimal_parse_double(const char *text, size_t len, double *ret) {
-    char copy[400];
+    char copy[301];
     len = without_end(text, len);
     if (len == 0 || len > 300)
         return -EINVAL;
@@ -99,9 +98,10 @@ int decimal_parse_double(const char *text, size_t len, double *ret) {
     copy[len] = '\0';
     if (strspn(copy, "0123456789+-.eE") != len || copy[0] == '+')
         return -EINVAL;
-    replace(copy, sizeof(copy), ".", point());
     char *end;
+    locale_t c, before = enter_c(&c);
     const double value = strtod(copy, &end);
+    leave_c(c, before);
     if (*end)
         return -EINVAL;
     if (!isfinite(value))
