@@ -299,7 +299,7 @@ static int make_text(struct content *c, const struct node *node, struct tree_tex
         if (r < 0)
             return r;
         w->references++;
-        *ret = (struct tree_text){w->data, w->len, whole_unref, w};
+        *ret = (struct tree_text){w->data, w->len, whole_unref, w, false};
         return 0;
     }
     if (node->part == PART_ALL || node->part == PART_LABELS) {
@@ -314,7 +314,7 @@ static int make_text(struct content *c, const struct node *node, struct tree_tex
     }
     if (r < 0)
         return r;
-    *ret = (struct tree_text){copy, len, free, copy};
+    *ret = (struct tree_text){copy, len, free, copy, true};
     return 0;
 }
 

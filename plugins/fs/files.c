@@ -176,12 +176,13 @@ static int call(const struct tally_fs_calls *calls, struct buf *to) {
 }
 
 int item_value(const struct item *item, struct buf *to) {
+    /* those of a pair in the order in which they are read */
     switch (item->type) {
     case ITEM_U32:
-        buf_add_u64(to, __atomic_load_n((const uint32_t *)item->read, __ATOMIC_RELAXED));
+        buf_add_u64(to, __atomic_load_n((const uint32_t *)item->read, __ATOMIC_ACQUIRE));
         break;
     case ITEM_U64:
-        buf_add_u64(to, __atomic_load_n((const uint64_t *)item->read, __ATOMIC_RELAXED));
+        buf_add_u64(to, __atomic_load_n((const uint64_t *)item->read, __ATOMIC_ACQUIRE));
         break;
     case ITEM_INT:
         decimal_add_i64(to, __atomic_load_n((const int *)item->read, __ATOMIC_RELAXED));
@@ -217,6 +218,24 @@ static void end_line(struct buf *to, size_t value_at) {
     buf_add_char(to, '\n');
 }
 
+/* A line is split at its last blank, or its first: in names blanks are as in /proc/mounts. */
+static void add_name(struct buf *path, const char *name) {
+    for (; *name; name++)
+        if (*name == ' ' || *name == '\\')
+            buf_add_str(path, *name == ' ' ? "\\040" : "\\134");
+        else
+            buf_add_char(path, *name);
+}
+
+/* All series one behind the other, before the text is made, which takes longer. */
+static void read_below(const struct item *directory) {
+    for (const struct item *item = directory->first; item; item = item->next)
+        if (item->type == ITEM_SERIES)
+            series_read(item->series);
+        else
+            read_below(item);
+}
+
 static void add_all(const struct item *directory, struct buf *path, struct buf *to) {
     const size_t path_len = path->len;
     char room[20];
@@ -233,11 +252,9 @@ static void add_all(const struct item *directory, struct buf *path, struct buf *
         }
     for (const struct item *item = directory->first; item; item = item->next) {
         const size_t start = to->len;
-        buf_add_str(path, item_name(item));
+        add_name(path, item_name(item));
         if (item_is_directory(item)) {
             buf_add_char(path, '/');
-            if (item->type == ITEM_SERIES)
-                series_read(item->series);
             add_all(item, path, to);
         } else {
             buf_add(to, path->data, path->len);
@@ -255,6 +272,7 @@ static void add_all(const struct item *directory, struct buf *path, struct buf *
 static int all_text(const struct item *directory, struct buf *to) {
     struct buf path;
     buf_init(&path, CALL_MOST);
+    read_below(directory);
     add_all(directory, &path, to);
     const int r = path.error;
     buf_free(&path);
@@ -337,8 +355,7 @@ static int write_series(struct items *items, struct place place, const char *tex
         return value == 1 ? series_reset(place.item->series) : -EINVAL;
     if (value > UINT32_MAX)
         return -ERANGE;
-    items_set_interval(items, place.item, value * NS_PER_S, now_ns);
-    return 0;
+    return items_set_interval(items, place.item, value * NS_PER_S, now_ns);
 }
 
 int place_write(struct items *items, struct place place, const char *text, size_t len,

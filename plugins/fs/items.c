@@ -453,7 +453,7 @@ void items_remove(struct items *items, struct item *item) {
     while (item->first)
         items_remove(items, item->first);
     if (item->type == ITEM_SERIES) {
-        items_set_interval(items, item, 0, 0);
+        (void)items_set_interval(items, item, 0, 0); /* which needs no memory */
         series_give_back(item->series);
     }
     struct item *parent = item->parent;
@@ -467,8 +467,11 @@ void items_remove(struct items *items, struct item *item) {
     free_item(item);
 }
 
-void items_set_interval(struct items *items, struct item *item, uint64_t interval_ns,
-                        uint64_t now_ns) {
+int items_set_interval(struct items *items, struct item *item, uint64_t interval_ns,
+                       uint64_t now_ns) {
+    int r = interval_ns ? series_prepare_reset(item->series) : 0;
+    if (r < 0)
+        return r;
     if (item->interval_ns) {
         struct item **at = &items->timed;
         while (*at != item)
@@ -481,11 +484,12 @@ void items_set_interval(struct items *items, struct item *item, uint64_t interva
     }
     item->interval_ns = interval_ns;
     item->due_ns = now_ns + interval_ns;
+    return 0;
 }
 
 void items_begin_intervals(struct items *items, uint64_t now_ns) {
     for (struct item *item = items->timed; item; item = item->timed_next)
-        /* without memory for it: the next time */
+        /* there is memory for it since the interval was set */
         if (now_ns >= item->due_ns && series_reset(item->series) == 0)
             item->due_ns += ((now_ns - item->due_ns) / item->interval_ns + 1) * item->interval_ns;
 }

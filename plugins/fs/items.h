@@ -121,8 +121,8 @@ static inline bool item_is_directory(const struct item *item) {
     return item->type == ITEM_DIRECTORY || item->type == ITEM_SERIES;
 }
 
-/* 0: it is not reset any more. */
-void items_set_interval(struct items *items, struct item *item, uint64_t interval_ns,
+/* 0: it is not reset any more. -ENOMEM. */
+int items_set_interval(struct items *items, struct item *item, uint64_t interval_ns,
                         uint64_t now_ns);
 /* Resets the series whose interval is over. */
 void items_begin_intervals(struct items *items, uint64_t now_ns);

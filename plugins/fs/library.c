@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define TEXT_MOST (UINT64_C(1) << 30)
+#define SCRATCH_MOST 65536 /* that is kept for the next text */
 
 struct tally_fs {
     struct tree *tree;
@@ -64,7 +65,10 @@ static int describe(tally_fs *fs, struct place place, struct tree_node *ret) {
     /* What can't be read now has a name all the same, and says why when it is read. */
     if (place_text(&fs->items, place, &fs->scratch) == 0)
         ret->size_bytes = fs->scratch.len;
-    return fs->scratch.error == -ENOMEM ? -ENOMEM : 0;
+    const int r = fs->scratch.error == -ENOMEM ? -ENOMEM : 0;
+    if (fs->scratch.size > SCRATCH_MOST)
+        buf_free(&fs->scratch);
+    return r;
 }
 
 static int fs_lookup(void *provider, uint64_t directory, const char *name,
@@ -111,7 +115,7 @@ static int fs_text(void *provider, uint64_t id, struct tree_text *ret) {
     if (r < 0)
         buf_free(&text);
     else
-        *ret = (struct tree_text){text.data, text.len, free, text.data};
+        *ret = (struct tree_text){text.data, text.len, free, text.data, true};
     return r;
 }
 
@@ -364,27 +368,42 @@ VALUE(int, int, ITEM_INT, number)
 VALUE(i64, int64_t, ITEM_I64, number)
 VALUE(double, double, ITEM_DOUBLE, real)
 
-#define PAIR(NAME, TYPE)                                                                      \
+/* `end` first, so that it is read first: what ends in between has begun before. */
+static int add_pair(tally_fs *fs, tally_fs_item parent, const char *name, enum item_type type,
+                    const void *start, const void *end_of, const struct tally_fs_about *about,
+                    tally_fs_item *ret_item) {
+    const struct item directory = {.type = ITEM_DIRECTORY};
+    const struct item of_start = {.type = type, .read = start};
+    const struct item of_end = {.type = type, .read = end_of};
+    struct item *pair, *item;
+    int r = start && end_of ? -pthread_mutex_lock(&fs->lock) : -EINVAL;
+    if (r < 0)
+        return r;
+    r = items_add(&fs->items, parent, name, &directory, NULL, NULL, &pair);
+    if (r == 0) {
+        const tally_fs_item number = pair->number;
+        r = items_add(&fs->items, number, "end", &of_end, about, NULL, &item);
+        if (r == 0)
+            r = items_add(&fs->items, number, "start", &of_start, about, NULL, &item);
+        if (r < 0)
+            items_remove(&fs->items, pair);
+        else if (ret_item)
+            *ret_item = number;
+    }
+    end(fs);
+    return r;
+}
+
+#define PAIR(NAME, TYPE, KIND)                                                                \
     int tally_fs_add_pair_##NAME(tally_fs *fs, tally_fs_item parent, const char *name,        \
                                  const TYPE *start, const TYPE *end,                          \
                                  const struct tally_fs_about *about,                          \
                                  tally_fs_item *ret_item) {                                   \
-        tally_fs_item directory = 0;                                                          \
-        int r = tally_fs_add_directory(fs, parent, name, NULL, &directory);                   \
-        if (r < 0)                                                                            \
-            return r;                                                                         \
-        r = tally_fs_add_##NAME(fs, directory, "start", start, about, NULL);                  \
-        if (r == 0)                                                                           \
-            r = tally_fs_add_##NAME(fs, directory, "end", end, about, NULL);                  \
-        if (r < 0)                                                                            \
-            tally_fs_remove(fs, directory);                                                   \
-        else if (ret_item)                                                                    \
-            *ret_item = directory;                                                            \
-        return r;                                                                             \
+        return add_pair(fs, parent, name, KIND, start, end, about, ret_item);                 \
     }
 
-PAIR(u32, uint32_t)
-PAIR(u64, uint64_t)
+PAIR(u32, uint32_t, ITEM_U32)
+PAIR(u64, uint64_t, ITEM_U64)
 
 int tally_fs_add_text(tally_fs *fs, tally_fs_item parent, const char *name, const char *text,
                       const struct tally_fs_about *about, tally_fs_item *ret_item) {
@@ -529,7 +548,7 @@ int tally_fs_set_reset_interval(tally_fs *fs, tally_fs_item number, uint32_t sec
     if (r < 0)
         return r;
     if (item->type == ITEM_SERIES)
-        items_set_interval(&fs->items, item, seconds * NS_PER_S, now_ns());
+        r = items_set_interval(&fs->items, item, seconds * NS_PER_S, now_ns());
     else
         r = -EINVAL;
     end(fs);

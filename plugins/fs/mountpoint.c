@@ -184,8 +184,8 @@ static void await(pid_t pid) {
 /* It is told what was mounted, in the words of mountinfo, and unmounts nothing else: at the
  * path there may be another by then, even one with the same numbers. So, asked for by a word,
  * it sees first that who asked still waits (writing ends it otherwise). If we end without
- * one, it looks: a dead mount can't be looked at. It waits in the background of a shell that ends at
- * once, so that it is nobody's child: our caller may wait for all that it has. */
+ * one, it looks: a dead mount can't be looked at. It waits in the background of a shell that
+ * ends at once, so that it is nobody's child: our caller may wait for all that it has. */
 static char watcher_script[] =
     "cd /\n"
     "exec 3<&0\n"

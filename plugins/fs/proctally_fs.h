@@ -6,7 +6,8 @@
  *     MOUNTPOINT/metrics     all that is registered, as Prometheus text
  *     MOUNTPOINT/influx      … as line protocol
  *     MOUNTPOINT/DIRECTORY/NAME   one value
- *     MOUNTPOINT/DIRECTORY/all    "NAME VALUE" lines of all below, from one moment
+ *     MOUNTPOINT/DIRECTORY/all    "NAME VALUE" lines of all below, read in one go; in NAME a
+ *                            blank is \040, and a backslash \134
  *
  * Whose memory: yours. The library reads your values where they are, and what you have
  * removed is not read any more when tally_fs_remove() returns, by readers either that have
@@ -176,7 +177,8 @@ int tally_fs_add_text(tally_fs *fs, tally_fs_item parent, const char *name, cons
                       const struct tally_fs_about *about, tally_fs_item *ret_item);
 int tally_fs_set_text(tally_fs *fs, tally_fs_item item, const char *text);
 
-/* What has begun and what has ended: a directory with the files `start` and `end`. */
+/* What has begun and what has ended: a directory with the files `start` and `end`. In one text
+ * no more have ended than begun, if you count the beginning first. */
 int tally_fs_add_pair_u32(tally_fs *fs, tally_fs_item parent, const char *name,
                           const uint32_t *start, const uint32_t *end,
                           const struct tally_fs_about *about, tally_fs_item *ret_item);
@@ -189,13 +191,12 @@ struct tally_fs_calls {
     size_t size;
     /* As snprintf(3): writes up to `room` bytes, the NUL byte at the end among them, and
      * returns the length of the whole text; if it did not fit, it is called again with room
-     * enough. Up to 1 MiB. -errno: for whoever reads. Called for whoever asks for the
-     * size, too, as ls(1) does. Must not look at files of this mount, which would wait for
-     * it. */
+     * enough. Up to 1 MiB. -errno: for whoever reads. Called for whoever asks for the size,
+     * too, as ls(1) does. Must not look at files of this mount, which would wait for it. */
     ssize_t (*format)(void *data, char *to, size_t room);
-    /* NULL: can't be written. Gets the text of one write(2), up to 64 KiB, ended by a NUL byte that len
-     * does not count, and in which there is none: EINVAL. 0 or -errno. As a formatter it gets
-     * -EDEADLK from all that takes a tally_fs. */
+    /* NULL: can't be written. Gets the text of one write(2), up to 64 KiB, ended by a NUL byte
+     * that len does not count, and in which there is none: else EINVAL. 0 or -errno. As a
+     * formatter it gets -EDEADLK from all that takes a tally_fs. */
     int (*write)(void *data, const char *text, size_t len);
     void *data;
 };
@@ -215,7 +216,8 @@ int tally_fs_add_calls(tally_fs *fs, tally_fs_item parent, const char *name,
  * In metrics, where nothing is ever reset, a series is a summary with gauges, a histogram a
  * histogram.
  *
- * All files of one reading of `all`, and sum and count of any, are of one moment. */
+ * Sum, count and all the rest of one series in a text are of one moment, and the series of
+ * one text of moments close together: they are read before all else. */
 
 struct tally_fs_histogram {
     size_t size;

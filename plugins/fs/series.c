@@ -173,12 +173,19 @@ const struct stats *series_since(const tally_fs_series *series) {
     return &series->since;
 }
 
-int series_reset(tally_fs_series *series) {
+int series_prepare_reset(tally_fs_series *series) {
     if (series->ever.buckets && !series->at_reset) {
-        series->at_reset = malloc(BUCKETS * sizeof(uint64_t));
+        series->at_reset = calloc(BUCKETS, sizeof(uint64_t)); /* as if there was none */
         if (!series->at_reset)
             return -ENOMEM;
     }
+    return 0;
+}
+
+int series_reset(tally_fs_series *series) {
+    int r = series_prepare_reset(series);
+    if (r < 0)
+        return r;
     series_read(series);
     series->since = (struct stats){0};
     if (series->at_reset)

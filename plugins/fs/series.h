@@ -30,7 +30,8 @@ void series_read(tally_fs_series *series);
 /* Never reset, and since the last reset. */
 const struct stats *series_ever(const tally_fs_series *series);
 const struct stats *series_since(const tally_fs_series *series);
-/* -ENOMEM: a copy of the buckets is needed, once. */
+/* -ENOMEM: a copy of the buckets is needed, once; after the first it is there. */
+int series_prepare_reset(tally_fs_series *series);
 int series_reset(tally_fs_series *series);
 
 /* Of those added since the last reset, if there are any, this percentage (or a little more)

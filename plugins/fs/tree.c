@@ -29,6 +29,7 @@ struct tree {
     pthread_mutex_t lock; /* of what follows, and of `seen` and `waiting` in all that is open */
     struct handle *handles;
     uint64_t changes;
+    size_t held_bytes; /* by those who have files open; of who serves */
 };
 
 /* What a directory held when it was opened. */
@@ -74,7 +75,12 @@ static struct handle *handle_new(struct tree *tree) {
     return handle;
 }
 
-static void drop_text(struct handle *file) {
+static size_t held_bytes(const struct handle *file) {
+    return file->has_text && file->text.is_own ? file->text.len : 0;
+}
+
+static void drop_text(struct tree *tree, struct handle *file) {
+    tree->held_bytes -= held_bytes(file);
     if (file->has_text && file->text.release)
         file->text.release(file->text.owner);
     file->has_text = false;
@@ -92,7 +98,7 @@ static void handle_free(struct tree *tree, struct handle *handle) {
     if (handle->waiting)
         fuse_pollhandle_destroy(handle->waiting);
     pthread_mutex_unlock(&tree->lock);
-    drop_text(handle);
+    drop_text(tree, handle);
     free(handle->list.names.data);
     free(handle->list.entries.data);
     free(handle);
@@ -278,7 +284,7 @@ static void serve_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
     struct tree *tree = fuse_req_userdata(req);
     struct handle *file = handle_of(fi);
     if (offset == 0 || !file->has_text) {
-        drop_text(file);
+        drop_text(tree, file);
         pthread_mutex_lock(&tree->lock);
         file->seen = tree->changes; /* before the text: rather wake once too often */
         pthread_mutex_unlock(&tree->lock);
@@ -289,6 +295,13 @@ static void serve_read(fuse_req_t req, fuse_ino_t id, size_t size, off_t offset,
             return;
         }
         file->has_text = true;
+        const size_t before = tree->held_bytes;
+        tree->held_bytes += held_bytes(file);
+        if (before && tree->held_bytes > TREE_HELD_MOST) {
+            drop_text(tree, file);
+            fuse_reply_err(req, ENOMEM);
+            return;
+        }
     }
     size_t from = (size_t)offset < file->text.len ? (size_t)offset : file->text.len;
     size_t len = file->text.len - from < size ? file->text.len - from : size;

@@ -28,6 +28,9 @@
 #include <stdint.h>
 #include <time.h>
 
+/* Whoever may read could have us keep a text for each file that is open: above this there is
+ * none for another. */
+#define TREE_HELD_MOST (64u << 20)
 #define TREE_WRITE_MOST 65536 /* bytes of one text that is written */
 #define TREE_ROOT 1 /* the number of the root; the provider chooses the others */
 
@@ -52,6 +55,7 @@ struct tree_text {
     size_t len;
     void (*release)(void *owner); /* NULL: nothing to release */
     void *owner;
+    bool is_own; /* nobody else has it in memory */
 };
 
 /* What a directory holds, in one piece of memory. */
@@ -67,7 +71,8 @@ struct tree_ops {
     int (*look)(void *provider, uint64_t id, struct tree_node *ret);
     int (*text)(void *provider, uint64_t id, struct tree_text *ret);
     int (*list)(void *provider, uint64_t directory, struct tree_list *to);
-    /* One write(2) is one text, of up to TREE_WRITE_MOST bytes, not ended by a NUL byte. NULL: nothing is writable. */
+    /* One write(2) is one text, of up to TREE_WRITE_MOST bytes, not ended by a NUL byte. NULL:
+     * nothing is writable. */
     int (*write)(void *provider, uint64_t id, const char *text, size_t len);
     /* poll(2) waits for tree_changed(). Otherwise a file can always be read. */
     bool announces;

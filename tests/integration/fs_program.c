@@ -185,6 +185,26 @@ static int many_threads(double seconds, int churning) {
     return total == counter ? 0 : -EIO;
 }
 
+static void *do_jobs(void *data) {
+    uint64_t *pair = data;
+    while (!__atomic_load_n(&enough, __ATOMIC_RELAXED)) {
+        tally_fs_count(&pair[0], 1);
+        tally_fs_count(&pair[1], 1);
+    }
+    return NULL;
+}
+
+static int jobs(uint64_t *pair, double seconds) {
+    pthread_t thread;
+    enough = 0;
+    pthread_create(&thread, NULL, do_jobs, pair);
+    printf("running\n");
+    fflush(stdout);
+    usleep((useconds_t)(seconds * 1e6));
+    __atomic_store_n(&enough, 1, __ATOMIC_RELAXED);
+    return -pthread_join(thread, NULL);
+}
+
 /* ---- Commands ------------------------------------------------------------------------ */
 
 static int serve_until_input(void) {
@@ -275,6 +295,8 @@ static int obey(void) {
         v->u64[1] = number(words[3]);
         return tally_fs_add_pair_u64(fs, TALLY_FS_ROOT, words[1], v->u64, v->u64 + 1, NULL, NULL);
     }
+    if (strcmp(word, "jobs") == 0)
+        return jobs(value_of(words[1])->u64, number(words[2]) / 10.0);
     if (strcmp(word, "real") == 0) {
         static double real;
         real = number(words[2]) / 10.0;

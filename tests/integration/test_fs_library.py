@@ -182,7 +182,7 @@ def case_values():
     p.must("set", "read", 43)
     check_equal(p.cat("disk/sda/read"), "43\n", "read")
     check_equal(p.cat("all"), "hits 18446744073709551615\nversion 1.2 beta\nratio 2.5\n"
-                "disk/sda/read 43\njobs/start 5\njobs/end 3\n", "all")
+                "disk/sda/read 43\njobs/end 3\njobs/start 5\n", "all")
     check_equal(p.cat("disk/all"), "sda/read 43\n", "disk/all")
     listed = p.python("import os, sys; print(*sorted(os.listdir(sys.argv[1])))").split()
     check_equal(listed, ["all", "disk", "hits", "influx", "jobs", "metrics", "ratio", "version"],
@@ -443,6 +443,8 @@ def case_names():
                 sorted(["%s%n", "-n", "*", "größe", "a b", "x" * 255, "all", "metrics", "influx"]),
                 "names")
     check_equal(p.cat("a b"), "5\n", "a name with a blank")
+    p.must("u64", "/", "back\\slash", 5)
+    check({"a\\040b 5", "back\\134slash 5"} <= set(p.cat("all").splitlines()), p.cat("all"))
     check_equal(p.end(), 0, "status")
 
 
@@ -588,6 +590,28 @@ def case_numbers():
     check_equal(p.end(), 0, "status")
 
 
+def case_pairs():
+    """What has ended has begun, in each text."""
+    p = program()
+    p.must("pair", "jobs", 0, 0)
+    p.say("jobs", "jobs", 40)
+    check_equal(p.answer(), "running", "the answer")
+    got = p.python("""
+        import os, re, sys, time
+        end, readings, wrong = time.monotonic() + 3, 0, 0
+        fds = [os.open(sys.argv[1] + n, os.O_RDONLY) for n in ("/all", "/metrics", "/influx")]
+        while time.monotonic() < end:
+            for fd in fds:
+                v = dict(re.findall(r"jobs[/_](start|end)[ =](\\d+)", os.pread(fd, 4096, 0).decode()))
+                wrong += int(v["end"]) > int(v["start"])
+                readings += 1
+        print(readings, wrong)
+        """, seconds=60).split()
+    check(int(got[0]) > 300, "only %s readings" % got[0])
+    check_equal(got[1], "0", "wrong ones of %s readings" % got[0])
+    check_equal(p.answer(), "0", "the counting")
+
+
 def case_consistent():
     """Fault 10: many threads add sevens; sum and count of one reading belong together."""
     p = program()
@@ -620,6 +644,29 @@ def case_consistent():
 
 
 # ---- Directories --------------------------------------------------------------------------------
+
+def case_many_open():
+    """Whoever may read can't have the program keep as much as it likes."""
+    p = program()
+    p.must("long", "text", 1000000)
+    got = p.python("""
+        import errno, os, sys
+        fds = [os.open(sys.argv[1] + "/text", os.O_RDONLY) for _ in range(80)]
+        def read(fd):
+            try:
+                return len(os.pread(fd, 1, 0))
+            except OSError as e:
+                return errno.errorcode[e.errno]
+        got = [read(fd) for fd in fds]
+        print(got.index("ENOMEM"), set(got[:67]), set(got[67:]))
+        print(read(fds[0]))
+        for fd in fds[:20]:
+            os.close(fd)
+        print({read(fd) for fd in fds[20:]})
+        """, seconds=60)
+    check_equal(got, "67 {1} {'ENOMEM'}\n1\n{1}\n", "readings")
+    check_equal(p.end(), 0, "status")
+
 
 def case_shrinking_directory():
     """Fault 11: 500 of 3000 files go between two reads of the directory; all that stay are

@@ -436,6 +436,28 @@ START_TEST(an_interval) {
 }
 END_TEST
 
+/* Without memory for a reset, an interval is not set: it would be over again and again. */
+START_TEST(no_memory_for_an_interval) {
+    const struct tally_fs_histogram h = {.size = sizeof(h)};
+    tally_fs_series *series;
+    ck_assert_int_eq(tally_fs_series_new(&h, &series), 0);
+    add_series("s", series, 0);
+    tally_fs_series_add(series, 1);
+    allocations = 0;
+    fail_allocation_at = 1;
+    int r = items_set_interval(&items, items_child(&items, items.root, "s", 1), 10, 0);
+    fail_allocation_at = 0;
+    ck_assert_int_eq(r, -ENOMEM);
+    ck_assert_ptr_null(items.timed);
+    ck_assert_int_eq(write_to("s/reset_interval_seconds", "10\n"), 0);
+    ck_assert_str_eq(text("s/p50"), "1\n");
+    items_begin_intervals(&items, 10000000000);
+    ck_assert_str_eq(text("s/count"), "0\n");
+    items_remove(&items, items_child(&items, items.root, "s", 1));
+    tally_fs_series_free(series);
+}
+END_TEST
+
 START_TEST(a_histogram) {
     const uint64_t bounds[] = {100000000, 300000000};
     const struct tally_fs_histogram h = {sizeof(h), "50 99.9", bounds, 2};
@@ -648,6 +670,7 @@ int main(void) {
     tcase_add_test(tc, labels);
     tcase_add_test(tc, a_series);
     tcase_add_test(tc, an_interval);
+    tcase_add_test(tc, no_memory_for_an_interval);
     tcase_add_test(tc, a_histogram);
     tcase_add_test(tc, parameters);
     tcase_add_test(tc, formatters);
