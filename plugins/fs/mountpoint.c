@@ -4,6 +4,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -128,11 +130,25 @@ static void close_from(unsigned first) {
         close((int)fd);
 }
 
+/* For the rest of the program's life the shell needs no right but to unmount, and to find what
+ * is below a directory of a user. A service's user would take over by execve(2) what is in
+ * the one set, and root all that is in the other; where root may not change that, it stays.
+ * Others may need theirs for fusermount3. */
+static void drop_rights(void) {
+    for (unsigned long right = 0; prctl(PR_CAPBSET_READ, right, 0, 0, 0) >= 0; right++) {
+        if (right == CAP_SYS_ADMIN || right == CAP_DAC_READ_SEARCH)
+            continue;
+        prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_LOWER, right, 0, 0);
+        if (geteuid() == 0)
+            prctl(PR_CAPBSET_DROP, right, 0, 0, 0);
+    }
+}
+
 /* In a process that shares the memory of a program, maybe one with threads, until it is
  * another program: nothing here allocates or locks. Of the descriptors, -1 is /dev/null, and
  * of the last one nothing. */
 #define CHILD_FDS 4
-_Noreturn static void become(char *const argv[], const int fds[CHILD_FDS]) {
+_Noreturn static void become(char *const argv[], const int fds[CHILD_FDS], bool is_watcher) {
     /* not the caller's PATH: it may be a daemon's that others chose */
     static char path[] = "PATH=/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/bin:/run/wrappers/bin",
                 comm[] = "_FUSE_COMMFD=3", locale[] = "LC_ALL=C";
@@ -158,19 +174,21 @@ _Noreturn static void become(char *const argv[], const int fds[CHILD_FDS]) {
     for (size_t i = 0; i < sizeof(blocked) / sizeof(blocked[0]); i++)
         sigaddset(&mask, blocked[i]);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    if (is_watcher)
+        drop_rights();
     execve(argv[0], argv, environment);
     _exit(127);
 }
 
 /* Copies nothing of this process: of a large one, the page tables alone would take a second,
  * and a kernel that does not overcommit would refuse. */
-static pid_t start(char *const argv[], const int fds[CHILD_FDS]) {
+static pid_t start(char *const argv[], const int fds[CHILD_FDS], bool is_watcher) {
     sigset_t all, before;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const pid_t pid = vfork();
     if (pid == 0)
-        become(argv, fds);
+        become(argv, fds, is_watcher);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return pid;
 }
@@ -210,7 +228,7 @@ static int start_watcher(char *path, int *ret_fd, struct tally_error *error) {
     char shell[] = "/bin/sh", name[] = "proctally-unmount", c[] = "-c";
     char *const argv[] = {shell, c, watcher_script, name, path, NULL};
     const int fds[CHILD_FDS] = {ends[1], ends[1], -1, -1};
-    const pid_t pid = start(argv, fds);
+    const pid_t pid = start(argv, fds, true);
     const int r = pid < 0 ? -errno : 0;
     close(ends[1]);
     if (pid > 0)
@@ -325,16 +343,14 @@ static int open_directory(const char *path, char **ret_path, struct tally_error 
     if (fd < 0)
         return errno == ENOTDIR ? fail(error, -ENOTDIR, "%s is not a directory", path)
                                 : fail(error, -errno, "can't open the directory %s: %m", path);
-    int r = 0;
-    const ssize_t len = readlink(of_fd(fd).text, name, sizeof(name) - 1);
-    if (len < 0)
-        r = fail(error, -errno, "can't find %s: %m: is /proc mounted?", path);
-    else if (name[len] = '\0', !(*ret_path = strdup(name)))
-        r = fail(error, -ENOMEM, "out of memory");
-    if (r == 0)
+    const ssize_t len = readlink(of_fd(fd).text, name, sizeof(name));
+    const int r = len < 0 ? -errno : -ENOMEM;
+    *ret_path = len < 0 ? NULL : strndup(name, (size_t)len);
+    if (*ret_path)
         return fd;
     close(fd);
-    return r;
+    errno = -r;
+    return fail(error, r, "can't find %s: %m%s", path, len < 0 ? ": is /proc mounted?" : "");
 }
 
 /* The descriptor of an empty directory, and its path. */
@@ -447,7 +463,7 @@ static int mount_by_fusermount(char *path, bool read_only, bool allow_other, int
              read_only ? ",ro" : "", allow_other ? ",allow_other" : "");
     char *const argv[] = {name, o, options, dashes, path, NULL};
     const int fds[CHILD_FDS] = {-1, -1, complaint[1], ends[1]};
-    const pid_t pid = start(argv, fds);
+    const pid_t pid = start(argv, fds, false);
     int r = pid < 0 ? fail(error, -errno, "can't start %s: %m", program) : 0;
     close(ends[1]);
     close(complaint[1]);

@@ -859,6 +859,27 @@ def case_no_trace():
     check(os.path.isdir(p.mount), "the directory is gone")
 
 
+def case_rights_of_the_shell():
+    """Of root's and of a service's it keeps that to unmount, and to find what is below a
+    directory of a user."""
+    if os.geteuid() != 0:
+        raise Skipped("not root")
+    need_program("setpriv")
+    rights = "+sys_admin,+net_admin,+dac_read_search,+sys_ptrace"
+    directory = temp_dir()
+    os.chmod(os.environ["TMP"], 0o755)
+    os.chmod(directory, 0o777)
+    service = ["setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups",
+               "--inh-caps", rights, "--ambient-caps", rights, plain()]
+    for p in Program(), Program(command=service, directory=directory):
+        p.ready()
+        status = read_text("/proc/%d/status" % watchers(p)[0])
+        kept = int(re.search(r"CapEff:\s*(\w+)", status).group(1), 16)
+        check_equal("%x" % kept, "%x" % (1 << 21 | 1 << 2), "rights of the shell")
+        p.kill()
+        wait_for(lambda mount=p.mount: not mounted(mount), "the unmount", 10)
+
+
 def case_ignores_children():
     """Some programs ignore SIGCHLD, and then nobody can wait for a process."""
     p = program(preexec_fn=lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
