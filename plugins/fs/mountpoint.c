@@ -336,46 +336,53 @@ static int check_empty(int fd, const char *path, struct tally_error *error) {
 
 /* The kernel finds the directory, once, and what it has found is checked and mounted on: a link
  * that somebody else puts in a directory for all, such as /tmp, it does not follow for root
- * (fs.protected_symlinks). */
-static int open_directory(const char *path, char **ret_path, struct tally_error *error) {
+ * (fs.protected_symlinks). NULL: the error is in place of the descriptor. */
+static char *open_directory(const char *path, int *ret_fd, struct tally_error *error) {
     char name[MOUNT_MOST];
     const int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOTDIR ? fail(error, -ENOTDIR, "%s is not a directory", path)
-                                : fail(error, -errno, "can't open the directory %s: %m", path);
+    if (fd < 0) {
+        *ret_fd = errno == ENOTDIR ? fail(error, -ENOTDIR, "%s is not a directory", path)
+                                   : fail(error, -errno, "can't open the directory %s: %m", path);
+        return NULL;
+    }
     const ssize_t len = readlink(of_fd(fd).text, name, sizeof(name));
     const int r = len < 0 ? -errno : -ENOMEM;
-    *ret_path = len < 0 ? NULL : strndup(name, (size_t)len);
-    if (*ret_path)
-        return fd;
-    close(fd);
-    errno = -r;
-    return fail(error, r, "can't find %s: %m%s", path, len < 0 ? ": is /proc mounted?" : "");
+    char *absolute = len < 0 ? NULL : strndup(name, (size_t)len);
+    *ret_fd = fd;
+    if (!absolute) {
+        close(fd);
+        errno = -r;
+        *ret_fd = fail(error, r, "can't find %s: %m%s", path, len < 0 ? ": is /proc mounted?" : "");
+    }
+    return absolute;
 }
 
-/* The descriptor of an empty directory, and its path. */
-static int prepare(const char *path, char **ret_path, struct tally_error *error) {
-    if (mkdir(path, 0755) < 0 && errno != EEXIST)
-        return fail(error, -errno, "can't make the directory %s: %m", path);
-    char *absolute = NULL;
-    int fd = open_directory(path, &absolute, error);
-    int r = fd < 0 ? fd : clear_dead_mount(absolute, error);
+/* The path, and the descriptor, of an empty directory. NULL: the error in its place. */
+static char *prepare(const char *path, int *ret_fd, struct tally_error *error) {
+    if (mkdir(path, 0755) < 0 && errno != EEXIST) {
+        *ret_fd = fail(error, -errno, "can't make the directory %s: %m", path);
+        return NULL;
+    }
+    char *absolute = open_directory(path, ret_fd, error);
+    if (!absolute)
+        return NULL;
+    int r = clear_dead_mount(absolute, error);
     if (r > 0) { /* it was the root of what is gone now */
-        close(fd);
+        close(*ret_fd);
         free(absolute);
-        absolute = NULL;
-        r = fd = open_directory(path, &absolute, error);
+        absolute = open_directory(path, ret_fd, error);
+        if (!absolute)
+            return NULL;
+        r = 0;
     }
-    if (r >= 0)
-        r = check_empty(fd, absolute, error);
-    if (r < 0) {
-        if (fd >= 0)
-            close(fd);
-        free(absolute);
-        return r;
-    }
-    *ret_path = absolute;
-    return fd;
+    if (r == 0)
+        r = check_empty(*ret_fd, absolute, error);
+    if (r == 0)
+        return absolute;
+    close(*ret_fd);
+    free(absolute);
+    *ret_fd = r;
+    return NULL;
 }
 
 /* ---- The mount ---------------------------------------------------------------------- */
@@ -486,10 +493,10 @@ static int mount_by_fusermount(char *path, bool read_only, bool allow_other, int
 int mountpoint_open(struct mountpoint *m, const char *path, bool read_only, bool allow_other,
                     int *ret_fuse_fd, struct tally_error *error) {
     struct mountpoint made = {.watcher_fd = -1};
-    const int directory = prepare(path, &made.path, error);
-    int r = directory, fd = -1;
-    if (r < 0)
-        return r;
+    int directory, fd = -1, r;
+    made.path = prepare(path, &directory, error);
+    if (!made.path)
+        return directory;
     if ((r = start_watcher(made.path, &made.watcher_fd, error)) < 0)
         goto out;
     r = mount_by_kernel(directory, made.path, read_only, allow_other, &fd, error);
