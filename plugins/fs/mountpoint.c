@@ -334,15 +334,45 @@ static int check_empty(int fd, const char *path, struct tally_error *error) {
                             "hidden: name an empty directory", path);
 }
 
-/* The kernel finds the directory, once, and what it has found is checked and mounted on: a link
- * that somebody else puts in a directory for all, such as /tmp, it does not follow for root
- * (fs.protected_symlinks). NULL: the error is in place of the descriptor. */
+/* In a directory for all, such as /tmp, a link of somebody else is not followed: root would
+ * mount wherever that one likes. So the kernel does itself where fs.protected_symlinks is on,
+ * which it is not everywhere. Nothing here asks the server of what is mounted there. */
+static int open_last(const char *path) {
+    char name[MOUNT_MOST];
+    size_t len = strlen(path);
+    while (len > 1 && path[len - 1] == '/') /* behind which each link is followed */
+        len--;
+    if (snprintf(name, sizeof(name), "%.*s", (int)len, path) >= (int)sizeof(name))
+        return -ENAMETOOLONG;
+    int fd = open(name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0 || (errno != ENOTDIR && errno != ELOOP))
+        return fd < 0 ? -errno : fd;
+    struct stat link, directory;
+    if (lstat(name, &link) < 0)
+        return -errno;
+    if (!S_ISLNK(link.st_mode))
+        return -ENOTDIR;
+    char *slash = strrchr(name, '/');
+    if (slash)
+        slash[slash == name] = '\0';
+    if (stat(slash ? name : ".", &directory) < 0)
+        return -errno;
+    const bool is_for_all = directory.st_mode & S_ISVTX && directory.st_mode & S_IWOTH;
+    if (is_for_all && link.st_uid != geteuid() && link.st_uid != directory.st_uid)
+        return -EACCES;
+    fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd < 0 ? -errno : fd;
+}
+
+/* It is found once, and what was found is checked and mounted on. NULL: the error is in place
+ * of the descriptor. */
 static char *open_directory(const char *path, int *ret_fd, struct tally_error *error) {
     char name[MOUNT_MOST];
-    const int fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    const int fd = open_last(path);
     if (fd < 0) {
-        *ret_fd = errno == ENOTDIR ? fail(error, -ENOTDIR, "%s is not a directory", path)
-                                   : fail(error, -errno, "can't open the directory %s: %m", path);
+        *ret_fd = fd == -ENOTDIR ? fail(error, fd, "%s is not a directory", path)
+                                 : fail(error, fd, "can't open the directory %s: %s", path,
+                                        strerror(-fd));
         return NULL;
     }
     const ssize_t len = readlink(of_fd(fd).text, name, sizeof(name));
@@ -492,32 +522,34 @@ static int mount_by_fusermount(char *path, bool read_only, bool allow_other, int
 
 int mountpoint_open(struct mountpoint *m, const char *path, bool read_only, bool allow_other,
                     int *ret_fuse_fd, struct tally_error *error) {
-    struct mountpoint made = {.watcher_fd = -1};
-    int directory, fd = -1, r;
-    made.path = prepare(path, &directory, error);
-    if (!made.path)
+    char mount[MOUNT_MOST];
+    int directory, watcher = -1, fd = -1, r;
+    char *where = prepare(path, &directory, error);
+    if (!where)
         return directory;
-    if ((r = start_watcher(made.path, &made.watcher_fd, error)) < 0)
+    if ((r = start_watcher(where, &watcher, error)) < 0)
         goto out;
-    r = mount_by_kernel(directory, made.path, read_only, allow_other, &fd, error);
+    r = mount_by_kernel(directory, where, read_only, allow_other, &fd, error);
     if (r == -EPERM)
-        r = mount_by_fusermount(made.path, read_only, allow_other, &fd, error);
-    if (r == 0 && !find_mount(made.path, made.mount)) {
+        r = mount_by_fusermount(where, read_only, allow_other, &fd, error);
+    if (r == 0 && !find_mount(where, mount)) {
         r = fail(error, -ENOENT, "%s was mounted, but /proc/self/mountinfo does not show it: "
-                 "is /proc mounted?", made.path);
+                 "is /proc mounted?", where);
         close(fd);
     }
     if (r == 0) {
-        tell_watcher(made.watcher_fd, made.mount);
+        tell_watcher(watcher, mount);
         close(directory);
-        *m = made;
+        m->path = where;
+        memcpy(m->mount, mount, sizeof(mount));
+        m->watcher_fd = watcher;
         *ret_fuse_fd = fd;
         return 0;
     }
-    dismiss_watcher(made.watcher_fd);
+    dismiss_watcher(watcher);
 out:
     close(directory);
-    free(made.path);
+    free(where);
     return r;
 }
 
