@@ -70,7 +70,8 @@ struct tally_fs_options {
  * read once somebody serves: until then readers wait. As another user than root this takes
  * the program fusermount3. A shell is started that unmounts if this process is killed.
  * -EBUSY (another process shows its files there), -ENOTDIR, -ENOTEMPTY, -EPERM, -EACCES
- * (also a link of somebody else's in a directory for all), -ENOENT (also without /bin/sh), …, -EINVAL, -E2BIG, each with error filled. */
+ * (also a link of somebody else's in a directory for all), -ENOENT (also without /bin/sh), …,
+ * -EINVAL, -E2BIG, each with error filled. */
 int tally_fs_new(const struct tally_fs_options *options, tally_fs **ret_fs,
                  struct tally_error *error);
 /* Unmounts, served or not, and forgets all items; your values and series stay. Who still has
