@@ -52,7 +52,7 @@ static bool add_number(struct buf *to, const struct item *item) {
 
 /* ---- Prometheus ------------------------------------------------------------------- */
 
-/* One byte that is no UTF-8, and an agent would refuse all that is there. */
+/* One byte that is no UTF-8, or for some a control character, and an agent would refuse all that is there. */
 static void add_escaped(struct buf *to, const char *text, bool quotes) {
     for (size_t len = strlen(text), size; len; len -= size, text += size) {
         uint32_t c;
@@ -63,6 +63,8 @@ static void add_escaped(struct buf *to, const char *text, bool quotes) {
             buf_add_str(to, "\\n");
         else if (c == UTF8_INVALID)
             buf_add_str(to, "\xef\xbf\xbd");
+        else if (c < ' ' || (c >= 0x7f && c < 0xa0)) /* a terminal would obey */
+            buf_add_char(to, c == '\t' ? ' ' : '?');
         else
             buf_add(to, text, size);
     }

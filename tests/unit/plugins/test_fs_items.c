@@ -289,6 +289,11 @@ START_TEST(any_text) {
     ck_assert_str_eq(metrics(), "# TYPE srv_text_info gauge\n"
                                 "srv_text_info{text=\"a\xef\xbf\xbd\\\\z\xe2\x82\xac\"} 1\n");
     ck_assert_str_eq(influx(), "srv text=\"a\xef\xbf\xbd\\\\z\xe2\x82\xac\"\n");
+    items_remove(&items, items_child(&items, items.root, "text", 4));
+    add_value("text", ITEM_TEXT, "\x1b[31m\r\t\x7f\xc2\x9b");
+    ck_assert_str_eq(metrics(), "# TYPE srv_text_info gauge\n"
+                                "srv_text_info{text=\"?[31m? ??\"} 1\n");
+    ck_assert_str_eq(influx(), "srv text=\"?[31m? ??\"\n");
 }
 END_TEST
 
