@@ -90,6 +90,7 @@ static void in_the_background(void) {
     tally_fs_start(fs);
     if (fork() > 0)
         _exit(0);
+    alarm(60);
     printf("start %d\n", tally_fs_start(fs));
     shell("cat n");
     printf("stop %d\n", tally_fs_stop(fs));
@@ -228,6 +229,7 @@ int main(int argc, char **argv) {
     if (argc != 3)
         return 2;
     mountpoint = argv[1];
+    alarm(60);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         if (strcmp(cases[i].name, argv[2]) == 0) {
             cases[i].run();
