@@ -6,7 +6,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
+import sys
 import threading
 import time
 
@@ -244,3 +246,88 @@ def test_nothing_runs_when_nothing_is_profiled():
     before = open(path).read().split()[2]
     time.sleep(1)
     assert open(path).read().split()[2] == before, "how often it ran"
+
+
+# An init of its own, that waits for orphans at once, and a program
+REAPED = """
+import ctypes, os, sys
+assert ctypes.CDLL(None).prctl(36, 1, 0, 0, 0) == 0  # PR_SET_CHILD_SUBREAPER
+if os.fork() == 0:
+    os.execv(sys.executable, [sys.executable, "-c", sys.argv[1]])
+try:
+    while True: os.wait()
+except ChildProcessError:
+    pass
+"""
+MANY = """
+import os, subprocess, time, proctally
+def burn(seconds):
+    end = time.process_time() + seconds
+    while time.process_time() < end: pass
+with proctally.monitor(base_interval_ms=20, max_interval_ms=20) as m:
+    for child in [subprocess.Popen(["sleep", "0.3"]) for _ in range(50)]:
+        child.wait()
+    before_s = m.summary.cpu_s
+    read, write = os.pipe()
+    if os.fork() == 0:
+        if os.fork() == 0:
+            burn(0.5)
+        else:
+            time.sleep(0.4)
+        os._exit(0)
+    os.close(write)
+    os.wait()
+    os.read(read, 1)  # both have ended
+    time.sleep(0.1)
+    burn(0.5)
+print(m.summary.cpu_s - before_s)
+"""
+
+
+def test_daemon_after_many_children():
+    """Only samples know what it used, and 50 others do not hide it."""
+    done = subprocess.run([sys.executable, "-c", REAPED, MANY], capture_output=True, text=True)
+    assert float(done.stdout) > 0.8, done.stderr
+
+
+EXACT = """
+import os, signal, time, proctally
+def orphan():
+    if os.fork() == 0:
+        if os.fork() == 0:
+            end = time.process_time() + 0.05
+            while time.process_time() < end: pass
+        os._exit(0)
+    os.wait()
+    time.sleep(0.2)
+def told(work):
+    with proctally.monitor(base_interval_ms=1000) as m:
+        work()
+    return "cpu_user_s" in m.summary.exact
+print(told(lambda: None))
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+print(told(lambda: None))
+signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+print(told(orphan))
+"""
+
+
+def test_exact_is_said_only_of_what_is():
+    """Not where children leave no trace, nor of one that init got before a sample saw it."""
+    done = subprocess.run([sys.executable, "-c", EXACT], capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "False", "False"], done.stderr
+
+
+def test_children_that_a_child_had_waited_for_before():
+    code = ("import subprocess, sys\n"
+            "subprocess.run([sys.executable, '-S', '-c', 'import time\\n"
+            "while time.process_time() < 0.6: pass\\n"
+            "open(\"/dev/null\", \"wb\").write(bytes(3_000_000))'])\n"
+            "print(flush=True)\ninput()")
+    with subprocess.Popen([sys.executable, "-S", "-c", code], stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE) as child:
+        child.stdout.readline()
+        with proctally.monitor() as m:
+            child.communicate(b"\n")
+    assert m.summary.cpu_s < 0.3
+    assert m.summary.total_syscall_write_bytes < 1_000_000

@@ -14,6 +14,7 @@ import inspect
 import json
 import os
 import resource
+import signal
 import sys
 import threading
 import time
@@ -81,6 +82,23 @@ def _read_io(whose: str) -> tuple[Counters, int]:
     return found, len(text)
 
 
+def _read_waited(pid: int) -> Counters:
+    """What the children have used that a process has waited for; {} if it has gone."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+            fields = file.read(4096).rpartition(b")")[2].split()
+    except OSError:
+        return {}
+    # from the state on, which is field 3 of proc_pid_stat(5)
+    minor, major, user, system = (int(fields[i - 3]) for i in (11, 13, 16, 17))
+    return {
+        "cpu_user": user * _TICK_S,
+        "cpu_system": system * _TICK_S,
+        "page_faults_minor": minor,
+        "page_faults_major": major,
+    }
+
+
 def _counters_of(usage: resource.struct_rusage) -> Counters:
     return {
         "cpu_user": usage.ru_utime,
@@ -99,6 +117,8 @@ def _add(to: Counters, other: Mapping[str, Value], sign: int = 1) -> Counters:
 class _Alive:
     name: str
     values: Mapping[str, Value]
+    #: with the children that it has waited for, which comes to us when it is waited for
+    whole: Mapping[str, Value]
 
 
 @dataclass(frozen=True)
@@ -110,6 +130,10 @@ class _Reading:
     #: of this process itself, and of it and the children that it has waited for
     own: Counters
     waited: Counters
+    #: the kernel's own account of the children, whatever we make of it
+    children: tuple[float, ...]
+    #: the kernel forgets children that nobody has to wait for
+    forgets: bool
     #: the core's tally of the whole tree
     tally: Counters
     #: descendants, by pid and start
@@ -182,9 +206,16 @@ class _Engine:
                 cost[key] += max(value - before.get(key, 0), 0)
         return cost
 
-    def read(self) -> _Reading:
+    def read(self, is_begin: bool = False) -> _Reading:
         with self._costs():
             snapshot = self._collector.collect()
+            alive, self_values = _processes_of(snapshot, self.pid)
+            for who, one in alive.items():
+                if is_begin or any(who in profile._there_before for profile in self._active):
+                    io, _ = _read_io(str(who[0]))
+                    waited = _read_waited(who[0])
+                    whole = {key: value + waited.get(key, 0) for key, value in one.values.items()}
+                    alive[who] = _Alive(one.name, one.values, {**whole, **io})
             io, size = _read_io("self")
             usage = resource.getrusage(resource.RUSAGE_SELF)
             children = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -192,7 +223,6 @@ class _Engine:
             cost = self._cost_now(False)
             cost["io_read"] -= size  # of the look at our own I/O, which is not in what it saw
             own = _add(_counters_of(usage), cost, -1)
-            alive, self_values = _processes_of(snapshot, self.pid)
             tally = _tally_of(snapshot)
             ended = _add(tally, self_values, -1)
             for one in alive.values():
@@ -203,6 +233,9 @@ class _Engine:
                 own,
                 # a child's I/O is added to ours when it was waited for
                 {**_add(own, _counters_of(children)), **_add(io, cost, -1)},
+                tuple(children),
+                # None: a handler that was not set in Python
+                signal.getsignal(signal.SIGCHLD) in (signal.SIG_IGN, None),
                 _add(tally, cost, -1),
                 alive,
                 self_values,
@@ -213,7 +246,7 @@ class _Engine:
 
     def begin(self, profile: Profile) -> _Reading:
         with self._changed:
-            reading = self.read()
+            reading = self.read(True)
             self._active.append(profile)
         return reading
 
@@ -269,7 +302,7 @@ def _processes_of(
             own = values
         elif row.group != lib.TALLY_NO_GROUP:
             name = ffi.string(row.name).decode()
-            alive[row.pid, row.start_ns / 1e9] = _Alive(name, values)
+            alive[row.pid, row.start_ns / 1e9] = _Alive(name, values, values)
     return alive, own
 
 
@@ -336,7 +369,6 @@ class Profile:
         self._thread = 0
         self._thread_s = 0.0
         self._totals: Counters = {}
-        self._lacks_nothing = True
         self._seen: set[tuple[int, float]] = set()
         self._count = 0
         self._most: dict[str, int] = {}
@@ -346,32 +378,48 @@ class Profile:
 
     # ---- Readings ----
 
-    def _total(self, now: _Reading) -> tuple[Counters, bool]:
-        """What was used since the beginning, and whether that is all there was.
+    @property
+    def _there_before(self) -> Mapping[tuple[int, float], _Alive]:
+        return self._begin.alive if self._begin else {}
+
+    def _total(self, now: _Reading) -> Counters:
+        """What was used since the beginning.
 
         The kernel's account of this process and what it has waited for, and of what is alive
         what it has used so far; without what those had used that were there before."""
         begin = self._begin
         assert begin is not None
         total: Counters = {}
-        exact = True
+        # what the core has of a process that is there is cut off to ticks
+        processes = 1 + len(begin.alive) + len(now.alive)
         for _, metric, _ in _COUNTERS:
             if metric not in now.waited or metric not in begin.waited:
                 continue
             value = now.waited[metric] - begin.waited[metric]
             for who, one in now.alive.items():
                 before = begin.alive.get(who)
-                value += one.values.get(metric, 0) - (before.values.get(metric, 0) if before else 0)
+                value += one.whole.get(metric, 0) - (before.whole.get(metric, 0) if before else 0)
             for who, one in begin.alive.items():
                 if who not in now.alive:
-                    value -= one.values.get(metric, 0)
+                    value -= one.whole.get(metric, 0)
             # of what nobody waited for only the core knows
             counted = now.tally.get(metric, 0) - begin.tally.get(metric, 0)
-            room = 2 * _TICK_S * (1 + len(self._seen)) if metric.startswith("cpu") else 4096
+            room = 2 * _TICK_S * processes if metric in _CPU else 4096
             if metric in begin.tally and counted > value + room:
-                value, exact = counted, False
+                value = counted
             total[metric] = max(value, self._totals.get(metric, 0))
-        return total, exact
+        return total
+
+    def _is_alone(self, now: _Reading) -> bool:
+        """Has there been no other process at all? Of one whose parent ended first, the kernel
+        gives the account to init, and no sample may have seen it."""
+        begin = self._begin
+        assert begin is not None
+        return (
+            not (begin.alive or now.alive or self._seen)
+            and begin.children == now.children
+            and not (begin.forgets or now.forgets)
+        )
 
     def _take(self, now: _Reading) -> None:
         """One sample."""
@@ -385,7 +433,7 @@ class Profile:
         self._due_s = max(self._due_s + interval_s, now.at_s)
         self._seen.update(now.alive)
         before = self._totals
-        self._totals, self._lacks_nothing = self._total(now)
+        self._totals = self._total(now)
         passed_s = now.at_s - last.at_s
 
         def percent(new: Mapping[str, Value], old: Mapping[str, Value]) -> Sample:
@@ -537,9 +585,7 @@ class Profile:
             raise RuntimeError("this block belongs to the process that began it, before a fork")
         now = self._end or engine.read()
         begin = self._begin
-        totals, lacks_nothing = (
-            (self._totals, self._lacks_nothing) if self._end else self._total(now)
-        )
+        totals = self._totals if self._end else self._total(now)
         wall_s = now.at_s - begin.at_s
         cpu_s = totals.get("cpu_user", 0) + totals.get("cpu_system", 0)
         figures = {key: totals[metric] for _, metric, key in _COUNTERS if metric in totals}
@@ -567,7 +613,7 @@ class Profile:
             "sample_count": self._count,
             "own_cpu_s": sum(now.cost[key] - begin.cost[key] for key in _CPU),
             "exact": [
-                *(figures if lacks_nothing and not begin.alive and not now.alive else ()),
+                *(figures if self._is_alone(now) else ()),
                 *(["max_rss_largest_process_kb"] if is_exact else []),
             ],
             "programs": [],
