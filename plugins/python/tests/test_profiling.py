@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -331,3 +332,33 @@ def test_children_that_a_child_had_waited_for_before():
             child.communicate(b"\n")
     assert m.summary.cpu_s < 0.3
     assert m.summary.total_syscall_write_bytes < 1_000_000
+
+
+def test_output_that_is_full():
+    """Its error comes at the end of the block, and others are sampled on."""
+    with proctally.monitor(base_interval_ms=20, max_interval_ms=20) as other:
+        with pytest.raises(OSError) as caught:
+            with proctally.monitor(20, 20, output_file="/dev/full") as m:
+                time.sleep(0.2)
+        count = len(other.get_samples())
+        time.sleep(0.3)
+    assert caught.value.errno == errno.ENOSPC
+    assert m.summary.samples > 1 and len(m.get_samples()) == m.summary.samples
+    assert len(other.get_samples()) > count + 1
+    with pytest.raises(KeyError):  # ours does not take its place
+        with proctally.monitor(output_file="/dev/full"):
+            raise KeyError
+    assert "/dev/full" not in {os.path.realpath(f"/proc/self/fd/{fd}")
+                               for fd in os.listdir("/proc/self/fd")}
+
+
+def test_the_sampler_survives(monkeypatch, caplog):
+    def fails(self, now):
+        monkeypatch.undo()
+        raise ZeroDivisionError("for once")
+
+    with pytest.raises(ZeroDivisionError):
+        with proctally.monitor(base_interval_ms=20, max_interval_ms=20) as m:
+            monkeypatch.setattr(proctally.Profile, "_take", fails)
+            time.sleep(0.3)
+    assert m.summary.samples > 3

@@ -169,6 +169,9 @@ class _Engine:
                 cpu_mode="core",
                 expire_after="876000h",
             )
+        self._start()
+
+    def _start(self) -> None:
         self._thread = threading.Thread(target=self._sample, name="proctally", daemon=True)
         self._thread.start()
 
@@ -247,6 +250,8 @@ class _Engine:
     def begin(self, profile: Profile) -> _Reading:
         with self._changed:
             reading = self.read(True)
+            if not self._thread.is_alive():
+                self._start()
             self._active.append(profile)
         return reading
 
@@ -273,12 +278,17 @@ class _Engine:
         due = [profile for profile in self._active if profile._due_s <= now_s + 0.001]
         try:
             reading = self.read()
-            for profile in due:
-                profile._take(reading)
-        except OSError as error:  # of /proc, or of a file that is full
+        except Exception as error:  # of /proc, or there is no descriptor or memory left
             log.warning("a sample is lost: %s", error)
             for profile in due:
-                profile._due_s = max(profile._due_s, now_s + profile._base_s)
+                profile._due_s = now_s + profile._base_s
+            return
+        for profile in due:
+            try:
+                profile._take(reading)
+            except Exception as error:  # of one file, say; the others are not concerned
+                profile._fail(error)
+                profile._due_s = now_s + profile._base_s
 
 
 def _tally_of(snapshot: Snapshot) -> Counters:
@@ -365,6 +375,7 @@ class Profile:
         self._last: _Reading | None = None
         self._end: _Reading | None = None
         self._engine: _Engine | None = None
+        self._error: Exception | None = None
         self._due_s = 0.0
         self._thread = 0
         self._thread_s = 0.0
@@ -513,15 +524,22 @@ class Profile:
         if self._output:
             self._output.write(sample["kind"], json.dumps(sample, separators=(",", ":")))
 
+    def _fail(self, error: Exception) -> None:
+        """The first error is raised at the end of the block; nothing more is written."""
+        self._error = self._error or error
+        if self._output:
+            self._output.abandon()
+            self._output = None
+
     # ---- The block ----
 
     def __enter__(self) -> Profile:
         if self._begin is not None:
             raise RuntimeError("this monitor has been used; make another one for another block")
         file, format = self._output_to
+        self._engine = engine = _get_engine()
         self._output = Output(file, format) if file is not None else None
         self._thread, self._thread_s = threading.get_ident(), time.thread_time()
-        self._engine = engine = _get_engine()
         with engine._changed:
             self._begin = self._last = engine.begin(self)
             self._due_s = self._begin.at_s + self._base_s
@@ -537,16 +555,27 @@ class Profile:
         engine = self._engine
         if engine is None or engine.pid != os.getpid():
             return  # the child of a fork inside the block leaves it too
-        with engine._costs():
-            self._end = engine.end(self)
-            self._take(self._end)
+        try:
+            with engine._costs():
+                self._end = engine.end(self)
+                self._take(self._end)
+        except Exception as failure:
+            self._end = self._end or self._last  # what the last sample saw
+            self._fail(failure)
         if threading.get_ident() == self._thread:
             self._thread_s = time.thread_time() - self._thread_s
         else:
             self._thread = 0
-        if self._output:
-            self._output.write("summary", self.get_summary())
-            self._output.close()
+        try:
+            if self._output:
+                self._output.write("summary", self.get_summary())
+                self._output.close()
+        except Exception as failure:
+            self._fail(failure)
+        if self._error is not None:
+            if kind is None:
+                raise self._error
+            log.warning("%s: %s", self._name, self._error)  # the block's own goes on
 
     # ---- What people call ----
 
@@ -642,6 +671,9 @@ def monitor(
     ...     _ = sum(i * i for i in range(100_000))
     >>> m.summary.cpu_s > 0
     True
+
+    A file that can't be written is an OSError at the end of the block, unless the block itself
+    ended with an exception; what was measured stays.
 
     Blocks may be nested, and open in several threads and coroutines at once: each is of the
     whole process. The parameters are those of ProcessMonitor. Measuring takes less than 1 % of

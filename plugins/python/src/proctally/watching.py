@@ -9,6 +9,7 @@ for what has ended, and writes its records to a socket.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import json
 import os
@@ -183,6 +184,11 @@ class Output:
             with self._file:
                 if self._format == "json":
                     self._file.write("\n]\n")
+
+    def abandon(self) -> None:
+        """Closes what can't be written: no more is tried."""
+        with contextlib.suppress(OSError):
+            self._file.close()
 
 
 _SAMPLES = ("tree", "sample")
