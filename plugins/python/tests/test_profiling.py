@@ -362,3 +362,17 @@ def test_the_sampler_survives(monkeypatch, caplog):
             monkeypatch.setattr(proctally.Profile, "_take", fails)
             time.sleep(0.3)
     assert m.summary.samples > 3
+
+
+def test_nothing_is_known_before_the_first_sample(monkeypatch):
+    sampled = {"peak_memory_kb", "peak_mem_rss_kb", "avg_mem_rss_kb", "max_processes",
+               "max_threads"}
+    with proctally.monitor(base_interval_ms=60_000) as m:
+        record = json.loads(m.get_summary())
+        assert record["cpu_user_s"] >= 0 and not sampled & record.keys()
+        assert record.get("max_rss_largest_process_kb") != 0
+        # nor is the memory, where the core does not have it
+        monkeypatch.setattr(proctally.profiling, "_gauges", lambda values: {})
+    record = json.loads(m.get_summary())
+    assert record["max_processes"] == 1 and "peak_memory_kb" not in record
+    assert "mem_rss_kb" not in m.get_samples()[-1]["aggregated"]

@@ -384,8 +384,8 @@ class Profile:
         self._count = 0
         self._most: dict[str, int] = {}
         self._rss_kb_s = 0.0
-        self._rss_kb = 0
-        self._largest_kb = 0
+        self._rss_kb: int | None = None
+        self._rss_s = 0.0
 
     # ---- Readings ----
 
@@ -478,9 +478,6 @@ class Profile:
             own[metric] = max(self._totals[metric] - max(others, 0), 0)
         parent: Sample = {**at, **percent(now.own, last.own), **_gauges(now.self_values),
                           **counters(own, begin.own), **uptime}
-        whole_rss = parent.get("mem_rss_kb", 0)
-        threads = parent.get("thread_count", 0)
-        self._largest_kb = max(self._largest_kb, whole_rss)
         children: list[Sample] = []
         for who, one in now.alive.items():
             old, first = last.alive.get(who), begin.alive.get(who)
@@ -491,15 +488,23 @@ class Profile:
                 **counters(one.values, first.values if first else {}),
                 "uptime_secs": max(int(now.unix_ms / 1000 - who[1]), 0),
             }
-            whole_rss += metrics.get("mem_rss_kb", 0)
-            threads += metrics.get("thread_count", 0)
-            self._largest_kb = max(self._largest_kb, metrics.get("mem_rss_kb", 0))
             children.append({"pid": who[0], "command": one.name, "metrics": metrics})
-        for key, value in (("processes", 1 + len(children)), ("threads", threads),
-                           ("rss_kb", whole_rss)):
-            self._most[key] = max(self._most.get(key, 0), value)
-        self._rss_kb_s += (whole_rss + (self._rss_kb if self._count else whole_rss)) / 2 * passed_s
-        self._rss_kb = whole_rss
+        members = [parent, *(child["metrics"] for child in children)]
+        sums: Sample = {}  # of what is known
+        for key in ("mem_rss_kb", "mem_vms_kb", "thread_count"):
+            if known := [one[key] for one in members if key in one]:
+                sums[key] = sum(known)
+                if key == "mem_rss_kb":
+                    self._raise_most("largest_kb", max(known))
+        self._raise_most("processes", len(members))
+        self._raise_most("threads", sums.get("thread_count"))
+        rss_kb = sums.get("mem_rss_kb")
+        self._raise_most("rss_kb", rss_kb)
+        if rss_kb is not None:
+            since_kb = rss_kb if self._rss_kb is None else self._rss_kb
+            self._rss_kb_s += (rss_kb + since_kb) / 2 * passed_s
+            self._rss_s += passed_s
+        self._rss_kb = rss_kb
         self._count += 1
         self._last = now
         sample: Sample
@@ -507,10 +512,7 @@ class Profile:
             aggregated = {
                 **at,
                 **percent(self._totals, before),
-                "mem_rss_kb": whole_rss,
-                "mem_vms_kb": parent.get("mem_vms_kb", 0)
-                + sum(child["metrics"].get("mem_vms_kb", 0) for child in children),
-                "thread_count": threads,
+                **sums,
                 **counters(self._totals, {}),
                 **uptime,
                 "process_count": 1 + len(children),
@@ -530,6 +532,10 @@ class Profile:
         if self._output:
             self._output.abandon()
             self._output = None
+
+    def _raise_most(self, key: str, value: int | None) -> None:
+        if value is not None:
+            self._most[key] = max(self._most.get(key, value), value)
 
     # ---- The block ----
 
@@ -618,9 +624,25 @@ class Profile:
         wall_s = now.at_s - begin.at_s
         cpu_s = totals.get("cpu_user", 0) + totals.get("cpu_system", 0)
         figures = {key: totals[metric] for _, metric, key in _COUNTERS if metric in totals}
-        largest_kb, is_exact = self._largest_kb, False
-        if now.max_rss_kb > begin.max_rss_kb:  # it was reached in the meantime
-            largest_kb, is_exact = now.max_rss_kb, True
+        most = dict(self._most)
+        is_exact = now.max_rss_kb > begin.max_rss_kb  # it was reached in the meantime
+        if is_exact:
+            most["largest_kb"] = now.max_rss_kb
+        peaks: dict[str, Any] = {
+            name: most[key]
+            for name, key in (
+                ("max_rss_largest_process_kb", "largest_kb"),
+                ("peak_memory_kb", "rss_kb"),
+                ("peak_mem_rss_kb", "rss_kb"),
+                ("max_processes", "processes"),
+                ("max_threads", "threads"),
+            )
+            if key in most  # nothing is, before the first sample
+        }
+        if "peak_memory_kb" in peaks:
+            peaks["peak_memory_source"] = "rss_sum_sampled"
+        if self._rss_s > 0:
+            peaks["avg_mem_rss_kb"] = int(self._rss_kb_s / self._rss_s)
         record: dict[str, Any] = {
             "kind": "summary",
             "command": self._name,
@@ -628,16 +650,10 @@ class Profile:
             "wall_s": wall_s,
             "total_time_secs": wall_s,
             **figures,
-            "cpu_avg": cpu_s / wall_s if wall_s else 0.0,
-            "avg_cpu_usage": 100 * cpu_s / wall_s if wall_s else 0.0,
-            "max_rss_largest_process_kb": largest_kb,
-            "peak_memory_kb": self._most.get("rss_kb", 0),
-            "peak_memory_source": "rss_sum_sampled",
-            "peak_mem_rss_kb": self._most.get("rss_kb", 0),
-            "avg_mem_rss_kb": int(self._rss_kb_s / wall_s) if wall_s else 0,
+            **({"cpu_avg": cpu_s / wall_s, "avg_cpu_usage": 100 * cpu_s / wall_s}
+               if wall_s and "cpu_user" in totals else {}),
+            **peaks,
             "processes_seen": 1 + len(self._seen),
-            "max_processes": self._most.get("processes", 1),
-            "max_threads": self._most.get("threads", 1),
             "samples": self._count,
             "sample_count": self._count,
             "own_cpu_s": sum(now.cost[key] - begin.cost[key] for key in _CPU),
