@@ -7,6 +7,7 @@ import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -476,3 +477,22 @@ def test_command_on_path():
     done = subprocess.run([program, "run", "--json", "-q", "--", "sh", "-c", "exit 5"],
                           capture_output=True, text=True)
     assert done.returncode == 5 and json.loads(done.stdout.splitlines()[-1])["exit_code"] == 5
+
+
+def test_character_in_two_pieces():
+    """A name in a record may be any text, and a read of the socket ends anywhere."""
+    with denet.ProcessMonitor(["sleep", "60"]) as monitor:
+        text = '{"kind":"child","cmd":["čeština"]}\n' * 2
+        cut = text.encode().rindex("č".encode()) + 1
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            watcher = monitor._watcher
+            real, watcher.socket = watcher.socket, ours
+            found = []
+            for piece in (text.encode()[:cut], text.encode()[cut:]):
+                theirs.sendall(piece)
+                while (line := watcher.next_now()) is not None:
+                    found.append(line)
+            watcher.socket = real
+    assert found == text.splitlines()

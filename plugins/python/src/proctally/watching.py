@@ -90,9 +90,10 @@ class _Watcher:
             self._at_end = True
             self.process.wait()
         elif b"\n" in data:
-            *lines, rest = b"".join([*self._pieces, data]).decode(errors="replace").split("\n")
-            self._lines[:0] = reversed(lines)
-            self._pieces = [rest.encode()] if rest else []
+            # a character may be cut anywhere, a line is whole
+            *lines, rest = b"".join([*self._pieces, data]).split(b"\n")
+            self._lines[:0] = [line.decode(errors="replace") for line in reversed(lines)]
+            self._pieces = [rest] if rest else []
         else:
             self._pieces.append(data)
         return True
