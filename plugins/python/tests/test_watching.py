@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -496,3 +497,51 @@ def test_character_in_two_pieces():
                     found.append(line)
             watcher.socket = real
     assert found == text.splitlines()
+
+
+STUBBORN = "trap '' TERM; echo $$ >{}; while :; do sleep 0.1; done"
+
+
+@pytest.mark.parametrize("metadata", [True, False])
+def test_output_that_is_full_ends_the_command(tmp_path, metadata):
+    """Also one that ignores SIGTERM; with the metadata in the constructor, else at a sample."""
+    pid = tmp_path / "pid"
+    with pytest.raises(OSError) as caught:
+        shell(STUBBORN.format(pid), output_file="/dev/full", base_interval_ms=500,
+              write_metadata=metadata)
+    assert caught.value.errno == errno.ENOSPC
+    if pid.exists() and (text := pid.read_text()):
+        assert not is_alive(int(text))
+    assert subprocess.run(["pgrep", "-f", str(pid)]).returncode == 1
+    assert "/dev/full" not in {os.path.realpath(f"/proc/self/fd/{fd}")
+                               for fd in os.listdir("/proc/self/fd")}
+
+
+def test_output_that_is_full_and_an_exception():
+    with pytest.raises(KeyError):
+        with denet.ProcessMonitor(["sleep", "60"], output_file="/dev/full") as monitor:
+            raise KeyError
+    assert monitor.returncode == -15 and monitor.summary.signal == 15
+    monitor = denet.ProcessMonitor(["sleep", "60"], output_file="/dev/full")
+    with pytest.raises(OSError):
+        monitor.close()
+    assert not is_alive(monitor.get_pid())
+
+
+def test_close_beside_run(tmp_path):
+    """In another thread, of a command that ignores SIGTERM."""
+    monitor = denet.ProcessMonitor(["sh", "-c", STUBBORN.format(tmp_path / "pid")], quiet=True,
+                                   output_file=tmp_path / "run.jsonl")
+    wait_for(lambda: (tmp_path / "pid").exists(), "the trap")
+    thread = threading.Thread(target=monitor.run, daemon=True)
+    thread.start()
+    wait_for(monitor._reading.locked, "run()")
+    closing = threading.Thread(target=monitor.close, daemon=True)
+    closing.start()
+    closing.join(60)
+    thread.join(60)
+    assert not closing.is_alive() and not thread.is_alive()
+    assert monitor.returncode == -9
+    kinds = [json.loads(line)["kind"]
+             for line in (tmp_path / "run.jsonl").read_text().splitlines()]
+    assert kinds[-2:] == ["exit", "summary"]

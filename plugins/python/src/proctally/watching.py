@@ -29,6 +29,7 @@ from types import TracebackType
 from typing import IO, Any, Union
 
 from . import _program
+from .collecting import log
 from .files import save_metrics
 from .summaries import Summary, generate_summary_from_metrics_json
 
@@ -71,6 +72,8 @@ class _Watcher:
         self.close = weakref.finalize(self, self.socket.close)
 
     def ask(self, request: bytes) -> None:
+        if not self.close.alive:
+            return
         if os.getpid() != self.owner:
             raise RuntimeError("this monitor belongs to the process that made it, before a fork")
         try:
@@ -406,14 +409,18 @@ class ProcessMonitor:
         self._output: Output | None = None
         if options.output_file is not None:
             self._output = Output(options.output_file, options.output_format)
-        self._watcher = _Watcher([*verb, *options.flags(self._is_run), "--", *words], self._is_run,
-                                 **popen)
+        try:
+            self._watcher = _Watcher(
+                [*verb, *options.flags(self._is_run), "--", *words], self._is_run, **popen
+            )
+        except BaseException:
+            self._abandon_output()
+            raise
         try:
             self._begin()
         except BaseException:
-            self._watcher.close()
-            if self._output:
-                self._output.close()
+            self._abandon_output()
+            self.close()  # and with it the command
             raise
 
     def _begin(self) -> None:
@@ -445,7 +452,7 @@ class ProcessMonitor:
 
     # ---- Records as they come ----
 
-    def _take(self, line: str) -> str:
+    def _keep(self, line: str) -> str:
         kind = _kind_of(line)
         if kind in _SAMPLES:
             if self._options.store_in_memory:
@@ -456,11 +463,28 @@ class ProcessMonitor:
             self._exit = json.loads(line)
         elif kind == "summary":
             self._summary = line
-        if self._output:
+        return kind
+
+    def _take(self, line: str) -> str:
+        kind = self._keep(line)
+        self._write(kind, line)
+        return kind
+
+    def _write(self, kind: str, line: str) -> None:
+        if self._output is None:
+            return
+        try:
             self._output.write(kind, line)
             if kind == "summary":
                 self._output.close()
-        return kind
+        except BaseException:
+            self._abandon_output()  # it is said once
+            raise
+
+    def _abandon_output(self) -> None:
+        if self._output:
+            self._output.abandon()
+            self._output = None
 
     def _drain(self) -> None:
         # somebody else who reads takes it in as well
@@ -472,19 +496,29 @@ class ProcessMonitor:
         finally:
             self._reading.release()
 
-    def _finish(self, until: float | None = None) -> None:
-        """Takes in all there is until the end. TimeoutError."""
-        while (line := self._watcher.next(until)) is not None:
-            self._take(line)
-
-    def _end(self) -> None:
-        """The command is to end, and the watching with it."""
-        self._watcher.ask(b"e")
-        try:
-            self._finish(time.monotonic() + _GRACE_S)
-        except TimeoutError:
+    def _end(self) -> list[str]:
+        """The command is to end, and the watching with it. The last records: nothing is
+        written before the end, which an output that is full or slow must not keep off."""
+        self._watcher.ask(b"e")  # whoever reads in another thread is at the end with it
+        until: float | None = time.monotonic() + _GRACE_S
+        lines: list[str] = []
+        if not self._reading.acquire(timeout=_GRACE_S):
             self._watcher.ask(b"e")
-            self._finish()
+            self._reading.acquire()
+        try:
+            while True:
+                try:
+                    line = self._watcher.next(until)
+                except TimeoutError:
+                    self._watcher.ask(b"e")
+                    until = None
+                    continue
+                if line is None:
+                    return lines
+                self._keep(line)
+                lines.append(line)
+        finally:
+            self._reading.release()
 
     # ---- What people call ----
 
@@ -612,12 +646,14 @@ class ProcessMonitor:
         return Summary.from_json(self.get_summary())
 
     def close(self) -> None:
-        """Ends the watching, and a command that still runs. What is known stays."""
+        """Ends the watching, and a command that still runs; what is known stays. In another
+        thread run() comes back then. OSError, after that, if output_file can't be written."""
         if os.getpid() != self._watcher.owner or not self._watcher.close.alive:
             return
-        with self._reading:
-            self._end()
+        lines = self._end()
         self._watcher.close()
+        for line in lines:
+            self._write(_kind_of(line), line)
         if self._output:
             self._output.close()
 
@@ -630,7 +666,12 @@ class ProcessMonitor:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        try:
+            self.close()
+        except OSError as failure:  # of the output
+            if kind is None:
+                raise
+            log.warning("%s: %s", self._options.output_file, failure)  # the block's own goes on
 
     def __repr__(self) -> str:
         return f"<ProcessMonitor of {self.get_pid()}: {shlex.join(self._cmd)}>"
@@ -704,10 +745,10 @@ def execute_with_monitoring(
         with monitor._reading:
             monitor._watch(until)
     except TimeoutError:
-        monitor.close()
+        monitor.__exit__(TimeoutError, None, None)
         raise subprocess.TimeoutExpired(words, timeout or 0) from None
-    except BaseException:
-        monitor.close()
+    except BaseException as error:
+        monitor.__exit__(type(error), error, None)
         raise
     code = monitor.returncode
     if code is None:
