@@ -545,3 +545,46 @@ def test_close_beside_run(tmp_path):
     kinds = [json.loads(line)["kind"]
              for line in (tmp_path / "run.jsonl").read_text().splitlines()]
     assert kinds[-2:] == ["exit", "summary"]
+
+
+def test_two_streams():
+    """Both have all samples, and what is asked beside them takes none away."""
+    async def watch():
+        with denet.ProcessMonitor(["sleep", "1.2"], 50, 50) as monitor:
+            async def everything():
+                return [sample["ts_ms"] async for sample in monitor.stream()]
+
+            tasks = [asyncio.create_task(everything()) for _ in range(2)]
+            await asyncio.sleep(0.3)
+            asked = json.loads(monitor.sample_once())["ts_ms"]
+            assert json.loads(monitor.get_summary())["sample_count"] > 0
+            first, second = await asyncio.wait_for(asyncio.gather(*tasks), 60)
+        stored = [json.loads(text)["ts_ms"] for text in monitor.get_samples()]
+        return first, second, stored, asked
+
+    first, second, stored, asked = asyncio.run(watch())
+    assert first == second == stored and len(first) > 3 and asked in first
+
+
+def test_close_ends_streams():
+    async def watch():
+        monitor = denet.ProcessMonitor(["sleep", "60"], 50, 50)
+
+        async def everything():
+            return [sample async for sample in monitor.stream()]
+
+        task = asyncio.create_task(everything())
+        await asyncio.sleep(0.3)
+        monitor.close()
+        return await asyncio.wait_for(task, 60)
+
+    assert asyncio.run(watch())
+
+
+def test_summary_beside_run():
+    """It does not wait for the end, though no sample is there to tell anything."""
+    with denet.ProcessMonitor(["sleep", "60"], 60_000, 60_000, quiet=True) as monitor:
+        with monitor._reading:  # as run() has it
+            record = json.loads(monitor.get_summary())
+        assert record["sample_count"] == 0 and "cpu_user_s" not in record
+        assert denet.Summary.from_json(json.dumps(record)).wall_s > 0

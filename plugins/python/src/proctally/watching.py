@@ -22,6 +22,7 @@ import threading
 import time
 import warnings
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +68,8 @@ class _Watcher:
             self.process.wait()  # it goes on in the background
         self._pieces: list[bytes] = []  # of a line that is not complete
         self._lines: list[str] = []  # that nobody has taken yet, the next one last
-        self._at_end = False
+        self.at_end = False
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
         # a run goes on without us, and so does what watches it
         self.close = weakref.finalize(self, self.socket.close)
 
@@ -90,7 +92,7 @@ class _Watcher:
         except ConnectionResetError:
             data = b""
         if not data:
-            self._at_end = True
+            self.at_end = True
             self.process.wait()
         elif b"\n" in data:
             # a character may be cut anywhere, a line is whole
@@ -103,7 +105,7 @@ class _Watcher:
 
     def next_now(self) -> str | None:
         """The next record, if it is there already."""
-        while not self._lines and not self._at_end and self._receive():
+        while not self._lines and not self.at_end and self._receive():
             pass
         return self._lines.pop() if self._lines else None
 
@@ -113,26 +115,29 @@ class _Watcher:
         poll.register(self.socket, select.POLLIN)
         while True:
             line = self.next_now()
-            if line is not None or self._at_end:
+            if line is not None or self.at_end:
                 return line
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:
                 raise TimeoutError
             poll.poll(None if left is None else left * 1000 + 1)
 
-    async def next_async(self) -> str | None:
+    async def wait_async(self) -> None:
+        """Until there is something to receive, or wake() is called."""
         loop = asyncio.get_running_loop()
-        while True:
-            line = self.next_now()
-            if line is not None or self._at_end:
-                return line
-            # what is received is never lost by a cancellation: that happens while we wait only
-            ready = asyncio.Event()
-            loop.add_reader(self.socket, ready.set)
-            try:
-                await ready.wait()
-            finally:
-                loop.remove_reader(self.socket)
+        fd, waiter = self.socket.fileno(), (loop, asyncio.Event())
+        self._waiting.append(waiter)
+        loop.add_reader(fd, self.wake)  # one a loop: it is for all who wait
+        try:
+            await waiter[1].wait()
+        finally:
+            self._waiting.remove(waiter)
+            if loop not in (other for other, _ in self._waiting):
+                loop.remove_reader(fd)
+
+    def wake(self) -> None:
+        for loop, ready in list(self._waiting):
+            loop.call_soon_threadsafe(ready.set)
 
 
 # ---- Records in a file --------------------------------------------------------------------
@@ -399,7 +404,8 @@ class ProcessMonitor:
         self._is_run = verb[0] == "run"
         self._options = options
         self._reading = threading.Lock()
-        self._streams = 0
+        self._streams: list[deque[str]] = []  # what each has not given yet
+        self._latest: str | None = None
         self._env = self._metadata = ""
         self._exit: dict[str, Any] | None = None
         self._summary: str | None = None
@@ -455,8 +461,12 @@ class ProcessMonitor:
     def _keep(self, line: str) -> str:
         kind = _kind_of(line)
         if kind in _SAMPLES:
+            self._latest = line
             if self._options.store_in_memory:
                 self._samples.append(line)
+            for stream in self._streams:
+                stream.append(line)
+            self._watcher.wake()
         elif kind == "child":
             self._children.append(line)
         elif kind == "exit":
@@ -545,21 +555,30 @@ class ProcessMonitor:
             raise
 
     async def stream(self) -> AsyncIterator[dict[str, Any]]:
-        """Samples at intervals, as dicts, until the end of the process.
+        """Samples at intervals, as dicts, until the end of the process. Each of several streams
+        has all samples, and those of sample_once().
 
         >>> async for sample in monitor.stream():  # doctest: +SKIP
         ...     print(sample["aggregated"]["mem_rss_kb"])
         """
         # No lock: a loop that is left early lets go of this some time later.
-        self._streams += 1
+        mine: deque[str] = deque()
+        self._streams.append(mine)
         self._watcher.ask(b"r")
         try:
-            while (line := await self._watcher.next_async()) is not None:
-                if self._take(line) in _SAMPLES:
-                    yield json.loads(line)
+            while True:
+                if mine:
+                    yield json.loads(mine.popleft())
+                elif (line := self._watcher.next_now()) is not None:
+                    self._take(line)
+                elif self._watcher.at_end:
+                    return
+                else:
+                    await self._watcher.wait_async()
         finally:
-            self._streams -= 1
-            if self._streams == 0:
+            # by identity: another's may hold the same
+            self._streams = [stream for stream in self._streams if stream is not mine]
+            if not self._streams:
                 self._watcher.ask(b"p")
 
     def sample_once(self) -> str | None:
@@ -627,18 +646,24 @@ class ProcessMonitor:
 
     def get_summary(self) -> str:
         """JSON text: what it has used. Exact at the end; before, what the samples in memory
-        tell. Keys are those of proctally-run(1)."""
+        tell, else the latest, else one that is taken now, unless another thread waits in run()
+        for the first. Keys are those of proctally-run(1)."""
         self._drain()
         if self._summary is not None:
             return self._summary
         samples = list(self._samples)
-        if not samples and (sample := self.sample_once()):
-            samples.append(sample)
+        if not samples and self._latest is None and not self._reading.locked():
+            self.sample_once()
+        if not samples and self._latest is not None:
+            samples.append(self._latest)
         if self._summary is not None:  # it has just ended
             return self._summary
-        return generate_summary_from_metrics_json(
-            [self._metadata, *samples], time.monotonic() - self._begun
-        )
+        wall_s = time.monotonic() - self._begun
+        if not samples:
+            return json.dumps({"kind": "summary", "command": shlex.join(self._cmd),
+                               "wall_s": wall_s, "total_time_secs": wall_s, "samples": 0,
+                               "sample_count": 0, "exact": [], "programs": []})
+        return generate_summary_from_metrics_json([self._metadata, *samples], wall_s)
 
     @property
     def summary(self) -> Summary:
@@ -652,6 +677,7 @@ class ProcessMonitor:
             return
         lines = self._end()
         self._watcher.close()
+        self._watcher.wake()
         for line in lines:
             self._write(_kind_of(line), line)
         if self._output:
