@@ -56,3 +56,12 @@ def test_everything_has_a_docstring():
         one = getattr(proctally, name)
         if callable(one):
             assert one.__doc__, name
+
+
+def test_star_has_all():
+    names: dict[str, object] = {}
+    exec("from proctally import *", names)
+    public = {name for name, value in vars(proctally).items()
+              if not name.startswith("_") and not isinstance(value, type(sys))
+              and getattr(value, "__module__", "proctally").startswith("proctally")}
+    assert public <= set(names)

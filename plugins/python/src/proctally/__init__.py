@@ -14,10 +14,19 @@ except ImportError as _error:
             "in the main interpreter or in another process"
         ) from _error
     raise
+from .analysis import (
+    aggregate_metrics,
+    find_peaks,
+    process_tree_analysis,
+    resource_utilization,
+)
 from .collecting import Collector, Group, Process, Snapshot, Values
 from .errors import ConfigError
+from .files import convert_format, load_metrics, save_metrics
 from .metrics import METRICS, Metric
+from .plots import plot
 from .profiling import Profile, monitor, profile
+from .reports import report
 from .summaries import (
     Program,
     Summary,
@@ -25,18 +34,6 @@ from .summaries import (
     generate_summary_from_metrics_json,
 )
 from .watching import ProcessMonitor, execute_with_monitoring
-
-# ---- analysis, files and plots: begin (these modules come with a commit of their own) ----
-from .analysis import aggregate_metrics as aggregate_metrics
-from .analysis import find_peaks as find_peaks
-from .analysis import process_tree_analysis as process_tree_analysis
-from .analysis import resource_utilization as resource_utilization
-from .files import convert_format as convert_format
-from .files import load_metrics as load_metrics
-from .files import save_metrics as save_metrics
-from .plots import plot as plot
-from .reports import report as report
-# ---- analysis, files and plots: end ----
 
 __version__: str = _ffi.string(_lib.tally_version()).decode()
 
@@ -53,9 +50,18 @@ __all__ = [
     "Snapshot",
     "Summary",
     "Values",
+    "aggregate_metrics",
+    "convert_format",
     "execute_with_monitoring",
+    "find_peaks",
     "generate_summary_from_file",
     "generate_summary_from_metrics_json",
+    "load_metrics",
     "monitor",
+    "plot",
+    "process_tree_analysis",
     "profile",
+    "report",
+    "resource_utilization",
+    "save_metrics",
 ]
