@@ -588,3 +588,10 @@ def test_summary_beside_run():
             record = json.loads(monitor.get_summary())
         assert record["sample_count"] == 0 and "cpu_user_s" not in record
         assert denet.Summary.from_json(json.dumps(record)).wall_s > 0
+
+
+def test_columns_are_those_of_the_program(tmp_path):
+    program = denet._program.path()
+    done = subprocess.run([program, "run", "--csv", "-q", "true"], capture_output=True, text=True)
+    shell("true", output_file=tmp_path / "run.csv", output_format="csv")
+    assert (tmp_path / "run.csv").read_text().splitlines()[0] == done.stdout.splitlines()[0]

@@ -50,7 +50,8 @@ GAUGES = (
     "thread_count",
     "process_count",
 )
-"""True at the instant of the sample. ``cpu_usage`` is of the time since the sample before."""
+"""True at the instant of the sample. ``cpu_usage`` is of the time since the sample before.
+``max_rss_kb``, the most that one process ever had, is neither averaged nor summed."""
 
 
 _BEYOND = 1e20  # no 64 bits of the kernel reach it

@@ -144,9 +144,9 @@ class _Watcher:
 
 # as proctally run --csv has them
 _COLUMNS = (
-    "ts_ms cpu_usage mem_rss_kb mem_vms_kb disk_read_bytes disk_write_bytes syscall_read_bytes "
-    "syscall_write_bytes page_faults_cached page_faults_disk thread_count cpu_user_s "
-    "cpu_system_s memory_pss_kb uptime_secs process_count pid command"
+    "ts_ms cpu_usage mem_rss_kb mem_vms_kb max_rss_kb disk_read_bytes disk_write_bytes "
+    "syscall_read_bytes syscall_write_bytes page_faults_cached page_faults_disk thread_count "
+    "cpu_user_s cpu_system_s memory_pss_kb uptime_secs process_count pid command"
 ).split()
 
 
