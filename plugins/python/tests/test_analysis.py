@@ -396,3 +396,15 @@ def test_json_texts_and_files_are_taken_too() -> None:
     assert proctally.resource_utilization(str(DATA / "run.jsonl")) == expected
     with pytest.raises(ValueError, match="item 0: .*; expected a JSON object"):
         proctally.resource_utilization(["{"])
+
+
+def test_as_denet_has_it(tmp_path):
+    """convert_format and the like are in its analysis, and elapsed_time is a keyword."""
+    from proctally.analysis import convert_format, load_metrics, save_metrics
+
+    samples = [json.dumps(one) for one in load_metrics(DATA / "work-and-sleep.jsonl")]
+    save_metrics(samples, tmp_path / "s.jsonl")
+    assert len(load_metrics(tmp_path / "s.jsonl")) == len(samples) > 2
+    assert convert_format(samples, "csv").startswith("ts_ms,cpu_usage")
+    text = proctally.generate_summary_from_metrics_json(samples, elapsed_time=2.0)
+    assert json.loads(text)["wall_s"] == 2.0

@@ -12,7 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from .files import convert_format as convert_format
+from .files import load_metrics as load_metrics
 from .files import records_of
+from .files import save_metrics as save_metrics
 from .records import (
     COUNTERS,
     GAUGES,

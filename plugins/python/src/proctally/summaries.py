@@ -130,9 +130,9 @@ def generate_summary_from_file(path: str | os.PathLike[str]) -> str:
 
 
 def generate_summary_from_metrics_json(
-    metrics: Iterable[str], elapsed: float | None = None
+    metrics: Iterable[str], elapsed_time: float | None = None
 ) -> str:
-    """The same of records that are JSON texts already; elapsed is how long it took in
+    """The same of records that are JSON texts already; elapsed_time is how long it took in
     seconds, else the time from the first sample to the last counts.
 
     OSError: there is no sample among them.
@@ -141,11 +141,11 @@ def generate_summary_from_metrics_json(
         file.writelines(record.rstrip("\n") + "\n" for record in metrics)
         file.flush()
         text = _summarize(file.name)
-    if elapsed is None:
+    if elapsed_time is None:
         return text
     record = json.loads(text)
     cpu_s = record.get("cpu_user_s", 0) + record.get("cpu_system_s", 0)
-    record.update(wall_s=elapsed, total_time_secs=elapsed)
-    if elapsed > 0 and "cpu_user_s" in record:
-        record.update(cpu_avg=cpu_s / elapsed, avg_cpu_usage=100 * cpu_s / elapsed)
+    record.update(wall_s=elapsed_time, total_time_secs=elapsed_time)
+    if elapsed_time > 0 and "cpu_user_s" in record:
+        record.update(cpu_avg=cpu_s / elapsed_time, avg_cpu_usage=100 * cpu_s / elapsed_time)
     return json.dumps(record, separators=(",", ":"))
