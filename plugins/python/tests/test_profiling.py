@@ -376,3 +376,15 @@ def test_nothing_is_known_before_the_first_sample(monkeypatch):
     record = json.loads(m.get_summary())
     assert record["max_processes"] == 1 and "peak_memory_kb" not in record
     assert "mem_rss_kb" not in m.get_samples()[-1]["aggregated"]
+
+
+def test_generator_functions_are_refused():
+    def numbers():
+        yield 1
+
+    async def more():
+        yield 1
+
+    for function in (numbers, more):
+        with pytest.raises(TypeError, match="use monitor"):
+            proctally.profile(function)
