@@ -595,3 +595,17 @@ def test_columns_are_those_of_the_program(tmp_path):
     done = subprocess.run([program, "run", "--csv", "-q", "true"], capture_output=True, text=True)
     shell("true", output_file=tmp_path / "run.csv", output_format="csv")
     assert (tmp_path / "run.csv").read_text().splitlines()[0] == done.stdout.splitlines()[0]
+
+
+def test_summary_of_samples_that_are_left():
+    """Before the end: totals do not fall, peaks are those since then."""
+    with denet.ProcessMonitor(["sh", "-c", "sleep 60 & sleep 60"]) as monitor:
+        wait_for(lambda: json.loads(monitor.sample_once())["aggregated"]["process_count"] == 3,
+                 "two children")
+        before = json.loads(monitor.get_summary())
+        count = before["sample_count"]
+        monitor.clear_samples()
+        after = json.loads(monitor.get_summary())
+        assert after["sample_count"] == 1
+        assert after["cpu_user_s"] >= before["cpu_user_s"]
+    assert monitor.summary.record["sample_count"] >= count

@@ -634,7 +634,8 @@ class ProcessMonitor:
         return list(self._children)
 
     def clear_samples(self) -> None:
-        """Forgets them. The summary stays what it is."""
+        """Forgets them. The summary at the end is not changed by that; one before it has the
+        peaks and averages of the samples since then, and the totals of all."""
         self._drain()
         self._samples.clear()
 
