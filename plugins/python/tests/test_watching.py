@@ -609,3 +609,21 @@ def test_summary_of_samples_that_are_left():
         assert after["sample_count"] == 1
         assert after["cpu_user_s"] >= before["cpu_user_s"]
     assert monitor.summary.record["sample_count"] >= count
+
+
+@pytest.mark.skipif(not BPF, reason="source bpf can't be used here")
+def test_what_has_ended():
+    """Also between two samples."""
+    _, monitor = shell("/bin/true; /bin/true; exit 0", enable_ebpf=True)
+    ended = [json.loads(text) for text in monitor.get_ended()]
+    assert len(ended) == len({one["pid"] for one in ended}) == 3
+    assert {one["command"] for one in ended} <= {"sh", "true"}
+    assert all(one["kind"] == "end" and one["metrics"]["page_faults_cached"] > 0 for one in ended)
+    assert sum(one["metrics"]["page_faults_cached"] for one in ended) \
+        <= monitor.summary.page_faults_minor
+    monitor.clear_samples()
+    assert monitor.get_ended() == []
+
+
+def test_what_has_ended_is_not_known():
+    assert shell("/bin/true; exit 0")[1].get_ended() == []

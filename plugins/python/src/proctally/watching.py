@@ -411,6 +411,7 @@ class ProcessMonitor:
         self._summary: str | None = None
         self._samples: list[str] = []
         self._children: list[str] = []
+        self._ended: list[str] = []
         self._begun = time.monotonic()
         self._output: Output | None = None
         if options.output_file is not None:
@@ -469,6 +470,9 @@ class ProcessMonitor:
             self._watcher.wake()
         elif kind == "child":
             self._children.append(line)
+        elif kind == "end":
+            if self._options.store_in_memory:
+                self._ended.append(line)
         elif kind == "exit":
             self._exit = json.loads(line)
         elif kind == "summary":
@@ -633,11 +637,19 @@ class ProcessMonitor:
         self._drain()
         return list(self._children)
 
+    def get_ended(self) -> list[str]:
+        """With enable_ebpf, a JSON text for each process that has ended, however short it was:
+        ts_ms, pid, command and metrics, what it has used; ppid, if a sample saw it. Nothing is
+        there with store_in_memory=False, or where the programs in the kernel can't be used."""
+        self._drain()
+        return list(self._ended)
+
     def clear_samples(self) -> None:
-        """Forgets them. The summary at the end is not changed by that; one before it has the
+        """Forgets them, and what has ended. The summary at the end is not changed by that; one before it has the
         peaks and averages of the samples since then, and the totals of all."""
         self._drain()
         self._samples.clear()
+        self._ended.clear()
 
     def save_samples(self, path: StrPath, format: str | None = None) -> None:
         """Writes the samples that are in memory: jsonl (the default), json, csv or, with
