@@ -11,7 +11,7 @@ make_build
 venv=$build/python-venv
 if [ ! -x "$venv/bin/python" ]; then
     python3 -m venv "$venv"
-    "$venv/bin/pip" install -q 'setuptools>=70.1' 'cffi>=1.17'
+    "$venv/bin/pip" install -q 'setuptools>=77' 'cffi>=1.17'
     "$venv/bin/pip" install -q psutil denet || echo "no psutil or denet to be had: left out" >&2
 fi
 cp -R "$SRC/plugins/python" "$work/package"

@@ -13,7 +13,8 @@ from common import *
 
 TMP = os.environ.get("TMP") or tempfile.mkdtemp()
 PACKAGE = os.path.join(SRC, "plugins/python")
-TOOLS = ["setuptools>=70.1", "cffi>=1.17", "pytest", "hypothesis", "mypy", "pandas", "matplotlib"]
+TOOLS = ["setuptools>=77", "cffi>=1.17", "pytest", "hypothesis", "mypy", "pandas", "matplotlib",
+         "pyarrow"]
 
 
 def run(*command, **options):
