@@ -34,8 +34,9 @@ static double cpu_average(const struct summary *s) {
     return s->wall_ns ? (double)figures_cpu_ns(&s->figures) / (double)s->wall_ns : 0;
 }
 
-static double rss_average(const struct summary *s) {
-    return s->wall_ns ? s->rss_sum_byte_s / seconds(s->wall_ns) : 0;
+/* Rounded: of a record that was read it is what stood there, not a byte less. */
+static uint64_t rss_average_bytes(const struct summary *s) {
+    return s->wall_ns ? (uint64_t)(s->rss_sum_byte_s / seconds(s->wall_ns) + 0.5) : 0;
 }
 
 /* ---- For people ------------------------------------------------------------------------- */
@@ -94,7 +95,7 @@ static void print_memory(FILE *to, const struct summary *s) {
     if (s->rss_sum_peak_bytes) {
         fputs(comma, to);
         print_bytes(to, "~", s->rss_sum_peak_bytes);
-        print_bytes(to, " sum of RSS (~", (uint64_t)rss_average(s));
+        print_bytes(to, " sum of RSS (~", rss_average_bytes(s));
         fputs(" on average)", to);
     }
     putc('\n', to);
@@ -258,7 +259,7 @@ void summary_json(FILE *to, const struct summary *s) {
     }
     if (s->rss_sum_peak_bytes) {
         add_whole(to, &first, "peak_mem_rss_kb", s->rss_sum_peak_bytes / 1024);
-        add_whole(to, &first, "avg_mem_rss_kb", (uint64_t)rss_average(s) / 1024);
+        add_whole(to, &first, "avg_mem_rss_kb", rss_average_bytes(s) / 1024);
     }
     add_whole(to, &first, "processes_seen", s->processes_seen);
     add_whole(to, &first, "max_processes", s->most_processes);
