@@ -738,14 +738,16 @@ def profile(
     >>> result, samples[-1]["aggregated"]["cpu_user_s"] > 0
     (499999500000, True)
 
-    A coroutine function stays one; a generator function is a TypeError. The parameters are those of monitor().
+    A coroutine function stays one; a generator function is a TypeError. The parameters are those
+    of monitor().
     """
 
     def decorate(wrapped: Callable[..., Any]) -> Callable[..., Any]:
         if inspect.isgeneratorfunction(wrapped) or inspect.isasyncgenfunction(wrapped):
             # its call only makes the generator; the work is done where others iterate
+            name = getattr(wrapped, "__qualname__", repr(wrapped))
             raise TypeError(
-                f"{getattr(wrapped, '__qualname__', repr(wrapped))} is a generator function, whose call does no work; "
+                f"{name} is a generator function, whose call does no work; "
                 "use monitor() around the loop over it"
             )
 

@@ -645,8 +645,8 @@ class ProcessMonitor:
         return list(self._ended)
 
     def clear_samples(self) -> None:
-        """Forgets them, and what has ended. The summary at the end is not changed by that; one before it has the
-        peaks and averages of the samples since then, and the totals of all."""
+        """Forgets them, and what has ended. The summary at the end is not changed by that; one
+        before it has the peaks and averages of the samples since then, and the totals of all."""
         self._drain()
         self._samples.clear()
         self._ended.clear()
