@@ -42,6 +42,7 @@ METRICS = {
     # two ticks in the second between two collections
     "cpu_usage": 40 * MS,
     "memory_rss": EXACT,
+    "memory_rss_peak": EXACT,
     "memory_vms": EXACT,
     "memory_swap": EXACT,
     # its shares of pages depend on who else maps them: others start and end meanwhile
