@@ -33,7 +33,7 @@ def build(directory):
                for file in sorted(glob.glob(glob.escape(part) + "/**/*.c", recursive=True))
                if not file.endswith(".bpf.c")]
     common = os.path.join(SRC, "plugins/common")
-    sources.append(os.path.join(common, "sha256.c"))
+    sources += [os.path.join(common, name) for name in ("instance.c", "sha256.c")]
     status, out, err = run(
         ["gcc", "-g", "-O1", "-fsanitize=thread", "-fPIC", "-shared", "-std=gnu11",
          "-D_GNU_SOURCE=", "-D_FILE_OFFSET_BITS=64", "-I" + BUILD, "-iquote",
