@@ -28,8 +28,9 @@
  * exec it keeps a mount of a killed parent hanging. If other threads were at work here when
  * it was forked, it can find their locks held for ever: it must neither register nor add.
  * tally_fs_free() in a child leaves the parent's mount alone. Only where the parent ends, as
- * with daemon(3) after tally_fs_new(), may the child start or serve, and then it is the
- * child's.
+ * with daemon(3) between tally_fs_new() and tally_fs_start(), may the child start or serve, and
+ * then it is the child's. A thread that serves has to be stopped before: it could take a
+ * request with it into its end, whose reader would wait for ever.
  *
  * The library never prints, logs or exits, and touches neither the locale nor signals.
  * Errors are negative errno values; `ret_` parameters are written only on success, and may

@@ -84,10 +84,11 @@ static void free_in_a_child(void) {
     shell("cat n");
 }
 
-/* Starts before and after daemon(3), which is this without the directory. */
+/* daemon(3), which is this without the directory, between two threads that serve. */
 static void in_the_background(void) {
     make();
     tally_fs_start(fs);
+    tally_fs_stop(fs);
     if (fork() > 0)
         _exit(0);
     alarm(60);

@@ -519,7 +519,7 @@ def case_free_in_a_child():
 
 
 def case_in_the_background():
-    """daemon(3) after the start: the child starts a thread of its own, and unmounts."""
+    """After daemon(3) the child starts a thread of its own, and unmounts."""
     misused("in_the_background", "start 0\n5\nstop 0\nend\n")
 
 
