@@ -1,52 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* InfluxDB line protocol:
  * https://docs.influxdata.com/influxdb/v1/write_protocols/line_protocol_reference/ */
+#include "base/line_protocol.h"
 #include "output/present.h"
 
 #include <errno.h>
-
-/* In tag keys and values comma, '=' and space are escaped, and a backslash can't
- * stand at the end; tab, newline and CR have no escape and are written as two
- * characters. */
-static void add_tag_text(struct buf *to, const char *text, size_t len) {
-    for (size_t i = 0; i < len; i++) {
-        switch (text[i]) {
-        case ',':
-        case '=':
-        case ' ':
-            buf_add_char(to, '\\');
-            buf_add_char(to, text[i]);
-            break;
-        case '"': /* Telegraf takes a backslash before it off */
-            if (i > 0 && text[i - 1] == '\\')
-                buf_add_char(to, '\\');
-            buf_add_char(to, '"');
-            break;
-        case '\n':
-            buf_add(to, "\\n", 2);
-            break;
-        case '\r':
-            buf_add(to, "\\r", 2);
-            break;
-        case '\t':
-            buf_add(to, "\\t", 2);
-            break;
-        case '\\':
-            buf_add_char(to, i + 1 < len ? '\\' : '?');
-            break;
-        default:
-            buf_add_char(to, text[i]);
-        }
-    }
-}
 
 static void add_tag(struct buf *to, const char *key, size_t key_len, const char *value) {
     if (!*value)
         return; /* an empty tag value is an error in the protocol */
     buf_add_char(to, ',');
-    add_tag_text(to, key, key_len);
+    line_protocol_add_tag(to, key, key_len);
     buf_add_char(to, '=');
-    add_tag_text(to, value, strlen(value));
+    line_protocol_add_tag(to, value, strlen(value));
 }
 
 static void add_user_tags(struct buf *to, const struct string_list *labels) {

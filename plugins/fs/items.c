@@ -4,6 +4,7 @@
 #include "series.h"
 #include "utf8_text.h"
 
+#include "base/line_protocol.h"
 #include "base/sized.h"
 
 #include <stdio.h>
@@ -95,13 +96,8 @@ static int label_directory(struct item *directory, const char *label, const char
             if (*c == '"' || *c == '\\')
                 buf_add_char(&labels, '\\');
             buf_add_char(&labels, *c);
-            if (*c == ' ' || *c == ',' || *c == '=')
-                buf_add_char(&tags, '\\');
-            if (*c == '"' && c > value && c[-1] == '\\')
-                buf_add_char(&tags, '\\'); /* Telegraf takes a backslash before it off */
-            /* at the end it would escape what follows */
-            buf_add_char(&tags, *c == '\\' && !c[1] ? '?' : *c);
         }
+        line_protocol_add_tag(&tags, value, strlen(value));
         buf_add_char(&labels, '"');
     } else {
         buf_add_char(&name, '_');
