@@ -37,7 +37,7 @@ void show_host(struct round *round) {
         set(s, METRIC_HOST_MEMORY_TOTAL + (enum metric)i, host.memory_known >> i & 1,
             host.memory_bytes[i]);
     set(s, METRIC_HOST_TASKS, true, sum_of(tallies, METRIC_PROCESSES));
-    set(s, METRIC_HOST_THREADS, tallies->available & BIT(METRIC_THREADS),
+    set(s, METRIC_HOST_THREADS, tallies->available & METRIC_SET(METRIC_THREADS),
         sum_of(tallies, METRIC_THREADS));
     for (size_t i = 0; i < sizeof(states) / sizeof(states[0]); i++)
         set(s, METRIC_HOST_TASKS_RUNNING + (enum metric)i, true, sum_of(tallies, states[i]));

@@ -93,7 +93,7 @@ static bool is_new(const struct round *round, const struct process *p) {
 /* From what it had used by the last snapshot, or since birth. */
 static void set_cpu_usage(const struct round *round, struct snapshot_process *to,
                           const struct snapshot_process *before, const struct process *p) {
-    const uint64_t both = BIT(METRIC_CPU_USER) | BIT(METRIC_CPU_SYSTEM);
+    const metric_set both = METRIC_SET(METRIC_CPU_USER) | METRIC_SET(METRIC_CPU_SYSTEM);
     if (round->shown_interval_ns == 0 || (to->known & both) != both ||
         (before ? (before->known & both) != both : !is_new(round, p)))
         return;
@@ -103,7 +103,7 @@ static void set_cpu_usage(const struct round *round, struct snapshot_process *to
     const double cpus = round->t->settings.cpu_mode_core || !round->has_host ? 1 : round->host.cpus;
     to->value[METRIC_CPU_USAGE] = ratio_of(now_ns > before_ns ? (double)(now_ns - before_ns) : 0,
                                            (double)round->shown_interval_ns * cpus);
-    to->known |= BIT(METRIC_CPU_USAGE);
+    to->known |= METRIC_SET(METRIC_CPU_USAGE);
 }
 
 /* The counters that are read of a process. What was inherited or saved may have others. */
@@ -154,9 +154,9 @@ int show_process(struct round *round, process_id id, const struct sample *s,
 }
 
 /* What is kept of the ended: the rest was true only while they lived. */
-static uint64_t metrics_at_end(const struct round *round) {
+static metric_set metrics_at_end(const struct round *round) {
     const struct tallies *tallies = &round->t->counting.tallies;
-    return (tallies->counters | BIT(METRIC_RSS_PEAK)) & ~tallies->switched_off;
+    return (tallies->counters | METRIC_SET(METRIC_RSS_PEAK)) & ~tallies->switched_off;
 }
 
 int show_ended(struct round *round, process_id id, uint32_t group,
@@ -231,9 +231,9 @@ void finish_processes(struct round *round) {
             to->value[METRIC_PSS] = p->pss_bytes;
             to->value[METRIC_SWAP_PSS] = p->swap_pss_bytes;
             to->value[METRIC_PSS_AGE] = (round->boot_s - p->pss_s) * NS_PER_S;
-            to->known |= BIT(METRIC_PSS) | BIT(METRIC_PSS_AGE);
+            to->known |= METRIC_SET(METRIC_PSS) | METRIC_SET(METRIC_PSS_AGE);
             if (p->has_swap_pss)
-                to->known |= BIT(METRIC_SWAP_PSS);
+                to->known |= METRIC_SET(METRIC_SWAP_PSS);
         }
     }
     for (size_t i = 1; i < s->process_count; i++)

@@ -220,7 +220,7 @@ const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size
 bool tally_snapshot_process_value(const tally_snapshot *s, size_t i, size_t metric,
                                   uint64_t *ret_value) {
     const struct snapshot_process *p = process_at(s, i);
-    if (metric >= METRICS_OF_GROUP || !(p->known & BIT(metric)))
+    if (metric >= METRICS_OF_GROUP || !(p->known & METRIC_SET(metric)))
         return false;
     *ret_value = p->value[metric];
     return true;

@@ -25,7 +25,7 @@ struct snapshot_words {
 
 struct snapshot_group {
     struct group_texts *texts;
-    uint64_t known; /* BIT(metric) */
+    metric_set known;
     uint64_t value[METRICS_OF_GROUP];
 };
 
@@ -38,7 +38,7 @@ struct snapshot_process {
     bool is_recalled;       /* it slept, and was not read */
     size_t name, user, cmdline; /* offsets in texts; NO_TEXT */
     size_t cmdline_len;
-    uint64_t known;         /* BIT(metric) */
+    metric_set known;
     uint64_t value[METRICS_OF_GROUP];
 };
 #define NO_TEXT SIZE_MAX
@@ -113,7 +113,7 @@ static inline bool snapshot_value(const tally_snapshot *s, size_t group, size_t 
     }
     const struct snapshot_group *g = &s->groups[group];
     *ret = g->value[metric];
-    return g->known & BIT(metric);
+    return g->known & METRIC_SET(metric);
 }
 
 #endif

@@ -293,7 +293,7 @@ static int get_group(struct reader *r, struct counting *c, const struct translat
         if (m == METRICS)
             continue; /* of a version that had it */
         if (have)
-            g->have |= BIT(m);
+            g->have |= METRIC_SET(m);
         g->value[m] += value; /* several of the file may have become `other` */
     }
     return r->bad ? -EBADMSG : 0;

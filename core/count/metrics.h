@@ -134,7 +134,11 @@ enum metric {
 #define HOST_METRICS (METRIC_HOST_LAST - METRIC_HOST_FIRST + 1)
 #define METRICS_OF_GROUP ((size_t)METRIC_SELF_FIRST)
 
-_Static_assert(METRICS_OF_GROUP <= 64, "one presence bit per group metric in 64 bits");
+/* Metrics of groups: METRIC_SET(a) | METRIC_SET(b) … */
+typedef unsigned __int128 metric_set;
+#define METRIC_SET(metric) ((metric_set)1 << (metric))
+
+_Static_assert(METRICS_OF_GROUP <= 8 * sizeof(metric_set), "one bit for each metric of groups");
 
 struct metric_row {
     struct tally_metric metric;

@@ -62,26 +62,34 @@ static const struct {
 };
 
 #define STATE_METRICS                                                                       \
-    (BIT(METRIC_STATE_RUNNING) | BIT(METRIC_STATE_SLEEPING) | BIT(METRIC_STATE_DISK_SLEEP) | \
-     BIT(METRIC_STATE_STOPPED) | BIT(METRIC_STATE_ZOMBIE) | BIT(METRIC_STATE_IDLE) |         \
-     BIT(METRIC_STATE_OTHER))
-#define CPU_METRICS (BIT(METRIC_CPU_USER) | BIT(METRIC_CPU_SYSTEM))
+    (METRIC_SET(METRIC_STATE_RUNNING) | METRIC_SET(METRIC_STATE_SLEEPING) | METRIC_SET(METRIC_STATE_DISK_SLEEP) | \
+     METRIC_SET(METRIC_STATE_STOPPED) | METRIC_SET(METRIC_STATE_ZOMBIE) | METRIC_SET(METRIC_STATE_IDLE) |         \
+     METRIC_SET(METRIC_STATE_OTHER))
+#define CPU_METRICS (METRIC_SET(METRIC_CPU_USER) | METRIC_SET(METRIC_CPU_SYSTEM))
 /* Known of every group, with or without members. */
-#define ALWAYS_METRICS (BIT(METRIC_PROCESSES) | BIT(METRIC_STARTS) | BIT(METRIC_EXITS) | \
-                        BIT(METRIC_UNREADABLE))
+#define ALWAYS_METRICS (METRIC_SET(METRIC_PROCESSES) | METRIC_SET(METRIC_STARTS) | METRIC_SET(METRIC_EXITS) | \
+                        METRIC_SET(METRIC_UNREADABLE))
 /* Known of every group where the source sees it. */
 #define TRAFFIC_METRICS \
-    (BIT(METRIC_TRANSMITTED_PACKETS_UDP + 1) - BIT(METRIC_RECEIVED_BYTES_TCP))
+    (METRIC_SET(METRIC_TRANSMITTED_PACKETS_UDP + 1) - METRIC_SET(METRIC_RECEIVED_BYTES_TCP))
 /* What a group without members can't have: nothing to take the extreme of. */
 #define EXTREMES                                                                     \
-    (BIT(METRIC_START_TIME) | BIT(METRIC_PRIORITY) | BIT(METRIC_NICE) |              \
-     BIT(METRIC_WORST_FD_RATIO) | BIT(METRIC_PSS_AGE) | BIT(METRIC_RSS_PEAK))
+    (METRIC_SET(METRIC_START_TIME) | METRIC_SET(METRIC_PRIORITY) | METRIC_SET(METRIC_NICE) |              \
+     METRIC_SET(METRIC_WORST_FD_RATIO) | METRIC_SET(METRIC_PSS_AGE) | METRIC_SET(METRIC_RSS_PEAK))
 
-static uint64_t counter_bits(void) {
-    uint64_t bits = 0;
+/* What reaped children used is no part of one process's own use. */
+#define REAPED_FIELDS (BIT(FIELD_CMAJFLT + 1) - BIT(FIELD_CUTIME_NS))
+
+static bool has_both(uint64_t fields, enum field a, enum field b) {
+    const uint64_t both = BIT(a) | BIT(b);
+    return (fields & both) == both;
+}
+
+static metric_set counter_bits(void) {
+    metric_set bits = 0;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].metric.kind == TALLY_KIND_COUNTER)
-            bits |= BIT(m);
+            bits |= METRIC_SET(m);
     return bits;
 }
 
@@ -162,10 +170,13 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
     };
     for (size_t o = 0; o < ORIGINS; o++)
         if (origins & 1u << o)
-            t->always |= BIT(METRIC_UNREADABLE_STATUS + o);
+            t->always |= METRIC_SET(METRIC_UNREADABLE_STATUS + o);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].collect && !(metric_table[m].collect & collect))
-            t->switched_off |= BIT(m);
+            t->switched_off |= METRIC_SET(m);
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (metric_table[m].metric.kind == TALLY_KIND_GAUGE)
+            t->gauges[t->gauge_count++] = (uint8_t)m;
     /* not in the table of names: no process can be called into it */
     struct group *left_out = calloc(1, sizeof(*left_out));
     uint32_t index;
@@ -305,9 +316,8 @@ void tallies_begin(struct tallies *t) {
         struct group *g = t->groups[i];
         if (!g)
             continue;
-        for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-            if (!(t->counters & BIT(m)))
-                g->value[m] = 0;
+        for (size_t k = 0; k < t->gauge_count; k++)
+            g->value[t->gauges[k]] = 0;
         g->have &= t->counters;
     }
     t->available = 0;
@@ -352,10 +362,30 @@ static uint64_t fd_ratio(const struct sample *s) {
     return limit == 0 ? 1000000000 : ratio_of((double)fds, (double)limit);
 }
 
+/* The metrics that follow from a sample's fields alone. */
+static metric_set metrics_of_fields(uint64_t fields) {
+    metric_set known = METRIC_SET(METRIC_START_TIME) | STATE_METRICS;
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
+        if (fields & BIT(gauges[i].field))
+            known |= METRIC_SET(gauges[i].metric);
+    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+        if (fields & BIT(f))
+            known |= METRIC_SET(counter_metric[f]);
+    if (has_both(fields, FIELD_ANON_BYTES, FIELD_SWAP_BYTES))
+        known |= METRIC_SET(METRIC_FOOTPRINT);
+    if (has_both(fields, FIELD_OPEN_FDS, FIELD_FD_LIMIT))
+        known |= METRIC_SET(METRIC_WORST_FD_RATIO);
+    return known;
+}
+
 void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
                     uint64_t start_unix_ns) {
     struct group *g = t->groups[index];
-    uint64_t have = 0;
+    if (s->have != t->last_fields || t->last_metrics == 0) {
+        t->last_fields = s->have;
+        t->last_metrics = metrics_of_fields(s->have);
+    }
+    const metric_set have = t->last_metrics;
     g->had_members = true;
     g->value[METRIC_PROCESSES]++;
 
@@ -369,25 +399,15 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
         else if (gauges[i].how == HOW_HIGHEST)
             raise_to(&g->value[m], value);
         else
-            lower_to(&g->value[m], !(g->have & BIT(m)), value);
-        have |= BIT(m);
+            lower_to(&g->value[m], !(g->have & METRIC_SET(m)), value);
     }
-    for (size_t f = 0; f < FIELD_COUNTERS; f++)
-        if (s->have & BIT(f))
-            have |= BIT(counter_metric[f]);
-
     g->value[state_metric(s->state)]++;
-    have |= STATE_METRICS;
-    lower_to(&g->value[METRIC_START_TIME], !(g->have & BIT(METRIC_START_TIME)), start_unix_ns);
-    have |= BIT(METRIC_START_TIME);
-    if (s->have & BIT(FIELD_ANON_BYTES) && s->have & BIT(FIELD_SWAP_BYTES)) {
+    lower_to(&g->value[METRIC_START_TIME], !(g->have & METRIC_SET(METRIC_START_TIME)),
+             start_unix_ns);
+    if (has_both(s->have, FIELD_ANON_BYTES, FIELD_SWAP_BYTES))
         g->value[METRIC_FOOTPRINT] += s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];
-        have |= BIT(METRIC_FOOTPRINT);
-    }
-    if (s->have & BIT(FIELD_OPEN_FDS) && s->have & BIT(FIELD_FD_LIMIT)) {
+    if (has_both(s->have, FIELD_OPEN_FDS, FIELD_FD_LIMIT))
         raise_to(&g->value[METRIC_WORST_FD_RATIO], fd_ratio(s));
-        have |= BIT(METRIC_WORST_FD_RATIO);
-    }
     for (size_t o = 0; o < ORIGINS; o++)
         g->value[METRIC_UNREADABLE_STATUS + o] += s->unreadable >> o & 1;
     g->value[METRIC_UNREADABLE] += s->unreadable != 0;
@@ -403,11 +423,11 @@ void tallies_pss_refused(struct tallies *t, uint32_t index, bool is_first) {
 
 void tallies_pss(struct tallies *t, uint32_t index, const struct pss *pss, uint64_t age_ns) {
     struct group *g = t->groups[index];
-    uint64_t have = BIT(METRIC_PSS) | BIT(METRIC_PSS_AGE);
+    metric_set have = METRIC_SET(METRIC_PSS) | METRIC_SET(METRIC_PSS_AGE);
     g->value[METRIC_PSS] += pss->bytes;
     if (pss->has_swap) {
         g->value[METRIC_SWAP_PSS] += pss->swap_bytes;
-        have |= BIT(METRIC_SWAP_PSS);
+        have |= METRIC_SET(METRIC_SWAP_PSS);
     }
     raise_to(&g->value[METRIC_PSS_AGE], age_ns);
     g->have |= have;
@@ -418,8 +438,8 @@ void tallies_credit(struct tallies *t, uint32_t index, enum field counter, uint6
     struct group *g = t->groups[index];
     enum metric m = counter_metric[counter];
     g->value[m] += amount;
-    g->have |= BIT(m);
-    if (CPU_METRICS & BIT(m)) {
+    g->have |= METRIC_SET(m);
+    if (CPU_METRICS & METRIC_SET(m)) {
         g->cpu_ns += amount;
         t->cpu_ns += amount;
     }
@@ -434,7 +454,7 @@ void tallies_ended(struct tallies *t, uint32_t index, const struct sample *final
     if (!(final->have & BIT(FIELD_RSS_PEAK_BYTES)))
         return;
     raise_to(&g->value[METRIC_RSS_PEAK], final->value[FIELD_RSS_PEAK_BYTES]);
-    g->have |= BIT(METRIC_RSS_PEAK);
+    g->have |= METRIC_SET(METRIC_RSS_PEAK);
 }
 
 void tallies_passed_by(struct tallies *t, uint32_t index) {
@@ -457,8 +477,8 @@ static int by_use(const void *a, const void *b) {
     return strcmp(x->texts->name, y->texts->name);
 }
 
-/* Rows that only add up others. Returns BIT(metric) of those that are known too. */
-static uint64_t add_sums(uint64_t value[METRICS_OF_GROUP], uint64_t known) {
+/* Rows that only add up others. Returns those that are known too. */
+static metric_set add_sums(uint64_t value[METRICS_OF_GROUP], metric_set known) {
     static const struct {
         enum metric sum, parts[2];
     } sums[] = {
@@ -466,12 +486,12 @@ static uint64_t add_sums(uint64_t value[METRICS_OF_GROUP], uint64_t known) {
         {METRIC_SWITCHES, {METRIC_SWITCHES_VOLUNTARY, METRIC_SWITCHES_INVOLUNTARY}},
         {METRIC_FAULTS, {METRIC_FAULTS_MINOR, METRIC_FAULTS_MAJOR}},
     };
-    uint64_t more = 0;
+    metric_set more = 0;
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
         const enum metric *parts = sums[i].parts;
         value[sums[i].sum] = value[parts[0]] + value[parts[1]];
-        if (known & BIT(parts[0]) && known & BIT(parts[1]))
-            more |= BIT(sums[i].sum);
+        if (known & METRIC_SET(parts[0]) && known & METRIC_SET(parts[1]))
+            more |= METRIC_SET(sums[i].sum);
     }
     return more;
 }
@@ -480,11 +500,11 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
     bool empty = g->value[METRIC_PROCESSES] == 0;
     g->known = g->have | t->always;
     if (empty) /* the sum over nobody is 0, if it can be known at all */
-        g->known |= t->available & ~EXTREMES & (g->had_members ? ~t->counters : ~UINT64_C(0));
+        g->known |= t->available & ~EXTREMES & (g->had_members ? ~t->counters : ~(metric_set)0);
     if (moment->interval_ns) {
         g->value[METRIC_CPU_USAGE] =
             ratio_of((double)g->cpu_ns, (double)moment->interval_ns * moment->cpus);
-        g->known |= BIT(METRIC_CPU_USAGE);
+        g->known |= METRIC_SET(METRIC_CPU_USAGE);
     }
     g->known |= add_sums(g->value, g->known);
     g->known &= ~t->switched_off;
@@ -576,29 +596,22 @@ enum metric metric_of_counter(enum field counter) {
     return counter_metric[counter];
 }
 
-uint64_t metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
-                           uint64_t value[METRICS_OF_GROUP]) {
-    uint64_t known = BIT(METRIC_PROCESSES) | BIT(METRIC_START_TIME) | STATE_METRICS;
+metric_set metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
+                             uint64_t value[METRICS_OF_GROUP]) {
     value[METRIC_PROCESSES] = 1;
     value[METRIC_START_TIME] = start_unix_ns;
     value[state_metric(s->state)] = 1;
     for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
-        if (s->have & BIT(gauges[i].field)) {
+        if (s->have & BIT(gauges[i].field))
             value[gauges[i].metric] = s->value[gauges[i].field];
-            known |= BIT(gauges[i].metric);
-        }
+    const uint64_t own = s->have & ~REAPED_FIELDS;
     for (enum field f = 0; f < FIELD_COUNTERS; f++)
-        if (s->have & BIT(f) && (f < FIELD_CUTIME_NS || f > FIELD_CMAJFLT)) {
+        if (own & BIT(f))
             value[counter_metric[f]] = s->value[f];
-            known |= BIT(counter_metric[f]);
-        }
-    if (s->have & BIT(FIELD_ANON_BYTES) && s->have & BIT(FIELD_SWAP_BYTES)) {
+    if (has_both(s->have, FIELD_ANON_BYTES, FIELD_SWAP_BYTES))
         value[METRIC_FOOTPRINT] = s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];
-        known |= BIT(METRIC_FOOTPRINT);
-    }
-    if (s->have & BIT(FIELD_OPEN_FDS) && s->have & BIT(FIELD_FD_LIMIT)) {
+    if (has_both(s->have, FIELD_OPEN_FDS, FIELD_FD_LIMIT))
         value[METRIC_WORST_FD_RATIO] = fd_ratio(s);
-        known |= BIT(METRIC_WORST_FD_RATIO);
-    }
+    const metric_set known = METRIC_SET(METRIC_PROCESSES) | metrics_of_fields(own);
     return known | add_sums(value, known);
 }

@@ -33,8 +33,8 @@ struct group {
     bool had_members;
     uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
     uint64_t cpu_ns; /* credited since it was last shown */
-    uint64_t have;   /* BIT(metric) that members gave */
-    uint64_t known;  /* BIT(metric) to show: those, and what is 0 without members */
+    metric_set have;  /* what members gave */
+    metric_set known; /* to show: those, and what is 0 without members */
     uint64_t value[METRICS_OF_GROUP];
     UT_hash_handle hh;
 };
@@ -61,10 +61,15 @@ struct tallies {
     uint64_t refused;    /* how often a name did not, since this began */
     uint64_t *refused_names; /* hashes of them: REFUSED_SLOTS, 0: free; or NULL */
     size_t refused_count;
-    uint64_t available; /* BIT(metric): some process of the host has it */
-    uint64_t counters;  /* BIT(metric) of those that are counters */
-    uint64_t always;    /* BIT(metric): known of every group, members or not */
-    uint64_t switched_off; /* BIT(metric): not asked for */
+    metric_set available; /* some process of the host has it */
+    metric_set counters;
+    metric_set always; /* known of every group, members or not */
+    metric_set switched_off; /* not asked for */
+    uint8_t gauges[METRICS_OF_GROUP]; /* the others */
+    size_t gauge_count;
+    /* Most samples have the same fields: what follows from these is worked out once. */
+    uint64_t last_fields;
+    metric_set last_metrics; /* 0: not yet */
     uint64_t cpu_ns;    /* credited since they were last shown, to all groups */
 
     struct group **order; /* shown groups by name */
@@ -129,10 +134,10 @@ int tallies_order(struct tallies *t, size_t top);
 size_t tallies_position(const struct tallies *t, uint32_t group);
 void tallies_shown(struct tallies *t);
 
-/* What one process has of a group's metrics: returns BIT(metric) of those that `value` is
+/* What one process has of a group's metrics: returns those that `value` is
  * filled for. Counters are those of its own life. */
-uint64_t metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
-                           uint64_t value[METRICS_OF_GROUP]);
+metric_set metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
+                             uint64_t value[METRICS_OF_GROUP]);
 /* Which metric a counter of a process adds to. */
 enum metric metric_of_counter(enum field counter);
 

@@ -43,7 +43,8 @@ struct life {
 
 struct series {
     char name[NAME_SIZE];
-    uint64_t have, value[METRICS_OF_GROUP];
+    metric_set have;
+    uint64_t value[METRICS_OF_GROUP];
 };
 
 static struct life lives[PIDS + 1]; /* by pid */
@@ -302,9 +303,9 @@ static void check_counters(const tally *t) {
             uint64_t value;
             if (metric_table[m].metric.kind != TALLY_KIND_COUNTER || !tally_snapshot_value(s, i, m, &value))
                 continue;
-            after[i].have |= BIT(m);
+            after[i].have |= METRIC_SET(m);
             after[i].value[m] = value;
-            ck_assert_msg(!same || !(before[b].have & BIT(m)) || value >= before[b].value[m],
+            ck_assert_msg(!same || !(before[b].have & METRIC_SET(m)) || value >= before[b].value[m],
                           "collection %lu: %s of %s fell from %llu to %llu", collections,
                           metric_table[m].metric.id, group, (unsigned long long)before[b].value[m],
                           (unsigned long long)value);

@@ -81,7 +81,7 @@ static void member(struct group *g, const struct sample *s) {
 }
 
 static bool is_known(const struct group *g, enum metric m) {
-    return g->known & BIT(m);
+    return g->known & METRIC_SET(m);
 }
 
 static void assert_value(const struct group *g, enum metric m, uint64_t value) {
