@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -187,8 +188,41 @@ ssize_t listen_inherited(struct listener *ret, size_t size, struct tally_error *
         }
         if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
             return fail(error, "a socket from systemd", -errno);
-        ret[i] = (struct listener){.fd = fd, .is_unix = at.ss_family == AF_UNIX};
+        ret[i] = (struct listener){.fd = fd, .is_unix = at.ss_family == AF_UNIX,
+                                   .is_shared = true};
         snprintf(ret[i].name, sizeof(ret[i].name), "socket %zu of systemd", i + 1);
     }
     return (ssize_t)count;
+}
+
+/* ---- The end -------------------------------------------------------------------------- */
+
+/* To close a socket resets all connections that nobody has accepted yet, and so does shutdown(2)
+ * of TCP's; with backlog 0 one more gets in. A filter takes from it what would begin a
+ * connection: the other side tries again, and is refused, or finds whoever listens there then.
+ * A handshake that has begun goes on, as what ends it has no SYN. */
+void listen_no_more(const struct listener *l) {
+    enum { FLAGS_AT = 13, SYN = 0x02 }; /* in the head of a segment */
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
+        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    const struct sock_fprog no_more = {sizeof(steps) / sizeof(steps[0]), steps};
+    if (l->is_shared)
+        return;
+    if (l->is_unix) /* those that wait can be accepted all the same */
+        (void)shutdown(l->fd, SHUT_RD);
+    else
+        (void)setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_FILTER, &no_more, sizeof(no_more));
+}
+
+int listen_accept_last(const struct listener *l, struct sockaddr_storage *ret_from,
+                       socklen_t *ret_len) {
+    *ret_len = sizeof(*ret_from);
+    if (l->is_shared)
+        return -EAGAIN;
+    int fd = accept4(l->fd, (struct sockaddr *)ret_from, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    return fd < 0 ? -errno : fd;
 }

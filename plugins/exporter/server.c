@@ -26,6 +26,10 @@
 #define UPLOAD_BYTES (64u << 10)
 /* A scraper comes back within this time, or opens a new connection. */
 #define IDLE_S 125u
+/* Who has connected asks for something within this time, also when the door is being closed. */
+#define FIRST_REQUEST_NS NS_PER_S
+/* A handshake that has been begun comes to its end within this time. */
+#define HANDSHAKE_NS (NS_PER_S / 50)
 
 /* ---- What there is ------------------------------------------------------------------- */
 
@@ -36,6 +40,8 @@ struct link {
     struct link *prev, *next; /* of all, the one that has been idle for longest first */
     struct door *door;
     int fd;
+    uint64_t since_ns; /* CLOCK_MONOTONIC */
+    bool has_asked;  /* for anything so far */
     bool is_busy;    /* a request is being answered */
     bool is_waiting; /* … as soon as there is a text */
     bool is_leaving; /* shut down, and libmicrohttpd has not seen it yet */
@@ -64,6 +70,7 @@ struct door {
     struct MHD_Daemon *daemons[LISTENERS_MOST];
     size_t daemon_count;
     size_t links; /* connections that came in here */
+    size_t entering; /* those that libmicrohttpd was given and has not taken up yet */
     bool is_closed; /* nobody comes in */
 };
 
@@ -75,7 +82,6 @@ struct server {
     struct door *door;
     struct link first, last; /* ends of the list */
     size_t link_count;       /* without those that are leaving */
-    size_t busy_count;
 
     struct MHD_Response *bodies[BODIES];
     uint64_t fresh_until_ns, duration_ns;
@@ -338,8 +344,7 @@ static enum MHD_Result handle(void *data, struct MHD_Connection *connection, con
         r->link = info->socket_context;
         *context = r;
         pthread_mutex_lock(&s->lock);
-        r->link->is_busy = true;
-        s->busy_count++;
+        r->link->is_busy = r->link->has_asked = true;
         const char *length = header(r, "Content-Length");
         enum MHD_Result result = MHD_YES;
         if (length && strtoull(length, NULL, 10) > UPLOAD_BYTES)
@@ -374,11 +379,13 @@ static void link_last(struct server *s, struct link *link) {
     s->last.prev = link;
 }
 
-/* libmicrohttpd sees the end of it, and closes it. The lock is held. */
-static void ask_to_leave(struct server *s, struct link *link) {
+/* libmicrohttpd sees the end of it, and closes it. With SHUT_RD it first answers what has come
+ * already. The lock is held. */
+static void ask_to_leave(struct server *s, struct link *link, int how) {
+    if (!link->is_leaving)
+        s->link_count--;
     link->is_leaving = true;
-    s->link_count--;
-    shutdown(link->fd, SHUT_RDWR);
+    shutdown(link->fd, how);
 }
 
 /* Room for the last one that came: who has had nothing to ask for longest leaves, or, if all
@@ -397,7 +404,7 @@ static void make_room(struct server *s) {
         }
     }
     if (choice)
-        ask_to_leave(s, choice);
+        ask_to_leave(s, choice, SHUT_RDWR);
 }
 
 static void notify_connection(void *data, struct MHD_Connection *connection, void **context,
@@ -412,13 +419,14 @@ static void notify_connection(void *data, struct MHD_Connection *connection, voi
         *context = link; /* without it no request is answered */
         if (link) {
             link->fd = fd->connect_fd;
+            link->since_ns = service_now_ns();
             link->door = door;
             link_last(s, link);
             door->links++;
+            if (door->entering)
+                door->entering--;
             if (++s->link_count > s->options.max_connections)
                 make_room(s);
-            if (door->is_closed)
-                ask_to_leave(s, link);
         }
         const union MHD_ConnectionInfo *session =
             door->web && door->web->tls
@@ -449,12 +457,12 @@ static void notify_completed(void *data, struct MHD_Connection *connection, void
     pthread_mutex_lock(&s->lock);
     struct link *link = r->link;
     link->is_busy = false;
-    s->busy_count--;
     unlink_link(link);
     link_last(s, link);
-    /* who came in by an old door has to come in by the new one */
-    if (link->door->is_closed && !link->is_leaving)
-        ask_to_leave(s, link);
+    /* who came in by an old door has to come in by the new one; what is sent behind the end is
+     * not waited for again and again */
+    if (link->door->is_closed)
+        ask_to_leave(s, link, link->is_leaving ? SHUT_RDWR : SHUT_RD);
     pthread_mutex_unlock(&s->lock);
     free(r);
     *context = NULL;
@@ -523,6 +531,19 @@ static int start_daemon(struct door *door, const struct listener *listener,
     return 0;
 }
 
+/* Who came in by a closed door leaves when he has his answer. One who has not asked for anything
+ * yet is about to: nobody connects for less. */
+static void see_off(struct door *door) {
+    struct server *s = door->server;
+    const uint64_t now_ns = service_now_ns();
+    pthread_mutex_lock(&s->lock);
+    for (struct link *l = s->first.next; l != &s->last; l = l->next)
+        if (l->door == door && !l->is_busy && !l->is_leaving &&
+            (l->has_asked || now_ns - l->since_ns >= FIRST_REQUEST_NS))
+            ask_to_leave(s, l, SHUT_RD);
+    pthread_mutex_unlock(&s->lock);
+}
+
 /* Nobody comes in any more, and who does nothing leaves. */
 static void door_close(struct door *door) {
     struct server *s = door->server;
@@ -533,10 +554,42 @@ static void door_close(struct door *door) {
     }
     pthread_mutex_lock(&s->lock);
     door->is_closed = true;
-    for (struct link *l = s->first.next; l != &s->last; l = l->next)
-        if (l->door == door && !l->is_busy && !l->is_leaving)
-            ask_to_leave(s, l);
     pthread_mutex_unlock(&s->lock);
+    see_off(door);
+}
+
+/* How many are inside, or will be in a moment. */
+static size_t links_of(struct door *door) {
+    pthread_mutex_lock(&door->server->lock);
+    const size_t links = door->links + door->entering;
+    pthread_mutex_unlock(&door->server->lock);
+    return links;
+}
+
+static void enter(struct door *door, struct MHD_Daemon *daemon, int fd,
+                  const struct sockaddr_storage *from, socklen_t len) {
+    pthread_mutex_lock(&door->server->lock);
+    door->entering++;
+    pthread_mutex_unlock(&door->server->lock);
+    if (MHD_add_connection(daemon, fd, (const struct sockaddr *)from, len) == MHD_YES)
+        return;
+    pthread_mutex_lock(&door->server->lock);
+    if (door->entering)
+        door->entering--;
+    pthread_mutex_unlock(&door->server->lock);
+}
+
+/* Whom the kernel has let in for us before the door was closed. */
+static void let_in_last(struct door *door) {
+    const struct server_options *options = &door->server->options;
+    for (size_t i = 0; i < door->daemon_count; i++) {
+        struct sockaddr_storage from;
+        socklen_t len;
+        int fd;
+        while (links_of(door) < options->max_connections &&
+               (fd = listen_accept_last(&options->listeners[i], &from, &len)) >= 0)
+            enter(door, door->daemons[i], fd, &from, len);
+    }
 }
 
 /* Whoever is inside is cut off; nobody may wait for anything, as libmicrohttpd can't stop
@@ -699,10 +752,8 @@ int server_fd(const struct server *s) {
 static void free_left_doors(struct server *s) {
     for (struct door **at = &s->door->next; *at;) {
         struct door *door = *at;
-        pthread_mutex_lock(&s->lock);
-        bool is_left = door->links == 0;
-        pthread_mutex_unlock(&s->lock);
-        if (!is_left) {
+        see_off(door);
+        if (links_of(door) > 0) {
             at = &door->next;
             continue;
         }
@@ -786,20 +837,31 @@ void server_answered(struct server *s, uint64_t ret[static ANSWERED]) {
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Until everybody has left, by whichever door. */
+static void see_all_off(struct server *s, uint64_t grace_ns) {
+    const uint64_t begun_ns = service_now_ns();
+    for (;;) {
+        const uint64_t now_ns = service_now_ns();
+        size_t links = 0;
+        let_in_last(s->door);
+        for (struct door *door = s->door; door; door = door->next) {
+            see_off(door);
+            links += links_of(door);
+        }
+        if (now_ns >= begun_ns + (links ? grace_ns : HANDSHAKE_NS))
+            return;
+        service_poll(NULL, 0, now_ns + NS_PER_S / 100);
+    }
+}
+
 struct server *server_free(struct server *s, uint64_t grace_ns) {
     if (!s)
         return NULL;
-    const uint64_t until_ns = service_now_ns() + grace_ns;
     end_waiting(s);
     door_close(s->door);
-    for (;;) {
-        pthread_mutex_lock(&s->lock);
-        bool is_busy = s->busy_count > 0;
-        pthread_mutex_unlock(&s->lock);
-        if (!is_busy || service_now_ns() >= until_ns)
-            break;
-        service_poll(NULL, 0, service_now_ns() + 10000000);
-    }
+    for (size_t i = 0; i < s->options.listener_count; i++)
+        listen_no_more(&s->options.listeners[i]);
+    see_all_off(s, grace_ns);
     auth_free(s->auth); /* who waits for a password goes on first */
     while (s->door) {
         struct door *next = s->door->next;

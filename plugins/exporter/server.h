@@ -52,13 +52,14 @@ int server_new(const struct server_options *options, struct web_config *web, str
                struct tally_error *error);
 
 /* Goes on under another web configuration, which is the server's, also if this fails: who is
- * being answered is answered, all other connections end. -errno, with a sentence, and then
- * everything is as before. */
+ * being answered or has just connected is answered, all other connections end. -errno, with a
+ * sentence, and then everything is as before. */
 int server_change(struct server *s, struct web_config *web, struct tally_error *error);
 /* The configuration in force. */
 const struct web_config *server_web(const struct server *s);
 
-/* Ends: what is being sent is finished, for `grace_ns` at most. NULL is fine; returns NULL. */
+/* Ends: whoever has connected by now is answered, for `grace_ns` at most. NULL is fine; returns
+ * NULL. */
 struct server *server_free(struct server *s, uint64_t grace_ns);
 
 /* Becomes readable when somebody waits for a text or has asked for a reload. */

@@ -407,6 +407,15 @@ def case_addresses():
     check_equal(status, 1, "status with one address of two in use")
 
 
+def start_by_systemd(listening):
+    """One that has got this socket as systemd hands it over."""
+    script = "import os,sys\nos.environ['LISTEN_PID']=str(os.getpid())\n" \
+             "os.environ['LISTEN_FDS']='1'\nos.dup2(%d,3)\nos.set_inheritable(3,True)\n" \
+             "os.execv(sys.argv[1],sys.argv[1:])\n" % listening.fileno()
+    return start([PYTHON, "-c", script, EXPORTER, "--web.systemd-socket", "--source", "procfs"],
+                 pass_fds=[listening.fileno()], stderr=tempfile.TemporaryFile())
+
+
 def case_socket_of_systemd():
     """Descriptors as systemd hands them over."""
     with socket.socket() as s:
@@ -414,12 +423,7 @@ def case_socket_of_systemd():
         s.listen()
         port = s.getsockname()[1]
 
-        script = "import os,sys\nos.environ['LISTEN_PID']=str(os.getpid())\n" \
-                 "os.environ['LISTEN_FDS']='1'\nos.dup2(%d,3)\nos.set_inheritable(3,True)\n" \
-                 "os.execv(sys.argv[1],sys.argv[1:])\n" % s.fileno()
-        log = tempfile.TemporaryFile()
-        start([PYTHON, "-c", script, EXPORTER, "--web.systemd-socket", "--source", "procfs"],
-              pass_fds=[s.fileno()], stderr=log)
+        start_by_systemd(s)
         wait_for(lambda: http_get("http://127.0.0.1:%d/-/ready" % port)[0] == 200, "an answer")
     status, out, err = run([EXPORTER, "--web.systemd-socket", "--source", "procfs"])
     check(status == 1 and "systemd has handed over 0 sockets" in err, "without any", err)
@@ -640,6 +644,100 @@ def case_end_of_service():
         t.join()
     statuses = {r for r in results if isinstance(r, int)}
     check(statuses <= {200, 503}, "statuses", sorted(statuses))
+
+
+def ask_anew(connect, pause):
+    """The status of an answer on a new connection, which says nothing at first for so many
+    seconds; None if nobody lets it in."""
+    with contextlib.closing(connect()) as s:
+        s.settimeout(20)
+        time.sleep(pause)
+        s.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        answer = b""
+        while True:
+            part = s.recv(1 << 16)
+            if not part:
+                break
+            answer += part
+    check(answer, "no answer")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, length = re.match(rb"HTTP/1.1 (\d+) (?:.|\s)*Content-Length: (\d+)", head).groups()
+    check_equal(len(body), int(length), "length of the answer")
+    return int(status)
+
+
+def ask_while_restarting(connect, start_anew, restarts=8):
+    """Whoever was let in gets an answer, however often the exporter ends meanwhile."""
+    answers, failures, go_on = [], [], True
+
+    def visit(pause):
+        while go_on:
+            try:
+                answers.append(ask_anew(connect, pause))
+            except (ConnectionRefusedError, FileNotFoundError):
+                time.sleep(0.005)
+            except Exception as error:
+                failures.append(repr(error))
+    threads = [threading.Thread(target=visit, args=(i % 4 * 0.01,)) for i in range(24)]
+    for t in threads:
+        t.start()
+    try:
+        for _ in range(restarts):
+            process = start_anew()
+            mark = len(answers)
+            wait_for(lambda: len(answers) >= mark + 30, "some answers")
+            begun = time.monotonic()
+            check_equal(stop(process), 0, "its status")
+            check(time.monotonic() - begun < 4, "it took %.1f s to end" %
+                  (time.monotonic() - begun))
+        process = start_anew() # for those that are still to come in
+    finally:
+        go_on = False
+        for t in threads:
+            t.join()
+    check_equal(failures, [], "of %d on new connections failed" % len(answers))
+    check(len(answers) >= 200 and set(answers) <= {200, 503}, "answers", sorted(set(answers)))
+    check_equal(stop(process), 0, "its status")
+
+
+def case_end_and_new_connections():
+    """SIGTERM: who has connected by then gets an answer, by TCP and in the file system."""
+    port, path = free_port(), os.path.join(temp_dir(), "socket")
+
+    def start_at(address):
+        return Exporter("--web.listen-address", address, "--min-age", "1ms", address=None).process
+
+    def connect_unix():
+        s = socket.socket(socket.AF_UNIX)
+        try:
+            s.connect(path)
+        except OSError:
+            s.close()
+            raise
+        return s
+    ask_while_restarting(lambda: socket.create_connection(("127.0.0.1", port), 20),
+                         lambda: start_at("127.0.0.1:%d" % port))
+    ask_while_restarting(connect_unix, lambda: start_at("unix:" + path))
+    # systemd keeps its sockets, and those who wait there
+    with socket.create_server(("127.0.0.1", port)) as s:
+        ask_while_restarting(lambda: socket.create_connection(("127.0.0.1", port), 20),
+                             lambda: start_by_systemd(s))
+
+
+def case_end_without_a_word():
+    """SIGTERM is not held up for long by who has connected and asks for nothing."""
+    e = Exporter()
+    silent = [socket.create_connection(("127.0.0.1", e.port), 10) for _ in range(20)]
+    half = socket.create_connection(("127.0.0.1", e.port), 10)
+    half.sendall(b"GET /metrics HTTP/1.1\r\nHost:")
+    idle = http.client.HTTPConnection("127.0.0.1", e.port, timeout=10)
+    check_equal(e.ask(connection=idle)[0], 200, "status")
+    begun = time.monotonic()
+    e.end()
+    check(time.monotonic() - begun < 3, "it took %.1f s" % (time.monotonic() - begun))
+    for s in silent + [half]:
+        check_equal(s.recv(1), b"", "what it said to one who said nothing")
+        s.close()
 
 
 # ---- In place of process-exporter ------------------------------------------------------------
