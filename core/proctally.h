@@ -102,7 +102,8 @@ int tally_config_set(tally_config *config, const char *name, const char *value,
                      struct tally_error *error);
 
 /* One rule of process_names. Lists are arrays of `count` strings; an empty list
- * is a selector that was not given. At least one selector is needed. */
+ * is a selector that was not given. At least one selector is needed, and all that are given
+ * have to match. */
 struct tally_strings {
     const char *const *items;
     size_t count;
@@ -116,6 +117,9 @@ struct tally_rule {
     struct tally_strings user;    /* names or numbers of the effective user, any of */
     struct tally_strings cgroup;  /* paths: the path itself, what is below it, or a glob; any of */
     struct tally_strings unit;    /* systemd units, exact or a glob; any of */
+    /* And nothing of these selectors; NULL: not given. It has only selectors, and a size. */
+    const struct tally_rule *unless;
+    bool drop; /* what it takes is left out; then there is no name */
 };
 
 /* Adds a rule behind those that are there. Copies what it needs.

@@ -14,18 +14,48 @@ const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
 const char *const selector_names[SELECTORS] = {"comm", "exe", "cmdline", "user", "cgroup", "unit"};
 
+bool selection_is_empty(const struct selection *s) {
+    bool is_empty = !s->unless;
+    for (size_t i = 0; i < SELECTORS; i++)
+        is_empty = is_empty && s->selectors[i].count == 0;
+    return is_empty;
+}
+
+static void selection_clear(struct selection *s) {
+    for (size_t i = 0; i < SELECTORS; i++)
+        string_list_free(&s->selectors[i]);
+    if (s->unless)
+        selection_clear(s->unless);
+    free(s->unless);
+    *s = (struct selection){0};
+}
+
 void rule_text_free(struct rule_text *rule) {
     free(rule->name);
-    for (size_t s = 0; s < SELECTORS; s++)
-        string_list_free(&rule->selectors[s]);
+    selection_clear(&rule->when);
     *rule = (struct rule_text){0};
 }
 
+static int selection_copy(struct selection *to, const struct selection *from);
+
+static int selection_copy_new(struct selection **to, const struct selection *from) {
+    if (!from)
+        return 0;
+    *to = calloc(1, sizeof(**to));
+    return *to ? selection_copy(*to, from) : -ENOMEM;
+}
+
+/* What was copied so far is in `to` also on failure. */
+static int selection_copy(struct selection *to, const struct selection *from) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < SELECTORS; i++)
+        r = string_list_copy(&to->selectors[i], &from->selectors[i]);
+    return r < 0 ? r : selection_copy_new(&to->unless, from->unless);
+}
+
 int rule_text_copy(struct rule_text *to, const struct rule_text *from) {
-    *to = (struct rule_text){.name = strdup(from->name), .line = from->line};
-    int r = to->name ? 0 : -ENOMEM;
-    for (size_t s = 0; r == 0 && s < SELECTORS; s++)
-        r = string_list_copy(&to->selectors[s], &from->selectors[s]);
+    *to = (struct rule_text){.name = strdup(from->name), .drop = from->drop, .line = from->line};
+    int r = to->name ? selection_copy(&to->when, &from->when) : -ENOMEM;
     if (r < 0)
         rule_text_free(to);
     return r;

@@ -62,9 +62,16 @@ enum selector {
 };
 extern const char *const selector_names[SELECTORS];
 
-struct rule_text {
-    char *name; /* the template */
+/* What a rule looks for: all that is given has to match. */
+struct selection {
     struct string_list selectors[SELECTORS];
+    struct selection *unless; /* and nothing of this; NULL: not given */
+};
+
+struct rule_text {
+    char *name; /* the template; empty if it leaves out */
+    struct selection when;
+    bool drop;     /* what it takes is left out */
     unsigned line; /* in the file; 0: not from a file */
 };
 
@@ -102,6 +109,8 @@ struct settings {
 
 void settings_free(struct settings *s);
 
+/* No empty lists, and nothing unless. */
+bool selection_is_empty(const struct selection *s);
 int rule_text_copy(struct rule_text *to, const struct rule_text *from);
 void rule_text_free(struct rule_text *rule);
 

@@ -190,20 +190,6 @@ int config_set(tally_config *c, enum layer layer, enum option option, const char
     return r;
 }
 
-static int copy_selectors(struct rule_text *to, const struct tally_rule *rule) {
-    const struct tally_strings *from[SELECTORS] = {
-        [SELECTOR_COMM] = &rule->comm,       [SELECTOR_EXE] = &rule->exe,
-        [SELECTOR_CMDLINE] = &rule->cmdline, [SELECTOR_USER] = &rule->user,
-        [SELECTOR_CGROUP] = &rule->cgroup,   [SELECTOR_UNIT] = &rule->unit};
-    for (size_t s = 0; s < SELECTORS; s++)
-        for (size_t i = 0; i < from[s]->count; i++) {
-            int r = string_list_add(&to->selectors[s], from[s]->items[i], strlen(from[s]->items[i]));
-            if (r < 0)
-                return r;
-        }
-    return 0;
-}
-
 int config_check_cmdline(const char *regex, struct tally_error *error) {
     struct pattern *p;
     int r = pattern_new(regex, &p, error);
@@ -222,47 +208,58 @@ int config_check_name(const char *template, struct tally_error *error) {
     return r;
 }
 
-static int check_rule(const struct rule_text *rule, struct tally_error *error) {
-    size_t given = 0;
-    for (size_t s = 0; s < SELECTORS; s++)
-        given += rule->selectors[s].count > 0;
-    if (given == 0) {
-        error_set(error, "a rule has no selector, expected at least one of comm, exe, cmdline, "
-                         "user, cgroup, unit");
+/* One selection, and those in it. */
+static int check_selection(const struct selection *s, bool is_unless, struct tally_error *error) {
+    const struct string_list *regexes = &s->selectors[SELECTOR_CMDLINE];
+    if (selection_is_empty(s)) {
+        error_set(error, "a rule has no selector, expected at least one of " CONFIG_SELECTORS);
         return -EINVAL;
     }
-    for (size_t i = 0; i < rule->selectors[SELECTOR_CMDLINE].count; i++) {
-        int r = config_check_cmdline(rule->selectors[SELECTOR_CMDLINE].items[i], error);
-        if (r < 0)
-            return r;
+    if (is_unless && s->unless) {
+        error_set(error, "not stands within not in a rule, expected it once");
+        return -EINVAL;
     }
-    return config_check_name(rule->name, error);
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < regexes->count; i++)
+        r = config_check_cmdline(regexes->items[i], error);
+    return r == 0 && s->unless ? check_selection(s->unless, true, error) : r;
 }
 
-int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
-                    struct tally_error *error) {
+static int check_rule(struct rule_text *rule, struct tally_error *error) {
+    int r = check_selection(&rule->when, false, error);
+    if (r == 0 && rule->drop && rule->name) {
+        error_set(error, "a rule has both a name and drop, expected one of them: what it takes is "
+                         "in a group, or left out");
+        r = -EINVAL;
+    }
+    if (r == 0 && rule->name)
+        r = config_check_name(rule->name, error);
+    if (r < 0 || rule->name)
+        return r;
+    rule->name = strdup(rule->drop ? "" : "{{.ExeBase}}");
+    return rule->name ? 0 : -ENOMEM;
+}
+
+int config_take_rule(tally_config *c, enum layer layer, struct rule_text *rule,
+                     struct tally_error *error) {
     if (c->rule_layer < layer) {
         rules_clear(c);
         c->rule_layer = layer;
     }
-    struct rule_text *rules = realloc(c->rules, (c->rule_count + 1) * sizeof(*rules));
-    if (!rules) {
-        error_set(error, "out of memory");
-        return -ENOMEM;
+    int r = check_rule(rule, error);
+    struct rule_text *rules = NULL;
+    if (r == 0 && c->rule_layer <= layer) { /* else it is right, but overruled */
+        rules = realloc(c->rules, (c->rule_count + 1) * sizeof(*rules));
+        r = rules ? 0 : -ENOMEM;
     }
-    c->rules = rules;
-    struct rule_text *text = &rules[c->rule_count++];
-    *text = (struct rule_text){.line = line};
-    text->name = strdup(rule->name && rule->name[0] ? rule->name : "{{.ExeBase}}");
-    int r = text->name ? copy_selectors(text, rule) : -ENOMEM;
+    if (rules) {
+        c->rules = rules;
+        rules[c->rule_count++] = *rule;
+        *rule = (struct rule_text){0};
+    }
     if (r == -ENOMEM)
         error_set(error, "out of memory");
-    if (r == 0)
-        r = check_rule(text, error);
-    if (r < 0 || c->rule_layer > layer) { /* wrong, or overruled */
-        rule_text_free(text);
-        c->rule_count--;
-    }
+    rule_text_free(rule);
     return r;
 }
 

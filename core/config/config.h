@@ -29,11 +29,17 @@ struct tally_config {
  * ("file:line") in them: the caller puts it in front. */
 int config_set(tally_config *c, enum layer layer, enum option option, const char *value,
                struct tally_error *error);
-int config_add_rule(tally_config *c, enum layer layer, unsigned line, const struct tally_rule *rule,
-                    struct tally_error *error);
+/* Takes what the rule holds, also on failure. A name of NULL is the default. */
+int config_take_rule(tally_config *c, enum layer layer, struct rule_text *rule,
+                     struct tally_error *error);
 
 /* Rules of lower layers are gone, also if none is added. */
 void config_clear_rules(tally_config *c, enum layer layer);
+
+/* What a rule can look for, as it is written. */
+#define CONFIG_SELECTORS "comm, exe, cmdline, user, cgroup, unit, not"
+/* How deep selections may stand in each other. */
+#define CONFIG_SELECTION_DEPTH 3
 
 /* The parts of a rule that can be wrong in themselves. */
 int config_check_cmdline(const char *regex, struct tally_error *error);

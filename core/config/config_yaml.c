@@ -25,6 +25,8 @@
 #define FILE_CEILING (1u << 20)
 /* What a shell's <(command) may take to write it. */
 #define WAIT_MS 1000
+/* Entries of one selector. */
+#define SELECTOR_MOST 4096
 
 struct loader {
     tally_config *config;
@@ -133,105 +135,170 @@ static int set_mapping(struct loader *l, enum option option, const yaml_node_t *
     return r;
 }
 
-/* One selector: a text or a list of texts. */
-static int read_selector(struct loader *l, const yaml_node_t *node, const char *key,
-                         struct tally_strings *ret, const char **items, size_t room) {
-    const yaml_node_t *const self[] = {node};
+/* One selector: a text or a list of texts. An empty list of expressions is one that matches
+ * everything; an empty list of anything else nobody can match, and is told of in *ret_empty. */
+static int read_selector(struct loader *l, const yaml_node_t *node, enum selector selector,
+                         struct string_list *to, const char **ret_empty) {
+    const bool is_list = node->type == YAML_SEQUENCE_NODE;
+    const char *key = selector_names[selector];
     size_t count = 1;
-    ret->count = 0;
-    if (node->type == YAML_SEQUENCE_NODE)
+    if (is_null(node)) /* as process-exporter: not given */
+        return 0;
+    if (is_list)
         count = (size_t)(node->data.sequence.items.top - node->data.sequence.items.start);
-    if (count > room) {
-        error_set(l->error, "%s has %zu entries, expected at most %zu", key, count, room);
+    if (count > SELECTOR_MOST) {
+        error_set(l->error, "%s has %zu entries, expected at most %d", key, count, SELECTOR_MOST);
         return fail_at(l, node, -EINVAL);
     }
+    if (count == 0 && selector == SELECTOR_CMDLINE)
+        return string_list_add(to, "", 0);
+    if (count == 0)
+        *ret_empty = key;
     for (size_t i = 0; i < count; i++) {
         const yaml_node_t *item =
-            node->type == YAML_SEQUENCE_NODE
-                ? yaml_document_get_node(&l->document, node->data.sequence.items.start[i])
-                : self[0];
-        items[i] = scalar(item);
-        if (!items[i]) {
+            is_list ? yaml_document_get_node(&l->document, node->data.sequence.items.start[i])
+                    : node;
+        const char *text = scalar(item);
+        if (!text) {
             error_set(l->error, "%s is wrong, expected a text or a list of texts", key);
             return fail_at(l, item, -EINVAL);
         }
         /* here, so that the message has the line of this part and not of the rule */
-        int r = strcmp(key, selector_names[SELECTOR_CMDLINE]) == 0
-                    ? config_check_cmdline(items[i], l->error)
-                    : 0;
+        int r = selector == SELECTOR_CMDLINE ? config_check_cmdline(text, l->error) : 0;
         if (r < 0)
             return fail_at(l, item, r);
+        r = string_list_add(to, text, strlen(text));
+        if (r < 0)
+            return r;
     }
-    *ret = (struct tally_strings){items, count};
     return 0;
 }
 
-#define SELECTOR_ROOM 4096
+static int read_selection(struct loader *l, const yaml_node_t *map, unsigned depth,
+                          struct selection *to, const char **ret_empty);
 
-static int read_rule(struct loader *l, const yaml_node_t *map) {
-    struct tally_rule rule = {0};
-    struct tally_strings *to[SELECTORS] = {&rule.comm, &rule.exe,    &rule.cmdline,
-                                           &rule.user, &rule.cgroup, &rule.unit};
-    if (map->type != YAML_MAPPING_NODE) {
-        error_set(l->error, "a rule of process_names is not a mapping, expected name and selectors "
-                            "(comm, exe, cmdline, user, cgroup, unit)");
+/* Selectors within those of a rule, which the mapping of a key is. Anchors can make a mapping
+ * part of itself. */
+static int read_inner(struct loader *l, const yaml_node_t *map, const char *key, unsigned depth,
+                      struct selection **to) {
+    const char *empty = NULL;
+    if (is_null(map))
+        return 0;
+    if (map->type != YAML_MAPPING_NODE || depth == 0) {
+        error_set(l->error, "%s in a rule is wrong, expected a mapping of selectors, at most %d "
+                            "deep",
+                  key, CONFIG_SELECTION_DEPTH);
         return fail_at(l, map, -EINVAL);
     }
-    const char **items = calloc((size_t)SELECTORS * SELECTOR_ROOM, sizeof(*items));
-    if (!items)
+    *to = calloc(1, sizeof(**to));
+    if (!*to)
         return -ENOMEM;
+    int r = check_keys(l, map, key);
+    if (r == 0)
+        r = read_selection(l, map, depth - 1, *to, &empty);
+    if (r == 0 && empty) {
+        error_set(l->error, "%s in %s of a rule has an empty list, expected an entry", empty, key);
+        r = fail_at(l, map, -EINVAL);
+    }
+    return r;
+}
+
+/* 1: it is none of the selectors. */
+static int read_one(struct loader *l, const char *key, const yaml_node_t *value, unsigned depth,
+                    struct selection *to, const char **ret_empty) {
+    for (enum selector s = 0; s < SELECTORS; s++)
+        if (strcmp(key, selector_names[s]) == 0)
+            return read_selector(l, value, s, &to->selectors[s], ret_empty);
+    if (strcmp(key, "not") == 0)
+        return read_inner(l, value, key, depth, &to->unless);
+    return 1;
+}
+
+static int unknown_selector(struct loader *l, const yaml_node_t *node, const char *key,
+                            const char *besides) {
+    error_set(l->error, "\"%.100s\" in a rule is wrong, expected %s" CONFIG_SELECTORS, key, besides);
+    return fail_at(l, node, -EINVAL);
+}
+
+static int read_selection(struct loader *l, const yaml_node_t *map, unsigned depth,
+                          struct selection *to, const char **ret_empty) {
+    int r = 0;
+    for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
+         r == 0 && p < map->data.mapping.pairs.top; p++) {
+        const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
+        const char *key = scalar(key_node);
+        r = key ? read_one(l, key, yaml_document_get_node(&l->document, p->value), depth, to,
+                           ret_empty)
+                : 1;
+        if (r > 0)
+            r = unknown_selector(l, key_node, key ? key : "?", "");
+    }
+    return r;
+}
+
+static int read_name(struct loader *l, const yaml_node_t *node, struct rule_text *rule) {
+    const char *text = scalar(node);
+    if (!text) {
+        error_set(l->error, "name in a rule is not a text, expected one, in quotes if it begins "
+                            "with {: \"{{.Comm}}\"");
+        return fail_at(l, node, -EINVAL);
+    }
+    int r = config_check_name(text, l->error);
+    if (r < 0)
+        return fail_at(l, node, r);
+    if (!*text) /* the default */
+        return 0;
+    rule->name = strdup(text);
+    return rule->name ? 0 : -ENOMEM;
+}
+
+static int read_drop(struct loader *l, const yaml_node_t *node, struct rule_text *rule) {
+    const char *text = scalar(node);
+    if (text && option_parse_switch(text, &rule->drop) == 0)
+        return 0;
+    error_set(l->error, "drop in a rule is wrong, expected true or false");
+    return fail_at(l, node, -EINVAL);
+}
+
+static int read_parts(struct loader *l, const yaml_node_t *map, struct rule_text *rule,
+                      const char **ret_empty) {
     int r = check_keys(l, map, "a rule");
-    bool has_all = false;
-    const char *empty = NULL; /* a selector with an empty list */
     for (yaml_node_pair_t *p = map->data.mapping.pairs.start;
          r == 0 && p < map->data.mapping.pairs.top; p++) {
         const yaml_node_t *key_node = yaml_document_get_node(&l->document, p->key);
         const yaml_node_t *value = yaml_document_get_node(&l->document, p->value);
         const char *key = scalar(key_node);
-        size_t s = 0;
-        while (key && s < SELECTORS && strcmp(key, selector_names[s]) != 0)
-            s++;
-        if (key && strcmp(key, "name") == 0 && scalar(value)) {
-            rule.name = scalar(value);
-            r = config_check_name(rule.name, l->error);
-            if (r < 0)
-                r = fail_at(l, value, r);
-        } else if (key && s < SELECTORS) {
-            if (!is_null(value)) /* as process-exporter: not given */
-                r = read_selector(l, value, key, to[s], items + s * SELECTOR_ROOM, SELECTOR_ROOM);
-            /* none of many is nobody, all of none is everybody */
-            if (r == 0 && !is_null(value) && to[s]->count == 0 && s != SELECTOR_CMDLINE)
-                empty = selector_names[s];
-            else if (r == 0 && !is_null(value) && to[s]->count == 0)
-                has_all = true;
-        } else if (key && strcmp(key, "name") == 0 && value->type == YAML_MAPPING_NODE) {
-            error_set(l->error, "name in a rule is not a text, expected one, in quotes if it begins "
-                                "with {: \"{{.Comm}}\"");
-            r = fail_at(l, value, -EINVAL);
-        } else {
-            error_set(l->error, "\"%.100s\" in a rule is wrong, expected name (a text), comm, exe, "
-                                "cmdline, user, cgroup or unit",
-                      key ? key : "?");
-            r = fail_at(l, key_node, -EINVAL);
-        }
+        if (key && strcmp(key, "name") == 0)
+            r = read_name(l, value, rule);
+        else if (key && strcmp(key, "drop") == 0)
+            r = read_drop(l, value, rule);
+        else
+            r = key ? read_one(l, key, value, CONFIG_SELECTION_DEPTH, &rule->when, ret_empty) : 1;
+        if (r > 0)
+            r = unknown_selector(l, key_node, key ? key : "?", "name (a text), drop, ");
     }
-    if (r == 0 && has_all) {
-        const char **any = &items[(size_t)SELECTOR_CMDLINE * SELECTOR_ROOM];
-        *any = "";
-        rule.cmdline = (struct tally_strings){any, 1};
-    }
-    if (r == 0 && empty) {
-        char text[200];
-        snprintf(text, sizeof(text), "%s has an empty list, so that the rule never matches", empty);
-        r = remark_at(l, map, text);
-    } else if (r == 0) {
-        r = config_add_rule(l->config, l->layer, (unsigned)map->start_mark.line + 1, &rule,
-                            l->error);
-        if (r < 0)
-            r = fail_at(l, map, r);
-    }
-    free(items);
     return r;
+}
+
+static int read_rule(struct loader *l, const yaml_node_t *map) {
+    struct rule_text rule = {.line = (unsigned)map->start_mark.line + 1};
+    const char *empty = NULL; /* a selector with an empty list */
+    if (map->type != YAML_MAPPING_NODE) {
+        error_set(l->error, "a rule of process_names is not a mapping, expected name and selectors "
+                            "(" CONFIG_SELECTORS ")");
+        return fail_at(l, map, -EINVAL);
+    }
+    int r = read_parts(l, map, &rule, &empty);
+    if (r == 0 && !empty) {
+        r = config_take_rule(l->config, l->layer, &rule, l->error);
+        return r == -ENOMEM || r == 0 ? r : fail_at(l, map, r);
+    }
+    rule_text_free(&rule);
+    if (r < 0)
+        return r;
+    char text[200];
+    snprintf(text, sizeof(text), "%s has an empty list, so that the rule never matches", empty);
+    return remark_at(l, map, text);
 }
 
 /* What the lines of the rules count in. -ENOMEM. */

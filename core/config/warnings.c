@@ -43,7 +43,8 @@ static void place_of(const tally_config *c, const struct checked_rule *rule, cha
     if (rule->text->line && c->rules_from)
         snprintf(to, size, "%.200s:%u: ", c->rules_from, rule->text->line);
     else
-        snprintf(to, size, "rule %zu (%.60s): ", rule->number, rule->text->name);
+        snprintf(to, size, "rule %zu (%.60s): ", rule->number,
+                 rule->text->drop ? "drop" : rule->text->name);
 }
 
 __attribute__((format(printf, 3, 4))) static int warn(tally_config *c,
@@ -131,12 +132,13 @@ static int check_text(tally_config *c, const struct checked_rule *rule, enum sel
     return 0;
 }
 
-static int check_texts(tally_config *c, const struct checked_rule *rule) {
+static int check_texts(tally_config *c, const struct checked_rule *rule,
+                       const struct selection *in) {
     int r = 0;
     for (enum selector s = 0; s < SELECTORS; s++)
-        for (size_t i = 0; r == 0 && i < rule->text->selectors[s].count; i++)
-            r = check_text(c, rule, s, rule->text->selectors[s].items[i]);
-    return r;
+        for (size_t i = 0; r == 0 && i < in->selectors[s].count; i++)
+            r = check_text(c, rule, s, in->selectors[s].items[i]);
+    return r == 0 && in->unless ? check_texts(c, rule, in->unless) : r;
 }
 
 /* ---- {{.Matches.NAME}} --------------------------------------------------------------------- */
@@ -178,8 +180,10 @@ static bool matches(const struct checked_rule *rule, const char *text, struct ef
 }
 
 static bool has_only(const struct checked_rule *rule, enum selector selector) {
+    if (rule->text->when.unless)
+        return false;
     for (enum selector s = 0; s < SELECTORS; s++)
-        if ((s == selector) != (rule->text->selectors[s].count > 0))
+        if ((s == selector) != (rule->text->when.selectors[s].count > 0))
             return false;
     return true;
 }
@@ -205,8 +209,10 @@ static bool takes_all_of(const struct checked_rule *first, const struct checked_
     if (has_only(first, SELECTOR_CMDLINE) && matches(first, "", effort) &&
         matches(first, "\x01", effort))
         return true;
+    if (first->text->when.unless)
+        return false;
     for (enum selector s = 0; s < SELECTORS; s++) {
-        const struct string_list *a = &first->text->selectors[s], *b = &other->text->selectors[s];
+        const struct string_list *a = &first->text->when.selectors[s], *b = &other->text->when.selectors[s];
         if (a->count == 0)
             continue;
         /* any of a list, but all expressions */
@@ -221,8 +227,8 @@ static bool takes_all_of(const struct checked_rule *first, const struct checked_
  * command lines? */
 static bool matches_names_of(const struct checked_rule *first, const struct checked_rule *other,
                              struct effort *effort) {
-    const struct string_list *comm = &other->text->selectors[SELECTOR_COMM],
-                             *exe = &other->text->selectors[SELECTOR_EXE];
+    const struct string_list *comm = &other->text->when.selectors[SELECTOR_COMM],
+                             *exe = &other->text->when.selectors[SELECTOR_EXE];
     if (!has_only(first, SELECTOR_CMDLINE) || comm->count + exe->count == 0)
         return false;
     for (size_t i = 0; i < comm->count; i++)
@@ -265,12 +271,12 @@ static void free_checked(struct checked_rule *rules, size_t count) {
 }
 
 static int prepare(const struct rule_text *text, size_t number, struct checked_rule *ret) {
-    const struct string_list *regexes = &text->selectors[SELECTOR_CMDLINE];
+    const struct string_list *regexes = &text->when.selectors[SELECTOR_CMDLINE];
     *ret = (struct checked_rule){.text = text, .number = number};
     ret->cmdline = calloc(regexes->count + 1, sizeof(*ret->cmdline));
     if (!ret->cmdline)
         return -ENOMEM;
-    int r = template_new(text->name, &ret->name, NULL);
+    int r = text->drop ? 0 : template_new(text->name, &ret->name, NULL);
     for (size_t i = 0; r == 0 && i < regexes->count; i++) {
         r = pattern_new(regexes->items[i], &ret->cmdline[i], NULL);
         ret->cmdline_count += r == 0;
@@ -291,9 +297,9 @@ static int find_warnings(tally_config *c) {
         struct checked_rule *rule = &rules[prepared];
         r = prepare(&c->rules[prepared], prepared + 1, rule);
         if (r == 0)
-            r = check_texts(c, rule);
+            r = check_texts(c, rule, &rule->text->when);
         if (r == 0)
-            r = check_matches(c, rule);
+            r = rule->name ? check_matches(c, rule) : 0;
         if (r == 0)
             r = check_order(c, rules, prepared, &effort);
     }

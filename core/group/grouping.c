@@ -176,20 +176,24 @@ static const struct rule *find_rule(struct grouping *g, const struct identity *i
                                     struct match_time *time, struct buf *why) {
     for (size_t i = 0; i < g->rules.count; i++) {
         const struct rule *rule = &g->rules.items[i];
-        enum selector failed;
-        bool gave_up;
-        if (rule_matches(rule, id, time, &failed, &gave_up)) {
-            explain(why, "rule %zu (line %u): matches", i + 1, rule->text->line);
+        struct mismatch not;
+        if (rule_matches(rule, id, time, &not)) {
+            explain(why, "rule %zu (line %u): matches%s", i + 1, rule->text->line,
+                    rule->text->drop ? ": left out" : "");
             return rule;
         }
-        g->pattern_limits += gave_up;
-        const bool lacks_words =
-            id->cmdline.len == 0 && (failed == SELECTOR_EXE || failed == SELECTOR_CMDLINE);
-        explain(why, "rule %zu (line %u): %s does not match%s", i + 1, rule->text->line,
-                selector_names[failed],
-                gave_up       ? " (took too many steps, given up)"
-                : lacks_words ? " (there is no command line, as of zombies and kernel threads)"
-                              : "");
+        g->pattern_limits += not.gave_up;
+        const bool lacks_words = id->cmdline.len == 0 && (not.selector == SELECTOR_EXE ||
+                                                          not.selector == SELECTOR_CMDLINE);
+        explain(why, "rule %zu (line %u): %s%s %s%s", i + 1, rule->text->line,
+                not.is_unless ? "not: " : "", selector_names[not.selector],
+                not.gave_up && not.is_unless ? "may match"
+                : not.is_unless              ? "matches"
+                                             : "does not match",
+                not.gave_up   ? " (took too many steps, given up)"
+                : lacks_words && !not.is_unless
+                    ? " (there is no command line, as of zombies and kernel threads)"
+                    : "");
     }
     return NULL;
 }
@@ -310,10 +314,11 @@ int grouping_add_literals(const struct grouping *g, struct tallies *tallies) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < g->rules.count; i++) {
         static const struct identity nobody;
-        if (!template_is_literal(g->rules.items[i].name))
+        const struct template *literal = g->rules.items[i].name;
+        if (!literal || !template_is_literal(literal))
             continue;
         buf_reset(&name);
-        template_expand(g->rules.items[i].name, &nobody, NULL, 0, &name);
+        template_expand(literal, &nobody, NULL, 0, &name);
         uint32_t index;
         r = name.error ? name.error
                        : tallies_group(tallies, (struct text){name.data, name.len}, NULL, true,
@@ -337,7 +342,7 @@ static bool is_followed(const struct grouping *g, const struct identity *id,
     return false;
 }
 
-/* 1: it has a rule group. Its name is in g->name. */
+/* 1: it has a rule group, whose name is in g->name, or a rule leaves it out. */
 static int find_rule_group(struct grouping *g, const struct identity *id, struct match_time *time,
                            struct decision *ret, struct buf *why) {
     if (ask_grouper(g, id, why)) {
@@ -349,9 +354,11 @@ static int find_rule_group(struct grouping *g, const struct identity *id, struct
         return -EAGAIN;
     if (!rule)
         return 0;
-    ret->by = BY_RULE;
     buf_reset(&g->name);
-    template_expand(rule->name, id, rule->cmdline, rule->cmdline_count, &g->name);
+    if (rule->text->drop)
+        return 1;
+    ret->by = BY_RULE;
+    template_expand(rule->name, id, rule->when.cmdline, rule->when.cmdline_count, &g->name);
     return 1;
 }
 

@@ -64,53 +64,108 @@ static const unsigned selector_needs[SELECTORS] = {
     [SELECTOR_UNIT] = IDENTITY_CGROUP,
 };
 
-static bool any_matches(const struct rule *rule, enum selector selector,
+static bool any_matches(const struct condition *c, enum selector selector,
                         const struct identity *id) {
-    const struct string_list *wanted = &rule->text->selectors[selector];
+    const struct string_list *wanted = &c->text->selectors[selector];
     for (size_t i = 0; i < wanted->count; i++)
         if (selector_is[selector](id, wanted->items[i]))
             return true;
     return false;
 }
 
-bool rule_matches(const struct rule *rule, const struct identity *id, struct match_time *time,
-                  enum selector *ret_failed, bool *ret_gave_up) {
-    *ret_gave_up = false;
-    for (enum selector s = 0; s < SELECTORS; s++) {
-        if (s == SELECTOR_CMDLINE || rule->text->selectors[s].count == 0)
-            continue;
-        if (!any_matches(rule, s, id)) {
-            *ret_failed = s;
-            return false;
-        }
-    }
-    /* last, as they cost most */
-    for (size_t i = 0; i < rule->cmdline_count; i++) {
-        int r = pattern_match(rule->cmdline[i], id->command.at ? id->command.at : "",
-                              id->command.len, time);
-        if (r <= 0) {
-            *ret_gave_up = r < 0;
-            *ret_failed = SELECTOR_CMDLINE;
-            return false;
-        }
-    }
-    return true;
+/* As pattern_match(), of one of the expressions. */
+static int cmdline_matches(const struct condition *c, size_t i, const struct identity *id,
+                           struct match_time *time) {
+    return pattern_match(c->cmdline[i], id->command.at ? id->command.at : "", id->command.len,
+                         time);
 }
 
-static int rule_new(const struct rule_text *text, struct rule *ret) {
-    *ret = (struct rule){.text = text};
+/* Does it have anything of this? */
+static bool has_any_of(const struct condition *c, const struct identity *id,
+                       struct match_time *time, struct mismatch *ret_what) {
+    *ret_what = (struct mismatch){.is_unless = true};
+    for (enum selector s = 0; s < SELECTORS; s++)
+        if (s != SELECTOR_CMDLINE && any_matches(c, s, id)) {
+            ret_what->selector = s;
+            return true;
+        }
+    for (size_t i = 0; i < c->cmdline_count; i++) {
+        int r = cmdline_matches(c, i, id, time);
+        if (r != 0) { /* else anybody could get past it by arguments that take long */
+            ret_what->selector = SELECTOR_CMDLINE;
+            ret_what->gave_up = r < 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool has_all_of(const struct condition *c, const struct identity *id,
+                       struct match_time *time, struct mismatch *ret_why) {
+    *ret_why = (struct mismatch){0};
+    for (enum selector s = 0; s < SELECTORS; s++) {
+        if (s == SELECTOR_CMDLINE || c->text->selectors[s].count == 0)
+            continue;
+        if (!any_matches(c, s, id)) {
+            ret_why->selector = s;
+            return false;
+        }
+    }
+    /* late, as they cost most */
+    for (size_t i = 0; i < c->cmdline_count; i++) {
+        int r = cmdline_matches(c, i, id, time);
+        if (r <= 0) {
+            *ret_why = (struct mismatch){.selector = SELECTOR_CMDLINE, .gave_up = r < 0};
+            return false;
+        }
+    }
+    return !c->unless || !has_any_of(c->unless, id, time, ret_why);
+}
+
+bool rule_matches(const struct rule *rule, const struct identity *id, struct match_time *time,
+                  struct mismatch *ret_why) {
+    return has_all_of(&rule->when, id, time, ret_why);
+}
+
+static int condition_open(struct condition *c, const struct selection *text) {
     const struct string_list *regexes = &text->selectors[SELECTOR_CMDLINE];
-    int r = template_new(text->name, &ret->name, NULL);
-    if (r < 0 || regexes->count == 0)
-        return r;
-    ret->cmdline = calloc(regexes->count, sizeof(struct pattern *));
-    if (!ret->cmdline)
+    int r = 0;
+    c->text = text;
+    c->cmdline = calloc(regexes->count + 1, sizeof(struct pattern *));
+    if (!c->cmdline)
         return -ENOMEM;
     for (size_t i = 0; r == 0 && i < regexes->count; i++) {
-        r = pattern_new(regexes->items[i], &ret->cmdline[i], NULL);
-        ret->cmdline_count += r == 0;
+        r = pattern_new(regexes->items[i], &c->cmdline[i], NULL);
+        c->cmdline_count += r == 0;
     }
-    return r;
+    if (r < 0 || !text->unless)
+        return r;
+    c->unless = calloc(1, sizeof(*c->unless));
+    return c->unless ? condition_open(c->unless, text->unless) : -ENOMEM;
+}
+
+static void condition_close(struct condition *c) {
+    for (size_t i = 0; i < c->cmdline_count; i++)
+        pattern_free(c->cmdline[i]);
+    free(c->cmdline);
+    if (c->unless)
+        condition_close(c->unless);
+    free(c->unless);
+}
+
+static unsigned condition_needs(const struct condition *c) {
+    unsigned needs = c->unless ? condition_needs(c->unless) : 0;
+    for (size_t s = 0; s < SELECTORS; s++)
+        if (c->text->selectors[s].count)
+            needs |= selector_needs[s];
+    return needs;
+}
+
+/* What was made so far is in *ret also on failure. */
+static int rule_new(const struct rule_text *text, struct rule *ret) {
+    *ret = (struct rule){.text = text};
+    int r = text->drop ? 0 : template_new(text->name, &ret->name, NULL);
+    return r < 0 ? r : condition_open(&ret->when, &text->when);
 }
 
 int rules_new(const struct settings *settings, struct rules *ret) {
@@ -124,10 +179,8 @@ int rules_new(const struct settings *settings, struct rules *ret) {
         if (r < 0)
             break;
         struct rule *rule = &ret->items[i];
-        ret->needs |= template_needs(rule->name);
-        for (size_t s = 0; s < SELECTORS; s++)
-            if (rule->text->selectors[s].count)
-                ret->needs |= selector_needs[s];
+        ret->needs |= rule->name ? template_needs(rule->name) : 0;
+        ret->needs |= condition_needs(&rule->when);
     }
     if (r < 0)
         rules_free(ret);
@@ -136,11 +189,8 @@ int rules_new(const struct settings *settings, struct rules *ret) {
 
 void rules_free(struct rules *rules) {
     for (size_t i = 0; i < rules->count; i++) {
-        struct rule *rule = &rules->items[i];
-        template_free(rule->name);
-        for (size_t p = 0; p < rule->cmdline_count; p++)
-            pattern_free(rule->cmdline[p]);
-        free(rule->cmdline);
+        template_free(rules->items[i].name);
+        condition_close(&rules->items[i].when);
     }
     free(rules->items);
     *rules = (struct rules){0};

@@ -8,11 +8,18 @@
 #include "settings.h"
 #include "group/template.h"
 
-struct rule {
-    const struct rule_text *text; /* in the settings */
-    struct template *name;
+/* A selection, ready to use. */
+struct condition {
+    const struct selection *text; /* in the settings */
     struct pattern **cmdline;
     size_t cmdline_count;
+    struct condition *unless; /* NULL: none */
+};
+
+struct rule {
+    const struct rule_text *text; /* in the settings */
+    struct template *name;        /* NULL: what it takes is left out */
+    struct condition when;
 };
 
 struct rules {
@@ -25,9 +32,16 @@ struct rules {
 int rules_new(const struct settings *settings, struct rules *ret);
 void rules_free(struct rules *r);
 
-/* Does the rule take the process? The selector that does not match, if not, and
- * whether a pattern gave up. The patterns keep their captures. */
+/* Why a rule does not take a process. */
+struct mismatch {
+    enum selector selector;
+    bool is_unless; /* it does match, and must not */
+    bool gave_up;   /* a pattern took too long: so it neither matches, nor can it be told that it
+                     * does not */
+};
+
+/* Does the rule take the process? The patterns keep their captures. */
 bool rule_matches(const struct rule *rule, const struct identity *id, struct match_time *time,
-                  enum selector *ret_failed, bool *ret_gave_up);
+                  struct mismatch *ret_why);
 
 #endif

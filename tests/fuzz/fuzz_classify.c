@@ -2,8 +2,8 @@
 /*
  * Rules, templates and group-by over processes that call themselves anything.
  * Parts: options; the rule's name template; its regular expression (empty: none);
- * its selectors in lines SELECTOR=TEXT; then for each process comm, cmdline, exe,
- * /proc/PID/cgroup and user.
+ * its selectors in lines SELECTOR=TEXT, not.SELECTOR=TEXT, drop; then for each process
+ * comm, cmdline, exe, /proc/PID/cgroup and user.
  */
 #include "fuzz.h"
 
@@ -13,26 +13,39 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* One of the selectors, as SELECTOR=TEXT. */
+static void set_selector(struct tally_rule *rule, const char *items[SELECTORS], const char *line) {
+    struct tally_strings *to[SELECTORS] = {&rule->comm, &rule->exe,    &rule->cmdline,
+                                           &rule->user, &rule->cgroup, &rule->unit};
+    for (size_t s = 0; s < SELECTORS; s++) {
+        size_t len = strlen(selector_names[s]);
+        if (strncmp(line, selector_names[s], len) != 0 || line[len] != '=')
+            continue;
+        items[s] = line + len + 1;
+        *to[s] = (struct tally_strings){&items[s], 1};
+    }
+}
+
 static void add_rule(tally_config *config, const char *name, const char *regex, char *lines) {
-    const char *items[SELECTORS];
+    const char *items[SELECTORS], *unless_items[SELECTORS];
     struct tally_rule rule = {.size = sizeof(rule), .name = name};
-    struct tally_strings *to[SELECTORS] = {&rule.comm, &rule.exe,    &rule.cmdline,
-                                           &rule.user, &rule.cgroup, &rule.unit};
+    struct tally_rule unless = {.size = sizeof(unless)};
     struct tally_error error;
     char *line;
+    while ((line = next_line(&lines)) != NULL) {
+        if (strcmp(line, "drop") == 0) {
+            rule.drop = true;
+            rule.name = NULL;
+        } else if (strncmp(line, "not.", 4) == 0) {
+            set_selector(&unless, unless_items, line + 4);
+            rule.unless = &unless;
+        } else {
+            set_selector(&rule, items, line);
+        }
+    }
     if (*regex) {
         items[SELECTOR_CMDLINE] = regex;
         rule.cmdline = (struct tally_strings){&items[SELECTOR_CMDLINE], 1};
-    }
-    while ((line = next_line(&lines)) != NULL) {
-        for (size_t s = 0; s < SELECTORS; s++) {
-            size_t len = strlen(selector_names[s]);
-            if (strncmp(line, selector_names[s], len) != 0 || line[len] != '=' ||
-                s == SELECTOR_CMDLINE)
-                continue;
-            items[s] = line + len + 1;
-            *to[s] = (struct tally_strings){&items[s], 1};
-        }
     }
     int r = tally_config_add_rule(config, &rule, &error);
     CHECK(r == 0 || r == -EINVAL || r == -ENOTSUP, "tally_config_add_rule(): %d", r);

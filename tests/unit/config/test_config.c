@@ -204,8 +204,8 @@ START_TEST(rule_by_call) {
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), 0);
     ck_assert_uint_eq(c->rule_count, 1);
     ck_assert_str_eq(c->rules[0].name, "{{.ExeBase}}");
-    ck_assert_uint_eq(c->rules[0].selectors[SELECTOR_COMM].count, 2);
-    ck_assert_ptr_ne(c->rules[0].selectors[SELECTOR_COMM].items[0], comms[0]);
+    ck_assert_uint_eq(c->rules[0].when.selectors[SELECTOR_COMM].count, 2);
+    ck_assert_ptr_ne(c->rules[0].when.selectors[SELECTOR_COMM].items[0], comms[0]);
 #ifdef HAVE_PCRE2
     rule = (struct tally_rule){.size = sizeof(struct tally_rule), .name = "{{.Matches.X}}", .cmdline = {regex, 1}};
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), 0);
@@ -222,7 +222,43 @@ START_TEST(rule_by_call) {
     ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
     assert_mentions(error.text, "{{.Nope}}");
     ck_assert_int_eq(tally_config_add_rule(c, &rule, NULL), -EINVAL);
+    rule = (struct tally_rule){
+        .size = sizeof(struct tally_rule), .name = "x", .comm = {comms, 1}, .drop = true};
+    ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
+    assert_mentions(error.text, "expected one of them");
     ck_assert_uint_eq(c->rule_count, before);
+    tally_config_free(c);
+}
+END_TEST
+
+START_TEST(rule_within_a_rule) {
+    static const char *const comms[] = {"a", "b"};
+    tally_config *c = new_config();
+    struct tally_error error;
+    struct tally_rule inner = {.size = sizeof(inner), .user = {comms, 2}};
+    struct tally_rule rule = {
+        .size = sizeof(rule), .comm = {comms, 1}, .unless = &inner, .drop = true};
+
+    ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), 0);
+    ck_assert_uint_eq(c->rule_count, 1);
+    ck_assert(c->rules[0].drop);
+    ck_assert_uint_eq(c->rules[0].when.unless->selectors[SELECTOR_USER].count, 2);
+    /* it has no name, no fate of its own, a size, and an end */
+    inner.name = "x";
+    ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
+    assert_mentions(error.text, "expected only these");
+    inner = (struct tally_rule){.size = sizeof(inner), .user = {comms, 2}, .drop = true};
+    ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
+    inner = (struct tally_rule){.user = {comms, 2}};
+    ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
+    assert_mentions(error.text, "sizeof(struct tally_rule)");
+    inner = (struct tally_rule){.size = sizeof(inner), .comm = {comms, 1}};
+    inner.unless = &inner;
+    ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
+    inner = (struct tally_rule){.size = sizeof(inner)};
+    ck_assert_int_eq(tally_config_add_rule(c, &rule, &error), -EINVAL);
+    assert_mentions(error.text, "expected at least one of");
+    ck_assert_uint_eq(c->rule_count, 1);
     tally_config_free(c);
 }
 END_TEST
@@ -269,7 +305,7 @@ START_TEST(layers) {
     assert_items(c, OPTION_COLLECT, "pss");
     ck_assert_str_eq(tally_config_get(c, "max-groups"), "5");
     ck_assert_uint_eq(c->rule_count, 1);
-    ck_assert_str_eq(c->rules[0].selectors[SELECTOR_COMM].items[0], "from-caller");
+    ck_assert_str_eq(c->rules[0].when.selectors[SELECTOR_COMM].items[0], "from-caller");
     tally_config_free(c);
 }
 END_TEST
@@ -333,6 +369,7 @@ int main(void) {
     tcase_add_test(tc, lists_add_up);
     tcase_add_test(tc, scalars_replace);
     tcase_add_test(tc, rule_by_call);
+    tcase_add_test(tc, rule_within_a_rule);
 #ifdef HAVE_YAML
     tc = add_case(suite, "layers");
     tcase_add_loop_test(tc, layers, 0, 2);

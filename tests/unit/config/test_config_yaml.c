@@ -48,7 +48,7 @@ static void load(tally_config *c, const char *text) {
 
 static void assert_selector(const tally_config *c, size_t rule, enum selector selector,
                             const char *first, size_t count) {
-    const struct string_list *list = &c->rules[rule].selectors[selector];
+    const struct string_list *list = &c->rules[rule].when.selectors[selector];
 
     ck_assert_uint_eq(list->count, count);
     if (count)
@@ -95,7 +95,7 @@ START_TEST(example_selectors) {
     assert_selector(c, 0, SELECTOR_COMM, "bash", 1);
     ck_assert_str_eq(c->rules[0].name, "{{.ExeBase}}");
     assert_selector(c, 1, SELECTOR_EXE, "postgres", 2);
-    ck_assert_str_eq(c->rules[1].selectors[SELECTOR_EXE].items[1], "/usr/local/bin/prometheus");
+    ck_assert_str_eq(c->rules[1].when.selectors[SELECTOR_EXE].items[1], "/usr/local/bin/prometheus");
     ck_assert_str_eq(c->rules[2].name, "{{.ExeFull}}:{{.Matches.Cfgfile}}");
     assert_selector(c, 2, SELECTOR_EXE, "/usr/local/bin/process-exporter", 1);
     assert_selector(c, 2, SELECTOR_CMDLINE, "-config.path\\s+(?P<Cfgfile>\\S+)", 1);
@@ -118,6 +118,30 @@ END_TEST
 #endif
 
 /* ---- Files that are right ---------------------------------------------------------- */
+
+START_TEST(rules_that_leave_out) {
+    tally_config *c = new_config();
+
+    load(c, "process_names:\n"
+            "- {drop: true, user: [root]}\n"
+            "- {drop: no, comm: a}\n"
+            "- {name: b, comm: b, not: {user: [root, 5], unit: x.service}}\n"
+            "- {not: {user: root}, exe: ~}\n");
+    ck_assert_uint_eq(c->rule_count, 4);
+    ck_assert(c->rules[0].drop && !c->rules[1].drop);
+    ck_assert_str_eq(c->rules[0].name, "");
+    ck_assert_str_eq(c->rules[1].name, "{{.ExeBase}}");
+    ck_assert_ptr_null(c->rules[1].when.unless);
+    const struct selection *unless = c->rules[2].when.unless;
+    ck_assert_ptr_nonnull(unless);
+    ck_assert_uint_eq(unless->selectors[SELECTOR_USER].count, 2);
+    ck_assert_str_eq(unless->selectors[SELECTOR_USER].items[1], "5");
+    ck_assert_uint_eq(unless->selectors[SELECTOR_UNIT].count, 1);
+    ck_assert_uint_eq(unless->selectors[SELECTOR_COMM].count, 0);
+    ck_assert_ptr_nonnull(c->rules[3].when.unless);
+    tally_config_free(c);
+}
+END_TEST
 
 START_TEST(empty_files) {
     static const char *const texts[] = {"",      "\n\n", "# nothing\n",          "---\n", "---\n...\n",
@@ -322,10 +346,27 @@ static const struct {
      false},
     {TEXT("process_names:\n- {}\n"), 2, "selector", "expected at least one of", false},
     {TEXT("process_names:\n- comm: ~\n  exe:\n"), 2, "selector", "expected at least one of", false},
-    {TEXT("process_names:\n- comm: a\n  comand: b\n"), 3, "comand", "expected name (a text), comm",
+    {TEXT("process_names:\n- comm: a\n  comand: b\n"), 3, "comand", "expected name (a text), drop, comm",
      false},
     {TEXT("process_names:\n- comm: a\n  comm: b\n"), 3, "comm", "expected once", false},
     {TEXT("process_names:\n- comm: a\n  name: x\n  name: y\n"), 4, "name", "expected once", false},
+    {TEXT("process_names:\n- comm: a\n  drop: x\n"), 3, "drop", "expected true or false", false},
+    {TEXT("process_names:\n- comm: a\n  name: b\n  drop: true\n"), 2, "drop", "expected one of",
+     false},
+    {TEXT("process_names:\n- drop: true\n"), 2, "selector", "expected at least one of", false},
+    {TEXT("process_names:\n- comm: a\n  not: b\n"), 3, "not", "expected a mapping", false},
+    {TEXT("process_names:\n- comm: a\n  not:\n    comand: b\n"), 4, "comand", "expected comm, exe",
+     false},
+    {TEXT("process_names:\n- comm: a\n  not:\n    name: b\n"), 4, "name", "expected comm, exe",
+     false},
+    {TEXT("process_names:\n- comm: a\n  not: {}\n"), 2, "selector", "expected at least one of",
+     false},
+    {TEXT("process_names:\n- comm: a\n  not: {comm: []}\n"), 3, "comm", "expected an entry", false},
+    {TEXT("process_names:\n- comm: a\n  not: {comm: b, comm: c}\n"), 3, "comm", "expected once",
+     false},
+    {TEXT("process_names:\n- comm: a\n  not: {not: {comm: b}}\n"), 2, "not", "expected it once",
+     false},
+    {TEXT("process_names:\n- &a\n  comm: a\n  not: *a\n"), 2, "not", "expected", false},
     {TEXT("process_names:\n- comm: {a: b}\n"), 2, "comm", "expected a text or a list", false},
     {TEXT("process_names:\n- comm:\n  - a\n  - [b]\n"), 4, "comm", "expected a text or a list",
      false},
@@ -655,6 +696,7 @@ int main(void) {
     tcase_add_test(tc, example_workstation);
 #endif
     tc = add_case(suite, "right");
+    tcase_add_test(tc, rules_that_leave_out);
     tcase_add_loop_test(tc, empty_files, 0, 11);
     tcase_add_test(tc, list_forms);
     tcase_add_loop_test(tc, collect_forms, 0, 5);

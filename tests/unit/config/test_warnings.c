@@ -37,6 +37,9 @@ static const struct {
     {"- cgroup: system.slice\n", 1, "expected \"/system.slice\""},
     {"- cgroup: [/system.slice, '*.slice', '[/]x']\n", 0, ""},
     {"- cgroup: ''\n", 1, "matches all processes"},
+    /* in what a rule must not have */
+    {"- {comm: a, not: {user: 'www-*'}}\n", 1, "user \"www-*\""},
+    {"- {comm: a, not: {user: root}}\n", 0, ""},
     /* names of groups */
     {"- {name: '{{.Matches.X}}', cmdline: ['(?P<X>a)']}\n", 0, ""},
     {"- {name: '{{.Matches.X}}', cmdline: ['(?P<Y>a)']}\n", 1, "(?P<X>...)"},
@@ -47,6 +50,11 @@ static const struct {
     {"- comm: [a, b]\n- comm: b\n", 2, "that of line 1 takes all"},
     {"- comm: [a, b]\n- {comm: b, user: x}\n", 2, "takes all"},
     {"- {comm: b, user: x}\n- comm: [b]\n", 0, ""},
+    {"- comm: a\n- {comm: a, not: {user: x}}\n", 2, "takes all"},
+    {"- {comm: a, not: {user: x}}\n- comm: a\n", 0, ""},
+    {"- {cmdline: ['.*'], not: {user: x}}\n- comm: a\n", 0, ""},
+    {"- {drop: true, comm: a}\n- comm: a\n", 2, "takes all"},
+    {"- {drop: true, comm: '^a'}\n", 1, "taken as it stands"},
     {"- cmdline: [x]\n- cmdline: [x, y]\n", 2, "takes all"},
     {"- cmdline: [x, y]\n- cmdline: [x]\n", 0, ""},
     {"- cmdline: ['.*']\n- user: root\n", 2, "takes all"},
@@ -139,8 +147,8 @@ START_TEST(an_empty_list_of_expressions) {
 
     set(c, "process_names", "[{cmdline: []}, {comm: []}]");
     ck_assert_uint_eq(c->rule_count, 1);
-    ck_assert_uint_eq(c->rules[0].selectors[SELECTOR_CMDLINE].count, 1);
-    ck_assert_str_eq(c->rules[0].selectors[SELECTOR_CMDLINE].items[0], "");
+    ck_assert_uint_eq(c->rules[0].when.selectors[SELECTOR_CMDLINE].count, 1);
+    ck_assert_str_eq(c->rules[0].when.selectors[SELECTOR_CMDLINE].items[0], "");
     tally_config_free(c);
 }
 END_TEST

@@ -282,6 +282,32 @@ START_TEST(order_of_decisions) {
 }
 END_TEST
 
+/* A rule for all but one user, and for none of their processes a group. */
+START_TEST(rules_that_leave_out) {
+    static const char *const alice = "alice", *const shell = "bash";
+    const struct tally_rule unless = {.size = sizeof(unless), .user = {&alice, 1}};
+    const struct tally_rule drop = {
+        .size = sizeof(drop), .comm = {&shell, 1}, .unless = &unless, .drop = true};
+    struct tally_error error;
+    struct person p = bash;
+    uint32_t lineage;
+
+    set(config, "children", "true");
+    ck_assert_int_eq(tally_config_add_rule(config, &drop, &error), 0);
+    RULE("shells", [SELECTOR_COMM] = "bash");
+    open_grouping();
+    ck_assert_int_eq(grouping_add_literals(&grouping, &tallies), 0);
+    ck_assert_uint_eq(tallies.count, 1); /* what is left out has no group to show */
+    const struct group *g = classify_under(&bash, 0, &lineage, NULL);
+    ck_assert_str_eq(g->texts->name, "shells");
+    p.user = "bob";
+    ck_assert_ptr_null(group_name(&p));
+    /* not even with an ancestor in a group, which its children inherit all the same */
+    ck_assert_ptr_null(classify_under(&p, lineage, &lineage, NULL));
+    ck_assert_uint_eq(lineage, g->index);
+}
+END_TEST
+
 START_TEST(without_children_nothing_is_inherited) {
     uint32_t lineage;
 
@@ -520,6 +546,18 @@ START_TEST(explained) {
     set(config, "group-by", "");
     open_grouping();
     ASSERT_EXPLAINED(&bash, 0, "group-by: empty: left out");
+    reopen_grouping();
+    static const char *const name = "alice", *const comm = "bash";
+    const struct tally_rule unless = {.size = sizeof(unless), .user = {&name, 1}};
+    struct tally_rule rule = {.size = sizeof(rule), .comm = {&comm, 1}, .unless = &unless};
+    struct tally_error error;
+    ck_assert_int_eq(tally_config_add_rule(config, &rule, &error), 0);
+    rule.unless = NULL;
+    rule.drop = true;
+    ck_assert_int_eq(tally_config_add_rule(config, &rule, &error), 0);
+    open_grouping();
+    ASSERT_EXPLAINED(&bash, 0, "rule 1 (line 0): not: user matches",
+                     "rule 2 (line 0): matches: left out");
 }
 END_TEST
 
@@ -669,6 +707,7 @@ int main(void) {
 #endif
     tc = add_open_case(suite, "order");
     tcase_add_test(tc, order_of_decisions);
+    tcase_add_test(tc, rules_that_leave_out);
     tcase_add_test(tc, without_children_nothing_is_inherited);
     tcase_add_test(tc, empty_group_by_leaves_out);
     tcase_add_test(tc, grouper_with_a_long_name);

@@ -26,19 +26,33 @@ static void teardown(void) {
 }
 
 /* The selectors are lists separated by ';', or NULL. */
+static void set_selectors(struct selection *to, const char *const selectors[SELECTORS]) {
+    for (size_t s = 0; s < SELECTORS; s++)
+        for (const char *at = selectors[s]; at; at = *at ? at + 1 : NULL) {
+            size_t len = strcspn(at, ";");
+            ck_assert_int_eq(string_list_add(&to->selectors[s], at, len), 0);
+            at += len;
+        }
+}
+
 static void add_rule(const char *name, const char *const selectors[SELECTORS]) {
     struct rule_text *text = &texts[settings.rule_count++];
 
     ck_assert_uint_le(settings.rule_count, sizeof(texts) / sizeof(texts[0]));
     *text = (struct rule_text){.name = strdup(name)};
     ck_assert_ptr_nonnull(text->name);
-    for (size_t s = 0; s < SELECTORS; s++)
-        for (const char *at = selectors[s]; at; at = *at ? at + 1 : NULL) {
-            size_t len = strcspn(at, ";");
-            ck_assert_int_eq(string_list_add(&text->selectors[s], at, len), 0);
-            at += len;
-        }
+    set_selectors(&text->when, selectors);
 }
+
+/* What the rule added last must not have. */
+static void add_unless(const char *const selectors[SELECTORS]) {
+    struct selection **to = &texts[settings.rule_count - 1].when.unless;
+
+    *to = calloc(1, sizeof(**to));
+    ck_assert_ptr_nonnull(*to);
+    set_selectors(*to, selectors);
+}
+#define UNLESS(...) add_unless((const char *const[SELECTORS]){__VA_ARGS__})
 #define RULE(name, ...) add_rule((name), (const char *const[SELECTORS]){__VA_ARGS__})
 
 static void open_rules(void) {
@@ -46,11 +60,10 @@ static void open_rules(void) {
     ck_assert_uint_eq(rules.count, settings.rule_count);
 }
 
-static bool matches(const struct rule *rule, const struct identity *id, enum selector *ret_failed,
-                    bool *ret_gave_up) {
+static bool matches(const struct rule *rule, const struct identity *id, struct mismatch *ret_why) {
     struct match_time time = {.left_ns = NS_PER_S};
 
-    return rule_matches(rule, id, &time, ret_failed, ret_gave_up);
+    return rule_matches(rule, id, &time, ret_why);
 }
 
 static const struct rule_case {
@@ -151,57 +164,103 @@ static const struct rule_case {
 START_TEST(rule_selectors) {
     const struct rule_case *c = &rule_cases[_i];
     struct held_identity held;
-    enum selector failed = SELECTORS;
-    bool gave_up = true;
+    struct mismatch why = {.selector = SELECTORS, .gave_up = true};
 
     add_rule("taken", c->selectors);
     open_rules();
-    ck_assert_int_eq(matches(&rules.items[0], hold(&held, &c->person), &failed, &gave_up),
-                     c->matches);
-    ck_assert(!gave_up);
+    ck_assert_int_eq(matches(&rules.items[0], hold(&held, &c->person), &why), c->matches);
+    ck_assert(!why.gave_up && !why.is_unless);
     /* the one that is to blame is one of those that were given */
-    if (c->matches)
-        ck_assert_int_eq(failed, SELECTORS);
-    else
-        ck_assert(failed < SELECTORS && c->selectors[failed]);
+    if (!c->matches)
+        ck_assert(why.selector < SELECTORS && c->selectors[why.selector]);
+}
+END_TEST
+
+/* What a process must not have: of all selectors, any text is enough. */
+START_TEST(unless) {
+    const struct rule_case *c = &rule_cases[_i];
+    struct held_identity held;
+    size_t given = 0, entries = 0;
+    struct mismatch why;
+
+    for (size_t s = 0; s < SELECTORS; s++)
+        if (c->selectors[s]) {
+            given++;
+            for (const char *at = c->selectors[s]; (at = strchr(at, ';')); at++)
+                entries++;
+        }
+    RULE("taken", NULL);
+    add_unless(c->selectors);
+    open_rules();
+    const bool taken = matches(&rules.items[0], hold(&held, &c->person), &why);
+    if (c->matches || (given == 1 && entries == 0))
+        ck_assert_int_eq(taken, !c->matches);
+    if (!taken)
+        ck_assert(why.is_unless && !why.gave_up && c->selectors[why.selector]);
+}
+END_TEST
+
+START_TEST(unless_any_of_it) {
+    struct person p = {.comm = "x", .arguments = "y", .user = "u"};
+    struct held_identity held;
+    struct mismatch why;
+
+    RULE("all", [SELECTOR_COMM] = "x");
+    UNLESS([SELECTOR_EXE] = "a;b", [SELECTOR_USER] = "root;w");
+    open_rules();
+    ck_assert(matches(&rules.items[0], hold(&held, &p), &why));
+    p.arguments = "b";
+    ck_assert(!matches(&rules.items[0], hold(&held, &p), &why));
+    ck_assert(why.is_unless && why.selector == SELECTOR_EXE);
+    p.arguments = "y";
+    p.user = "w";
+    ck_assert(!matches(&rules.items[0], hold(&held, &p), &why));
+    ck_assert(why.is_unless && why.selector == SELECTOR_USER);
+    /* what it must have comes first */
+    p.comm = "z";
+    ck_assert(!matches(&rules.items[0], hold(&held, &p), &why));
+    ck_assert(!why.is_unless && why.selector == SELECTOR_COMM);
 }
 END_TEST
 
 START_TEST(who_is_to_blame) {
     struct person p = {.comm = "x", .arguments = "y", .user = "u", .cgroup = "/c", .unit = "n"};
     struct held_identity held;
-    enum selector failed = SELECTORS;
-    bool gave_up;
+    struct mismatch why;
 
     RULE("all", "x", "y", NULL, "u", "/c", "n");
     open_rules();
-    ck_assert(matches(&rules.items[0], hold(&held, &p), &failed, &gave_up));
+    ck_assert(matches(&rules.items[0], hold(&held, &p), &why));
     p.unit = "other";
-    ck_assert(!matches(&rules.items[0], hold(&held, &p), &failed, &gave_up));
-    ck_assert_int_eq(failed, SELECTOR_UNIT);
+    ck_assert(!matches(&rules.items[0], hold(&held, &p), &why));
+    ck_assert_int_eq(why.selector, SELECTOR_UNIT);
     /* the first of them, if there are several */
     p.arguments = "other";
-    ck_assert(!matches(&rules.items[0], hold(&held, &p), &failed, &gave_up));
-    ck_assert_int_eq(failed, SELECTOR_EXE);
+    ck_assert(!matches(&rules.items[0], hold(&held, &p), &why));
+    ck_assert_int_eq(why.selector, SELECTOR_EXE);
 }
 END_TEST
 
 #ifdef HAVE_PCRE2
-/* A match that was given up is none, and says so. */
+/* A match that was given up is none, and says so; where it must not match, it is one: else
+ * anybody could get into the group by arguments that take long. */
 START_TEST(given_up) {
     char *line = malloc(LONG_COMMAND);
-    enum selector failed = SELECTORS;
-    bool gave_up = false;
+    struct mismatch why;
 
     ck_assert_ptr_nonnull(line);
     memset(line, 'a', LONG_COMMAND);
     line[LONG_COMMAND - 1] = 'b';
     const struct identity id = {.comm = text_of("wild"), .command = {line, LONG_COMMAND}};
     RULE("never", [SELECTOR_CMDLINE] = "(a+)+$");
+    RULE("never", [SELECTOR_COMM] = "wild");
+    UNLESS([SELECTOR_CMDLINE] = "(a+)+$");
     open_rules();
-    ck_assert(!matches(&rules.items[0], &id, &failed, &gave_up));
-    ck_assert(gave_up);
-    ck_assert_int_eq(failed, SELECTOR_CMDLINE);
+    for (size_t i = 0; i < 2; i++) {
+        ck_assert(!matches(&rules.items[i], &id, &why));
+        ck_assert(why.gave_up && why.is_unless == (i == 1));
+        ck_assert_int_eq(why.selector, SELECTOR_CMDLINE);
+    }
     free(line);
 }
 END_TEST
@@ -238,6 +297,24 @@ START_TEST(needs_add_up) {
 }
 END_TEST
 
+START_TEST(unless_reads_as_well) {
+    RULE("x", [SELECTOR_COMM] = "a");
+    UNLESS([SELECTOR_USER] = "b", [SELECTOR_UNIT] = "c");
+    open_rules();
+    ck_assert_uint_eq(rules.needs, IDENTITY_CGROUP | IDENTITY_USER);
+}
+END_TEST
+
+/* Its name is none, and reads nothing. */
+START_TEST(a_rule_that_leaves_out) {
+    RULE("{{.Nope}}", [SELECTOR_COMM] = "a");
+    texts[0].drop = true;
+    open_rules();
+    ck_assert_ptr_null(rules.items[0].name);
+    ck_assert_uint_eq(rules.needs, 0);
+}
+END_TEST
+
 START_TEST(no_rules) {
     open_rules();
     ck_assert_uint_eq(rules.count, 0);
@@ -261,6 +338,8 @@ int main(void) {
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, rule_selectors, 0, COUNT(rule_cases));
+    tcase_add_loop_test(tc, unless, 0, COUNT(rule_cases));
+    tcase_add_test(tc, unless_any_of_it);
     tcase_add_test(tc, who_is_to_blame);
 #ifdef HAVE_PCRE2
     tcase_add_test(tc, given_up);
@@ -269,6 +348,8 @@ int main(void) {
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_loop_test(tc, what_each_selector_reads, 0, SELECTORS);
     tcase_add_test(tc, needs_add_up);
+    tcase_add_test(tc, unless_reads_as_well);
+    tcase_add_test(tc, a_rule_that_leaves_out);
     tcase_add_test(tc, no_rules);
     tcase_add_test(tc, a_rule_that_can_not_be);
     return run_suite(suite);
