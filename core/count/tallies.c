@@ -53,6 +53,7 @@ static const struct {
     {METRIC_RSS_PEAK, FIELD_RSS_PEAK_BYTES, HOW_HIGHEST},
     {METRIC_VMS, FIELD_VMS_BYTES, HOW_SUM},
     {METRIC_SWAP, FIELD_SWAP_BYTES, HOW_SUM},
+    {METRIC_FOOTPRINT, FIELD_FOOTPRINT_BYTES, HOW_SUM},
     {METRIC_DATA, FIELD_DATA_BYTES, HOW_SUM},
     {METRIC_STACK, FIELD_STACK_BYTES, HOW_SUM},
     {METRIC_CODE, FIELD_CODE_BYTES, HOW_SUM},
@@ -371,8 +372,6 @@ static metric_set metrics_of_fields(uint64_t fields) {
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
         if (fields & BIT(f))
             known |= METRIC_SET(counter_metric[f]);
-    if (has_both(fields, FIELD_ANON_BYTES, FIELD_SWAP_BYTES))
-        known |= METRIC_SET(METRIC_FOOTPRINT);
     if (has_both(fields, FIELD_OPEN_FDS, FIELD_FD_LIMIT))
         known |= METRIC_SET(METRIC_WORST_FD_RATIO);
     return known;
@@ -404,8 +403,6 @@ void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
     g->value[state_metric(s->state)]++;
     lower_to(&g->value[METRIC_START_TIME], !(g->have & METRIC_SET(METRIC_START_TIME)),
              start_unix_ns);
-    if (has_both(s->have, FIELD_ANON_BYTES, FIELD_SWAP_BYTES))
-        g->value[METRIC_FOOTPRINT] += s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];
     if (has_both(s->have, FIELD_OPEN_FDS, FIELD_FD_LIMIT))
         raise_to(&g->value[METRIC_WORST_FD_RATIO], fd_ratio(s));
     for (size_t o = 0; o < ORIGINS; o++)
@@ -608,8 +605,6 @@ metric_set metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
     for (enum field f = 0; f < FIELD_COUNTERS; f++)
         if (own & BIT(f))
             value[counter_metric[f]] = s->value[f];
-    if (has_both(s->have, FIELD_ANON_BYTES, FIELD_SWAP_BYTES))
-        value[METRIC_FOOTPRINT] = s->value[FIELD_ANON_BYTES] + s->value[FIELD_SWAP_BYTES];
     if (has_both(s->have, FIELD_OPEN_FDS, FIELD_FD_LIMIT))
         value[METRIC_WORST_FD_RATIO] = fd_ratio(s);
     const metric_set known = METRIC_SET(METRIC_PROCESSES) | metrics_of_fields(own);

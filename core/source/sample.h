@@ -36,7 +36,7 @@ enum field {
 
     /* gauges that stay as they are while the process does not run: kept with it */
     FIELD_SWAP_BYTES = FIELD_COUNTERS,
-    FIELD_ANON_BYTES, /* RssAnon */
+    FIELD_FOOTPRINT_BYTES, /* private: RssAnon and VmSwap */
     FIELD_DATA_BYTES,
     FIELD_STACK_BYTES,
     FIELD_CODE_BYTES,

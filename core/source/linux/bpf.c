@@ -276,7 +276,7 @@ static char state_letter(uint32_t state, uint32_t exit_state) {
 static void set_gauges(const struct bpf *b, const struct record_process *r, struct sample *ret) {
     const uint64_t page = b->page_bytes;
     sample_set(ret, FIELD_RSS_BYTES, (r->file_pages + r->anon_pages + r->shmem_pages) * page);
-    sample_set(ret, FIELD_ANON_BYTES, r->anon_pages * page);
+    sample_set(ret, FIELD_FOOTPRINT_BYTES, (r->anon_pages + r->swap_pages) * page);
     sample_set(ret, FIELD_SWAP_BYTES, r->swap_pages * page);
     sample_set(ret, FIELD_VMS_BYTES, r->total_pages * page);
     if (b->collects_memory_details && r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD))

@@ -236,8 +236,9 @@ static int measure_status(struct procfs *p, struct sample *s, struct status_file
      * and what they would say is known: nothing. */
     if (status->has_swap || !status->has_memory)
         sample_set(s, FIELD_SWAP_BYTES, status->swap_bytes);
-    if (status->has_anon || !status->has_memory)
-        sample_set(s, FIELD_ANON_BYTES, status->anon_bytes);
+    /* half of it would be too little */
+    if ((status->has_anon && status->has_swap) || !status->has_memory)
+        sample_set(s, FIELD_FOOTPRINT_BYTES, status->anon_bytes + status->swap_bytes);
     if (collects(p, COLLECT_MEMORY_DETAILS) && (status->has_rss_peak || s->is_kernel))
         sample_set(s, FIELD_RSS_PEAK_BYTES, status->rss_peak_bytes);
     sample_set(s, FIELD_DATA_BYTES, status->data_bytes);

@@ -384,23 +384,17 @@ START_TEST(extremes) {
 }
 END_TEST
 
-/* Both parts or nothing: half of it would be too little. */
 START_TEST(footprint) {
-    struct sample whole = {.state = 'S'}, half = {.state = 'S'};
+    struct sample whole = {.state = 'S'}, unknown = {.state = 'S'};
     struct group *g = group("g"), *h = group("h");
 
-    sample_set(&whole, FIELD_ANON_BYTES, 100);
-    sample_set(&whole, FIELD_SWAP_BYTES, 20);
-    sample_set(&half, FIELD_ANON_BYTES, 7);
+    sample_set(&whole, FIELD_FOOTPRINT_BYTES, 120);
+    sample_set(&unknown, FIELD_SWAP_BYTES, 8);
     begin();
     member(g, &whole);
     member(g, &whole);
-    member(g, &half);
-    member(h, &half);
-    half = (struct sample){.state = 'S'};
-    sample_set(&half, FIELD_SWAP_BYTES, 8);
-    member(g, &half);
-    member(h, &half);
+    member(g, &unknown);
+    member(h, &unknown);
     end();
     assert_value(g, METRIC_FOOTPRINT, 240);
     assert_absent(h, METRIC_FOOTPRINT);
