@@ -164,10 +164,17 @@ static int add_dead(struct fold *f, process_id id) {
     return 0;
 }
 
+static bool has_reaped(const struct fold_entry *e) {
+    for (size_t k = 0; k < IO_FIRST; k++)
+        if (e->increase[k])
+            return true;
+    return false;
+}
+
 /* A parent is read before its child, as pids ascend, so that what the parent
  * shows can't contain a child that is seen alive afterwards. Where pids have
  * wrapped around, the child was read first and may have ended in between: the
- * parent's page faults have then gone up. Look again. */
+ * parent's figures have then gone up. Look again. */
 static void recheck_early_children(const struct fold *f, const struct proctable *table,
                                    struct source *source, uint32_t now) {
     for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
@@ -177,8 +184,7 @@ static void recheck_early_children(const struct fold *f, const struct proctable 
             continue;
         process_id parent = proctable_find_parent(table, p->ppid, p->start_ticks);
         const struct fold_entry *e = parent == NO_PROCESS ? NULL : entry_of(f, table, parent);
-        if (e && e->increase[INDEX(FIELD_CMINFLT)] > 0 &&
-            !source->ops->is_alive(source, p->pid, p->start_ticks))
+        if (e && has_reaped(e) && !source->ops->is_alive(source, p->pid, p->start_ticks))
             p->seen = now - 1;
     }
 }
@@ -196,7 +202,8 @@ static int find_dead(struct fold *f, const struct proctable *table, uint32_t now
 }
 
 /* Gives each dead process its reaper's entry, making one where there is none. */
-static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) {
+static int match_reapers(struct fold *f, struct proctable *table, const struct source *source,
+                         uint32_t now) {
     static const uint64_t nothing[FIELD_FOLDED];
     for (size_t i = 0; i < f->dead_count; i++) {
         const struct process *dead = proctable_at(table, f->dead[i].id);
@@ -228,6 +235,8 @@ static int match_reapers(struct fold *f, struct proctable *table, uint32_t now) 
         for (size_t k = 0; k < FIELD_FOLDED; k++) {
             if (dead->pending)
                 credited[k] += dead->pending->all[k];
+            if (source->keeps_apart & BIT(FIELD_FOLDED_FIRST + k))
+                credited[k] = 0;
             credit->already[k] += credited[k];
             credit->fresh[k] += credited[k];
             if (via_ancestor)
@@ -514,7 +523,7 @@ int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies
     recheck_early_children(f, table, source, now);
     int r = find_dead(f, table, now);
     if (r == 0)
-        r = match_reapers(f, table, now);
+        r = match_reapers(f, table, source, now);
     if (r == 0)
         r = pass_upward(f, table);
     if (r == 0)

@@ -33,6 +33,9 @@ struct source {
     /* Of a process from before it was opened, a source may not know all that was used:
      * after a restart of ours its counters can be lower than the ones that were saved. */
     bool restarts_lower;
+    /* With ENDS_BY_FOLDING: BIT(field) of what stands in fold.c's run of folded counters, and
+     * that this kernel does not add to the parent's. 0: it adds them all. */
+    uint64_t keeps_apart;
     bool marks_by_inode; /* listed.marker is the inode of the process's directory */
     uint64_t tick_ns;      /* of the times since boot that it hands out */
     uint64_t boot_unix_ns; /* when the host booted, since 1970; known after host() */

@@ -410,6 +410,26 @@ START_TEST(childrens_io_is_not_counted_twice) {
 }
 END_TEST
 
+/* Where the kernel keeps a child's to itself, the parent's number is all its own. */
+START_TEST(what_is_kept_apart_is_not_taken_off) {
+    process_id parent = add(10, 1, 10, "parent"), child = add(20, 10, 20, "child");
+
+    source.keeps_apart = BIT(FIELD_CMINFLT) | BIT(FIELD_DISK_READ_BYTES);
+    at(child)->last[FIELD_UTIME_NS] = 40;
+    at(child)->last[FIELD_MINFLT] = 300;
+    at(child)->last[FIELD_DISK_READ_BYTES] = 1000;
+    dies(child);
+    INCREASE_KNOWN(parent, ALL_KNOWN & ~BIT(K(FIELD_CMINFLT)), [K(FIELD_CUTIME_NS)] = 45,
+                   [K(FIELD_DISK_READ_BYTES)] = 1500);
+    settle();
+    assert_user("child", 5);
+    ck_assert_uint_eq(credited("parent", METRIC_DISK_READ), 1500);
+    ck_assert_uint_eq(credited("parent", METRIC_FAULTS_MINOR), 0);
+    ck_assert_ptr_null(at(parent)->pending); /* nothing is waited for */
+    source.keeps_apart = 0;
+}
+END_TEST
+
 /* ---- Chains ----------------------------------------------------------------------------- */
 
 /* All but the first end in one interval. The parent had reaped one before, whose 3 are
@@ -878,6 +898,7 @@ int main(void) {
     tcase_add_test(tc, parents_do_not_mix);
     tcase_add_test(tc, a_child_that_could_not_be_read);
     tcase_add_test(tc, childrens_io_is_not_counted_twice);
+    tcase_add_test(tc, what_is_kept_apart_is_not_taken_off);
     tc = add_open_case(suite, "chains");
     tcase_add_test(tc, grandchildren_are_in_it_too);
     tcase_add_test(tc, an_orphan_is_reaped_by_init);
