@@ -67,11 +67,10 @@ int credit(struct round *round, process_id id, struct sample *s) {
     const bool lifetimes = t->count_lifetimes && !c->progress.started;
     uint64_t folded[FIELD_FOLDED] = {0};
     uint64_t known = 0, waited_for = 0;
-    for (enum field f = 0; f < FIELD_COUNTERS; f++) {
-        if (!(s->have & BIT(f)))
-            continue;
+    for (uint64_t left = s->have & COUNTER_FIELDS; left; left &= left - 1) {
+        const enum field f = (enum field)__builtin_ctzll(left);
         uint64_t increase = take_increase(p, s, f, lifetimes, t->source->restarts_lower);
-        if (f >= FIELD_FOLDED_FIRST) {
+        if (f >= FIELD_FOLDED_FIRST && f < FIELD_FOLDED_END) {
             folded[f - FIELD_FOLDED_FIRST] = increase;
             known |= BIT(f - FIELD_FOLDED_FIRST);
             if (f <= FIELD_CMAJFLT)

@@ -106,11 +106,15 @@ static void set_cpu_usage(const struct round *round, struct snapshot_process *to
     to->known |= METRIC_SET(METRIC_CPU_USAGE);
 }
 
+/* Those that the kernel keeps apart from its children's. */
+#define OWN_COUNTERS ((BIT(FIELD_CUTIME_NS) - 1) | (COUNTER_FIELDS & ~(BIT(FIELD_FOLDED_END) - 1)))
+
 /* The counters that are read of a process. What was inherited or saved may have others. */
 static uint64_t counters_read(const struct tally *t) {
-    uint64_t fields = BIT(FIELD_CUTIME_NS) - 1;
+    uint64_t fields = OWN_COUNTERS;
     if (!(t->settings.collect & 1u << COLLECT_CONTEXT_SWITCHES))
-        fields &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
+        fields &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES) |
+                    BIT(FIELD_SWITCHES));
     if (!(t->settings.collect & 1u << COLLECT_DELAYS))
         fields &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
     return fields;
@@ -144,9 +148,10 @@ int show_process(struct round *round, process_id id, const struct sample *s,
     /* counters as they were counted: also those that this sample does not have */
     struct sample whole = *s;
     const uint64_t have = p->have & counters_read(round->t);
-    for (enum field f = 0; f < FIELD_CUTIME_NS; f++)
-        if (have & BIT(f))
-            sample_set(&whole, f, p->last[f]);
+    for (uint64_t left = have; left; left &= left - 1) {
+        const enum field f = (enum field)__builtin_ctzll(left);
+        sample_set(&whole, f, p->last[f]);
+    }
     to->known = metrics_of_sample(&whole, start_unix_ns, to->value);
     to->known &= ~round->t->counting.tallies.switched_off;
     set_cpu_usage(round, to, before, p);

@@ -452,7 +452,7 @@ static int get_all(struct reader *r, struct counting *c, const struct state_orig
     if (e < 0)
         return e;
     c->tallies.overflowed = overflowed;
-    if (get_number(r) != FIELD_COUNTERS)
+    if (get_number(r) > FIELD_COUNTERS) /* fewer: an earlier version's, the same ones first */
         return -EBADMSG;
     uint64_t processes = get_number(r);
     for (uint64_t i = 0; !r->bad && i < processes; i++) {

@@ -39,6 +39,7 @@ static const enum metric counter_metric[FIELD_COUNTERS] = {
     [FIELD_IO_WRITES] = METRIC_IO_WRITES,
     [FIELD_DISK_READ_BYTES] = METRIC_DISK_READ,
     [FIELD_DISK_WRITTEN_BYTES] = METRIC_DISK_WRITTEN,
+    [FIELD_SWITCHES] = METRIC_SWITCHES,
 };
 
 /* Gauges that are a field of each member, put together. */
@@ -59,6 +60,7 @@ static const struct {
     {METRIC_CODE, FIELD_CODE_BYTES, HOW_SUM},
     {METRIC_OPEN_FDS, FIELD_OPEN_FDS, HOW_SUM},
     {METRIC_PRIORITY, FIELD_PRIORITY, HOW_LOWEST},
+    {METRIC_PRIORITY, FIELD_PRIORITY_UP, HOW_HIGHEST},
     {METRIC_NICE, FIELD_NICE, HOW_LOWEST},
 };
 
@@ -486,9 +488,10 @@ static metric_set add_sums(uint64_t value[METRICS_OF_GROUP], metric_set known) {
     metric_set more = 0;
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
         const enum metric *parts = sums[i].parts;
+        if (!(known & METRIC_SET(parts[0]) && known & METRIC_SET(parts[1])))
+            continue; /* it may be known as a whole */
         value[sums[i].sum] = value[parts[0]] + value[parts[1]];
-        if (known & METRIC_SET(parts[0]) && known & METRIC_SET(parts[1]))
-            more |= METRIC_SET(sums[i].sum);
+        more |= METRIC_SET(sums[i].sum);
     }
     return more;
 }

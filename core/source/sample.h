@@ -8,8 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* The raw values of a process. Order matters: counters first, and among them
- * those that the kernel folds upward (see fold.c) in one run. */
+/* The raw values of a process. Order matters: counters first, and among them those that
+ * the kernel folds upward (see fold.c) in one run. The state file has counters by their
+ * numbers: new ones go to the end of them. */
 enum field {
     /* the process's own use, kept apart from its children's by the kernel */
     FIELD_UTIME_NS,
@@ -32,6 +33,9 @@ enum field {
     FIELD_IO_WRITES,        /* syscw */
     FIELD_DISK_READ_BYTES,  /* read_bytes: fetched from storage */
     FIELD_DISK_WRITTEN_BYTES,
+    FIELD_FOLDED_END,
+    /* the process's own use */
+    FIELD_SWITCHES = FIELD_FOLDED_END, /* of both kinds, where nobody tells them apart */
     FIELD_COUNTERS, /* how many counters; gauges from here on */
 
     /* gauges that stay as they are while the process does not run: kept with it */
@@ -50,6 +54,7 @@ enum field {
     FIELD_THREADS_RUNNING,
     FIELD_FD_LIMIT,
     FIELD_PRIORITY, /* int64_t */
+    FIELD_PRIORITY_UP, /* the same, where the higher is the more favoured */
     FIELD_NICE,     /* int64_t */
     FIELDS
 };
@@ -57,7 +62,9 @@ enum field {
 #define FIELD_CACHED_FIRST FIELD_SWAP_BYTES
 #define FIELD_CACHED (FIELD_CACHED_END - FIELD_CACHED_FIRST)
 #define FIELD_FOLDED_FIRST FIELD_CUTIME_NS
-#define FIELD_FOLDED (FIELD_COUNTERS - FIELD_FOLDED_FIRST)
+#define FIELD_FOLDED (FIELD_FOLDED_END - FIELD_FOLDED_FIRST)
+
+#define COUNTER_FIELDS (BIT(FIELD_COUNTERS) - 1)
 
 _Static_assert(FIELDS <= 64, "one presence bit per field in 64 bits");
 

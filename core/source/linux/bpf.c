@@ -204,7 +204,7 @@ static void add_threads_up(struct bpf *b) {
     b->at = 0;
 }
 
-static const enum usage_kind usage_of_field[FIELD_COUNTERS] = {
+static const enum usage_kind usage_of_field[FIELD_FOLDED_END] = {
     [FIELD_UTIME_NS] = USAGE_USER_NS,
     [FIELD_STIME_NS] = USAGE_SYSTEM_NS,
     [FIELD_MINFLT] = USAGE_MINFLT,
@@ -224,7 +224,7 @@ static const enum usage_kind usage_of_field[FIELD_COUNTERS] = {
 /* Of the counters that are wanted, those that this kernel does not have. */
 static uint64_t lacking_fields(const struct bpf *b) {
     uint64_t fields = 0;
-    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+    for (size_t f = 0; f < FIELD_FOLDED_END; f++)
         if (bpf_programs_lacks(b->programs) & BIT(usage_of_field[f]))
             fields |= BIT(f);
     return fields & b->wanted;
@@ -255,7 +255,7 @@ static int bpf_list(struct source *s, bool in_full, const struct listed **ret_li
 
 static void set_counters(const struct bpf *b, const struct usage *usage, struct sample *ret) {
     ret->have |= b->counters;
-    for (size_t f = 0; f < FIELD_COUNTERS; f++)
+    for (size_t f = 0; f < FIELD_FOLDED_END; f++)
         if (b->counters & BIT(f))
             ret->value[f] = usage->of[usage_of_field[f]];
     ret->exact_cpu_ns = usage->of[USAGE_RUN_NS];
@@ -680,7 +680,7 @@ static const struct source_ops bpf_ops = {
 };
 
 static uint64_t wanted_counters(unsigned collect) {
-    uint64_t counters = (BIT(FIELD_COUNTERS) - 1) & ~WAITED_FOR;
+    uint64_t counters = (BIT(FIELD_FOLDED_END) - 1) & ~WAITED_FOR;
     if (!(collect & 1u << COLLECT_CONTEXT_SWITCHES))
         counters &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
     if (!(collect & 1u << COLLECT_DELAYS))

@@ -386,6 +386,25 @@ static void assert_harmless(const char *data, size_t len) {
     tally_free(u);
 }
 
+/* Of a version whose processes had fewer counters, the same ones first; or more. */
+START_TEST(other_counters) {
+    tally *t = tree_collector("include", "nobody", NULL), *u = tree_collector(NULL, NULL);
+
+    ck_assert_int_eq(tree_encode_state(t), 0);
+    char *data = t->state.data;
+    const size_t len = t->state.len, at = len - 8 - 2; /* before the number of processes, 0 */
+    ck_assert_uint_eq((unsigned char)data[at], FIELD_COUNTERS);
+    data[at] = FIELD_FOLDED_END;
+    seal(data, len);
+    ck_assert_int_eq(decode_copy(u, data, len), 0);
+    data[at] = FIELD_COUNTERS + 1;
+    seal(data, len);
+    ck_assert_int_eq(decode_copy(u, data, len), -EBADMSG);
+    tally_free(t);
+    tally_free(u);
+}
+END_TEST
+
 START_TEST(sealed_again_truncated) {
     tally *t = eventful_collector();
     char *data;
@@ -775,6 +794,7 @@ int main(void) {
     tcase_add_loop_test(tc, other_versions, 0, 4);
     tcase_add_test(tc, other_boot);
     tcase_add_test(tc, other_boot_by_the_clock);
+    tcase_add_test(tc, other_counters);
     tcase_add_test(tc, sealed_again_truncated);
     tcase_add_loop_test(tc, sealed_again_damaged, 0, 2);
     tcase_add_loop_test(tc, sealed_again_random, 0, 2);

@@ -331,7 +331,7 @@ START_TEST(sums_over_members) {
         {FIELD_RSS_BYTES, METRIC_RSS},         {FIELD_VMS_BYTES, METRIC_VMS},
         {FIELD_SWAP_BYTES, METRIC_SWAP},       {FIELD_DATA_BYTES, METRIC_DATA},
         {FIELD_STACK_BYTES, METRIC_STACK},     {FIELD_CODE_BYTES, METRIC_CODE},
-        {FIELD_OPEN_FDS, METRIC_OPEN_FDS},
+        {FIELD_OPEN_FDS, METRIC_OPEN_FDS},     {FIELD_FOOTPRINT_BYTES, METRIC_FOOTPRINT},
     };
     struct sample a = {.state = 'S'}, b = {.state = 'S'};
     struct group *g = group("g");
@@ -381,6 +381,23 @@ START_TEST(extremes) {
     end();
     assert_value(g, METRIC_PRIORITY, 20);
     assert_value(g, METRIC_START_TIME, 900);
+}
+END_TEST
+
+/* Where priorities go the other way the highest is the most favoured. */
+START_TEST(priorities_that_go_up) {
+    struct sample a = {.state = 'S'}, b = {.state = 'S'};
+    struct group *g = group("g");
+
+    sample_set(&a, FIELD_PRIORITY_UP, 31);
+    sample_set(&b, FIELD_PRIORITY_UP, 4);
+    for (int turned = 0; turned < 2; turned++) {
+        begin();
+        member(g, turned ? &b : &a);
+        member(g, turned ? &a : &b);
+        end();
+        assert_value(g, METRIC_PRIORITY, 31);
+    }
 }
 END_TEST
 
@@ -558,6 +575,7 @@ START_TEST(credits_go_to_their_rows) {
         [FIELD_IO_WRITES] = METRIC_IO_WRITES,
         [FIELD_DISK_READ_BYTES] = METRIC_DISK_READ,
         [FIELD_DISK_WRITTEN_BYTES] = METRIC_DISK_WRITTEN,
+        [FIELD_SWITCHES] = METRIC_SWITCHES,
     };
     struct group *g = group("g");
     uint64_t before = g->value[rows[_i]];
@@ -613,6 +631,23 @@ START_TEST(derived_sums) {
     assert_value(g, METRIC_FAULTS, 506);
     assert_absent(h, METRIC_SWITCHES);
     assert_value(h, METRIC_SWITCHES_VOLUNTARY, 0);
+}
+END_TEST
+
+/* A kernel that does not tell the kinds apart gives the whole. */
+START_TEST(switches_as_a_whole) {
+    struct group *g = group("g");
+    struct sample s = {.state = 'S'};
+
+    sample_set(&s, FIELD_SWITCHES, 0);
+    for (uint64_t round = 1; round <= 2; round++) {
+        begin();
+        member(g, &s);
+        tallies_credit(&tallies, g->index, FIELD_SWITCHES, 12);
+        end();
+        assert_value(g, METRIC_SWITCHES, 12 * round);
+        assert_absent(g, METRIC_SWITCHES_VOLUNTARY);
+    }
 }
 END_TEST
 
@@ -1027,6 +1062,7 @@ int main(void) {
     tc = add_open_case(suite, "gauges");
     tcase_add_test(tc, sums_over_members);
     tcase_add_test(tc, extremes);
+    tcase_add_test(tc, priorities_that_go_up);
     tcase_add_test(tc, footprint);
     tcase_add_test(tc, worst_fd_ratio);
     tcase_add_test(tc, states);
@@ -1037,6 +1073,7 @@ int main(void) {
     tcase_add_loop_test(tc, credits_go_to_their_rows, 0, FIELD_COUNTERS);
     tcase_add_test(tc, counters_go_on);
     tcase_add_test(tc, derived_sums);
+    tcase_add_test(tc, switches_as_a_whole);
     tcase_add_test(tc, cpu_usage);
     tcase_add_test(tc, cpu_usage_since_it_was_shown);
     tcase_add_test(tc, traffic);
