@@ -2,7 +2,8 @@
 """Builds the library and the program with their own configure and make, and the module
 _native over them. What is said about the package itself is in pyproject.toml.
 
-PROCTALLY_USE_SYSTEM=1 takes the library and the program that pkg-config finds instead;
+PROCTALLY_USE_SYSTEM=1 takes the library and the program that pkg-config finds instead, below
+PROCTALLY_SYSROOT while they are being packaged and not yet where they will be;
 PROCTALLY_BUILD those of a build that is there already, of the sources PROCTALLY_SOURCE."""
 from __future__ import annotations
 
@@ -56,15 +57,18 @@ def system() -> Native:
     def ask(*what: str) -> str:
         return output(os.environ.get("PKG_CONFIG", "pkg-config"), *what, "proctally")
 
-    libdir = Path(ask("--variable=libdir"))
-    is_shared = (libdir / "libproctally.so").exists()
+    root = os.environ.get("PROCTALLY_SYSROOT", "")
+    libdir, includedir = ask("--variable=libdir"), ask("--variable=includedir")
+    is_shared = Path(f"{root}{libdir}/libproctally.so").exists()
     libs = shlex.split(ask("--libs") if is_shared else ask("--static", "--libs"))
-    if is_shared and not str(libdir).startswith(("/usr/lib", "/lib")):
+    if root:
+        libs.insert(0, f"-L{root}{libdir}")
+    if is_shared and not libdir.startswith(("/usr/lib", "/lib")):
         libs.append(f"-Wl,-rpath,{libdir}")
     return Native(
-        header=Path(ask("--variable=includedir")) / "proctally.h",
+        header=Path(f"{root}{includedir}/proctally.h"),
         program=Path(ask("--variable=exec_prefix")) / "bin" / "proctally",
-        compile_args=shlex.split(ask("--cflags")),
+        compile_args=[f"-I{root}{includedir}", *shlex.split(ask("--cflags"))],
         link_args=libs,
     )
 

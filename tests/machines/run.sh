@@ -10,8 +10,11 @@
 #   musl-aarch64     (this machine's C library) find, the latter under qemu-user
 #   distributions    bookworm, trixie and sid, each by its own name as well: the two commands
 #                    of README in a bare root, which takes a quarter of an hour or more each
+#   packages         Debian packages, packages-bookworm and packages-trixie by themselves: built
+#                    in a root, then installed in place of a version before, removed and purged
+#                    in one that was bare
 #
-# Without a name: all but the distributions. Roots are made by debootstrap, as root, and
+# Without a name: all but the distributions and the packages. Roots are made by debootstrap, as root, and
 # kept in ROOTS (build-tests/roots); nothing is installed on this machine. MIRROR says
 # where Debian is, COMMAND what is run in a distribution in place of the second command.
 # A line for each, then the sum; 1: one failed, 77: none could run.
@@ -252,11 +255,59 @@ distribution() {
     rm -rf "$root"
 }
 
+# ---- Packages ------------------------------------------------------------------------------------
+
+# SUITE: ROOTS/SUITE.packaging, with what the build of the packages needs
+packaging_root() {
+    local root="$ROOTS/$1.packaging"
+    bare_root "$1" || return
+    [ -d "$root" ] || cp -a "$ROOTS/$1.bare" "$root" || return 1
+    [ ! -e "$root/var/lib/proctally-has-all" ] || return 0
+    mkdir -p "$root/root/debian"
+    cp "$SRC/examples/packaging/debian/control" "$root/root/debian/"
+    if ! inside "$root" sh -ec '
+        apt-get -q update
+        apt-get -q -y install --no-install-recommends build-essential debhelper lintian \
+            autoconf automake libtool
+        # the Python package needs more than Debian 12 has
+        profile=
+        apt-cache madison python3-setuptools | grep -q "| *\(7[7-9]\|[89][0-9]\)" ||
+            profile=-Ppkg.proctally.nopython
+        apt-get -q -y build-dep --no-install-recommends $profile /root
+        touch /var/lib/proctally-has-all' >>"$log" 2>&1; then
+        because "packages are not to be had: $(grep -m 1 '^E:' "$log")"
+        return 77
+    fi
+}
+
+packages() {
+    local build="$ROOTS/$1.packaging" root="$ROOTS/$1.work"
+    : >"$log"
+    packaging_root "$1" || return
+    rm -rf "$build/root/proctally" "$root"
+    sh "$SRC/tests/copy-sources.sh" "$build/root/proctally" >>"$log" 2>&1 || return 1
+    if ! inside "$build" sh /root/proctally/examples/packaging/build.sh deb >>"$log" 2>&1; then
+        because "they are not built, or lintian has something to say: see $log"
+        return 1
+    fi
+    cp -a "$ROOTS/$1.bare" "$root"
+    mkdir "$root/root/new"
+    cp "$build/root/proctally/build-packages"/*.deb "$root/root/new"
+    cp "$SRC/tests/machines/packages.sh" "$root/root"
+    if ! inside "$root" sh /root/packages.sh >>"$log" 2>&1; then
+        because "$(tail -n 1 "$log"), see $log and $root"
+        return 1
+    fi
+    because "$(tail -n 1 "$log")"
+    rm -rf "$root"
+}
+
 # ---- One after the other -----------------------------------------------------------------------
 
 for name; do
     case $name in
     distributions) set -- "$@" bookworm trixie sid ;;
+    packages) set -- "$@" packages-bookworm packages-trixie ;;
     esac
 done
 for name; do
@@ -264,15 +315,16 @@ for name; do
     rm -f "$work/why"
     status=0
     case $name in
-    distributions) continue ;;
+    distributions | packages) continue ;;
     s390x) cross s390x s390x-linux-gnu s390x || status=$? ;;
     arm64) cross arm64 aarch64-linux-gnu aarch64 || status=$? ;;
     armhf) refused armhf arm-linux-gnueabihf || status=$? ;;
     musl-x86_64 | musl-aarch64) musl "${name#musl-}" || status=$? ;;
     bookworm | trixie | sid) distribution "$name" || status=$? ;;
+    packages-bookworm | packages-trixie) packages "${name#packages-}" || status=$? ;;
     *)
         echo "what is $name? expected s390x, arm64, armhf, musl-x86_64, musl-aarch64, distributions," \
-            "bookworm, trixie or sid" >&2
+            "bookworm, trixie, sid, packages, packages-bookworm or packages-trixie" >&2
         exit 2
         ;;
     esac
