@@ -415,6 +415,10 @@ struct tally_number {
 };
 struct tally_number tally_present(const tally_snapshot *s, size_t metric, enum tally_form form,
                                   uint64_t value);
+/* Such a value in decimal without the locale, with all digits that it has and no more, and a NUL
+ * byte. `ret` has room for TALLY_NUMBER_SIZE. The length. */
+#define TALLY_NUMBER_SIZE 32
+size_t tally_number_text(struct tally_number number, char *ret);
 
 /* ---- Encoders --------------------------------------------------------------- */
 

@@ -81,10 +81,8 @@ struct tally_number tally_present(const tally_snapshot *s, size_t metric, enum t
     return present(s, &metric_table[metric].metric, form, value);
 }
 
-void add_number(struct buf *to, struct tally_number n) {
-    if (buf_reserve(to, 32) < 0)
-        return;
-    char *at = to->data + to->len;
+/* Returns where it ends. */
+static inline char *write_number(char *at, struct tally_number n) {
     if (n.negative && (n.whole || n.billionths))
         *at++ = '-';
     at += format_u64(at, n.whole);
@@ -102,5 +100,17 @@ void add_number(struct buf *to, struct tally_number n) {
         }
         at += count + 1;
     }
-    to->len = (size_t)(at - to->data);
+    return at;
+}
+
+size_t tally_number_text(struct tally_number number, char *ret) {
+    char *end = write_number(ret, number);
+    *end = '\0';
+    return (size_t)(end - ret);
+}
+
+void add_number(struct buf *to, struct tally_number n) {
+    if (buf_reserve(to, TALLY_NUMBER_SIZE) < 0)
+        return;
+    to->len = (size_t)(write_number(to->data + to->len, n) - to->data);
 }

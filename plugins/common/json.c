@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "json.h"
 
-#include "number_text.h"
 #include "utf8_text.h"
 
 #include <inttypes.h>
@@ -30,8 +29,8 @@ void json_text(FILE *to, const char *text) {
 }
 
 void json_number(FILE *to, struct tally_number number) {
-    char text[NUMBER_TEXT_SIZE];
-    const size_t len = number_text(number, text);
+    char text[TALLY_NUMBER_SIZE];
+    const size_t len = tally_number_text(number, text);
     fwrite(text, 1, len, to);
 }
 

@@ -4,7 +4,6 @@
 #include "cli.h"
 #include "groups.h"
 #include "names.h"
-#include "number_text.h"
 #include "service.h"
 
 #include <errno.h>
@@ -199,13 +198,13 @@ static bool value_of(const struct content *c, const struct node *node, size_t me
 }
 
 static size_t metric_text(const struct content *c, size_t metric, uint64_t value,
-                          char to[static NUMBER_TEXT_SIZE]) {
-    return number_text(tally_present(c->snapshot, metric, TALLY_FORM_NATURAL, value), to);
+                          char to[static TALLY_NUMBER_SIZE]) {
+    return tally_number_text(tally_present(c->snapshot, metric, TALLY_FORM_NATURAL, value), to);
 }
 
 static void write_all(const struct content *c, const struct node *node, FILE *to) {
     const struct names *names = &c->names[node->kind];
-    char text[NUMBER_TEXT_SIZE];
+    char text[TALLY_NUMBER_SIZE];
     uint64_t value;
     for (size_t m = names->first; m < names->first + names->count; m++)
         if (value_of(c, node, m, &value)) {
@@ -256,13 +255,13 @@ static int make_whole(struct content *c, size_t i, struct whole **ret) {
 
 /* A metric, or the time. -ENOENT: there is no such file. */
 static int short_text(const struct content *c, const struct node *node,
-                      char to[static NUMBER_TEXT_SIZE + 1], size_t *ret_len) {
+                      char to[static TALLY_NUMBER_SIZE + 1], size_t *ret_len) {
     const struct names *names = &c->names[node->kind];
     const size_t row = node->part - PART_METRIC;
     uint64_t value;
     if (node->part == PART_TIME) {
         const uint64_t time_ns = tally_snapshot_time(c->snapshot);
-        *ret_len = (size_t)snprintf(to, NUMBER_TEXT_SIZE, "%" PRIu64 ".%09" PRIu64 "\n",
+        *ret_len = (size_t)snprintf(to, TALLY_NUMBER_SIZE, "%" PRIu64 ".%09" PRIu64 "\n",
                                     time_ns / NS_PER_S, time_ns % NS_PER_S);
         return 0;
     }
@@ -290,7 +289,7 @@ static int long_text(const struct content *c, const struct node *node, char **re
 
 /* -ENOENT: there is no such file, or not any more. */
 static int make_text(struct content *c, const struct node *node, struct tree_text *ret) {
-    char text[NUMBER_TEXT_SIZE + 1], *copy = NULL;
+    char text[TALLY_NUMBER_SIZE + 1], *copy = NULL;
     size_t len = 0;
     int r;
     if (node->part == PART_PROMETHEUS || node->part == PART_INFLUX) {
@@ -319,7 +318,7 @@ static int make_text(struct content *c, const struct node *node, struct tree_tex
 }
 
 static int size_of_text(struct content *c, const struct node *node, size_t *ret) {
-    char text[NUMBER_TEXT_SIZE + 1];
+    char text[TALLY_NUMBER_SIZE + 1];
     if (node->part >= PART_METRIC || node->part == PART_TIME)
         return short_text(c, node, text, ret);
     struct tree_text whole = {0};

@@ -327,6 +327,10 @@ START_TEST(number_text) {
     add_number(&to, numbers[_i].number);
     ck_assert_int_eq(to.error, -E2BIG);
     buf_free(&to);
+
+    char text[TALLY_NUMBER_SIZE];
+    ck_assert_uint_eq(tally_number_text(numbers[_i].number, text), strlen(numbers[_i].text));
+    ck_assert_str_eq(text, numbers[_i].text);
 }
 END_TEST
 
