@@ -16,24 +16,27 @@
 
 enum shape { PLAIN, PERCENT, KIB };
 
+#define KEY_SIZE 32 /* room for ,"KEY": */
 static const struct member {
     const char *key, *metric;
     enum shape shape;
+    char before[KEY_SIZE]; /* its value in JSON */
 } members[] = {
-    {"cpu_usage", "cpu_usage", PERCENT},
-    {"mem_rss_kb", "memory_rss", KIB},
-    {"mem_vms_kb", "memory_vms", KIB},
-    {"max_rss_kb", "memory_rss_peak", KIB},
-    {"disk_read_bytes", "disk_read", PLAIN},
-    {"disk_write_bytes", "disk_written", PLAIN},
-    {"syscall_read_bytes", "io_read", PLAIN},
-    {"syscall_write_bytes", "io_written", PLAIN},
-    {"page_faults_cached", "page_faults_minor", PLAIN},
-    {"page_faults_disk", "page_faults_major", PLAIN},
-    {"thread_count", "threads", PLAIN},
-    {"cpu_user_s", "cpu_user", PLAIN},
-    {"cpu_system_s", "cpu_system", PLAIN},
-    {"memory_pss_kb", "memory_pss", KIB},
+#define MEMBER(key, metric, shape) {key, metric, shape, ",\"" key "\":"}
+    MEMBER("cpu_usage", "cpu_usage", PERCENT),
+    MEMBER("mem_rss_kb", "memory_rss", KIB),
+    MEMBER("mem_vms_kb", "memory_vms", KIB),
+    MEMBER("max_rss_kb", "memory_rss_peak", KIB),
+    MEMBER("disk_read_bytes", "disk_read", PLAIN),
+    MEMBER("disk_write_bytes", "disk_written", PLAIN),
+    MEMBER("syscall_read_bytes", "io_read", PLAIN),
+    MEMBER("syscall_write_bytes", "io_written", PLAIN),
+    MEMBER("page_faults_cached", "page_faults_minor", PLAIN),
+    MEMBER("page_faults_disk", "page_faults_major", PLAIN),
+    MEMBER("thread_count", "threads", PLAIN),
+    MEMBER("cpu_user_s", "cpu_user", PLAIN),
+    MEMBER("cpu_system_s", "cpu_system", PLAIN),
+    MEMBER("memory_pss_kb", "memory_pss", KIB),
 };
 #define MEMBERS (sizeof(members) / sizeof(members[0]))
 _Static_assert(MEMBERS <= TREE_METRICS, "a base for each");
@@ -65,24 +68,50 @@ static bool value_of(const struct subject *of, size_t member, uint64_t *ret) {
     return member != of->tree->peak && figures_sum(of->snapshot, of->tree->metrics[member], ret);
 }
 
-/* False, and nothing is written, if it is not known. */
-static bool write_member(FILE *to, const struct subject *of, size_t i, const char *before) {
+/* The members of one process. There may be hundreds in a sample, and a call of fprintf(3) for
+ * each figure would cost as much as to read them all. */
+struct line {
+    char text[(MEMBERS + 2) * (KEY_SIZE + TALLY_NUMBER_SIZE)];
+    size_t len;
+};
+
+static void add_text(struct line *to, const char *text) {
+    const size_t len = strlen(text);
+    memcpy(to->text + to->len, text, len);
+    to->len += len;
+}
+
+static void add_whole(struct line *to, uint64_t value) {
+    to->len += tally_number_text((struct tally_number){.whole = value}, to->text + to->len);
+}
+
+/* Two digits behind the point, rounded. */
+static void add_hundredths(struct line *to, uint64_t value) {
+    add_whole(to, value / 100);
+    to->text[to->len++] = '.';
+    to->text[to->len++] = (char)('0' + value / 10 % 10);
+    to->text[to->len++] = (char)('0' + value % 10);
+}
+
+/* Nothing is added if it is not known. */
+static void add_member(struct line *to, const struct subject *of, size_t i, const char *before) {
     uint64_t value;
     if (!value_of(of, i, &value))
-        return false;
-    fputs(before, to);
+        return;
+    add_text(to, before);
     switch (members[i].shape) {
     case PLAIN:
-        json_number(to, tally_present(of->snapshot, of->tree->metrics[i], TALLY_FORM_NATURAL, value));
+        to->len += tally_number_text(
+            tally_present(of->snapshot, of->tree->metrics[i], TALLY_FORM_NATURAL, value),
+            to->text + to->len);
         break;
-    case PERCENT:
-        fprintf(to, "%.2f", (double)value / 1e7);
+    case PERCENT: /* of billionths of a core */
+        add_hundredths(to, (value + 50000) / 100000);
         break;
     case KIB:
-        fprintf(to, "%" PRIu64, value / 1024);
+        add_whole(to, value / 1024);
         break;
     }
-    return true;
 }
 
 static uint64_t uptime_s(const struct subject *of) {
@@ -93,14 +122,17 @@ static uint64_t uptime_s(const struct subject *of) {
 
 /* The members of an object. */
 static void write_members(FILE *to, const struct subject *of) {
-    char before[64];
-    fprintf(to, "\"ts_ms\":%" PRIu64, tally_snapshot_time(of->snapshot) / NS_PER_MS);
-    for (size_t i = 0; i < MEMBERS; i++) {
-        snprintf(before, sizeof(before), ",\"%s\":", members[i].key);
-        write_member(to, of, i, before);
+    struct line line;
+    line.len = 0;
+    add_text(&line, "\"ts_ms\":");
+    add_whole(&line, tally_snapshot_time(of->snapshot) / NS_PER_MS);
+    for (size_t i = 0; i < MEMBERS; i++)
+        add_member(&line, of, i, members[i].before);
+    if (!of->process || of->process->gone_ns == 0) {
+        add_text(&line, ",\"uptime_secs\":");
+        add_whole(&line, uptime_s(of));
     }
-    if (!of->process || of->process->gone_ns == 0)
-        fprintf(to, ",\"uptime_secs\":%" PRIu64, uptime_s(of));
+    fwrite(line.text, 1, line.len, to);
 }
 
 /* ---- JSON ----------------------------------------------------------------------------------- */
@@ -308,11 +340,16 @@ void record_csv_header(FILE *to) {
 }
 
 static void write_csv_members(FILE *to, const struct subject *of) {
-    fprintf(to, "%" PRIu64, tally_snapshot_time(of->snapshot) / NS_PER_MS);
-    for (size_t i = 0; i < MEMBERS; i++)
-        if (!write_member(to, of, i, ","))
-            putc(',', to);
-    fprintf(to, ",%" PRIu64, uptime_s(of));
+    struct line line;
+    line.len = 0;
+    add_whole(&line, tally_snapshot_time(of->snapshot) / NS_PER_MS);
+    for (size_t i = 0; i < MEMBERS; i++) {
+        add_text(&line, ",");
+        add_member(&line, of, i, "");
+    }
+    add_text(&line, ",");
+    add_whole(&line, uptime_s(of));
+    fwrite(line.text, 1, line.len, to);
 }
 
 static void write_csv_text(FILE *to, const char *text) {

@@ -7,20 +7,26 @@
 #include <string.h>
 
 void json_string(FILE *to, const char *text, size_t len) {
+    size_t written = 0;
     putc('"', to);
     for (size_t at = 0; at < len;) {
         uint32_t character;
         const size_t size = utf8_text_next(text + at, len - at, &character);
+        const bool is_plain = character != UTF8_INVALID && character != '"' && character != '\\' &&
+                              character >= ' ' && character != 0x7f;
+        if (!is_plain) {
+            fwrite(text + written, 1, at - written, to);
+            written = at + size;
+        }
         if (character == UTF8_INVALID)
             fputs("\\ufffd", to);
         else if (character == '"' || character == '\\')
             fprintf(to, "\\%c", (int)character);
-        else if (character < ' ' || character == 0x7f)
+        else if (!is_plain)
             fprintf(to, "\\u%04" PRIx32, character);
-        else
-            fwrite(text + at, 1, size, to);
         at += size;
     }
+    fwrite(text + written, 1, len - written, to);
     putc('"', to);
 }
 
