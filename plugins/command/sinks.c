@@ -9,6 +9,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static void close_sink(struct watch *w, size_t i) {
@@ -21,6 +22,7 @@ static void close_sink(struct watch *w, size_t i) {
  * gone ends the records and not the command. */
 static void write_out(struct watch *w, size_t sink, const char *data, size_t len) {
     const int fd = w->sinks[sink].fd;
+    const size_t most = w->sinks[sink].is_file ? SIZE_MAX : PIPE_BUF;
     while (len > 0) {
         struct pollfd fds[2] = {{.fd = fd, .events = POLLOUT},
                                 {.fd = w->signals_fd, .events = POLLIN}};
@@ -39,7 +41,7 @@ static void write_out(struct watch *w, size_t sink, const char *data, size_t len
         }
         if (!fds[0].revents)
             continue;
-        ssize_t n = write(fd, data, len < PIPE_BUF ? len : PIPE_BUF);
+        ssize_t n = write(fd, data, len < most ? len : most);
         if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0) {
@@ -52,6 +54,12 @@ static void write_out(struct watch *w, size_t sink, const char *data, size_t len
         data += n;
         len -= (size_t)n;
     }
+}
+
+static void open_sink(struct watch *w, struct sink sink) {
+    struct stat st;
+    sink.is_file = fstat(sink.fd, &st) == 0 && S_ISREG(st.st_mode);
+    w->sinks[w->sink_count++] = sink;
 }
 
 /* What write() says goes to all sinks of that format. */
@@ -77,11 +85,10 @@ void watch_emit(struct watch *w, bool is_csv, void (*write_record)(FILE *, void 
 int watch_open_sinks(struct watch *w) {
     const struct watch_options *o = w->options;
     if (o->writes_json || o->writes_csv)
-        w->sinks[w->sink_count++] =
-            (struct sink){.fd = STDOUT_FILENO, .is_csv = o->writes_csv, .name = "standard output"};
+        open_sink(w, (struct sink){.fd = STDOUT_FILENO, .is_csv = o->writes_csv,
+                                   .name = "standard output"});
     if (o->control_fd)
-        w->sinks[w->sink_count++] =
-            (struct sink){.fd = o->control_fd, .name = "the control socket"};
+        open_sink(w, (struct sink){.fd = o->control_fd, .name = "the control socket"});
     if (!o->out)
         return 0;
     int fd = open(o->out, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
@@ -89,7 +96,7 @@ int watch_open_sinks(struct watch *w) {
         cli_say(w->cli->program, 'E', "cannot open %s: %s", o->out, strerror(errno));
         return -errno;
     }
-    w->sinks[w->sink_count++] = (struct sink){.fd = fd, .name = o->out};
+    open_sink(w, (struct sink){.fd = fd, .name = o->out});
     return 0;
 }
 

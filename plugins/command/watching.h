@@ -16,6 +16,7 @@
 struct sink {
     int fd;
     bool is_csv;
+    bool is_file; /* which takes any length without waiting for a reader */
     const char *name;
 };
 
