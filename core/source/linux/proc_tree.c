@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "source/linux/proc_tree.h"
 
-#include "source/linux/parse.h"
-
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -13,8 +11,8 @@
 
 struct member {
     uint32_t pid; /* 0: it has ended */
-    bool has_threads, has_run_ns, is_asleep;
-    uint64_t run_ns, slices; /* of its schedstat, if that is known; read before its children */
+    bool has_threads, is_asleep;
+    struct proc_run run; /* asked for before its children */
     uint64_t inode;
 };
 
@@ -133,26 +131,33 @@ static int add_children(struct proc_tree *tree, struct member *of) {
     return is_no_matter(r) ? 0 : r;
 }
 
-static void read_run(struct proc_tree *tree, struct member *m) {
-    struct schedstat_file sched;
-    const ssize_t n = proc_read(tree->dir, m->pid, "schedstat");
-    if (n <= 0 || parse_schedstat(tree->dir->record, (size_t)n, &sched) < 0 ||
-        !schedstat_is_known(&sched))
-        return;
-    m->has_run_ns = true;
-    m->run_ns = sched.run_ns;
-    m->slices = sched.slices;
+/* Asks the members from there on, as many as go into one batch; returns where the next one
+ * begins. Of the threads of one that has several, nothing is known. */
+static size_t ask_from(struct proc_tree *tree, size_t from, proc_tree_ask *ask, void *data) {
+    uint32_t pids[PROC_TREE_BATCH];
+    struct proc_run runs[PROC_TREE_BATCH] = {{0}};
+    struct member *asked[PROC_TREE_BATCH];
+    size_t i, count = 0;
+    for (i = from; i < tree->now.count && count < PROC_TREE_BATCH; i++) {
+        struct member *m = &tree->now.members[i];
+        const struct member *before = find(&tree->before, m->pid);
+        if (before && before->has_threads)
+            continue;
+        asked[count] = m;
+        pids[count++] = m->pid;
+    }
+    if (count > 0)
+        ask(data, pids, count, runs);
+    for (size_t k = 0; k < count; k++)
+        asked[k]->run = runs[k];
+    return i;
 }
 
-/* Does it sleep as it did the last time? Its slices go up when it gets a CPU, and its run time
- * when it gives the CPU back, at the latest. */
+/* Does it sleep as it did the last time? */
 static bool sleeps_on(struct proc_tree *tree, struct member *m) {
     const struct member *before = find(&tree->before, m->pid);
-    if (before && before->has_threads)
-        return false;
-    read_run(tree, m);
-    if (!before || !before->is_asleep || !m->has_run_ns || m->run_ns != before->run_ns ||
-        m->slices != before->slices)
+    if (!before || !before->is_asleep || !m->run.activity ||
+        m->run.activity != before->run.activity || m->run.slices != before->run.slices)
         return false;
     m->inode = before->inode;
     m->is_asleep = true;
@@ -176,9 +181,10 @@ static int look_at(struct proc_tree *tree, struct member *m) {
     return add_children(tree, m);
 }
 
-int proc_tree_list(struct proc_tree *tree,
+int proc_tree_list(struct proc_tree *tree, proc_tree_ask *ask,
                    int (*each)(void *data, uint32_t pid, uint64_t inode), void *data) {
     const struct found before = tree->now;
+    size_t asked = 0;
     tree->listings++;
     tree->now = tree->before;
     tree->before = before;
@@ -195,6 +201,8 @@ int proc_tree_list(struct proc_tree *tree,
         if (before.members[i].pid)
             r = add(&tree->now, before.members[i].pid);
     for (size_t i = 0; r == 0 && i < tree->now.count; i++) {
+        if (i == asked)
+            asked = ask_from(tree, i, ask, data);
         struct member m = tree->now.members[i]; /* more are added, and move the others */
         r = look_at(tree, &m);
         tree->now.members[i] = m;
@@ -210,12 +218,9 @@ void proc_tree_note_asleep(struct proc_tree *tree, uint32_t pid) {
         m->is_asleep = true;
 }
 
-bool proc_tree_run_ns(const struct proc_tree *tree, uint32_t pid, uint64_t *ret_ns) {
+uint64_t proc_tree_activity(const struct proc_tree *tree, uint32_t pid) {
     const struct member *m = find(&tree->now, pid);
-    if (!m || !m->has_run_ns)
-        return false;
-    *ret_ns = m->run_ns;
-    return true;
+    return m ? m->run.activity : 0;
 }
 
 int proc_tree_new(struct proc_dir *dir, const struct followed *roots, struct proc_tree **ret) {

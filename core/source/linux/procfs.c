@@ -48,6 +48,7 @@ struct procfs {
     struct listed *listed;
     size_t listed_count, listed_size;
     struct proc_tree *tree; /* lists them; NULL: all are listed */
+    bool opened_since;      /* the listing: a process is open, or has been */
 
     uint64_t marker; /* of the open process */
     int status_fd; /* of the open process; -errno: it could not be opened; -ESRCH: none is open */
@@ -91,15 +92,18 @@ static int by_pid(const void *a, const void *b) {
     return x < y ? -1 : x > y;
 }
 
+static void ask_tree(void *data, const uint32_t *pids, size_t count, struct proc_run *ret);
+
 static int procfs_list(struct source *s, bool in_full, const struct listed **ret_listed,
                        size_t *ret_count) {
     struct procfs *p = procfs_of(s);
     const struct io *io = p->dir.io;
     (void)in_full; /* nobody is listed as asleep anyway */
     p->listed_count = 0;
+    p->opened_since = false;
     if (!p->tree && io->rewind(io->data, p->dir.fd) < 0)
         return -errno;
-    int r = p->tree ? proc_tree_list(p->tree, add_listed, p)
+    int r = p->tree ? proc_tree_list(p->tree, ask_tree, add_listed, p)
                     : proc_list_numbers(&p->dir, p->dir.fd, UINT64_MAX, add_listed, p);
     if (r < 0)
         return r;
@@ -317,6 +321,31 @@ static int measure_schedstat(struct procfs *p, struct sample *s) {
     return 0;
 }
 
+static void ask_schedstat(struct procfs *p, uint32_t pid, struct proc_run *ret) {
+    struct schedstat_file sched;
+    const ssize_t n = proc_read(&p->dir, pid, "schedstat");
+    if (n > 0 && parse_schedstat(p->dir.record, (size_t)n, &sched) == 0 &&
+        schedstat_is_known(&sched))
+        *ret = (struct proc_run){.activity = sched.run_ns + 1, .slices = sched.slices};
+}
+
+_Static_assert(PROC_TREE_BATCH <= TASKSTATS_BATCH, "a question for each");
+
+/* For the tree, whose answers do for activity_of() too. */
+static void ask_tree(void *data, const uint32_t *pids, size_t count, struct proc_run *ret) {
+    struct procfs *p = data;
+    struct taskstats_answer answers[PROC_TREE_BATCH] = {{0}};
+    if (p->taskstats)
+        taskstats_ahead_query(p->taskstats, pids, count, answers);
+    for (size_t i = 0; i < count; i++) {
+        struct sample s = {.pid = pids[i]};
+        if (p->taskstats && sample_set_taskstats(p, &s, &answers[i]) == 0 && s.activity)
+            ret[i] = (struct proc_run){.activity = s.activity, .slices = answers[i].slices};
+        else if (answers[i].error == 0)
+            ask_schedstat(p, pids[i], &ret[i]);
+    }
+}
+
 static void add_to(struct sample *s, enum field f, uint64_t more) {
     sample_set(s, f, (s->have & BIT(f) ? s->value[f] : 0) + more);
 }
@@ -446,17 +475,26 @@ static void procfs_close(struct source *s) {
     p->status_fd = -ESRCH;
 }
 
+/* Is what the tree was told still true? See taskstats_ahead_of_sleeper(). */
+static bool is_still_listed(struct procfs *p, const struct listed *listed) {
+    const struct proc_dir *d = &p->dir;
+    struct stat st;
+    return !p->opened_since ||
+           (d->io->fstatat(d->io->data, d->fd, proc_path(&p->dir, listed->pid, ""), &st, 0) == 0 &&
+            st.st_ino == listed->marker);
+}
+
 /* The number that measuring puts into a sample's activity, in the cheapest way. 0: it
  * can't be told, or the process is gone. */
-static uint64_t activity_of(struct procfs *p, uint32_t pid) {
-    struct sample s = {.pid = pid};
+static uint64_t activity_of(struct procfs *p, const struct listed *listed) {
+    struct sample s = {.pid = listed->pid};
     struct taskstats_answer answer;
-    uint64_t run_ns;
+    const uint64_t told = p->tree ? proc_tree_activity(p->tree, listed->pid) : 0;
     int r;
-    if (!p->taskstats && p->tree && proc_tree_run_ns(p->tree, pid, &run_ns))
-        return run_ns + 1;
+    if (told)
+        return is_still_listed(p, listed) ? told : 0;
     if (p->taskstats) {
-        taskstats_ahead_of_sleeper(p->taskstats, pid, &answer);
+        taskstats_ahead_of_sleeper(p->taskstats, listed->pid, &answer);
         r = sample_set_taskstats(p, &s, &answer);
     } else {
         r = measure_schedstat(p, &s);
@@ -472,8 +510,9 @@ static int procfs_open(struct source *s, const struct listed *listed, uint64_t a
                        struct sample *ret) {
     struct procfs *p = procfs_of(s);
     procfs_close(s);
-    if (activity && activity_of(p, listed->pid) == activity)
+    if (activity && activity_of(p, listed) == activity)
         return 1;
+    p->opened_since = true;
     if (p->taskstats)
         taskstats_ahead_note_opened(p->taskstats);
     p->marker = listed->marker;

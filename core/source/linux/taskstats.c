@@ -58,6 +58,7 @@ static int read_stats(const struct nlattr *attr, void *data) {
         .run_queue_wait_ns = stats.cpu_delay_total,
         .blkio_delay_ns = stats.blkio_delay_total,
         .run_ns = stats.cpu_run_virtual_total,
+        .slices = stats.cpu_count,
     };
     return MNL_CB_OK;
 }

@@ -22,6 +22,7 @@ struct taskstats_answer {
     uint64_t voluntary_switches, involuntary_switches;
     uint64_t run_queue_wait_ns, blkio_delay_ns;
     uint64_t run_ns; /* on a CPU; brought up to date at each tick */
+    uint64_t slices; /* times that it got a CPU */
 };
 
 /* -EPERM without the right, -ENOTSUP in a build without libmnl, … */

@@ -44,6 +44,11 @@ bool taskstats_ahead_forget_switches(const struct taskstats_ahead *a) {
     return taskstats_forget_switches(a->socket);
 }
 
+void taskstats_ahead_query(struct taskstats_ahead *a, const uint32_t *pids, size_t count,
+                           struct taskstats_answer *ret) {
+    taskstats_query(a->socket, pids, count, ret);
+}
+
 void taskstats_ahead_begin(struct taskstats_ahead *a, const struct listed *listed, size_t count) {
     a->listed = listed;
     a->listed_count = count;

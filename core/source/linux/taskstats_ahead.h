@@ -19,6 +19,10 @@ struct taskstats_ahead *taskstats_ahead_free(struct taskstats_ahead *a);
 /* See taskstats.h. */
 bool taskstats_ahead_forget_switches(const struct taskstats_ahead *a);
 
+/* As taskstats_query(), at once. */
+void taskstats_ahead_query(struct taskstats_ahead *a, const uint32_t *pids, size_t count,
+                           struct taskstats_answer *ret);
+
 /* There is a new list, by ascending pid. */
 void taskstats_ahead_begin(struct taskstats_ahead *a, const struct listed *listed, size_t count);
 /* A process is opened: what is in its files from now on, earlier answers do not know. */

@@ -2,6 +2,8 @@
 /* The processes that are followed, of the live kernel. */
 #include "source/linux/proc_tree.h"
 
+#include "source/linux/parse.h"
+
 #include "failing_memory.h"
 #include "suite.h"
 
@@ -29,9 +31,23 @@ static int note(void *data, uint32_t pid, uint64_t inode) {
     return 0;
 }
 
+static unsigned asked; /* processes */
+
+static void ask(void *data, const uint32_t *pids, size_t count, struct proc_run *ret) {
+    struct schedstat_file sched;
+    (void)data;
+    ck_assert(count > 0 && count <= PROC_TREE_BATCH);
+    for (size_t i = 0; i < count; i++) {
+        const ssize_t n = proc_read(&dir, pids[i], "schedstat");
+        if (n > 0 && parse_schedstat(dir.record, (size_t)n, &sched) == 0)
+            ret[i] = (struct proc_run){.activity = sched.run_ns + 1, .slices = sched.slices};
+    }
+    asked += (unsigned)count;
+}
+
 static void list(void) {
     listed_count = 0;
-    ck_assert_int_eq(proc_tree_list(tree, note, NULL), 0);
+    ck_assert_int_eq(proc_tree_list(tree, ask, note, NULL), 0);
 }
 
 static int times_listed(pid_t pid) {
@@ -107,8 +123,10 @@ START_TEST(root_and_children) {
     pid_t root = start(300, 0), beside = start(0, 0);
     follow(root, 0);
     for (int i = 0; i < 2; i++) {
+        asked = 0;
         list();
         ck_assert_uint_eq(listed_count, 301);
+        ck_assert_uint_eq(asked, 301); /* each once, in whichever batches */
         ck_assert_int_eq(times_listed(root), 1);
         ck_assert_int_eq(times_listed(beside), 0);
     }
@@ -307,7 +325,7 @@ START_TEST(memory_runs_out) {
         listed_count = 0;
         allocations = 0;
         fail_allocation_at = failing;
-        int r = proc_tree_list(tree, note, NULL);
+        int r = proc_tree_list(tree, ask, note, NULL);
         fail_allocation_at = 0;
         if (r == 0)
             break;
