@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What other kernels have in /proc, or leave out: on a recorded tree. */
+#include "source/linux/procfs.h"
+
+#include "settings.h"
 #include "tree.h"
 
 #include "suite.h"
@@ -100,6 +103,45 @@ START_TEST(resident_memory_is_that_of_status) {
 }
 END_TEST
 
+/* ---- Those that are followed ------------------------------------------------------------- */
+
+/* A child that slept when it was listed may have ended since, and its parent may show by now what
+ * it used: then it is not taken for alive. */
+START_TEST(a_sleeper_that_ends_after_the_listing) {
+    const struct followed roots = {.count = 1, .roots = {{.pid = 100}}};
+    const struct procfs_wants wants = {.collect = 1u << COLLECT_DELAYS, .followed = &roots};
+    const struct listed *listed;
+    struct source *source;
+    struct sample s = {0};
+    size_t count;
+    shell.run_ns = worker.run_ns = 1000;
+    tree_put(&shell);
+    tree_put(&worker);
+    tree_put_thread(100, 100, 'S', 0, 0, 0);
+    tree_put_thread(200, 200, 'S', 0, 0, 0);
+    tree_put_file(100, "task/100/children", "200 ");
+    tree_put_file(200, "task/200/children", "");
+    ck_assert_int_eq(procfs_new(tree_path(), &io_kernel, &wants, &source), 0);
+    ck_assert_int_eq(source->ops->list(source, false, &listed, &count), 0);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_int_eq(source->ops->open(source, &listed[1], 0, &s), 0);
+    ck_assert_int_eq(source->ops->measure(source, &s, (struct measure_hints){0}), 0);
+    source->ops->close(source);
+    const uint64_t activity = s.activity;
+    ck_assert_uint_eq(activity, 1001);
+
+    /* nobody has been looked at since: it is as if it ended later */
+    ck_assert_int_eq(source->ops->list(source, false, &listed, &count), 0);
+    ck_assert_int_eq(source->ops->open(source, &listed[1], activity, &s), 1);
+    ck_assert_int_eq(source->ops->open(source, &listed[0], 0, &s), 0);
+    source->ops->close(source);
+    ck_assert_int_eq(source->ops->open(source, &listed[1], activity, &s), 1);
+    tree_remove(200);
+    ck_assert_int_eq(source->ops->open(source, &listed[1], activity, &s), -ESRCH);
+    source->ops->free(source);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("procfs");
     TCase *tc = add_case(suite, "other kernels");
@@ -108,5 +150,8 @@ int main(void) {
     tcase_add_test(tc, a_kernel_without_schedstat);
     tcase_add_test(tc, threads_on_a_kernel_without_schedstat);
     tcase_add_test(tc, resident_memory_is_that_of_status);
+    tc = add_case(suite, "followed");
+    tcase_add_checked_fixture(tc, setup, tree_close);
+    tcase_add_test(tc, a_sleeper_that_ends_after_the_listing);
     return run_suite(suite);
 }
