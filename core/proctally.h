@@ -111,12 +111,13 @@ struct tally_strings {
 struct tally_rule {
     size_t size;                  /* sizeof(struct tally_rule) */
     const char *name;             /* template; NULL: "{{.ExeBase}}" */
-    struct tally_strings comm;    /* exact, any of */
-    struct tally_strings exe;     /* argv[0]: base name, or whole if it has a '/'; any of */
+    struct tally_strings comm;    /* exact, or a glob written "glob:GLOB"; any of */
+    struct tally_strings exe;     /* the same of argv[0]: base name, or whole if there is a '/' */
     struct tally_strings cmdline; /* regular expressions, all must match */
-    struct tally_strings user;    /* names or numbers of the effective user, any of */
+    struct tally_strings user;    /* names (or globs as above) or numbers of the effective user */
     struct tally_strings cgroup;  /* paths: the path itself, what is below it, or a glob; any of */
     struct tally_strings unit;    /* systemd units, exact or a glob; any of */
+    struct tally_strings kernel;  /* "true": threads of the kernel's own; "false": all others */
     /* And nothing of these selectors; NULL: not given. It has only selectors, and a size. */
     const struct tally_rule *unless;
     bool drop; /* what it takes is left out; then there is no name */

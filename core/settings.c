@@ -12,7 +12,8 @@ const char *const collect_names[COLLECTS + 1] = {
     "context-switches", "delays", "fds", "io", "memory-details", "network", "pss", "states", "threads", NULL};
 const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
-const char *const selector_names[SELECTORS] = {"comm", "exe", "cmdline", "user", "cgroup", "unit"};
+const char *const selector_names[SELECTORS] = {"comm",   "exe",  "cmdline", "user",
+                                               "cgroup", "unit", "kernel"};
 
 bool selection_is_empty(const struct selection *s) {
     bool is_empty = !s->unless;

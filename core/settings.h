@@ -58,6 +58,7 @@ enum selector {
     SELECTOR_USER,
     SELECTOR_CGROUP,
     SELECTOR_UNIT,
+    SELECTOR_KERNEL, /* "true" or "false" */
     SELECTORS
 };
 extern const char *const selector_names[SELECTORS];

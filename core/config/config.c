@@ -208,8 +208,25 @@ int config_check_name(const char *template, struct tally_error *error) {
     return r;
 }
 
+/* Switches can be written in several ways. */
+static int settle_kernel(struct string_list *list, struct tally_error *error) {
+    for (size_t i = 0; i < list->count; i++) {
+        bool on = false;
+        if (option_parse_switch(list->items[i], &on) < 0) {
+            error_set(error, "kernel is \"%.*s\", expected true or false", SHOWN, list->items[i]);
+            return -EINVAL;
+        }
+        char *text = strdup(on ? "true" : "false");
+        if (!text)
+            return -ENOMEM;
+        free(list->items[i]);
+        list->items[i] = text;
+    }
+    return 0;
+}
+
 /* One selection, and those in it. */
-static int check_selection(const struct selection *s, bool is_unless, struct tally_error *error) {
+static int check_selection(struct selection *s, bool is_unless, struct tally_error *error) {
     const struct string_list *regexes = &s->selectors[SELECTOR_CMDLINE];
     if (selection_is_empty(s)) {
         error_set(error, "a rule has no selector, expected at least one of " CONFIG_SELECTORS);
@@ -222,6 +239,8 @@ static int check_selection(const struct selection *s, bool is_unless, struct tal
     int r = 0;
     for (size_t i = 0; r == 0 && i < regexes->count; i++)
         r = config_check_cmdline(regexes->items[i], error);
+    if (r == 0)
+        r = settle_kernel(&s->selectors[SELECTOR_KERNEL], error);
     return r == 0 && s->unless ? check_selection(s->unless, true, error) : r;
 }
 

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/number.h"
 #include "group/pattern.h"
+#include "group/rules.h"
 #include "group/template.h"
 
 #include <errno.h>
@@ -73,8 +74,14 @@ static bool is_expression(const char *text) {
     return strpbrk(text, "*|\\") || text[0] == '^' || (len > 1 && text[len - 1] == '$');
 }
 
+static bool is_written_as_glob(const char *text) {
+    return strncmp(text, RULE_GLOB, sizeof(RULE_GLOB) - 1) == 0;
+}
+
 static int check_comm(tally_config *c, const struct checked_rule *rule, const char *text) {
     size_t len = strlen(text);
+    if (is_written_as_glob(text))
+        return 0;
     if (text[0] == '[' && text[len - 1] == ']')
         return warn(c, rule, "comm \"%.*s\" never matches, expected the name without brackets: "
                              "\"%.*s\"",
@@ -84,7 +91,8 @@ static int check_comm(tally_config *c, const struct checked_rule *rule, const ch
                     SHOWN, text);
     if (is_expression(text))
         return warn(c, rule, "comm \"%.*s\" is taken as it stands and matches no usual name, "
-                             "expected a whole name, or a regular expression in cmdline",
+                             "expected a whole name, a glob written " RULE_GLOB "NAME*, or a regular "
+                             "expression in cmdline",
                     SHOWN, text);
     if (len > COMM_MOST && strncmp(text, "kworker/", 8) != 0)
         return warn(c, rule, "comm \"%.*s\" never matches, as a name has %d bytes at most, expected "
@@ -108,9 +116,9 @@ static int check_text(tally_config *c, const struct checked_rule *rule, enum sel
         return check_comm(c, rule, text);
     case SELECTOR_EXE:
     case SELECTOR_USER:
-        if (is_expression(text))
+        if (is_expression(text) && !is_written_as_glob(text))
             return warn(c, rule, "%s \"%.*s\" is taken as it stands, not as a pattern, expected a "
-                                 "whole name",
+                                 "whole name, or a glob written " RULE_GLOB "NAME*",
                         name, SHOWN, text);
         return 0;
     case SELECTOR_CGROUP:
@@ -124,6 +132,11 @@ static int check_text(tally_config *c, const struct checked_rule *rule, enum sel
             return warn(c, rule, "unit \"%.*s\" never matches, as names of units have an ending, "
                                  "expected \"%.*s.service\"",
                         SHOWN, text, SHOWN, text);
+        return 0;
+    case SELECTOR_KERNEL:
+        if (text[0] == 't' && rule->text->when.selectors[SELECTOR_EXE].count)
+            return warn(c, rule, "the rule never matches: a thread of the kernel's own has no "
+                                 "command line, of which exe is the first word");
         return 0;
     case SELECTOR_CMDLINE:
     case SELECTORS:

@@ -18,8 +18,16 @@ static bool text_globs(struct text text, const char *glob) {
     return fnmatch(glob, copy, 0) == 0;
 }
 
+/* A name as it stands, or a glob where it is written so: names with a star in them are in
+ * process-exporter's files, and mean the star. */
+static bool is_named(struct text text, const char *wanted) {
+    static const char glob[] = RULE_GLOB;
+    return text_is(text, wanted) || (strncmp(wanted, glob, sizeof(glob) - 1) == 0 &&
+                                     text_globs(text, wanted + sizeof(glob) - 1));
+}
+
 static bool comm_is(const struct identity *id, const char *wanted) {
-    return text_is(id->comm, wanted);
+    return is_named(id->comm, wanted);
 }
 
 /* argv[0], as in process-exporter; a process without a command line has none */
@@ -27,7 +35,7 @@ static bool exe_is(const struct identity *id, const char *wanted) {
     if (id->cmdline.len == 0)
         return false;
     struct text argv0 = identity_argv0(id);
-    return text_is(strchr(wanted, '/') ? argv0 : text_base_name(argv0), wanted);
+    return is_named(strchr(wanted, '/') ? argv0 : text_base_name(argv0), wanted);
 }
 
 static bool user_is(const struct identity *id, const char *wanted) {
@@ -35,7 +43,7 @@ static bool user_is(const struct identity *id, const char *wanted) {
     if (!id->has_credentials)
         return false;
     struct text uid = {number, format_u64(number, id->uid)};
-    return text_is(id->user, wanted) || text_is(uid, wanted);
+    return is_named(id->user, wanted) || text_is(uid, wanted);
 }
 
 static bool cgroup_is(const struct identity *id, const char *wanted) {
@@ -53,9 +61,14 @@ static bool unit_is(const struct identity *id, const char *wanted) {
     return id->unit.len && (text_is(id->unit, wanted) || text_globs(id->unit, wanted));
 }
 
+static bool kernel_is(const struct identity *id, const char *wanted) {
+    return id->is_kernel == (wanted[0] == 't');
+}
+
 static bool (*const selector_is[SELECTORS])(const struct identity *, const char *) = {
     [SELECTOR_COMM] = comm_is, [SELECTOR_EXE] = exe_is,       [SELECTOR_CMDLINE] = NULL,
     [SELECTOR_USER] = user_is, [SELECTOR_CGROUP] = cgroup_is, [SELECTOR_UNIT] = unit_is,
+    [SELECTOR_KERNEL] = kernel_is,
 };
 
 static const unsigned selector_needs[SELECTORS] = {

@@ -8,6 +8,9 @@
 #include "settings.h"
 #include "group/template.h"
 
+/* Begins a text of comm, exe or user that is a glob. */
+#define RULE_GLOB "glob:"
+
 /* A selection, ready to use. */
 struct condition {
     const struct selection *text; /* in the settings */

@@ -16,7 +16,8 @@
 /* One of the selectors, as SELECTOR=TEXT. */
 static void set_selector(struct tally_rule *rule, const char *items[SELECTORS], const char *line) {
     struct tally_strings *to[SELECTORS] = {&rule->comm, &rule->exe,    &rule->cmdline,
-                                           &rule->user, &rule->cgroup, &rule->unit};
+                                           &rule->user, &rule->cgroup, &rule->unit,
+                                           &rule->kernel};
     for (size_t s = 0; s < SELECTORS; s++) {
         size_t len = strlen(selector_names[s]);
         if (strncmp(line, selector_names[s], len) != 0 || line[len] != '=')
@@ -116,6 +117,7 @@ static void classify_parts(struct run *run, const struct part parts[5]) {
         .ppid = run->pid - 1,
         .uid = run->pid % 3,
         .has_credentials = run->pid % 4 != 0,
+        .is_kernel = run->pid % 5 == 0,
         .start_time_s = parts[0].len * UINT64_C(100000000),
         .comm = {parts[0].at, parts[0].len < 64 ? parts[0].len : 64},
         .cmdline = {parts[1].at, parts[1].len},

@@ -126,8 +126,10 @@ START_TEST(rules_that_leave_out) {
             "- {drop: true, user: [root]}\n"
             "- {drop: no, comm: a}\n"
             "- {name: b, comm: b, not: {user: [root, 5], unit: x.service}}\n"
-            "- {not: {user: root}, exe: ~}\n");
-    ck_assert_uint_eq(c->rule_count, 4);
+            "- {not: {user: root}, exe: ~}\n"
+            "- {kernel: yes}\n");
+    ck_assert_uint_eq(c->rule_count, 5);
+    assert_selector(c, 4, SELECTOR_KERNEL, "true", 1);
     ck_assert(c->rules[0].drop && !c->rules[1].drop);
     ck_assert_str_eq(c->rules[0].name, "");
     ck_assert_str_eq(c->rules[1].name, "{{.ExeBase}}");
@@ -353,6 +355,8 @@ static const struct {
     {TEXT("process_names:\n- comm: a\n  drop: x\n"), 3, "drop", "expected true or false", false},
     {TEXT("process_names:\n- comm: a\n  name: b\n  drop: true\n"), 2, "drop", "expected one of",
      false},
+    {TEXT("process_names:\n- comm: a\n  kernel: x\n"), 2, "kernel is \"x\"",
+     "expected true or false", false},
     {TEXT("process_names:\n- drop: true\n"), 2, "selector", "expected at least one of", false},
     {TEXT("process_names:\n- comm: a\n  not: b\n"), 3, "not", "expected a mapping", false},
     {TEXT("process_names:\n- comm: a\n  not:\n    comand: b\n"), 4, "comand", "expected comm, exe",

@@ -140,6 +140,32 @@ static const struct rule_case {
     {{[SELECTOR_UNIT] = "b;*.service"}, {.comm = "x", .unit = "a.service"}, true},
     {{[SELECTOR_UNIT] = "*"}, {.comm = "x", .unit = "a.service"}, true},
     {{[SELECTOR_UNIT] = "*"}, {.comm = "x"}, false},
+    /* globs, where they are written as such */
+    {{[SELECTOR_COMM] = "glob:b*h"}, {.comm = "bash"}, true},
+    {{[SELECTOR_COMM] = "glob:b[aeiou]s?"}, {.comm = "bash"}, true},
+    {{[SELECTOR_COMM] = "glob:bash"}, {.comm = "bash"}, true},
+    {{[SELECTOR_COMM] = "glob:as*"}, {.comm = "bash"}, false},
+    {{[SELECTOR_COMM] = "x;glob:*sh"}, {.comm = "bash"}, true},
+    {{[SELECTOR_COMM] = "glob:*"}, {.comm = "bash"}, true},
+    {{[SELECTOR_COMM] = "glob:"}, {.comm = "bash"}, false},
+    {{[SELECTOR_COMM] = "glob:x"}, {.comm = "glob:x"}, true},
+    {{[SELECTOR_COMM] = "b*"}, {.comm = "b*"}, true},
+    {{[SELECTOR_COMM] = "[x]"}, {.comm = "x"}, false},
+    {{[SELECTOR_COMM] = "b?sh"}, {.comm = "bash"}, false},
+    {{[SELECTOR_EXE] = "glob:python3*"}, {.comm = "x", .arguments = "/usr/bin/python3.11"}, true},
+    {{[SELECTOR_EXE] = "glob:python3*"}, {.comm = "x", .arguments = "/python3/x"}, false},
+    {{[SELECTOR_EXE] = "glob:/opt/*/java"}, {.comm = "x", .arguments = "/opt/a/bin/java"}, true},
+    {{[SELECTOR_EXE] = "glob:/opt/*/java"}, {.comm = "x", .arguments = "/usr/bin/java"}, false},
+    {{[SELECTOR_EXE] = "glob:*"}, {.comm = "kthreadd"}, false},
+    {{[SELECTOR_EXE] = "python3*"}, {.comm = "x", .arguments = "/usr/bin/python3.11"}, false},
+    {{[SELECTOR_USER] = "glob:www-*"}, {.comm = "x", .user = "www-data"}, true},
+    {{[SELECTOR_USER] = "www-*"}, {.comm = "x", .user = "www-data"}, false},
+    {{[SELECTOR_USER] = "glob:*"}, {.comm = "x", .no_credentials = true}, false},
+    /* the kernel's own threads */
+    {{[SELECTOR_KERNEL] = "true"}, {.comm = "kworker/0:1", .is_kernel = true}, true},
+    {{[SELECTOR_KERNEL] = "true"}, {.comm = "kworker/0:1", .arguments = "x"}, false},
+    {{[SELECTOR_KERNEL] = "false"}, {.comm = "kworker/0:1", .is_kernel = true}, false},
+    {{[SELECTOR_KERNEL] = "false"}, {.comm = "bash"}, true},
     /* all that are given */
     {{"x", "y", NULL, "alice", "/a", "u"},
      {.comm = "x", .arguments = "y", .user = "alice", .cgroup = "/a", .unit = "u"},
@@ -274,6 +300,7 @@ START_TEST(what_each_selector_reads) {
         [SELECTOR_USER] = IDENTITY_USER,
         [SELECTOR_CGROUP] = IDENTITY_CGROUP,
         [SELECTOR_UNIT] = IDENTITY_CGROUP,
+        [SELECTOR_KERNEL] = 0,
     };
     const char *selectors[SELECTORS] = {NULL};
 
