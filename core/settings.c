@@ -13,7 +13,7 @@ const char *const collect_names[COLLECTS + 1] = {
 const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
 const char *const selector_names[SELECTORS] = {"comm",   "exe",  "cmdline", "user",
-                                               "cgroup", "unit", "kernel"};
+                                               "cgroup", "unit", "gid",     "kernel"};
 
 bool selection_is_empty(const struct selection *s) {
     bool is_empty = !s->unless;

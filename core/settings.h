@@ -58,6 +58,7 @@ enum selector {
     SELECTOR_USER,
     SELECTOR_CGROUP,
     SELECTOR_UNIT,
+    SELECTOR_GID, /* by name or number */
     SELECTOR_KERNEL, /* "true" or "false" */
     SELECTORS
 };

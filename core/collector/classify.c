@@ -22,7 +22,7 @@ bool has_stale_identity(const struct round *round, const struct process *p) {
     const unsigned needs = round->t->grouping.needs;
     const bool is_old = round->boot_s - p->identified_s >= IDENTITY_AGE_S;
     return (needs & IDENTITY_CGROUP && (!p->cgroup_settled || is_old)) ||
-           (needs & IDENTITY_USER && p->lacks_user_name && is_old);
+           (needs & IDENTITY_NAMES && p->lacks_user_name && is_old);
 }
 
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s) {
@@ -32,8 +32,8 @@ bool needs_identity(const struct round *round, const struct process *p, const st
         return false;
     if (p->exec_marker != s->exec_marker || p->comm_hash != hash_bytes(s->comm, s->comm_len))
         return true;
-    if (s->has_credentials && p->uid != s->uid)
-        return round->t->grouping.needs & IDENTITY_USER;
+    if (s->has_credentials && (p->uid != s->uid || p->gid != s->gid))
+        return round->t->grouping.needs & IDENTITY_NAMES;
     return has_stale_identity(round, p);
 }
 
@@ -210,6 +210,7 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     p->comm_hash = hash_bytes(s->comm, s->comm_len);
     p->exec_marker = s->exec_marker;
     p->uid = s->uid;
+    p->gid = s->gid;
     p->is_kernel = s->is_kernel;
     p->lacks_user_name = id.lacks_user_name;
     p->identified_s = round->boot_s;
@@ -223,7 +224,8 @@ int classify(struct round *round, struct process *p, struct sample *s) {
 static bool is_like(const struct process *p, const struct unlisted_usage *usage, unsigned needs) {
     return p->classified &&
            p->comm_hash == hash_bytes(usage->identity.comm.at, usage->identity.comm.len) &&
-           (!(needs & IDENTITY_USER) || p->uid == usage->identity.uid);
+           (!(needs & IDENTITY_USER) || p->uid == usage->identity.uid) &&
+           (!(needs & IDENTITY_GROUP) || p->gid == usage->identity.gid);
 }
 
 int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_t *ret_group) {

@@ -116,6 +116,7 @@ static int check_text(tally_config *c, const struct checked_rule *rule, enum sel
         return check_comm(c, rule, text);
     case SELECTOR_EXE:
     case SELECTOR_USER:
+    case SELECTOR_GID:
         if (is_expression(text) && !is_written_as_glob(text))
             return warn(c, rule, "%s \"%.*s\" is taken as it stands, not as a pattern, expected a "
                                  "whole name, or a glob written " RULE_GLOB "NAME*",

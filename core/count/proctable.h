@@ -31,7 +31,7 @@ struct process {
     uint64_t marker; /* as the source listed it when it was measured last */
     uint64_t exec_marker;
     uint64_t comm_hash;
-    uint32_t uid;
+    uint32_t uid, gid;  /* effective, as of when it was identified */
     uint32_t group;     /* index in the tallies */
     uint32_t inherited; /* rule group of its nearest ancestor that has one; 0: none */
     uint32_t lineage;   /* rule group that its children inherit; 0: none */

@@ -38,12 +38,22 @@ static bool exe_is(const struct identity *id, const char *wanted) {
     return is_named(strchr(wanted, '/') ? argv0 : text_base_name(argv0), wanted);
 }
 
-static bool user_is(const struct identity *id, const char *wanted) {
-    char number[20];
+/* Of the effective user or group: by its name or its number. */
+static bool owner_is(const struct identity *id, struct text name, uint32_t number,
+                     const char *wanted) {
+    char digits[20];
     if (!id->has_credentials)
         return false;
-    struct text uid = {number, format_u64(number, id->uid)};
-    return is_named(id->user, wanted) || text_is(uid, wanted);
+    struct text written = {digits, format_u64(digits, number)};
+    return is_named(name, wanted) || text_is(written, wanted);
+}
+
+static bool user_is(const struct identity *id, const char *wanted) {
+    return owner_is(id, id->user, id->uid, wanted);
+}
+
+static bool gid_is(const struct identity *id, const char *wanted) {
+    return owner_is(id, id->group, id->gid, wanted);
 }
 
 static bool cgroup_is(const struct identity *id, const char *wanted) {
@@ -68,13 +78,13 @@ static bool kernel_is(const struct identity *id, const char *wanted) {
 static bool (*const selector_is[SELECTORS])(const struct identity *, const char *) = {
     [SELECTOR_COMM] = comm_is, [SELECTOR_EXE] = exe_is,       [SELECTOR_CMDLINE] = NULL,
     [SELECTOR_USER] = user_is, [SELECTOR_CGROUP] = cgroup_is, [SELECTOR_UNIT] = unit_is,
-    [SELECTOR_KERNEL] = kernel_is,
+    [SELECTOR_GID] = gid_is,   [SELECTOR_KERNEL] = kernel_is,
 };
 
 static const unsigned selector_needs[SELECTORS] = {
     [SELECTOR_EXE] = IDENTITY_CMDLINE,   [SELECTOR_CMDLINE] = IDENTITY_CMDLINE,
     [SELECTOR_USER] = IDENTITY_USER,     [SELECTOR_CGROUP] = IDENTITY_CGROUP,
-    [SELECTOR_UNIT] = IDENTITY_CGROUP,
+    [SELECTOR_UNIT] = IDENTITY_CGROUP,   [SELECTOR_GID] = IDENTITY_GROUP,
 };
 
 static bool any_matches(const struct condition *c, enum selector selector,

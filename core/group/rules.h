@@ -8,7 +8,7 @@
 #include "settings.h"
 #include "group/template.h"
 
-/* Begins a text of comm, exe or user that is a glob. */
+/* Begins a text of comm, exe, user or gid that is a glob. */
 #define RULE_GLOB "glob:"
 
 /* A selection, ready to use. */

@@ -15,8 +15,11 @@ enum identity_part {
     IDENTITY_CMDLINE = 1 << 0,
     IDENTITY_EXE = 1 << 1,
     IDENTITY_CGROUP = 1 << 2, /* cgroup path, unit and container */
-    IDENTITY_USER = 1 << 3
+    IDENTITY_USER = 1 << 3,
+    IDENTITY_GROUP = 1 << 4
 };
+/* Those that are names of a number which is known anyway. */
+#define IDENTITY_NAMES (IDENTITY_USER | IDENTITY_GROUP)
 
 struct text {
     const char *at;
@@ -35,11 +38,12 @@ struct identity {
     struct text command; /* the same with spaces between them */
     struct text exe;     /* what /proc/PID/exe points to; empty: unknown or none */
     struct text user;    /* name of the effective user, or its number */
+    struct text group;   /* of the effective group */
     struct text cgroups; /* the paths of all hierarchies, as process-exporter shows them */
     struct text cgroup;  /* one representative path */
     struct text unit, container; /* empty: none */
     bool refused;         /* something that was asked for may not be read */
-    bool lacks_user_name; /* user is a number, which may have a name later */
+    bool lacks_user_name; /* user (or group) is a number, which may have a name later */
     bool lacks_arguments; /* it has an address space, and no command line in it */
     bool cmdline_cut; /* longer than what is kept */
 };

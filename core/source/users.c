@@ -5,6 +5,7 @@
 #include "base/number.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,17 +37,34 @@ struct user {
 
 struct users {
     const struct io *io;
+    int (*ask)(uint32_t id, char *buffer, size_t size, const char **ret); /* errno */
     struct user *by_uid;
     struct user spare; /* who could not be kept; the name is in buffer then */
     char *buffer;
     size_t size;
 };
 
+static int ask_user(uint32_t uid, char *buffer, size_t size, const char **ret) {
+    struct passwd entry, *found = NULL;
+    int e = getpwuid_r(uid, &entry, buffer, size, &found);
+    *ret = e == 0 && found && found->pw_name[0] ? found->pw_name : NULL;
+    return e;
+}
+
+/* Its members stand in the buffer, too. */
+static int ask_group(uint32_t gid, char *buffer, size_t size, const char **ret) {
+    struct group entry, *found = NULL;
+    int e = getgrgid_r(gid, &entry, buffer, size, &found);
+    *ret = e == 0 && found && found->gr_name[0] ? found->gr_name : NULL;
+    return e;
+}
+
 int users_new(const struct io *io, struct users **ret) {
     struct users *u = calloc(1, sizeof(*u));
     if (!u)
         return -ENOMEM;
     u->io = io;
+    u->ask = ask_user;
     u->buffer = malloc(ENTRY_BYTES);
     if (!u->buffer) {
         free(u);
@@ -55,6 +73,13 @@ int users_new(const struct io *io, struct users **ret) {
     u->size = ENTRY_BYTES;
     *ret = u;
     return 0;
+}
+
+int users_new_of_groups(const struct io *io, struct users **ret) {
+    int r = users_new(io, ret);
+    if (r == 0)
+        (*ret)->ask = ask_group;
+    return r;
 }
 
 static void user_free(struct user *user) {
@@ -81,17 +106,14 @@ struct users *users_free(struct users *u) {
 
 /* The name, which stands in u->buffer; NULL: it has none. -errno: nobody could tell. */
 static int ask(struct users *u, uint32_t uid, const char **ret) {
-    struct passwd entry, *found = NULL;
     int e;
-    while ((e = getpwuid_r(uid, &entry, u->buffer, u->size, &found)) == ERANGE &&
-           u->size < ENTRY_BYTES_MOST) {
+    while ((e = u->ask(uid, u->buffer, u->size, ret)) == ERANGE && u->size < ENTRY_BYTES_MOST) {
         char *buffer = realloc(u->buffer, u->size * 2);
         if (!buffer)
             return -ENOMEM;
         u->buffer = buffer;
         u->size *= 2;
     }
-    *ret = e == 0 && found && found->pw_name[0] ? found->pw_name : NULL;
     /* some say so that there is no such user */
     return e == ENOENT || e == ESRCH ? 0 : -e;
 }

@@ -12,6 +12,8 @@ struct users;
 
 /* io, for its clock, stays the caller's. -ENOMEM. */
 int users_new(const struct io *io, struct users **ret);
+/* The same with the names of groups, by gid. */
+int users_new_of_groups(const struct io *io, struct users **ret);
 struct users *users_free(struct users *u);
 /* The name, or the number as text if there is none, or none yet. Valid until the next call
  * that finds the cache full (it is then emptied) or no memory. */

@@ -394,10 +394,21 @@ void clock_step_realtime(int64_t seconds) {
 /* Not as process_names: not every build reads YAML. */
 static int add_rule(tally_config *config, const char *text, struct tally_error *error) {
     char group[64];
-    const char *comm = strchr(text, ' ') + 1;
-    snprintf(group, sizeof(group), "%.*s", (int)(comm - text) - 1, text);
-    return tally_config_add_rule(
-        config, &(struct tally_rule){.size = sizeof(struct tally_rule), .name = group, .comm = {&comm, 1}}, error);
+    const char *wanted = strchr(text, ' ') + 1, *entry = wanted;
+    struct tally_rule rule = {.size = sizeof(rule), .name = group};
+    const struct {
+        const char *begin;
+        struct tally_strings *list;
+    } selectors[] = {{"gid=", &rule.gid}};
+    struct tally_strings *list = &rule.comm;
+    snprintf(group, sizeof(group), "%.*s", (int)(wanted - text) - 1, text);
+    for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++)
+        if (strncmp(wanted, selectors[i].begin, strlen(selectors[i].begin)) == 0) {
+            entry = wanted + strlen(selectors[i].begin);
+            list = selectors[i].list;
+        }
+    *list = (struct tally_strings){&entry, 1};
+    return tally_config_add_rule(config, &rule, error);
 }
 
 static tally *open_collector(const struct tally_new_opts *opts, const char *name, va_list args) {

@@ -79,7 +79,8 @@ void clock_step_realtime(int64_t seconds);
 extern const struct io tree_io;
 
 /* A collector over the tree; options as NAME, VALUE pairs, ended by NULL. The
- * pair "rule", "GROUP COMM" adds a rule that makes such processes this group. */
+ * pair "rule", "GROUP COMM" adds a rule that makes such processes this group, as does
+ * "GROUP gid=TEXT". */
 tally *tree_collector(const char *name, ...) __attribute__((sentinel));
 const tally_snapshot *tree_collect(tally *t);
 

@@ -44,7 +44,7 @@ struct place {
 
 /* Who needs the user of unlisted processes: the time to match command lines is limited per
  * user. */
-#define BY_USER (IDENTITY_USER | IDENTITY_CMDLINE)
+#define BY_USER (IDENTITY_NAMES | IDENTITY_CMDLINE)
 
 /* Holds the texts of an identity. */
 struct texts {
@@ -58,7 +58,7 @@ struct bpf {
     struct source *procfs;
     const struct io *io;
     struct bpf_programs *programs;
-    struct users *users;
+    struct users *users, *groups;
     struct cgroups *cgroups; /* NULL: no unified hierarchy, or nobody asks for it */
     uint64_t wanted;       /* BIT(field) of the counters that are to be collected */
     uint64_t counters;     /* … and can be */
@@ -509,8 +509,7 @@ static void identify_as_listed(struct bpf *b, const struct sample *sample, unsig
             (b->source.boot_unix_ns + sample->start_ticks * b->source.tick_ns) / NS_PER_S,
         .comm = {sample->comm, sample->comm_len},
     };
-    if (parts & IDENTITY_USER)
-        ret->user = users_name(b->users, sample->uid, &ret->lacks_user_name);
+    proc_set_names(b->users, b->groups, parts, ret);
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE)) {
         if (r->program == 0 && r->flags & PROCESS_FORKED_ONLY)
             identify_forked(b, r, parts, ret);
@@ -525,7 +524,7 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
                         struct identity *ret) {
     struct bpf *b = bpf_of(s);
     const struct record_process *r = b->open;
-    const bool has_more_there = parts & ~(unsigned)IDENTITY_USER || r->flags & PROCESS_KTHREAD;
+    const bool has_more_there = parts & ~(unsigned)IDENTITY_NAMES || r->flags & PROCESS_KTHREAD;
     /* At its end a process has no address space any more, and /proc only a name. */
     const bool is_ending = !(r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD));
     const bool is_noted = r->program != 0 || r->flags & PROCESS_FROM_BIRTH;
@@ -565,9 +564,7 @@ static void identify_unlisted(struct bpf *b, const struct bpf_identity *identity
     set_ancestor(b, identity->ancestor, &ret->known_pid, &ret->known_start_ticks, &ret->ancestor);
     ret->is_known = ret->known_pid && identity->ancestor & ITSELF;
     ret->forked_only = ret->known_pid && identity->program == 0;
-    if (parts & IDENTITY_USER)
-        ret->identity.user =
-            users_name(b->users, identity->uid, &ret->identity.lacks_user_name);
+    proc_set_names(b->users, b->groups, parts, &ret->identity);
     if (parts & (IDENTITY_CMDLINE | IDENTITY_EXE))
         identify_program(b, identity->program, texts, &ret->identity);
     if (parts & IDENTITY_CGROUP)
@@ -656,6 +653,7 @@ static struct source *bpf_free(struct source *s) {
         b->procfs->ops->free(b->procfs);
     bpf_programs_free(b->programs);
     users_free(b->users);
+    users_free(b->groups);
     cgroups_free(b->cgroups);
     free(b->listed);
     free(b->places);
@@ -764,6 +762,8 @@ int bpf_new(const struct settings *settings, const struct io *io,
     b->collects_memory_details = collect & 1u << COLLECT_MEMORY_DETAILS;
     b->sees_terminals = needs->terminals;
     int r = users_new(io, &b->users);
+    if (r == 0)
+        r = users_new_of_groups(io, &b->groups);
     if (r == 0 && wants.cgroup && cgroups_new(&b->cgroups) == -ENOMEM)
         r = -ENOMEM;
     /* Cgroups of now may be removed before anybody asks for them. None has this id, so this

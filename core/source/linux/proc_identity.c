@@ -85,6 +85,16 @@ static int identify_cgroup(struct proc_dir *d, uint32_t pid, struct proc_identit
                  : identity_set_cgroups(id, texts->cgroup, (size_t)n, texts->joined_cgroups);
 }
 
+void proc_set_names(struct users *users, struct users *groups, unsigned parts,
+                    struct identity *id) {
+    bool is_number = false;
+    if (parts & IDENTITY_USER)
+        id->user = users_name(users, id->uid, &id->lacks_user_name);
+    if (parts & IDENTITY_GROUP)
+        id->group = users_name(groups, id->gid, &is_number);
+    id->lacks_user_name |= is_number;
+}
+
 int proc_identify(struct proc_dir *d, uint32_t pid, unsigned parts, struct proc_identity *texts,
                   struct identity *ret) {
     static const struct {

@@ -5,6 +5,7 @@
 
 #include "source/identity.h"
 #include "source/linux/proc_files.h"
+#include "source/users.h"
 
 /* A command line can have megabytes; no rule needs more than this. */
 #define PROC_CMDLINE_SIZE (64u << 10)
@@ -26,5 +27,9 @@ int proc_identify(struct proc_dir *d, uint32_t pid, unsigned parts, struct proc_
 /* Sets what the content of /proc/PID/cgroup tells. The content stays the caller's, as does
  * `joined`: len + 2 bytes to write to. -EBADMSG. */
 int identity_set_cgroups(struct identity *id, const char *text, size_t len, char *joined);
+
+/* Sets those of the parts that are names of its uid and gid. */
+void proc_set_names(struct users *users, struct users *groups, unsigned parts,
+                    struct identity *id);
 
 #endif

@@ -55,7 +55,7 @@ struct procfs {
     struct taskstats_ahead *taskstats; /* NULL: not allowed */
     bool forgets_switches; /* taskstats does, those of ended threads */
     struct proc_threads *threads;
-    struct users *users;
+    struct users *users, *groups;
     struct proc_identity identity; /* of the open process */
     char host[HOST_SIZE];
     char cmdline[CMDLINE_SIZE]; /* of the open process */
@@ -557,8 +557,8 @@ static int procfs_identify(struct source *source, const struct sample *s, unsign
             return -ESRCH;
     }
     ret->lacks_arguments = ret->lacks_arguments && s->value[FIELD_VMS_BYTES] > 0;
-    if (parts & IDENTITY_USER && s->has_credentials)
-        ret->user = users_name(p->users, s->uid, &ret->lacks_user_name);
+    if (parts & IDENTITY_NAMES && s->has_credentials)
+        proc_set_names(p->users, p->groups, parts, ret);
     return 0;
 }
 
@@ -613,6 +613,7 @@ static struct source *procfs_free(struct source *s) {
     proc_threads_free(p->threads);
     proc_tree_free(p->tree);
     users_free(p->users);
+    users_free(p->groups);
     proc_dir_close(&p->dir);
     free(p->listed);
     free(p);
@@ -710,6 +711,8 @@ int procfs_new(const char *root, const struct io *io, const struct procfs_wants 
     int r = proc_dir_open(&p->dir, root, io);
     if (r == 0)
         r = users_new(io, &p->users);
+    if (r == 0)
+        r = users_new_of_groups(io, &p->groups);
     if (r == 0)
         r = proc_threads_new(&p->dir, &p->threads);
     if (r == 0 && wants->followed) {

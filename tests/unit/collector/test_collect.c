@@ -692,6 +692,27 @@ START_TEST(a_user_that_gets_a_name_is_seen) {
 }
 END_TEST
 
+/* By number, as by name; and when it takes another one. */
+START_TEST(a_rule_by_the_group_of_users) {
+    worker.uid = 7;
+    worker.gid = 4242;
+    tree_put(&worker);
+    tree_put(&shell);
+    tally *t = tree_collector("rule", "web gid=4242", "rule", "ours gid=root", NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "web", METRIC_PROCESSES), 1);
+    ck_assert_uint_eq(value_of(t, "ours", METRIC_PROCESSES), 1);
+    worker.gid = 0;
+    worker.utime = 10;
+    tree_put(&worker);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "web", METRIC_PROCESSES), 0);
+    ck_assert_uint_eq(value_of(t, "ours", METRIC_PROCESSES), 2);
+    ck_assert_uint_eq(cpu_of(t, "ours"), 100000000);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(children_inherit_and_keep_it_as_orphans) {
     struct recorded init = {.pid = 1, .start_ticks = 0, .comm = "init"};
     tree_put(&init);
@@ -1835,6 +1856,7 @@ int main(void) {
         T(an_exec_under_the_same_name_is_seen),
         T(a_move_to_another_cgroup_is_seen),
         T(a_user_that_gets_a_name_is_seen),
+        T(a_rule_by_the_group_of_users),
         T(children_inherit_and_keep_it_as_orphans),
         T(a_child_with_a_lower_pid_inherits_too),
         T(switches_of_ended_threads_stay),

@@ -49,6 +49,7 @@ const struct identity *hold(struct held_identity *h, const struct person *p) {
         .cgroup = text_of(p->cgroup),
         .unit = text_of(p->unit),
         .container = text_of(p->container),
+        .group = text_of(p->group),
     };
     return &h->id;
 }

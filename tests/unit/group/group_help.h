@@ -17,7 +17,7 @@ struct text text_of(const char *s);
 
 /* Who a process is, in short: the arguments are separated by '|'. */
 struct person {
-    const char *comm, *arguments, *exe, *user, *cgroup, *unit, *container;
+    const char *comm, *arguments, *exe, *user, *cgroup, *unit, *container, *group;
     uint32_t pid, ppid, uid, gid;
     bool no_credentials, is_kernel;
 };

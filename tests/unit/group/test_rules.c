@@ -116,6 +116,13 @@ static const struct rule_case {
     {{[SELECTOR_USER] = "07"}, {.comm = "x", .user = "alice", .uid = 7}, false},
     {{[SELECTOR_USER] = "ali"}, {.comm = "x", .user = "alice", .uid = 7}, false},
     {{[SELECTOR_USER] = "0"}, {.comm = "x", .no_credentials = true}, false},
+    /* gid: the same */
+    {{[SELECTOR_GID] = "www-data"}, {.comm = "x", .group = "www-data", .gid = 33}, true},
+    {{[SELECTOR_GID] = "33"}, {.comm = "x", .group = "www-data", .gid = 33}, true},
+    {{[SELECTOR_GID] = "adm;glob:www-*"}, {.comm = "x", .group = "www-data", .gid = 33}, true},
+    {{[SELECTOR_GID] = "33"}, {.comm = "x", .group = "adm", .uid = 33, .gid = 4}, false},
+    {{[SELECTOR_GID] = "www"}, {.comm = "x", .group = "www-data", .gid = 33}, false},
+    {{[SELECTOR_GID] = "0"}, {.comm = "x", .no_credentials = true}, false},
     /* cgroup: itself, what is below, or a glob */
     {{[SELECTOR_CGROUP] = "/a"}, {.comm = "x", .cgroup = "/a"}, true},
     {{[SELECTOR_CGROUP] = "/a"}, {.comm = "x", .cgroup = "/a/b/c"}, true},
@@ -300,6 +307,7 @@ START_TEST(what_each_selector_reads) {
         [SELECTOR_USER] = IDENTITY_USER,
         [SELECTOR_CGROUP] = IDENTITY_CGROUP,
         [SELECTOR_UNIT] = IDENTITY_CGROUP,
+        [SELECTOR_GID] = IDENTITY_GROUP,
         [SELECTOR_KERNEL] = 0,
     };
     const char *selectors[SELECTORS] = {NULL};

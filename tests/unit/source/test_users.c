@@ -72,6 +72,16 @@ START_TEST(a_name_or_the_number) {
 }
 END_TEST
 
+/* Every Linux has this one group. */
+START_TEST(names_of_groups) {
+    users_free(users);
+    ck_assert_int_eq(users_new_of_groups(&io, &users), 0);
+    assert_name(0, "root");
+    assert_name(UINT32_MAX, "4294967295");
+    ck_assert_int_eq(asked, 0); /* of users */
+}
+END_TEST
+
 START_TEST(each_is_asked_for_once) {
     for (int round = 0; round < 3; round++) {
         assert_name(7, "alice");
@@ -212,6 +222,7 @@ int main(void) {
 
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, a_name_or_the_number);
+    tcase_add_test(tc, names_of_groups);
     tcase_add_test(tc, each_is_asked_for_once);
     tcase_add_test(tc, names_stay_valid);
     tcase_add_loop_test(tc, a_database_that_does_not_answer, 0, 4);
