@@ -121,6 +121,9 @@ struct tally_rule {
     struct tally_strings kernel;  /* "true": threads of the kernel's own; "false": all others */
     /* And nothing of these selectors; NULL: not given. It has only selectors, and a size. */
     const struct tally_rule *unless;
+    /* And one of its ancestors, however far up, has all of these; as with unless. At most 32 in
+     * all rules. */
+    const struct tally_rule *parent;
     bool drop; /* what it takes is left out; then there is no name */
 };
 

@@ -12,22 +12,25 @@ const char *const collect_names[COLLECTS + 1] = {
     "context-switches", "delays", "fds", "io", "memory-details", "network", "pss", "states", "threads", NULL};
 const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
-const char *const selector_names[SELECTORS] = {"comm",   "exe",  "cmdline", "user",
-                                               "cgroup", "unit", "gid",     "kernel"};
+const char *const selector_names[SELECTOR_NAMES] = {
+    "comm", "exe", "cmdline", "user", "cgroup", "unit", "gid", "kernel", "parent"};
 
 bool selection_is_empty(const struct selection *s) {
-    bool is_empty = !s->unless;
+    bool is_empty = !s->unless && !s->parent;
     for (size_t i = 0; i < SELECTORS; i++)
         is_empty = is_empty && s->selectors[i].count == 0;
     return is_empty;
 }
 
 static void selection_clear(struct selection *s) {
+    struct selection *const inner[] = {s->unless, s->parent};
     for (size_t i = 0; i < SELECTORS; i++)
         string_list_free(&s->selectors[i]);
-    if (s->unless)
-        selection_clear(s->unless);
-    free(s->unless);
+    for (size_t i = 0; i < 2; i++) {
+        if (inner[i])
+            selection_clear(inner[i]);
+        free(inner[i]);
+    }
     *s = (struct selection){0};
 }
 
@@ -51,7 +54,9 @@ static int selection_copy(struct selection *to, const struct selection *from) {
     int r = 0;
     for (size_t i = 0; r == 0 && i < SELECTORS; i++)
         r = string_list_copy(&to->selectors[i], &from->selectors[i]);
-    return r < 0 ? r : selection_copy_new(&to->unless, from->unless);
+    if (r == 0)
+        r = selection_copy_new(&to->unless, from->unless);
+    return r < 0 ? r : selection_copy_new(&to->parent, from->parent);
 }
 
 int rule_text_copy(struct rule_text *to, const struct rule_text *from) {

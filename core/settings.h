@@ -60,14 +60,20 @@ enum selector {
     SELECTOR_UNIT,
     SELECTOR_GID, /* by name or number */
     SELECTOR_KERNEL, /* "true" or "false" */
-    SELECTORS
+    SELECTORS,
+    SELECTOR_PARENT = SELECTORS, /* a selection of its own, besides the lists of texts */
+    SELECTOR_NAMES
 };
-extern const char *const selector_names[SELECTORS];
+extern const char *const selector_names[SELECTOR_NAMES];
+
+/* Selections of ancestors, in all rules together. */
+#define RULE_PARENTS_MOST 32
 
 /* What a rule looks for: all that is given has to match. */
 struct selection {
     struct string_list selectors[SELECTORS];
     struct selection *unless; /* and nothing of this; NULL: not given */
+    struct selection *parent; /* and an ancestor that has all of this; NULL: not given */
 };
 
 struct rule_text {

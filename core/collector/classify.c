@@ -91,7 +91,8 @@ static int find_group(struct round *round, const struct identity *id, struct lin
 /* ---- Ancestors ------------------------------------------------------------------------------ */
 
 static struct lineage lineage_of(const struct process *p) {
-    return (struct lineage){.group = p->lineage, .is_followed = p->followed};
+    return (struct lineage){
+        .group = p->lineage, .is_followed = p->followed, .parents = p->lineage_parents};
 }
 
 /* What a process inherits from ancestors that may have come and gone between two lists.
@@ -138,7 +139,9 @@ static int inherit(struct round *round, struct process *p, const struct sample *
         if (lineage.group == 0)
             lineage.group = parent->lineage;
         lineage.is_followed |= parent->followed;
+        lineage.parents |= parent->lineage_parents;
     }
+    p->inherited_parents |= lineage.parents;
     if (lineage.group)
         p->inherited = lineage.group;
     p->followed |= lineage.is_followed ||
@@ -194,8 +197,8 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     struct lineage lineage = {0};
     const bool is_same = p->classified && p->exec_marker == s->exec_marker;
     round->unsure = false;
-    r = find_group(round, &id, (struct lineage){p->inherited, p->followed}, is_same, &group,
-                   &lineage);
+    r = find_group(round, &id, (struct lineage){p->inherited, p->followed, p->inherited_parents},
+                   is_same, &group, &lineage);
     if (r < 0 && r != -EAGAIN)
         return r;
     p->unsure = round->unsure;
@@ -204,6 +207,7 @@ int classify(struct round *round, struct process *p, struct sample *s) {
         return 0;
     p->group = group;
     p->lineage = lineage.group;
+    p->lineage_parents = lineage.parents;
     p->followed = lineage.is_followed;
     p->cgroup_settled = p->classified;
     p->classified = true;

@@ -50,6 +50,9 @@ static int open_counting(tally *t) {
     struct counting *c = &t->counting;
     close_counting(c);
     proctable_init(&c->table);
+    c->progress.parent_count = t->grouping.rules.parent_count;
+    for (uint32_t i = 0; i < c->progress.parent_count; i++)
+        c->progress.parent_keys[i] = rules_parent_key(&t->grouping.rules, i);
     self_set(c, METRIC_SELF_VANISHED, 0);
     self_set(c, METRIC_SELF_CMDLINES_CUT, 0);
     if (t->settings.state_file)
@@ -269,6 +272,12 @@ static void take_followed(tally *t) {
     progress->followed = *now;
 }
 
+static enum ancestors wanted_ancestors(const tally *t, size_t follow_count) {
+    if (t->settings.children || t->grouping.rules.parent_count)
+        return ANCESTORS_ALL;
+    return follow_count ? ANCESTORS_LISTED : ANCESTORS_NONE;
+}
+
 int collector_new(const tally_config *config, const struct tally_new_opts *given,
                   const struct io *io, tally **ret_tally, struct tally_error *error) {
     struct tally_new_opts opts = {0};
@@ -307,9 +316,7 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     if (r == 0)
         r = source_open(&t->settings, &t->io,
                         &(struct source_needs){.identity = t->grouping.needs,
-                                               .ancestors = t->settings.children ? ANCESTORS_ALL
-                                                            : opts.follow_count ? ANCESTORS_LISTED
-                                                                                : ANCESTORS_NONE,
+                                               .ancestors = wanted_ancestors(t, opts.follow_count),
                                                .followed = &t->grouping.followed,
                                                .terminals = t->keep & TALLY_KEEP_PROCESSES,
                                                .each_end = t->keep & TALLY_KEEP_ENDED},

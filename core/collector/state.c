@@ -86,10 +86,20 @@ enum {
     START_COUNTED = 32, /* or it started before us; since version 2 */
     ADOPTED = 64,
     FOLLOWED = 128,
-    HAS_SWAP_PSS = 256
+    HAS_SWAP_PSS = 256,
+    HAS_PARENTS = 512
 };
 
-static void put_process(struct buf *to, const struct process *p) {
+/* By what they stand for: the rules of the next run may be others. */
+static void put_parents(struct buf *to, const struct progress *progress, uint32_t parents) {
+    put_number(to, (uint64_t)__builtin_popcount(parents));
+    for (uint32_t i = 0; i < progress->parent_count; i++)
+        if (parents >> i & 1)
+            put_number(to, progress->parent_keys[i]);
+}
+
+static void put_process(struct buf *to, const struct progress *progress, const struct process *p) {
+    const bool has_parents = p->inherited_parents | p->lineage_parents;
     put_number(to, p->pid);
     put_number(to, p->ppid);
     put_number(to, p->start_ticks);
@@ -105,7 +115,11 @@ static void put_process(struct buf *to, const struct process *p) {
                        (p->pending ? HAS_PENDING | HAS_VIA_ANCESTOR : 0) |
                        (p->orphan ? ORPHAN : 0) | (p->adopted ? ADOPTED : 0) |
                        (p->start_counted ? START_COUNTED : 0) | (p->followed ? FOLLOWED : 0) |
-                       (p->has_swap_pss ? HAS_SWAP_PSS : 0));
+                       (p->has_swap_pss ? HAS_SWAP_PSS : 0) | (has_parents ? HAS_PARENTS : 0));
+    if (has_parents) {
+        put_parents(to, progress, p->inherited_parents);
+        put_parents(to, progress, p->lineage_parents);
+    }
     put_number(to, p->pss_bytes);
     if (p->has_swap_pss)
         put_number(to, p->swap_pss_bytes);
@@ -176,7 +190,7 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
          id = proctable_next(&c->table, id + 1))
         if (!proctable_at(&c->table, id)->ended)
-            put_process(to, proctable_at(&c->table, id));
+            put_process(to, progress, proctable_at(&c->table, id));
 
     if (to->error)
         return to->error;
@@ -308,6 +322,21 @@ static uint32_t translate(const struct translation *names, struct reader *r) {
     return names->groups[index];
 }
 
+/* Those that no rule asks for any more are forgotten. */
+static uint32_t get_parents(struct reader *r, const struct progress *progress) {
+    uint32_t parents = 0;
+    uint64_t count = get_number(r);
+    if (count > RULE_PARENTS_MOST)
+        r->bad = true;
+    while (!r->bad && count--) {
+        const uint64_t key = get_number(r);
+        for (uint32_t i = 0; i < progress->parent_count; i++)
+            if (progress->parent_keys[i] == key)
+                parents |= UINT32_C(1) << i;
+    }
+    return parents;
+}
+
 static int get_process(struct reader *r, struct counting *c, const struct translation *names) {
     uint32_t pid = get_number32(r);
     if (r->bad)
@@ -337,6 +366,10 @@ static int get_process(struct reader *r, struct counting *c, const struct transl
     p->followed = flags & FOLLOWED;
     p->start_counted = r->version < 2 || flags & START_COUNTED;
     p->has_swap_pss = flags & HAS_SWAP_PSS;
+    if (flags & HAS_PARENTS) {
+        p->inherited_parents = get_parents(r, &c->progress);
+        p->lineage_parents = get_parents(r, &c->progress);
+    }
     p->pss_bytes = get_number(r);
     p->swap_pss_bytes = p->has_swap_pss ? get_number(r) : 0;
     p->pss_s = get_number32(r);

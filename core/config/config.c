@@ -241,7 +241,26 @@ static int check_selection(struct selection *s, bool is_unless, struct tally_err
         r = config_check_cmdline(regexes->items[i], error);
     if (r == 0)
         r = settle_kernel(&s->selectors[SELECTOR_KERNEL], error);
-    return r == 0 && s->unless ? check_selection(s->unless, true, error) : r;
+    if (r == 0 && s->unless)
+        r = check_selection(s->unless, true, error);
+    return r == 0 && s->parent ? check_selection(s->parent, false, error) : r;
+}
+
+static size_t parents_in(const struct selection *s) {
+    return (s->unless ? parents_in(s->unless) : 0) + (s->parent ? 1 + parents_in(s->parent) : 0);
+}
+
+/* All rules together must not have too many. */
+static int check_parents(const tally_config *c, const struct rule_text *rule,
+                         struct tally_error *error) {
+    size_t count = parents_in(&rule->when);
+    for (size_t i = 0; count && i < c->rule_count; i++)
+        count += parents_in(&c->rules[i].when);
+    if (count <= RULE_PARENTS_MOST)
+        return 0;
+    error_set(error, "the rules have %zu times parent, expected at most %d", count,
+              RULE_PARENTS_MOST);
+    return -EINVAL;
 }
 
 static int check_rule(struct rule_text *rule, struct tally_error *error) {
@@ -266,6 +285,8 @@ int config_take_rule(tally_config *c, enum layer layer, struct rule_text *rule,
         c->rule_layer = layer;
     }
     int r = check_rule(rule, error);
+    if (r == 0)
+        r = check_parents(c, rule, error);
     struct rule_text *rules = NULL;
     if (r == 0 && c->rule_layer <= layer) { /* else it is right, but overruled */
         rules = realloc(c->rules, (c->rule_count + 1) * sizeof(*rules));

@@ -211,6 +211,8 @@ static int read_one(struct loader *l, const char *key, const yaml_node_t *value,
             return read_selector(l, value, s, &to->selectors[s], ret_empty);
     if (strcmp(key, "not") == 0)
         return read_inner(l, value, key, depth, &to->unless);
+    if (strcmp(key, selector_names[SELECTOR_PARENT]) == 0)
+        return read_inner(l, value, key, depth, &to->parent);
     return 1;
 }
 

@@ -70,7 +70,9 @@ static int take_selectors(const struct tally_rule *rule, unsigned depth, struct 
     for (size_t s = 0; r == 0 && s < SELECTORS; s++)
         for (size_t i = 0; r == 0 && i < from[s]->count; i++)
             r = string_list_add(&to->selectors[s], from[s]->items[i], strlen(from[s]->items[i]));
-    return r < 0 ? r : take_inner(rule->unless, depth, &to->unless, error);
+    if (r == 0)
+        r = take_inner(rule->unless, depth, &to->unless, error);
+    return r < 0 ? r : take_inner(rule->parent, depth, &to->parent, error);
 }
 
 int tally_config_add_rule(tally_config *c, const struct tally_rule *rule,

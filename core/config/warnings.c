@@ -135,12 +135,9 @@ static int check_text(tally_config *c, const struct checked_rule *rule, enum sel
                         SHOWN, text, SHOWN, text);
         return 0;
     case SELECTOR_KERNEL:
-        if (text[0] == 't' && rule->text->when.selectors[SELECTOR_EXE].count)
-            return warn(c, rule, "the rule never matches: a thread of the kernel's own has no "
-                                 "command line, of which exe is the first word");
-        return 0;
     case SELECTOR_CMDLINE:
     case SELECTORS:
+    case SELECTOR_NAMES:
         break;
     }
     return 0;
@@ -152,7 +149,18 @@ static int check_texts(tally_config *c, const struct checked_rule *rule,
     for (enum selector s = 0; s < SELECTORS; s++)
         for (size_t i = 0; r == 0 && i < in->selectors[s].count; i++)
             r = check_text(c, rule, s, in->selectors[s].items[i]);
-    return r == 0 && in->unless ? check_texts(c, rule, in->unless) : r;
+    if (r == 0 && in->unless)
+        r = check_texts(c, rule, in->unless);
+    return r == 0 && in->parent ? check_texts(c, rule, in->parent) : r;
+}
+
+static int check_kernel(tally_config *c, const struct checked_rule *rule) {
+    const struct string_list *kernel = &rule->text->when.selectors[SELECTOR_KERNEL];
+    if (kernel->count != 1 || kernel->items[0][0] != 't' ||
+        rule->text->when.selectors[SELECTOR_EXE].count == 0)
+        return 0;
+    return warn(c, rule, "the rule never matches: a thread of the kernel's own has no command "
+                         "line, of which exe is the first word");
 }
 
 /* ---- {{.Matches.NAME}} --------------------------------------------------------------------- */
@@ -194,7 +202,7 @@ static bool matches(const struct checked_rule *rule, const char *text, struct ef
 }
 
 static bool has_only(const struct checked_rule *rule, enum selector selector) {
-    if (rule->text->when.unless)
+    if (rule->text->when.unless || rule->text->when.parent)
         return false;
     for (enum selector s = 0; s < SELECTORS; s++)
         if ((s == selector) != (rule->text->when.selectors[s].count > 0))
@@ -223,7 +231,7 @@ static bool takes_all_of(const struct checked_rule *first, const struct checked_
     if (has_only(first, SELECTOR_CMDLINE) && matches(first, "", effort) &&
         matches(first, "\x01", effort))
         return true;
-    if (first->text->when.unless)
+    if (first->text->when.unless || first->text->when.parent)
         return false;
     for (enum selector s = 0; s < SELECTORS; s++) {
         const struct string_list *a = &first->text->when.selectors[s], *b = &other->text->when.selectors[s];
@@ -312,6 +320,8 @@ static int find_warnings(tally_config *c) {
         r = prepare(&c->rules[prepared], prepared + 1, rule);
         if (r == 0)
             r = check_texts(c, rule, &rule->text->when);
+        if (r == 0)
+            r = check_kernel(c, rule);
         if (r == 0)
             r = rule->name ? check_matches(c, rule) : 0;
         if (r == 0)

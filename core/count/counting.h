@@ -9,6 +9,7 @@
 #include "count/fold.h"
 #include "count/proctable.h"
 #include "count/tallies.h"
+#include "settings.h"
 
 struct progress {
     bool started;          /* there was a collection to count from */
@@ -20,6 +21,9 @@ struct progress {
     uint64_t host_busy_ticks;
     bool has_host_busy;
     struct followed followed;
+    /* What the bits of a process's parents stand for: a number that is the same in each run. */
+    uint64_t parent_keys[RULE_PARENTS_MOST];
+    uint32_t parent_count;
 };
 
 /* Values about the collector. Those of a restarted one begin at 0 again; what was counted

@@ -35,6 +35,9 @@ struct process {
     uint32_t group;     /* index in the tallies */
     uint32_t inherited; /* rule group of its nearest ancestor that has one; 0: none */
     uint32_t lineage;   /* rule group that its children inherit; 0: none */
+    /* What rules ask of ancestors (a mask, see group/rules.h), and one of its own has; the
+     * same with itself among them, for its children. */
+    uint32_t inherited_parents, lineage_parents;
     uint32_t seen;      /* number of the collection that saw it last */
     uint32_t fold;      /* its entry in the fold of this collection */
     process_id next;    /* chain of the hash, or of free records */

@@ -172,12 +172,12 @@ static bool ask_grouper(struct grouping *g, const struct identity *id, struct bu
     return len > 0;
 }
 
-static const struct rule *find_rule(struct grouping *g, const struct identity *id,
+static const struct rule *find_rule(struct grouping *g, const struct identity *id, uint32_t above,
                                     struct match_time *time, struct buf *why) {
     for (size_t i = 0; i < g->rules.count; i++) {
         const struct rule *rule = &g->rules.items[i];
         struct mismatch not;
-        if (rule_matches(rule, id, time, &not)) {
+        if (rule_matches(rule, id, above, time, &not)) {
             explain(why, "rule %zu (line %u): matches%s", i + 1, rule->text->line,
                     rule->text->drop ? ": left out" : "");
             return rule;
@@ -191,6 +191,8 @@ static const struct rule *find_rule(struct grouping *g, const struct identity *i
                 : not.is_unless              ? "matches"
                                              : "does not match",
                 not.gave_up   ? " (took too many steps, given up)"
+                : not.selector == SELECTOR_PARENT && !not.is_unless
+                    ? " (no ancestor that is known has all of it)"
                 : lacks_words && !not.is_unless
                     ? " (there is no command line, as of zombies and kernel threads)"
                     : "");
@@ -343,13 +345,13 @@ static bool is_followed(const struct grouping *g, const struct identity *id,
 }
 
 /* 1: it has a rule group, whose name is in g->name, or a rule leaves it out. */
-static int find_rule_group(struct grouping *g, const struct identity *id, struct match_time *time,
-                           struct decision *ret, struct buf *why) {
+static int find_rule_group(struct grouping *g, const struct identity *id, uint32_t above,
+                           struct match_time *time, struct decision *ret, struct buf *why) {
     if (ask_grouper(g, id, why)) {
         ret->by = BY_GROUPER;
         return 1;
     }
-    const struct rule *rule = find_rule(g, id, time, why);
+    const struct rule *rule = find_rule(g, id, above, time, why);
     if (must_defer(time))
         return -EAGAIN;
     if (!rule)
@@ -400,8 +402,16 @@ int grouping_decide(struct grouping *g, const struct identity *id, struct lineag
     ret->by = BY_NOBODY;
     ret->is_followed = is_followed(g, id, ancestors, why);
     ret->ancestors_group = ancestors.group;
+    ret->parents = 0;
     ret->owner = NO_OWNER;
     ret->labels.count = 0;
+    if (g->rules.parent_count) {
+        unsigned gave_up;
+        ret->parents = rules_parents(&g->rules, id, ancestors.parents, time, &gave_up);
+        g->pattern_limits += gave_up;
+        if (must_defer(time))
+            return -EAGAIN;
+    }
     if (!ret->is_followed)
         return 0;
     bool passes = filters_pass(g, id, time, why);
@@ -409,7 +419,7 @@ int grouping_decide(struct grouping *g, const struct identity *id, struct lineag
         return -EAGAIN;
     if (!passes)
         return 0;
-    int r = find_rule_group(g, id, time, ret, why);
+    int r = find_rule_group(g, id, ancestors.parents, time, ret, why);
     if (r < 0)
         return r;
     if (r == 0)
@@ -452,5 +462,6 @@ struct lineage decision_lineage(const struct grouping *g, const struct decision 
     return (struct lineage){
         .group = !g->children ? 0 : has_rule_group ? group : ancestors.group,
         .is_followed = g->followed.count && d->is_followed,
+        .parents = d->parents,
     };
 }

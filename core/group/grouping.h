@@ -44,9 +44,10 @@ int grouping_add_literals(const struct grouping *g, struct tallies *tallies);
 struct lineage {
     uint32_t group;   /* rule group of the nearest one that has one; 0: none */
     bool is_followed; /* one of them is followed */
+    uint32_t parents; /* what rules ask of ancestors, and one of them has: rules.parents */
 };
 static inline bool grouping_needs_lineage(const struct grouping *g) {
-    return g->children || g->followed.count;
+    return g->children || g->followed.count || g->rules.parent_count;
 }
 
 /* Is it followed by itself, whoever its ancestors were? */
@@ -68,6 +69,7 @@ struct decision {
     } by;
     bool is_followed;
     uint32_t ancestors_group;
+    uint32_t parents; /* as its children have it */
     struct text name; /* raw; valid until the next decision */
     struct group_labels labels;
     struct group_owner owner; /* tallies_group() */

@@ -2,6 +2,7 @@
 #include "group/rules.h"
 
 #include "base/buf.h"
+#include "base/hash.h"
 
 #include <errno.h>
 #include <fnmatch.h>
@@ -104,9 +105,11 @@ static int cmdline_matches(const struct condition *c, size_t i, const struct ide
 }
 
 /* Does it have anything of this? */
-static bool has_any_of(const struct condition *c, const struct identity *id,
+static bool has_any_of(const struct condition *c, const struct identity *id, uint32_t above,
                        struct match_time *time, struct mismatch *ret_what) {
-    *ret_what = (struct mismatch){.is_unless = true};
+    *ret_what = (struct mismatch){.selector = SELECTOR_PARENT, .is_unless = true};
+    if (c->parent_bit & above)
+        return true;
     for (enum selector s = 0; s < SELECTORS; s++)
         if (s != SELECTOR_CMDLINE && any_matches(c, s, id)) {
             ret_what->selector = s;
@@ -123,9 +126,11 @@ static bool has_any_of(const struct condition *c, const struct identity *id,
     return false;
 }
 
-static bool has_all_of(const struct condition *c, const struct identity *id,
+static bool has_all_of(const struct condition *c, const struct identity *id, uint32_t above,
                        struct match_time *time, struct mismatch *ret_why) {
-    *ret_why = (struct mismatch){0};
+    *ret_why = (struct mismatch){.selector = SELECTOR_PARENT};
+    if (c->parent && !(c->parent_bit & above))
+        return false;
     for (enum selector s = 0; s < SELECTORS; s++) {
         if (s == SELECTOR_CMDLINE || c->text->selectors[s].count == 0)
             continue;
@@ -142,15 +147,59 @@ static bool has_all_of(const struct condition *c, const struct identity *id,
             return false;
         }
     }
-    return !c->unless || !has_any_of(c->unless, id, time, ret_why);
+    return !c->unless || !has_any_of(c->unless, id, above, time, ret_why);
 }
 
-bool rule_matches(const struct rule *rule, const struct identity *id, struct match_time *time,
-                  struct mismatch *ret_why) {
-    return has_all_of(&rule->when, id, time, ret_why);
+bool rule_matches(const struct rule *rule, const struct identity *id, uint32_t above,
+                  struct match_time *time, struct mismatch *ret_why) {
+    return has_all_of(&rule->when, id, above, time, ret_why);
 }
 
-static int condition_open(struct condition *c, const struct selection *text) {
+uint32_t rules_parents(const struct rules *rules, const struct identity *id, uint32_t above,
+                       struct match_time *time, unsigned *ret_gave_up) {
+    uint32_t parents = above;
+    *ret_gave_up = 0;
+    for (uint32_t i = 0; i < rules->parent_count; i++) {
+        struct mismatch why = {.gave_up = false};
+        const uint32_t bit = UINT32_C(1) << i;
+        if (!(parents & bit) && has_all_of(rules->parents[i], id, above, time, &why))
+            parents |= bit;
+        *ret_gave_up += why.gave_up;
+    }
+    return parents;
+}
+
+/* Texts are told apart by their ends, and lists by theirs. */
+static uint64_t selection_key(const struct selection *s, uint64_t key) {
+    const struct selection *const inner[] = {s->unless, s->parent};
+    for (size_t i = 0; i < SELECTORS; i++) {
+        for (size_t k = 0; k < s->selectors[i].count; k++) {
+            const char *text = s->selectors[i].items[k];
+            key = key * 31 + hash_bytes(text, strlen(text) + 1);
+        }
+        key = key * 31 + i + 1;
+    }
+    for (size_t i = 0; i < 2; i++)
+        key = inner[i] ? selection_key(inner[i], key * 31 + 1) : key * 31;
+    return key;
+}
+
+uint64_t rules_parent_key(const struct rules *rules, uint32_t i) {
+    return selection_key(rules->parents[i]->text, 0);
+}
+
+static int condition_open(struct rules *rules, struct condition *c, const struct selection *text);
+
+static int condition_new(struct rules *rules, const struct selection *text,
+                         struct condition **ret) {
+    if (!text)
+        return 0;
+    *ret = calloc(1, sizeof(**ret));
+    return *ret ? condition_open(rules, *ret, text) : -ENOMEM;
+}
+
+/* What was made so far is in *c also on failure. */
+static int condition_open(struct rules *rules, struct condition *c, const struct selection *text) {
     const struct string_list *regexes = &text->selectors[SELECTOR_CMDLINE];
     int r = 0;
     c->text = text;
@@ -161,23 +210,34 @@ static int condition_open(struct condition *c, const struct selection *text) {
         r = pattern_new(regexes->items[i], &c->cmdline[i], NULL);
         c->cmdline_count += r == 0;
     }
-    if (r < 0 || !text->unless)
+    if (r == 0)
+        r = condition_new(rules, text->unless, &c->unless);
+    if (r == 0)
+        r = condition_new(rules, text->parent, &c->parent);
+    if (r < 0 || !c->parent)
         return r;
-    c->unless = calloc(1, sizeof(*c->unless));
-    return c->unless ? condition_open(c->unless, text->unless) : -ENOMEM;
+    if (rules->parent_count == RULE_PARENTS_MOST)
+        return -EINVAL; /* the configuration has refused that */
+    c->parent_bit = UINT32_C(1) << rules->parent_count;
+    rules->parents[rules->parent_count++] = c->parent;
+    return 0;
 }
 
 static void condition_close(struct condition *c) {
+    struct condition *const inner[] = {c->unless, c->parent};
     for (size_t i = 0; i < c->cmdline_count; i++)
         pattern_free(c->cmdline[i]);
     free(c->cmdline);
-    if (c->unless)
-        condition_close(c->unless);
-    free(c->unless);
+    for (size_t i = 0; i < 2; i++) {
+        if (inner[i])
+            condition_close(inner[i]);
+        free(inner[i]);
+    }
 }
 
 static unsigned condition_needs(const struct condition *c) {
     unsigned needs = c->unless ? condition_needs(c->unless) : 0;
+    needs |= c->parent ? condition_needs(c->parent) : 0;
     for (size_t s = 0; s < SELECTORS; s++)
         if (c->text->selectors[s].count)
             needs |= selector_needs[s];
@@ -185,10 +245,10 @@ static unsigned condition_needs(const struct condition *c) {
 }
 
 /* What was made so far is in *ret also on failure. */
-static int rule_new(const struct rule_text *text, struct rule *ret) {
+static int rule_new(struct rules *rules, const struct rule_text *text, struct rule *ret) {
     *ret = (struct rule){.text = text};
     int r = text->drop ? 0 : template_new(text->name, &ret->name, NULL);
-    return r < 0 ? r : condition_open(&ret->when, &text->when);
+    return r < 0 ? r : condition_open(rules, &ret->when, &text->when);
 }
 
 int rules_new(const struct settings *settings, struct rules *ret) {
@@ -198,7 +258,7 @@ int rules_new(const struct settings *settings, struct rules *ret) {
     ret->items = calloc(settings->rule_count, sizeof(*ret->items));
     int r = ret->items ? 0 : -ENOMEM;
     for (size_t i = 0; r == 0 && i < settings->rule_count; i++) {
-        r = rule_new(&settings->rules[i], &ret->items[ret->count++]);
+        r = rule_new(ret, &settings->rules[i], &ret->items[ret->count++]);
         if (r < 0)
             break;
         struct rule *rule = &ret->items[i];

@@ -17,6 +17,8 @@ struct condition {
     struct pattern **cmdline;
     size_t cmdline_count;
     struct condition *unless; /* NULL: none */
+    struct condition *parent; /* NULL: none; it is one of rules.parents */
+    uint32_t parent_bit;      /* of that, in a process's parents; 0: none */
 };
 
 struct rule {
@@ -29,6 +31,10 @@ struct rules {
     struct rule *items;
     size_t count;
     unsigned needs; /* parts of the identity that some rule looks at */
+    /* What rules ask of ancestors. Each process hands on to its children which of these it
+     * has all of, or has such an ancestor: in a mask, by their places in this list. */
+    const struct condition *parents[RULE_PARENTS_MOST];
+    uint32_t parent_count;
 };
 
 /* The settings stay the caller's, and have to live as long. */
@@ -43,8 +49,15 @@ struct mismatch {
                      * does not */
 };
 
-/* Does the rule take the process? The patterns keep their captures. */
-bool rule_matches(const struct rule *rule, const struct identity *id, struct match_time *time,
-                  struct mismatch *ret_why);
+/* Does the rule take the process? `above` is the mask that it has from its ancestors. The
+ * patterns keep their captures. */
+bool rule_matches(const struct rule *rule, const struct identity *id, uint32_t above,
+                  struct match_time *time, struct mismatch *ret_why);
+
+/* The mask that its children have. *ret_gave_up: how many expressions took too long. */
+uint32_t rules_parents(const struct rules *rules, const struct identity *id, uint32_t above,
+                       struct match_time *time, unsigned *ret_gave_up);
+/* A number for what the i-th of these asks, the same in each run. */
+uint64_t rules_parent_key(const struct rules *rules, uint32_t i);
 
 #endif

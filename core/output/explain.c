@@ -12,7 +12,8 @@
 
 static int explain_open(tally *t, const struct process *p, struct sample *s, struct buf *why) {
     struct match_time time = {.left_ns = MATCHING_NS};
-    struct lineage ancestors = {.group = p->inherited, .is_followed = p->followed};
+    struct lineage ancestors = {
+        .group = p->inherited, .is_followed = p->followed, .parents = p->inherited_parents};
     struct decision decision;
     struct identity id;
     int r = t->source->ops->measure(t->source, s, (struct measure_hints){.idle = true});

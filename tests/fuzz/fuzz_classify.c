@@ -2,8 +2,8 @@
 /*
  * Rules, templates and group-by over processes that call themselves anything.
  * Parts: options; the rule's name template; its regular expression (empty: none);
- * its selectors in lines SELECTOR=TEXT, not.SELECTOR=TEXT, drop; then for each process
- * comm, cmdline, exe, /proc/PID/cgroup and user.
+ * its selectors in lines SELECTOR=TEXT, not.SELECTOR=TEXT, parent.SELECTOR=TEXT,
+ * drop; then for each process comm, cmdline, exe, /proc/PID/cgroup and user.
  */
 #include "fuzz.h"
 
@@ -28,9 +28,9 @@ static void set_selector(struct tally_rule *rule, const char *items[SELECTORS], 
 }
 
 static void add_rule(tally_config *config, const char *name, const char *regex, char *lines) {
-    const char *items[SELECTORS], *unless_items[SELECTORS];
+    const char *items[SELECTORS], *unless_items[SELECTORS], *parent_items[SELECTORS];
     struct tally_rule rule = {.size = sizeof(rule), .name = name};
-    struct tally_rule unless = {.size = sizeof(unless)};
+    struct tally_rule unless = {.size = sizeof(unless)}, parent = {.size = sizeof(parent)};
     struct tally_error error;
     char *line;
     while ((line = next_line(&lines)) != NULL) {
@@ -40,6 +40,9 @@ static void add_rule(tally_config *config, const char *name, const char *regex, 
         } else if (strncmp(line, "not.", 4) == 0) {
             set_selector(&unless, unless_items, line + 4);
             rule.unless = &unless;
+        } else if (strncmp(line, "parent.", 7) == 0) {
+            set_selector(&parent, parent_items, line + 7);
+            rule.parent = &parent;
         } else {
             set_selector(&rule, items, line);
         }

@@ -396,10 +396,11 @@ static int add_rule(tally_config *config, const char *text, struct tally_error *
     char group[64];
     const char *wanted = strchr(text, ' ') + 1, *entry = wanted;
     struct tally_rule rule = {.size = sizeof(rule), .name = group};
+    struct tally_rule parent = {.size = sizeof(parent)};
     const struct {
         const char *begin;
         struct tally_strings *list;
-    } selectors[] = {{"gid=", &rule.gid}};
+    } selectors[] = {{"gid=", &rule.gid}, {"parent=", &parent.comm}};
     struct tally_strings *list = &rule.comm;
     snprintf(group, sizeof(group), "%.*s", (int)(wanted - text) - 1, text);
     for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++)
@@ -408,6 +409,7 @@ static int add_rule(tally_config *config, const char *text, struct tally_error *
             list = selectors[i].list;
         }
     *list = (struct tally_strings){&entry, 1};
+    rule.parent = parent.comm.count ? &parent : NULL;
     return tally_config_add_rule(config, &rule, error);
 }
 

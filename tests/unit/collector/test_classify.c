@@ -405,6 +405,57 @@ START_TEST(an_orphan_that_is_classified_again) {
 }
 END_TEST
 
+/* However far up, and whether it is still there or not; also for who goes on from a state file
+ * (1) or from another collector (2), whose rules stand in another order. */
+START_TEST(descendants_of_what_a_rule_asks_for) {
+    char path[600];
+    struct recorded grandchild = worker, late = worker, init = shell;
+    init.pid = 1;
+    init.ppid = 0;
+    init.comm = "init";
+    grandchild.pid = 300;
+    grandchild.ppid = late.ppid = 200;
+    grandchild.comm = "grandchild";
+    late.pid = 400;
+    late.comm = "late";
+    late.start_ticks = TICKS(1025);
+    snprintf(path, sizeof(path), "%s/state", tree_path());
+    tree_put(&init);
+    tree_put(&shell);
+    tally *t = tree_collector("state-file", path, "rule", "below parent=sh", "rule",
+                              "other parent=worker", NULL);
+    collect_at(t, 1000);
+    tree_put(&worker);
+    tree_put(&grandchild);
+    collect_at(t, 1010);
+    assert_members(t, "below", 2); /* the first rule decides */
+    assert_members(t, "sh", 1); /* it is none of its own ancestors */
+    assert_members(t, "other", 0);
+    tree_remove(100);
+    worker.ppid = 1;
+    tree_put(&worker);
+    collect_at(t, 1020);
+    assert_members(t, "below", 2);
+    if (_i) {
+        const struct tally_new_opts opts = {.size = sizeof(opts), .inherit = _i == 2 ? t : NULL};
+        tally *next = _i == 2 ? tree_collector_with(&opts, "rule", "none parent=x", "rule",
+                                                    "below parent=sh", NULL)
+                              : NULL;
+        tally_free(t);
+        t = next ? next
+                 : tree_collector("state-file", path, "rule", "renamed renamed", "rule",
+                                  "below parent=sh", NULL);
+    }
+    /* when it is looked at again, and what it starts from now on */
+    grandchild.comm = "elsewhere";
+    tree_put(&grandchild);
+    tree_put(&late);
+    collect_at(t, 1030);
+    assert_members(t, "below", 3);
+    tally_free(t);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("classify");
     TCase *tc;
@@ -427,6 +478,7 @@ int main(void) {
     tc = add_case(suite, "ancestors");
     tcase_add_checked_fixture(tc, setup, tree_close);
     tcase_add_test(tc, a_sleeping_parent_with_the_higher_pid);
+    tcase_add_loop_test(tc, descendants_of_what_a_rule_asks_for, 0, 3);
     tcase_add_loop_test(tc, an_orphan_that_is_classified_again, 0, 2);
     return run_suite(suite);
 }

@@ -127,8 +127,14 @@ START_TEST(rules_that_leave_out) {
             "- {drop: no, comm: a}\n"
             "- {name: b, comm: b, not: {user: [root, 5], unit: x.service}}\n"
             "- {not: {user: root}, exe: ~}\n"
-            "- {kernel: yes}\n");
-    ck_assert_uint_eq(c->rule_count, 5);
+            "- {kernel: yes}\n"
+            "- {parent: {comm: sshd, not: {user: root}}, not: {parent: {comm: cron}}}\n");
+    ck_assert_uint_eq(c->rule_count, 6);
+    const struct selection *parent = c->rules[5].when.parent;
+    ck_assert_str_eq(parent->selectors[SELECTOR_COMM].items[0], "sshd");
+    ck_assert_str_eq(parent->unless->selectors[SELECTOR_USER].items[0], "root");
+    parent = c->rules[5].when.unless->parent;
+    ck_assert_str_eq(parent->selectors[SELECTOR_COMM].items[0], "cron");
     assert_selector(c, 4, SELECTOR_KERNEL, "true", 1);
     ck_assert(c->rules[0].drop && !c->rules[1].drop);
     ck_assert_str_eq(c->rules[0].name, "");
@@ -141,6 +147,20 @@ START_TEST(rules_that_leave_out) {
     ck_assert_uint_eq(unless->selectors[SELECTOR_UNIT].count, 1);
     ck_assert_uint_eq(unless->selectors[SELECTOR_COMM].count, 0);
     ck_assert_ptr_nonnull(c->rules[3].when.unless);
+    tally_config_free(c);
+}
+END_TEST
+
+START_TEST(too_many_parents) {
+    tally_config *c = new_config();
+    struct tally_error error;
+    char text[4096] = "process_names:\n";
+
+    for (int i = 0; i < 11; i++) /* three each */
+        strcat(text, "- {parent: {comm: a, parent: {comm: b}}, not: {parent: {comm: c}}}\n");
+    ck_assert_int_eq(load_bytes(c, text, strlen(text), &error), -EINVAL);
+    assert_mentions(error.text, ":12: the rules have 33 times parent, expected at most 32");
+    ck_assert_uint_eq(c->rule_count, 10);
     tally_config_free(c);
 }
 END_TEST
@@ -370,6 +390,11 @@ static const struct {
      false},
     {TEXT("process_names:\n- comm: a\n  not: {not: {comm: b}}\n"), 2, "not", "expected it once",
      false},
+    {TEXT("process_names:\n- &a\n  comm: a\n  parent: *a\n"), 2, "parent", "at most 3 deep", false},
+    {TEXT("process_names:\n- comm: a\n  parent: [b]\n"), 3, "parent", "expected a mapping", false},
+    {TEXT("process_names:\n- comm: a\n  parent: {}\n"), 2, "selector", "expected at least one of",
+     false},
+    {TEXT("process_names:\n- comm: a\n  parent: {drop: true}\n"), 3, "drop", "expected comm", false},
     {TEXT("process_names:\n- &a\n  comm: a\n  not: *a\n"), 2, "not", "expected", false},
     {TEXT("process_names:\n- comm: {a: b}\n"), 2, "comm", "expected a text or a list", false},
     {TEXT("process_names:\n- comm:\n  - a\n  - [b]\n"), 4, "comm", "expected a text or a list",
@@ -701,6 +726,7 @@ int main(void) {
 #endif
     tc = add_case(suite, "right");
     tcase_add_test(tc, rules_that_leave_out);
+    tcase_add_test(tc, too_many_parents);
     tcase_add_loop_test(tc, empty_files, 0, 11);
     tcase_add_test(tc, list_forms);
     tcase_add_loop_test(tc, collect_forms, 0, 5);

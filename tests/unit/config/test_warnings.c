@@ -46,6 +46,11 @@ static const struct {
     /* in what a rule must not have */
     {"- {comm: a, not: {user: 'www-*'}}\n", 1, "user \"www-*\""},
     {"- {comm: a, not: {user: root}}\n", 0, ""},
+    {"- {comm: a, parent: {comm: 'a|b'}}\n", 1, "comm \"a|b\""},
+    {"- {exe: a, not: {kernel: true}}\n", 0, ""},
+    {"- {comm: a, parent: {user: x}}\n- comm: a\n", 0, ""},
+    {"- comm: a\n- {comm: a, parent: {user: x}}\n", 2, "takes all"},
+    {"- {cmdline: ['.*'], parent: {user: x}}\n- comm: a\n", 0, ""},
     /* names of groups */
     {"- {name: '{{.Matches.X}}', cmdline: ['(?P<X>a)']}\n", 0, ""},
     {"- {name: '{{.Matches.X}}', cmdline: ['(?P<Y>a)']}\n", 1, "(?P<X>...)"},

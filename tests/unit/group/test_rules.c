@@ -44,13 +44,15 @@ static void add_rule(const char *name, const char *const selectors[SELECTORS]) {
     set_selectors(&text->when, selectors);
 }
 
-/* What the rule added last must not have. */
-static void add_unless(const char *const selectors[SELECTORS]) {
-    struct selection **to = &texts[settings.rule_count - 1].when.unless;
-
+static struct selection *add_inner(struct selection **to) {
     *to = calloc(1, sizeof(**to));
     ck_assert_ptr_nonnull(*to);
-    set_selectors(*to, selectors);
+    return *to;
+}
+
+/* What the rule added last must not have. */
+static void add_unless(const char *const selectors[SELECTORS]) {
+    set_selectors(add_inner(&texts[settings.rule_count - 1].when.unless), selectors);
 }
 #define UNLESS(...) add_unless((const char *const[SELECTORS]){__VA_ARGS__})
 #define RULE(name, ...) add_rule((name), (const char *const[SELECTORS]){__VA_ARGS__})
@@ -63,7 +65,7 @@ static void open_rules(void) {
 static bool matches(const struct rule *rule, const struct identity *id, struct mismatch *ret_why) {
     struct match_time time = {.left_ns = NS_PER_S};
 
-    return rule_matches(rule, id, &time, ret_why);
+    return rule_matches(rule, id, 0, &time, ret_why);
 }
 
 static const struct rule_case {
@@ -274,6 +276,58 @@ START_TEST(who_is_to_blame) {
 }
 END_TEST
 
+/* Numbers each selection of ancestors; who has all of one hands its bit on. */
+START_TEST(parents) {
+    struct person p = {.comm = "x", .user = "u"};
+    struct held_identity held;
+    struct match_time time = {.left_ns = NS_PER_S};
+    unsigned gave_up;
+    struct mismatch why;
+    const char *const x[SELECTORS] = {[SELECTOR_COMM] = "x"}, *const y[SELECTORS] = {[SELECTOR_COMM] = "y"},
+                     *const u[SELECTORS] = {[SELECTOR_USER] = "u"};
+
+    RULE("below x", [SELECTOR_USER] = "u");
+    set_selectors(add_inner(&texts[0].when.parent), x);
+    RULE("not below y", NULL);
+    add_unless((const char *const[SELECTORS]){NULL});
+    set_selectors(add_inner(&texts[1].when.unless->parent), y);
+    RULE("below u, but itself below x", NULL);
+    set_selectors(add_inner(&texts[2].when.parent), u);
+    set_selectors(add_inner(&texts[2].when.parent->parent), x);
+    open_rules();
+    ck_assert_uint_eq(rules.parent_count, 4);
+    ck_assert_uint_eq(rules.needs, IDENTITY_USER);
+    const uint32_t below_x = rules.items[0].when.parent_bit,
+                   below_y = rules.items[1].when.unless->parent_bit,
+                   below_u = rules.items[2].when.parent_bit,
+                   u_below_x = rules.items[2].when.parent->parent_bit;
+    ck_assert_uint_eq(below_x | below_y | below_u | u_below_x, 0xf);
+
+    const struct identity *id = hold(&held, &p);
+    /* itself is none of its ancestors */
+    ck_assert(!rule_matches(&rules.items[0], id, 0, &time, &why));
+    ck_assert(why.selector == SELECTOR_PARENT && !why.is_unless);
+    ck_assert(rule_matches(&rules.items[0], id, below_x, &time, &why));
+    ck_assert(!rule_matches(&rules.items[0], id, below_y, &time, &why));
+    ck_assert(rule_matches(&rules.items[1], id, below_x, &time, &why));
+    ck_assert(!rule_matches(&rules.items[1], id, below_y | below_x, &time, &why));
+    ck_assert(why.selector == SELECTOR_PARENT && why.is_unless);
+
+    uint32_t handed_on = rules_parents(&rules, id, 0, &time, &gave_up);
+    ck_assert_uint_eq(handed_on, below_x | u_below_x);
+    handed_on = rules_parents(&rules, id, handed_on, &time, &gave_up);
+    ck_assert_uint_eq(handed_on, below_x | u_below_x | below_u);
+    p.comm = "other";
+    p.user = "other";
+    ck_assert_uint_eq(rules_parents(&rules, hold(&held, &p), below_y, &time, &gave_up), below_y);
+    ck_assert_uint_eq(gave_up, 0);
+    /* two that ask the same have one number, and others have others */
+    ck_assert_uint_eq(rules_parent_key(&rules, 0), rules_parent_key(&rules, 2));
+    ck_assert_uint_ne(rules_parent_key(&rules, 0), rules_parent_key(&rules, 1));
+    ck_assert_uint_ne(rules_parent_key(&rules, 0), rules_parent_key(&rules, 3));
+}
+END_TEST
+
 #ifdef HAVE_PCRE2
 /* A match that was given up is none, and says so; where it must not match, it is one: else
  * anybody could get into the group by arguments that take long. */
@@ -376,6 +430,7 @@ int main(void) {
     tcase_add_loop_test(tc, unless, 0, COUNT(rule_cases));
     tcase_add_test(tc, unless_any_of_it);
     tcase_add_test(tc, who_is_to_blame);
+    tcase_add_test(tc, parents);
 #ifdef HAVE_PCRE2
     tcase_add_test(tc, given_up);
 #endif
