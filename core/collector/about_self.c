@@ -88,9 +88,11 @@ static void judge_rights(struct round *round) {
     if (lacks_rights)
         notice_raise(&t->notices, NOTICE_NOT_READABLE,
                      "%llu of %llu processes can't be read fully (I/O, file descriptors …): that "
-                     "needs root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH%s",
+                     "needs %s%s",
                      (unsigned long long)round->partly_unreadable,
                      (unsigned long long)self_now(&t->counting, METRIC_SELF_PROCESSES),
+                     t->source->full_rights ? t->source->full_rights
+                                            : "root, or CAP_SYS_PTRACE and CAP_DAC_READ_SEARCH",
                      health->reads_by_thread
                          ? ", and context switches of ended threads CAP_NET_ADMIN"
                          : "");
