@@ -5,8 +5,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+#ifdef __linux__
+#include <sys/syscall.h>
+#endif
 
 static int kernel_openat(void *data, int dir_fd, const char *path, int flags, mode_t mode) {
     (void)data;
@@ -31,7 +33,13 @@ static ssize_t kernel_write(void *data, int fd, const void *from, size_t len) {
 /* glibc's getdents64() is too young (2.30) and readdir() allocates */
 static ssize_t kernel_getdents(void *data, int fd, void *to, size_t len) {
     (void)data;
+#ifdef __linux__
     return syscall(SYS_getdents64, fd, to, len);
+#else /* nor is there anything to list */
+    (void)fd, (void)to, (void)len;
+    errno = ENOSYS;
+    return -1;
+#endif
 }
 
 static off_t kernel_rewind(void *data, int fd) {
@@ -46,6 +54,10 @@ static ssize_t kernel_readlinkat(void *data, int dir_fd, const char *path, char 
 
 static int kernel_fstatat(void *data, int dir_fd, const char *path, struct stat *ret, int flags) {
     (void)data;
+#ifdef __APPLE__
+    if (flags & AT_EMPTY_PATH)
+        return fstat(dir_fd, ret);
+#endif
     return fstatat(dir_fd, path, ret, flags);
 }
 

@@ -5,17 +5,25 @@
 #ifndef IO_H
 #define IO_H
 
+#include <fcntl.h>
 #include <stdint.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 #include <time.h>
+
+/* Where the C library has no such names: fstatat() of a descriptor itself, with the path "",
+ * and a clock that begins at boot and goes on while the host sleeps. */
+#ifdef __APPLE__
+#define AT_EMPTY_PATH 0x40000000
+#define CLOCK_BOOTTIME CLOCK_MONOTONIC_RAW
+#endif
 
 struct io {
     int (*openat)(void *data, int dir_fd, const char *path, int flags, mode_t mode);
     int (*close)(void *data, int fd);
     ssize_t (*read)(void *data, int fd, void *to, size_t len);
     ssize_t (*write)(void *data, int fd, const void *from, size_t len);
-    ssize_t (*getdents)(void *data, int fd, void *to, size_t len); /* struct dirent64 */
+    ssize_t (*getdents)(void *data, int fd, void *to, size_t len); /* struct dirent64, of Linux */
     off_t (*rewind)(void *data, int fd);
     ssize_t (*readlinkat)(void *data, int dir_fd, const char *path, char *to, size_t len);
     int (*fstatat)(void *data, int dir_fd, const char *path, struct stat *ret, int flags);

@@ -364,7 +364,7 @@ tally *tally_free(tally *t) {
     close_counting(&t->counting);
     snapshots_clear(&t->snapshots);
     users_free(t->users);
-    free(t->pss_order.ids);
+    free(t->pss_order.turns);
     if (t->source)
         t->source->ops->free(t->source);
     grouping_free(&t->grouping);

@@ -14,7 +14,10 @@
 #include "source/source.h"
 
 struct pss_order {
-    process_id *ids;
+    struct pss_turn {
+        process_id id;
+        uint32_t pss_s; /* of struct process */
+    } *turns;
     size_t size;
 };
 

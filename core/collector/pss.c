@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Proportional set sizes are costly to read: each collection refreshes the oldest values,
  * as far as its budget goes. */
-#define _GNU_SOURCE
 #include "collector/collector.h"
 
 #include <errno.h>
@@ -11,10 +10,12 @@
  * one. */
 #define BUDGET_NS (50 * UINT64_C(1000000))
 
-static int by_age(const void *a, const void *b, void *table) {
-    const struct process *x = proctable_at(table, *(const process_id *)a);
-    const struct process *y = proctable_at(table, *(const process_id *)b);
-    return x->pss_s < y->pss_s ? -1 : x->pss_s > y->pss_s;
+/* Those of one age in the order of their records. */
+static int by_age(const void *a, const void *b) {
+    const struct pss_turn *x = a, *y = b;
+    if (x->pss_s != y->pss_s)
+        return x->pss_s < y->pss_s ? -1 : 1;
+    return x->id < y->id ? -1 : x->id > y->id;
 }
 
 static int list_by_age(struct tally *t, size_t *ret_count) {
@@ -22,18 +23,20 @@ static int list_by_age(struct tally *t, size_t *ret_count) {
     struct proctable *table = &t->counting.table;
     size_t count = 0;
     if (order->size < table->count) {
-        process_id *ids = realloc(order->ids, table->count * 2 * sizeof(*ids));
-        if (!ids)
+        struct pss_turn *turns = realloc(order->turns, table->count * 2 * sizeof(*turns));
+        if (!turns)
             return -ENOMEM;
-        order->ids = ids;
+        order->turns = turns;
         order->size = table->count * 2;
     }
     for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
-         id = proctable_next(table, id + 1))
-        if (proctable_at(table, id)->seen == t->counting.number)
-            order->ids[count++] = id;
+         id = proctable_next(table, id + 1)) {
+        const struct process *p = proctable_at(table, id);
+        if (p->seen == t->counting.number)
+            order->turns[count++] = (struct pss_turn){id, p->pss_s};
+    }
     if (count)
-        qsort_r(order->ids, count, sizeof(*order->ids), by_age, table);
+        qsort(order->turns, count, sizeof(*order->turns), by_age);
     *ret_count = count;
     return 0;
 }
@@ -85,7 +88,7 @@ int collect_pss(struct round *round) {
     uint64_t start_ns = clock_ns(t, CLOCK_MONOTONIC);
     bool spent = false;
     for (size_t i = 0; i < count; i++) {
-        struct process *p = proctable_at(&t->counting.table, t->pss_order.ids[i]);
+        struct process *p = proctable_at(&t->counting.table, t->pss_order.turns[i].id);
         bool has_memory = p->gauge[FIELD_VMS_BYTES - FIELD_CACHED_FIRST] > 0;
         if (!has_memory) { /* a kernel thread or a zombie */
             keep_pss(round, p, &(struct pss){.has_swap = true});

@@ -346,7 +346,7 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
 _Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&
                    METRIC_HOST_SWAP_FREE - METRIC_HOST_MEMORY_TOTAL + 1 == HOST_MEMORIES,
                "one row for each");
-_Static_assert(METRIC_UNREADABLE_STATUS + ORIGINS - 1 == METRIC_UNREADABLE_IDENTITY,
+_Static_assert(METRIC_UNREADABLE_STATUS + (int)ORIGINS - 1 == METRIC_UNREADABLE_IDENTITY,
                "one row for each origin");
 
 const struct tally_metric *tally_metric(size_t number) {

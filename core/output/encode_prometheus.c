@@ -3,7 +3,6 @@
  * https://prometheus.io/docs/instrumenting/exposition_formats/
  * and OpenMetrics 1.0.0, which is the same but for the heads of families and the last line:
  * https://prometheus.io/docs/specs/om/open_metrics_spec/ */
-#define _GNU_SOURCE
 #include "output/present.h"
 
 #include <errno.h>
@@ -131,6 +130,11 @@ static void add_openmetrics_head(struct buf *to, const struct row *first, const 
     add_about(to, "HELP", name, name_len, help ? help : first->metric->help, true);
 }
 
+static char *put(char *at, const char *text, size_t len) {
+    memcpy(at, text, len);
+    return at + len;
+}
+
 static void add_series(tally_text *text, const tally_snapshot *s, const struct row *row,
                        size_t group, uint64_t value) {
     struct buf *to = &text->data;
@@ -140,14 +144,14 @@ static void add_series(tally_text *text, const tally_snapshot *s, const struct r
     if (buf_reserve(to, row->name_len + labels_len + row->label_len + 4) < 0)
         return;
     char *at = to->data + to->len;
-    at = mempcpy(at, row->name, row->name_len);
+    at = put(at, row->name, row->name_len);
     if (labels_len + row->label_len) {
         *at++ = '{';
         if (labels_len)
-            at = mempcpy(at, labels, labels_len);
+            at = put(at, labels, labels_len);
         size_t comma = labels_len == 0; /* nothing to part it from */
         if (row->label_len)
-            at = mempcpy(at, row->label + comma, row->label_len - comma);
+            at = put(at, row->label + comma, row->label_len - comma);
         *at++ = '}';
     }
     *at++ = ' ';

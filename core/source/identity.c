@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#define _GNU_SOURCE
 #include "source/identity.h"
 
 #include <string.h>
@@ -23,10 +22,10 @@ struct text identity_first_word(const struct identity *id) {
 }
 
 struct text text_base_name(struct text path) {
-    const char *slash = path.len ? memrchr(path.at, '/', path.len) : NULL;
-    if (slash && slash + 1 < path.at + path.len)
-        return (struct text){slash + 1, (size_t)(path.at + path.len - slash - 1)};
-    return path;
+    size_t at = path.len;
+    while (at && path.at[at - 1] != '/')
+        at--;
+    return at < path.len ? (struct text){path.at + at, path.len - at} : path;
 }
 
 bool text_is(struct text text, const char *other) {

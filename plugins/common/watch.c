@@ -4,6 +4,10 @@
 #include <stdint.h>
 #include <time.h>
 
+#ifdef __APPLE__ /* which has it by the name from before POSIX */
+#define st_mtim st_mtimespec
+#endif
+
 #define SETTLED_NS INT64_C(2000000000)
 
 struct stat watch_look(const char *path) {

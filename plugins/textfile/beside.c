@@ -82,8 +82,10 @@ bool beside_own_series(const char *text, size_t len, const char *prefix, const c
         const char *line_end = memchr(behind, '\n', (size_t)(end - behind));
         if (!line_end || (*behind != '{' && *behind != ' '))
             continue;
-        const char *space = memrchr(behind, ' ', (size_t)(line_end - behind));
-        if (!space)
+        const char *space = line_end;
+        while (*space != ' ' && space > behind)
+            space--;
+        if (*space != ' ')
             continue;
         *ret_series = at + 1;
         *ret_len = (size_t)(space - at);
