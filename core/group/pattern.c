@@ -331,6 +331,8 @@ void pattern_unnamed(const struct pattern *p, const char **ret_at, size_t *ret_l
         *ret_at = p->subject + span[0];
         *ret_len = span[1] - span[0];
     }
+#else
+    (void)p;
 #endif
 }
 
