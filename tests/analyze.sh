@@ -26,7 +26,7 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/proctally-analyze.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 
-files=$(ls core/*.c core/*/*.c core/*/linux/*.c plugins/common/*.c plugins/command/*.c plugins/textfile/*.c plugins/telegraf/*.c)
+files=$(ls core/*.c core/*/*.c core/*/linux/*.c $(ls plugins/common/*.c core/source/darwin/*.c | grep -v -e _darwin -e darwin/calls -e darwin/open) plugins/command/*.c plugins/textfile/*.c plugins/telegraf/*.c)
 of_make() {
     sed -n "s/^$1 = *//p" "$BUILD/Makefile"
 }

@@ -78,6 +78,11 @@ struct darwin_host {
     uint32_t cpus;
 };
 
+struct darwin_memory {
+    uint64_t total_bytes, free_bytes, cached_bytes;
+    uint64_t swap_total_bytes, swap_free_bytes;
+};
+
 /* How long a unit of mach_absolute_time() is. */
 struct darwin_timebase {
     uint64_t hertz;               /* what the kernel says; 0: it does not */
@@ -105,6 +110,7 @@ struct darwin_calls {
     ssize_t (*arguments)(void *data, uint32_t pid, char *to, size_t size);
 
     int (*host)(void *data, struct darwin_host *ret);
+    int (*memory)(void *data, struct darwin_memory *ret);
     int (*timebase)(void *data, struct darwin_timebase *ret);
     /* Which boot this is. */
     int (*boot_id)(void *data, char *to, size_t size);
