@@ -35,11 +35,13 @@ enum collect {
     COLLECT_NETWORK,
     COLLECT_PSS,
     COLLECT_STATES,
+    COLLECT_THREAD_NAMES,
     COLLECT_THREADS,
     COLLECTS
 };
 #define COLLECT_DEFAULT \
-    (((1u << COLLECTS) - 1) & ~(1u << COLLECT_PSS | 1u << COLLECT_MEMORY_DETAILS))
+    (((1u << COLLECTS) - 1) & \
+     ~(1u << COLLECT_PSS | 1u << COLLECT_MEMORY_DETAILS | 1u << COLLECT_THREAD_NAMES))
 extern const char *const collect_names[COLLECTS + 1];
 
 /* What `kernel-threads` may be. In the order of the names. */
@@ -102,6 +104,8 @@ struct settings {
     size_t group_by_count;
     enum kernel_threads kernel_threads;
     uint64_t max_groups, expire_after_ns;
+    uint64_t max_thread_names; /* of a group */
+    bool fold_thread_names;
     uint64_t top;
 
     /* in which words */

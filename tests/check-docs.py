@@ -203,6 +203,7 @@ class Metric:
                 self.prometheus[schema] = name[0] + label
         influx = row.get(".influx")
         self.field = influx[0] if influx else None
+        self.of_threads = row.get(".metric.scope") == "TALLY_SCOPE_THREAD_NAME"
         self.field_type = None
         if influx:
             form = influx.get(1, influx.get(".form", "TALLY_FORM_NATURAL"))
@@ -439,8 +440,14 @@ def check_fields(metrics):
     if not found:
         wrong(TELEGRAF_README, "there is no list behind <!-- list: telegraf -->")
         return
-    given = re.findall(r"^\s+- `(\w+)` \((\w+)", found.group(1), re.M)
-    expected = {m.field: m.field_type for m in metrics if m.field}
+    # those of threads are in a measurement of their own
+    given = []
+    for item in re.split(r"^- ", found.group(1), flags=re.M):
+        of = "threads: " if item.startswith("`proctally_threads`") else ""
+        given += [(of + field, kind) for field, kind in
+                  re.findall(r"^\s+- `(\w+)` \((\w+)", item, re.M)]
+    expected = {("threads: " if m.of_threads else "") + m.field: m.field_type
+                for m in metrics if m.field}
     same_set(where, "field", list(expected), [field for field, _ in given])
     for field, kind in given:
         if expected.get(field, kind) != kind:

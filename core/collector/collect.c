@@ -104,11 +104,27 @@ static bool is_idle(const struct process *p, const struct sample *s) {
            p->last[FIELD_STIME_NS] == s->value[FIELD_STIME_NS];
 }
 
+/* A process with one thread that never had others is read as a whole. */
+static int threads_wanted(const struct round *round, const struct process *p,
+                          const struct sample *s) {
+    const struct thread_list *list = p ? p->thread_list : NULL;
+    if (p && p->group == GROUP_LEFT_OUT && p->classified)
+        return THREADS_UNWANTED;
+    if (s->value[FIELD_THREADS] <= 1 && !(list && list->has_others))
+        return THREADS_MAIN;
+    return threads_are_due(list, s, p && is_idle(p, s), round->boot_s) ? THREADS_ALL
+                                                                       : THREADS_UNWANTED;
+}
+
 static struct measure_hints hints_for(const struct round *round, const struct process *p,
                                       const struct sample *s) {
+    const bool by_thread = round->t->counting.tallies.threads.is_on;
     if (!p)
-        return (struct measure_hints){.fd_limit = true};
+        return (struct measure_hints){.fd_limit = true,
+                                      .threads = by_thread ? threads_wanted(round, NULL, s)
+                                                           : THREADS_UNWANTED};
     return (struct measure_hints){
+        .threads = by_thread ? threads_wanted(round, p, s) : THREADS_UNWANTED,
         .idle = is_idle(p, s),
         .fd_limit = p->fd_limit_s == 0 || round->boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S,
     };
@@ -135,7 +151,9 @@ static int account(struct round *round, process_id id, struct sample *s) {
     round->partly_unreadable += s->unreadable != 0 && p->group != GROUP_LEFT_OUT;
     const bool is_kept = round->t->keep & TALLY_KEEP_PROCESSES &&
                          (round->t->grouping.followed.count == 0 || p->followed);
-    return round->snapshot && is_kept ? show_process(round, id, s, start_unix_ns) : 0;
+    if (c->tallies.threads.is_on)
+        r = credit_threads(round, p, s);
+    return r == 0 && round->snapshot && is_kept ? show_process(round, id, s, start_unix_ns) : r;
 }
 
 /* The rest of the visit to the process that is open. id is its record, or NO_PROCESS. */
@@ -144,8 +162,9 @@ static int visit_open(struct round *round, const struct listed *listed, process_
     struct tally *t = round->t;
     struct proctable *table = &t->counting.table;
     const bool is_new = id == NO_PROCESS;
-    int r = t->source->ops->measure(
-        t->source, s, hints_for(round, is_new ? NULL : proctable_at(table, id), s));
+    const struct measure_hints hints =
+        hints_for(round, is_new ? NULL : proctable_at(table, id), s);
+    int r = t->source->ops->measure(t->source, s, hints);
     if (r == 0 && is_new) {
         id = admit(t, s);
         r = id == NO_PROCESS ? -ENOMEM : 0;
@@ -166,6 +185,8 @@ static int visit_open(struct round *round, const struct listed *listed, process_
     }
     if (r < 0)
         return r;
+    if (hints.threads == THREADS_ALL && !s->threads && proctable_at(table, id)->thread_list)
+        proctable_at(table, id)->thread_list->behind = true;
     process_remember(proctable_at(table, id), s, listed->marker, round->boot_s);
     return account(round, id, s);
 }
@@ -239,6 +260,8 @@ static void begin(struct round *round) {
     self_set(c, METRIC_SELF_PROCESSES, 0);
     self_set(c, METRIC_SELF_HIDDEN, 0);
     tallies_begin(&c->tallies);
+    if (c->tallies.threads.is_on)
+        tallies_begin_threads(&c->tallies);
     fold_begin(&c->fold);
 }
 
@@ -312,6 +335,8 @@ static int show(struct round *round) {
     tallies_end(tallies, &moment);
     expire_groups(t, &moment);
     int r = tallies_order(tallies, settings->top);
+    if (r == 0 && tallies->threads.is_on)
+        r = tallies_end_threads(tallies, &moment);
     if (r == 0)
         r = snapshot_set_groups(round->snapshot, tallies);
     if (r < 0)

@@ -39,6 +39,9 @@ static unsigned origins_of(const tally *t) {
 }
 
 static void close_counting(struct counting *c) {
+    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
+         id = proctable_next(&c->table, id + 1))
+        thread_list_free(proctable_at(&c->table, id)->thread_list, &c->tallies.threads);
     proctable_clear(&c->table);
     tallies_clear(&c->tallies);
     fold_free(&c->fold);
@@ -58,6 +61,9 @@ static int open_counting(tally *t) {
     if (t->settings.state_file)
         self_set(c, METRIC_SELF_STATE_FAILURES, 0);
     int r = tallies_init(&c->tallies, t->settings.max_groups, t->settings.collect, origins_of(t));
+    c->tallies.threads.is_on = t->settings.collect & 1u << COLLECT_THREAD_NAMES;
+    c->tallies.threads.folds = t->settings.fold_thread_names;
+    c->tallies.threads.max_names = t->settings.max_thread_names;
     return r < 0 ? r : grouping_add_literals(&t->grouping, &c->tallies);
 }
 

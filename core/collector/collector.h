@@ -98,6 +98,8 @@ int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_
 /* What the counters went up by since the last sample goes to the process's group. -ENOMEM:
  * nothing was taken. */
 int credit(struct round *round, process_id id, struct sample *s);
+/* The same for its threads, by their names. -ENOMEM: what was taken has been credited. */
+int credit_threads(struct round *round, struct process *p, const struct sample *s);
 /* It executed a program since the last time. Until then it was who it was. -ENOMEM. */
 int credit_until_exec(struct round *round, process_id id, const struct sample *s, bool is_new);
 /* Turns exact CPU time into user and system time; p is NULL if it has none from before. */

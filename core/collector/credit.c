@@ -2,6 +2,8 @@
 /* How much a process has used since its last sample, and which group gets it. */
 #include "collector/collector.h"
 
+#include <errno.h>
+
 /* What a counter went up by since the last sample, or since birth. */
 static uint64_t take_increase(struct process *p, const struct sample *s, enum field f,
                               bool lifetimes, bool restarts_lower) {
@@ -109,4 +111,32 @@ int credit_until_exec(struct round *round, process_id id, const struct sample *s
             p->have |= (uint32_t)BIT(f);
         }
     return 0;
+}
+
+/* ---- Threads by name -------------------------------------------------------------------- */
+
+int credit_threads(struct round *round, struct process *p, const struct sample *s) {
+    struct tallies *tallies = &round->t->counting.tallies;
+    const struct progress *progress = &round->t->counting.progress;
+    const uint64_t tick_ns = round->t->source->tick_ns;
+    const struct thread_moment moment = {
+        .now_ticks = round->boot_ns / tick_ns,
+        .now_s = round->boot_s,
+        .since_ticks = progress->started ? progress->scan_boot_ns / tick_ns : 0,
+        .from_birth = p->from_birth && !p->threads_unseen,
+    };
+    if (p->group == GROUP_LEFT_OUT) {
+        p->threads_unseen = true;
+        return p->thread_list ? threads_join(p->thread_list, &tallies->threads, NULL) : 0;
+    }
+    struct thread_names *names = tallies_thread_names(tallies, p->group);
+    if (names && !p->thread_list)
+        p->thread_list = thread_list_new();
+    if (!names || !p->thread_list)
+        return -ENOMEM;
+    int r = threads_join(p->thread_list, &tallies->threads, names);
+    if (r == 0 && s->threads)
+        r = threads_take(p->thread_list, &tallies->threads, s, &moment);
+    names->unknown += !p->thread_list->whole;
+    return r;
 }

@@ -43,6 +43,7 @@ static void snapshot_free(tally_snapshot *s) {
     for (size_t i = 0; i < s->group_size; i++)
         group_texts_unref(s->groups[i].texts);
     free(s->groups);
+    free(s->parts);
     free(s->processes);
     free(s->ended);
     buf_free(&s->texts);
@@ -104,7 +105,39 @@ void snapshots_inherit(struct snapshots *s, const struct snapshots *from) {
     s->inherited = before ? tally_snapshot_ref(before) : NULL;
 }
 
+static int reserve_parts(tally_snapshot *s, size_t more) {
+    if (s->part_count + more <= s->part_size)
+        return 0;
+    const size_t size = s->part_size * 2 + more;
+    struct snapshot_part *parts = realloc(s->parts, size * sizeof(*parts));
+    if (!parts)
+        return -ENOMEM;
+    s->parts = parts;
+    s->part_size = size;
+    return 0;
+}
+
+static int add_thread_names(tally_snapshot *s, struct snapshot_group *to,
+                            const struct thread_names *names, unsigned shown) {
+    const size_t count = names ? names->order_count : 0;
+    to->parts[PART_THREAD_NAME].first = s->part_count;
+    to->parts[PART_THREAD_NAME].count = count;
+    int r = reserve_parts(s, count);
+    for (size_t i = 0; r == 0 && i < count; i++) {
+        const struct thread_name *name = &names->items[names->order[i]];
+        struct snapshot_part *part = &s->parts[s->part_count++];
+        memcpy(part->name, name->text, sizeof(part->name));
+        part->known = 0;
+        for (size_t k = 0; k < THREAD_METRICS; k++)
+            if (shown >> k & 1 && thread_name_value(names, name, METRIC_THREAD_FIRST + (enum metric)k,
+                                                    &part->value[k]))
+                part->known |= 1u << k;
+    }
+    return r;
+}
+
 int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
+    s->part_count = 0;
     const size_t count = tallies->order_count;
     if (count > s->group_size) {
         size_t size = s->group_size ? s->group_size : 64;
@@ -126,6 +159,11 @@ int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
         }
         to->known = from->known;
         memcpy(to->value, from->value, sizeof(to->value));
+        if (tallies->threads.is_on) {
+            int r = add_thread_names(s, to, from->thread_names, tallies->threads.shown);
+            if (r < 0)
+                return r;
+        }
     }
     /* those that are shown no more are not to be kept by what is not read */
     for (size_t i = count; i < s->group_count; i++)
@@ -196,6 +234,44 @@ bool tally_snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
                           uint64_t *ret_value) {
     uint64_t value;
     if (!snapshot_value(s, group, metric, &value))
+        return false;
+    *ret_value = value;
+    return true;
+}
+
+static const struct snapshot_part *part_at(const tally_snapshot *s, size_t group,
+                                           enum tally_scope scope, size_t i, enum part_kind *ret_kind) {
+    for (enum part_kind kind = 0; kind < PARTS; kind++)
+        if (part_table[kind].scope == scope) {
+            *ret_kind = kind;
+            return snapshot_part(s, group, kind, i);
+        }
+    return NULL;
+}
+
+size_t tally_snapshot_parts(const tally_snapshot *s, size_t group, enum tally_scope scope) {
+    for (enum part_kind kind = 0; kind < PARTS; kind++)
+        if (part_table[kind].scope == scope)
+            return s->groups[group].parts[kind].count;
+    return 0;
+}
+
+const char *tally_snapshot_part_name(const tally_snapshot *s, size_t group,
+                                     enum tally_scope scope, size_t i) {
+    enum part_kind kind;
+    const struct snapshot_part *part = part_at(s, group, scope, i, &kind);
+    return part ? part->name : NULL;
+}
+
+bool tally_snapshot_part_value(const tally_snapshot *s, size_t group, size_t i, size_t metric,
+                               uint64_t *ret_value) {
+    enum part_kind kind;
+    uint64_t value;
+    if (metric >= METRICS_IN_ALL)
+        return false;
+    const struct snapshot_part *part =
+        part_at(s, group, metric_table[metric].metric.scope, i, &kind);
+    if (!part || !snapshot_part_value(part, kind, metric, &value))
         return false;
     *ret_value = value;
     return true;

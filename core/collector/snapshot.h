@@ -27,6 +27,16 @@ struct snapshot_group {
     struct group_texts *texts;
     metric_set known;
     uint64_t value[METRICS_OF_GROUP];
+    struct { /* among the snapshot's */
+        size_t first, count;
+    } parts[PARTS];
+};
+
+/* Of what a group is divided into. */
+struct snapshot_part {
+    char name[THREAD_NAME_MAX + 1];
+    unsigned known; /* 1 << (metric - the first of its kind) */
+    uint64_t value[THREAD_METRICS];
 };
 
 struct snapshot_process {
@@ -51,6 +61,8 @@ struct tally_snapshot {
 
     struct snapshot_group *groups;
     size_t group_count, group_size;
+    struct snapshot_part *parts;
+    size_t part_count, part_size;
 
     uint64_t self_value[SELF_METRICS];
     bool self_known[SELF_METRICS];
@@ -95,6 +107,23 @@ void snapshot_set_self(tally_snapshot *s, const struct self_values *self);
 /* Room for one more process, alive or ended. NULL: no memory. */
 struct snapshot_process *snapshot_add_process(tally_snapshot *s);
 struct snapshot_process *snapshot_add_ended(tally_snapshot *s);
+
+/* The i-th part of a group; NULL: there are no more. */
+static inline const struct snapshot_part *snapshot_part(const tally_snapshot *s, size_t group,
+                                                        enum part_kind kind, size_t i) {
+    const struct snapshot_group *g = &s->groups[group];
+    return i < g->parts[kind].count ? &s->parts[g->parts[kind].first + i] : NULL;
+}
+
+static inline bool snapshot_part_value(const struct snapshot_part *part, enum part_kind kind,
+                                       size_t metric, uint64_t *ret) {
+    const size_t i = metric - part_table[kind].first;
+    if (metric < part_table[kind].first || metric > part_table[kind].last ||
+        !(part->known >> i & 1))
+        return false;
+    *ret = part->value[i];
+    return true;
+}
 
 /* The value of a metric; false if it is not known. */
 static inline bool snapshot_value(const tally_snapshot *s, size_t group, size_t metric,

@@ -22,6 +22,7 @@ static int credit_end(struct round *round, process_id id, struct sample *s) {
     tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
     tallies_ended(&c->tallies, p->group, s);
     /* what its children did may be told later, and refer to it */
+    p->thread_list = thread_list_free(p->thread_list, &c->tallies.threads);
     p->ended = true;
     p->gone_s = round->boot_s;
     return r;
@@ -101,6 +102,7 @@ void forget_ended(struct round *round) {
             continue;
         if (!p->ended)
             tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
+        p->thread_list = thread_list_free(p->thread_list, &c->tallies.threads);
         proctable_remove(&c->table, id);
     }
 }

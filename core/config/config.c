@@ -61,7 +61,8 @@ static bool is_own_label(const char *text, size_t len) {
                                       "cgroup",    "unit",  "container", "pid", "ppid",
                                       "uid",       "gid",   "path", "mode", "state",
                                       "type",      "op",    "file", "source", "memtype", "protocol",
-                                      "ctxswitchtype", "time"};
+                                      "ctxswitchtype", "time", "threadname", "thread_name",
+                                      "iomode", "wchan"};
     for (size_t i = 0; i < sizeof(own) / sizeof(own[0]); i++)
         if (strlen(own[i]) == len && memcmp(own[i], text, len) == 0)
             return true;
@@ -357,9 +358,9 @@ static void set_group_by(const tally_config *c, bool is_empty_by_default, struct
         to->group_by[to->group_by_count++] = GROUP_NAME;
 }
 
-static void set_collect(const tally_config *c, struct settings *to) {
+static void set_collect(const tally_config *c, bool like_process_exporter, struct settings *to) {
     const struct string_list *words = &c->values[OPTION_COLLECT].items;
-    to->collect = COLLECT_DEFAULT;
+    to->collect = COLLECT_DEFAULT | (like_process_exporter ? 1u << COLLECT_THREAD_NAMES : 0);
     for (size_t i = 0; i < words->count; i++) {
         enum collect word = 0;
         bool on = false;
@@ -438,6 +439,8 @@ int config_settings(const tally_config *c, struct settings *ret) {
     };
     option_parse_count(value_of(c, OPTION_MAX_GROUPS), &s.max_groups);
     option_parse_count(value_of(c, OPTION_TOP), &s.top);
+    option_parse_count(value_of(c, OPTION_MAX_THREAD_NAMES), &s.max_thread_names);
+    option_parse_switch(value_of(c, OPTION_FOLD_THREAD_NAMES), &s.fold_thread_names);
     option_parse_count(value_of(c, OPTION_MAX_PROCESSES), &s.max_processes);
     option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &s.expire_after_ns);
     option_parse_switch(value_of(c, OPTION_CHILDREN), &s.children);
@@ -447,7 +450,7 @@ int config_settings(const tally_config *c, struct settings *ret) {
     if (c->values[OPTION_CHILDREN].layer == LAYER_DEFAULT && like_process_exporter)
         s.children = true;
     set_group_by(c, like_process_exporter, &s);
-    set_collect(c, &s);
+    set_collect(c, like_process_exporter, &s);
     int r = copy_texts(c, &s);
     if (r == 0)
         r = copy_rules(c, &s);

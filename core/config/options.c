@@ -43,7 +43,7 @@ static const struct tally_option option_table[OPTIONS] = {
         {"collect", "WORD,…", "context-switches,delays,fds,io,network,states,threads",
          "Switches parts of the work on (WORD) or off (no-WORD), against the default: "
          "context-switches, delays, fds, io, memory-details (the highest so far), network (with "
-         "source bpf), pss (costly), states, threads (running ones).",
+         "source bpf), pss (costly), states, thread-names, threads (running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
     [OPTION_CPU_MODE] = {"cpu-mode", "machine|core", "machine",
                          "CPU usage of 1 (100 %) is the whole machine, or one logical CPU.",
@@ -51,6 +51,14 @@ static const struct tally_option option_table[OPTIONS] = {
     [OPTION_MAX_GROUPS] = {"max-groups", "COUNT", "1000",
                            "Most groups to keep; what does not fit goes to the group other.",
                            TALLY_OPTION_COUNT, false, NULL},
+    [OPTION_MAX_THREAD_NAMES] = {"max-thread-names", "COUNT", "50",
+                                 "Most names of threads to keep for a group, with collect "
+                                 "thread-names; what does not fit goes to the name other.",
+                                 TALLY_OPTION_COUNT, false, NULL},
+    [OPTION_FOLD_THREAD_NAMES] = {"fold-thread-names", "true|false", "false",
+                                  "Numbers in names of threads are N: pool-N-thread-N for "
+                                  "pool-1-thread-37.",
+                                  TALLY_OPTION_SWITCH, false, NULL},
     [OPTION_EXPIRE_AFTER] = {"expire-after", "DURATION", "10m",
                              "How long a group without processes stays; groups with a literal "
                              "name in process_names stay for ever.",
@@ -132,14 +140,16 @@ const char *option_expected(enum option option) {
     case OPTION_PROCESS_NAMES:
         return "a list of rules";
     case OPTION_CHILDREN:
+    case OPTION_FOLD_THREAD_NAMES:
         return "true or false";
     case OPTION_COLLECT:
-        return "context-switches, delays, fds, io, memory-details, network, pss, states or "
-               "threads, or one of them after no-";
+        return "context-switches, delays, fds, io, memory-details, network, pss, states, "
+               "thread-names or threads, or one of them after no-";
     case OPTION_CPU_MODE:
         return "machine or core";
     case OPTION_MAX_GROUPS:
     case OPTION_MAX_PROCESSES:
+    case OPTION_MAX_THREAD_NAMES:
     case OPTION_TOP:
         return "a whole number from 1 to 1000000";
     case OPTION_SCHEMA:

@@ -544,7 +544,9 @@ int fold_settle(struct fold *f, struct proctable *table, struct tallies *tallies
     }
     rehome_orphans(f, table, now);
     for (size_t i = 0; i < f->dead_count; i++) {
-        tallies_add(tallies, proctable_at(table, f->dead[i].id)->group, METRIC_EXITS, 1);
+        struct process *p = proctable_at(table, f->dead[i].id);
+        tallies_add(tallies, p->group, METRIC_EXITS, 1);
+        p->thread_list = thread_list_free(p->thread_list, &tallies->threads);
         proctable_remove(table, f->dead[i].id);
     }
     return 0;

@@ -34,6 +34,15 @@
 #define UNREADABLE "Processes of which the file could not be read, so that they are missing in the sums"
 #define SOURCE "1 for the source in use, 0 for the others"
 
+/* Of threads by name. What they have is switched off with what processes have of it, too. */
+#define THREAD_CPU "CPU time used by threads of this name"
+#define THREAD_FAULTS "Page faults of threads of this name"
+#define THREAD_SWITCHES "Context switches of threads of this name"
+#define OF_THREADS(KIND, name, of_unit, text) \
+    KIND("thread_" name, of_unit, text), .metric.scope = TALLY_SCOPE_THREAD_NAME, \
+        IF(THREAD_NAMES)
+#define ALSO_IF(what) .also_collect = 1u << COLLECT_##what
+
 #define STATE(metric, state, ...)                                                      \
     [metric] = {GAUGE("states_" state, TALLY_UNIT_COUNT, STATES), IF(STATES),          \
                 NATIVE("states", "state", state), INFLUX(state),                       \
@@ -341,6 +350,60 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
     HOST_STATE(METRIC_HOST_TASKS_STOPPED, "stopped"),
     HOST_STATE(METRIC_HOST_TASKS_ZOMBIE, "zombie"),
     HOST_STATE(METRIC_HOST_TASKS_IDLE, "idle"),
+
+    [METRIC_THREAD_COUNT] = {OF_THREADS(GAUGE, "count", TALLY_UNIT_COUNT, "Threads of this name"),
+                             NATIVE("thread_count"), PE("thread_count"), INFLUX("num_threads"),
+                             COLLECTD("threads", "thread")},
+    [METRIC_THREAD_CPU_USER] = {OF_THREADS(COUNTER, "cpu_user", TALLY_UNIT_NS, THREAD_CPU),
+                                NATIVE("thread_cpu_seconds_total", "mode", "user"),
+                                PE("thread_cpu_seconds_total", "mode", "user"),
+                                INFLUX("cpu_time_user"),
+                                COLLECTD("ps_cputime", "thread", 0, TALLY_FORM_MICROSECONDS)},
+    [METRIC_THREAD_CPU_SYSTEM] = {OF_THREADS(COUNTER, "cpu_system", TALLY_UNIT_NS, THREAD_CPU),
+                                  NATIVE("thread_cpu_seconds_total", "mode", "system"),
+                                  PE("thread_cpu_seconds_total", "mode", "system"),
+                                  INFLUX("cpu_time_system"),
+                                  COLLECTD("ps_cputime", "thread", 1, TALLY_FORM_MICROSECONDS)},
+    [METRIC_THREAD_DISK_READ] = {OF_THREADS(COUNTER, "disk_read", TALLY_UNIT_BYTES,
+                                            "Bytes that threads of this name fetched from storage"),
+                                 ALSO_IF(IO), READ(IO), NATIVE("thread_disk_read_bytes_total"),
+                                 PE("thread_io_bytes_total", "iomode", "read",
+                                    .help = "Bytes that threads of this name read and wrote"),
+                                 INFLUX("disk_read_bytes"), COLLECTD("disk_octets", "thread", 0)},
+    [METRIC_THREAD_DISK_WRITTEN] = {OF_THREADS(COUNTER, "disk_written", TALLY_UNIT_BYTES,
+                                               "Bytes that threads of this name sent to storage"),
+                                    ALSO_IF(IO), READ(IO),
+                                    NATIVE("thread_disk_written_bytes_total"),
+                                    PE("thread_io_bytes_total", "iomode", "write"),
+                                    INFLUX("disk_write_bytes"),
+                                    COLLECTD("disk_octets", "thread", 1)},
+    [METRIC_THREAD_FAULTS_MINOR] = {OF_THREADS(COUNTER, "page_faults_minor", TALLY_UNIT_COUNT,
+                                               THREAD_FAULTS),
+                                    NATIVE("thread_page_faults_total", "type", "minor"),
+                                    PE("thread_minor_page_faults_total"), INFLUX("minor_faults"),
+                                    COLLECTD("ps_pagefaults", "thread", 0)},
+    [METRIC_THREAD_FAULTS_MAJOR] = {OF_THREADS(COUNTER, "page_faults_major", TALLY_UNIT_COUNT,
+                                               THREAD_FAULTS),
+                                    NATIVE("thread_page_faults_total", "type", "major"),
+                                    PE("thread_major_page_faults_total"), INFLUX("major_faults"),
+                                    COLLECTD("ps_pagefaults", "thread", 1)},
+    [METRIC_THREAD_SWITCHES_VOLUNTARY] =
+        {OF_THREADS(COUNTER, "context_switches_voluntary", TALLY_UNIT_COUNT, THREAD_SWITCHES),
+         ALSO_IF(CONTEXT_SWITCHES), READ(SCHED),
+         NATIVE("thread_context_switches_total", "type", "voluntary"),
+         PE("thread_context_switches_total", "ctxswitchtype", "voluntary"),
+         INFLUX("voluntary_context_switches"), COLLECTD("contextswitch", "voluntary_thread")},
+    [METRIC_THREAD_SWITCHES_INVOLUNTARY] =
+        {OF_THREADS(COUNTER, "context_switches_involuntary", TALLY_UNIT_COUNT, THREAD_SWITCHES),
+         ALSO_IF(CONTEXT_SWITCHES), READ(SCHED),
+         NATIVE("thread_context_switches_total", "type", "involuntary"),
+         PE("thread_context_switches_total", "ctxswitchtype", "nonvoluntary"),
+         INFLUX("involuntary_context_switches"), COLLECTD("contextswitch", "involuntary_thread")},
+};
+
+const struct part_row part_table[PARTS] = {
+    [PART_THREAD_NAME] = {TALLY_SCOPE_THREAD_NAME, METRIC_THREAD_FIRST, METRIC_THREAD_LAST,
+                          "threadname", "thread_name", "threads"},
 };
 
 _Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&

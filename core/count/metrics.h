@@ -127,12 +127,39 @@ enum metric {
     METRIC_HOST_TASKS_ZOMBIE,
     METRIC_HOST_TASKS_IDLE,
     METRIC_HOST_LAST = METRIC_HOST_TASKS_IDLE,
+
+    METRIC_THREAD_FIRST, /* of a group's threads by name */
+    METRIC_THREAD_COUNT = METRIC_THREAD_FIRST,
+    METRIC_THREAD_CPU_USER,
+    METRIC_THREAD_CPU_SYSTEM,
+    METRIC_THREAD_DISK_READ,
+    METRIC_THREAD_DISK_WRITTEN,
+    METRIC_THREAD_FAULTS_MINOR,
+    METRIC_THREAD_FAULTS_MAJOR,
+    METRIC_THREAD_SWITCHES_VOLUNTARY,
+    METRIC_THREAD_SWITCHES_INVOLUNTARY,
+    METRIC_THREAD_LAST = METRIC_THREAD_SWITCHES_INVOLUNTARY,
     METRICS_IN_ALL
 };
 
 #define METRIC_SELF_FIRST METRIC_SELF_DURATION
 #define HOST_METRICS (METRIC_HOST_LAST - METRIC_HOST_FIRST + 1)
 #define METRICS_OF_GROUP ((size_t)METRIC_SELF_FIRST)
+#define THREAD_METRICS (METRIC_THREAD_LAST - METRIC_THREAD_FIRST + 1)
+
+/* What a group is divided into, and the words for that. */
+enum part_kind {
+    PART_THREAD_NAME,
+    PARTS
+};
+struct part_row {
+    enum tally_scope scope;
+    enum metric first, last;
+    const char *label; /* Prometheus: the part's name */
+    const char *tag;   /* line protocol: the same */
+    const char *plural; /* line protocol: behind the measurement; JSON: the array's name */
+};
+extern const struct part_row part_table[PARTS];
 
 /* Metrics of groups: METRIC_SET(a) | METRIC_SET(b) … */
 typedef unsigned __int128 metric_set;
@@ -143,6 +170,7 @@ _Static_assert(METRICS_OF_GROUP <= 8 * sizeof(metric_set), "one bit for each met
 struct metric_row {
     struct tally_metric metric;
     unsigned collect;  /* bits of enum collect, one of which switches it on; 0: always on */
+    unsigned also_collect; /* … and has to be on as well; 0: nothing */
     unsigned origins;  /* 1 << enum origin: a process that refuses one of these lacks it */
     bool by_bpf;       /* source procfs can't have it */
     const char *needs; /* what else has to be there, in words; NULL: nothing */

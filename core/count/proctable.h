@@ -25,6 +25,8 @@ struct pending_credit {
     uint64_t via_ancestor[FIELD_FOLDED]; /* of it: what may show further up instead */
 };
 
+struct thread_list;
+
 struct process {
     uint32_t pid, ppid;
     uint64_t start_ticks;
@@ -60,6 +62,7 @@ struct process {
     bool pss_refused : 1;    /* when it was read last, at pss_s */
     bool has_swap_pss : 1;
     bool counts_threads : 1; /* its samples have FIELD_THREADS_RUNNING */
+    bool threads_unseen : 1; /* it was in no group, so that its threads were not looked at */
     uint8_t unreadable;      /* BIT(origin), when it was measured last */
     char state;
     int8_t nice;
@@ -71,6 +74,7 @@ struct process {
     uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
     uint64_t activity;             /* at that time; 0: not known */
     struct pending_credit *pending; /* NULL: nothing */
+    struct thread_list *thread_list; /* see thread_names.h; whoever removes it frees it */
     uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
     uint64_t pss_bytes, swap_pss_bytes;
 

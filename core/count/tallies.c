@@ -100,6 +100,7 @@ static metric_set counter_bits(void) {
 
 static void group_free(struct group *g) {
     group_texts_unref(g->texts);
+    thread_names_unref(g->thread_names);
     free(g);
 }
 
@@ -177,6 +178,11 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].collect && !(metric_table[m].collect & collect))
             t->switched_off |= METRIC_SET(m);
+    for (size_t i = 0; i < THREAD_METRICS; i++) {
+        const struct metric_row *row = &metric_table[METRIC_THREAD_FIRST + i];
+        if (row->collect & collect && (row->also_collect & collect) == row->also_collect)
+            t->threads.shown |= 1u << i;
+    }
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].metric.kind == TALLY_KIND_GAUGE)
             t->gauges[t->gauge_count++] = (uint8_t)m;
@@ -588,6 +594,32 @@ void tallies_shown(struct tallies *t) {
         if (t->groups[i])
             t->groups[i]->cpu_ns = 0;
     t->cpu_ns = 0;
+}
+
+/* ---- Threads by name ------------------------------------------------------------------ */
+
+struct thread_names *tallies_thread_names(struct tallies *t, uint32_t index) {
+    struct group *g = t->groups[index];
+    if (!g->thread_names)
+        g->thread_names = thread_names_new();
+    return g->thread_names;
+}
+
+void tallies_begin_threads(struct tallies *t) {
+    for (size_t i = 0; i < t->end; i++)
+        if (t->groups[i] && t->groups[i]->thread_names)
+            t->groups[i]->thread_names->unknown = 0;
+}
+
+int tallies_end_threads(struct tallies *t, const struct tallies_moment *moment) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < t->order_count; i++)
+        if (t->order[i]->thread_names) {
+            thread_names_expire(t->order[i]->thread_names, moment->now_ns,
+                                moment->expire_after_ns);
+            r = thread_names_order(t->order[i]->thread_names);
+        }
+    return r;
 }
 
 /* ---- One process ------------------------------------------------------------------- */

@@ -5,6 +5,7 @@
 
 #include "count/group_texts.h"
 #include "count/metrics.h"
+#include "count/thread_names.h"
 #include "source/identity.h"
 #include "source/sample.h"
 
@@ -22,6 +23,7 @@ struct group_owner {
 
 struct group {
     struct group_texts *texts;
+    struct thread_names *thread_names; /* NULL: none yet */
     uint32_t index;
     bool hashed;
     bool takes_no_slot; /* of max-groups */
@@ -71,6 +73,7 @@ struct tallies {
     uint64_t last_fields;
     metric_set last_metrics; /* 0: not yet */
     uint64_t cpu_ns;    /* credited since they were last shown, to all groups */
+    struct thread_counting threads;
 
     struct group **order; /* shown groups by name */
     size_t order_count, order_size;
@@ -133,6 +136,12 @@ int tallies_order(struct tallies *t, size_t top);
 /* Where a group stands among those that are shown; TALLY_NO_GROUP: it is not. */
 size_t tallies_position(const struct tallies *t, uint32_t group);
 void tallies_shown(struct tallies *t);
+
+/* The names of the group's threads, made if there are none. NULL: no memory. */
+struct thread_names *tallies_thread_names(struct tallies *t, uint32_t group);
+/* Where threads are told apart, at the begin and, with the groups that are shown, the end. */
+void tallies_begin_threads(struct tallies *t);
+int tallies_end_threads(struct tallies *t, const struct tallies_moment *moment);
 
 /* What one process has of a group's metrics: returns those that `value` is
  * filled for. Counters are those of its own life. */

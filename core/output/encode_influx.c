@@ -36,6 +36,33 @@ static void add_field_value(struct buf *to, struct tally_number n) {
     }
 }
 
+static void add_group_tags(struct buf *to, const struct group_texts *texts) {
+    add_tag(to, "groupname", strlen("groupname"), texts->name);
+    for (size_t i = 0; i < texts->label_count; i++)
+        add_tag(to, texts->labels[i].key, strlen(texts->labels[i].key), texts->labels[i].value);
+}
+
+static void add_field(struct buf *to, char *separator, const tally_snapshot *s, size_t m,
+                      uint64_t value) {
+    const struct tally_influx_name *name = &metric_table[m].influx;
+    buf_add_char(to, *separator);
+    *separator = ',';
+    buf_add_str(to, name->field);
+    buf_add_char(to, '=');
+    add_field_value(to, present(s, &metric_table[m].metric, name->form, value));
+}
+
+/* A line that has no field is taken back. */
+static void end_line(struct buf *to, size_t start, char separator, uint64_t time_ns) {
+    if (separator == ' ') {
+        to->len = start;
+        return;
+    }
+    buf_add_char(to, ' ');
+    buf_add_u64(to, time_ns);
+    buf_add_char(to, '\n');
+}
+
 /* The known fields of metrics from..end; nothing is written if there are none. */
 static void add_line(struct buf *to, const tally_snapshot *s, size_t group, size_t from,
                      size_t end) {
@@ -45,39 +72,48 @@ static void add_line(struct buf *to, const tally_snapshot *s, size_t group, size
     if (self)
         buf_add_str(to, "_self");
     add_user_tags(to, &s->words->labels);
-    if (!self) {
-        const struct group_texts *texts = s->groups[group].texts;
-        add_tag(to, "groupname", strlen("groupname"), texts->name);
-        for (size_t i = 0; i < texts->label_count; i++)
-            add_tag(to, texts->labels[i].key, strlen(texts->labels[i].key),
-                    texts->labels[i].value);
-    }
+    if (!self)
+        add_group_tags(to, s->groups[group].texts);
     char separator = ' ';
     for (size_t m = from; m < end; m++) {
-        const struct tally_influx_name *name = &metric_table[m].influx;
         uint64_t value;
-        if (!name->field || !snapshot_value(s, group, m, &value))
-            continue;
-        buf_add_char(to, separator);
-        separator = ',';
-        buf_add_str(to, name->field);
-        buf_add_char(to, '=');
-        add_field_value(to, present(s, &metric_table[m].metric, name->form, value));
+        if (metric_table[m].influx.field && snapshot_value(s, group, m, &value))
+            add_field(to, &separator, s, m, value);
     }
-    if (separator == ' ') {
-        to->len = start;
-        return;
+    end_line(to, start, separator, s->time_ns);
+}
+
+/* A line for each of what the group is divided into, of a measurement of its own. */
+static void add_part_lines(struct buf *to, const tally_snapshot *s, size_t group,
+                           enum part_kind kind) {
+    const struct part_row *row = &part_table[kind];
+    const struct snapshot_part *part;
+    for (size_t i = 0; (part = snapshot_part(s, group, kind, i)); i++) {
+        const size_t start = to->len;
+        char separator = ' ';
+        buf_add_str(to, s->words->measurement);
+        buf_add_char(to, '_');
+        buf_add_str(to, row->plural);
+        add_user_tags(to, &s->words->labels);
+        add_group_tags(to, s->groups[group].texts);
+        add_tag(to, row->tag, strlen(row->tag), part->name);
+        for (size_t m = row->first; m <= row->last; m++) {
+            uint64_t value;
+            if (metric_table[m].influx.field && snapshot_part_value(part, kind, m, &value))
+                add_field(to, &separator, s, m, value);
+        }
+        end_line(to, start, separator, s->time_ns);
     }
-    buf_add_char(to, ' ');
-    buf_add_u64(to, s->time_ns);
-    buf_add_char(to, '\n');
 }
 
 int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **ret_data,
                         size_t *ret_len) {
     buf_reset(&to->data);
-    for (size_t i = 0; i < s->group_count; i++)
+    for (size_t i = 0; i < s->group_count; i++) {
         add_line(&to->data, s, i, 0, METRICS_OF_GROUP);
+        for (enum part_kind kind = 0; kind < PARTS; kind++)
+            add_part_lines(&to->data, s, i, kind);
+    }
     add_line(&to->data, s, 0, METRIC_SELF_FIRST, METRIC_SELF_LAST + 1);
     return text_finish(to, ret_data, ret_len);
 }

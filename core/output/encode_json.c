@@ -50,6 +50,31 @@ static void add_metrics(struct buf *to, const tally_snapshot *s, size_t group, s
     buf_add_char(to, '}');
 }
 
+/* What the group is divided into, if it is. */
+static void add_parts(struct buf *to, const tally_snapshot *s, size_t group, enum part_kind kind) {
+    const struct part_row *row = &part_table[kind];
+    const struct snapshot_part *part;
+    for (size_t i = 0; (part = snapshot_part(s, group, kind, i)); i++) {
+        bool is_first = true;
+        if (i == 0)
+            buf_printf(to, ",\"%s\":[", row->plural);
+        buf_add_str(to, i == 0 ? "{\"name\":" : ",{\"name\":");
+        add_string(to, part->name);
+        buf_add_str(to, ",\"metrics\":{");
+        for (size_t m = row->first; m <= row->last; m++) {
+            const struct tally_metric *metric = &metric_table[m].metric;
+            uint64_t value;
+            if (!snapshot_part_value(part, kind, m, &value))
+                continue;
+            add_key(to, &is_first, metric->id);
+            add_number(to, present(s, metric, TALLY_FORM_NATURAL, value));
+        }
+        buf_add_str(to, "}}");
+    }
+    if (snapshot_part(s, group, kind, 0))
+        buf_add_char(to, ']');
+}
+
 static void add_group(struct buf *to, const tally_snapshot *s, size_t group) {
     const struct group_texts *texts = s->groups[group].texts;
     bool is_first = true;
@@ -62,6 +87,8 @@ static void add_group(struct buf *to, const tally_snapshot *s, size_t group) {
     }
     buf_add_str(to, "},\"metrics\":");
     add_metrics(to, s, group, 0, METRIC_GROUP_LAST);
+    for (enum part_kind kind = 0; kind < PARTS; kind++)
+        add_parts(to, s, group, kind);
     buf_add_char(to, '}');
 }
 

@@ -164,50 +164,90 @@ static void add_series(tally_text *text, const tally_snapshot *s, const struct r
 #define FAMILY_ROWS 8
 _Static_assert(ORIGINS <= FAMILY_ROWS, "a row for each origin");
 
+/* Of a part of a group: threads of one name. */
+static void add_part_series(tally_text *text, const tally_snapshot *s, const struct row *row,
+                            size_t group, const char *key, const char *part, uint64_t value) {
+    struct buf *to = &text->data;
+    const size_t first = group ? text->label_ends[group - 1] : 0;
+    buf_add(to, row->name, row->name_len);
+    buf_add_char(to, '{');
+    buf_add(to, text->labels.data + first, text->label_ends[group] - first);
+    add_label(to, 0, key, strlen(key), part);
+    buf_add(to, row->label, row->label_len);
+    buf_add_str(to, "} ");
+    add_number(to, present(s, row->metric, row->form, value));
+    buf_add_char(to, '\n');
+}
+
+struct family {
+    struct row rows[FAMILY_ROWS];
+    size_t index[FAMILY_ROWS], count;
+    const char *help;
+    bool headed, openmetrics;
+};
+
+static void head_once(struct family *f, struct buf *to) {
+    if (!f->headed)
+        (f->openmetrics ? add_openmetrics_head : add_head)(to, &f->rows[0], f->help);
+    f->headed = true;
+}
+
+static void add_parts(tally_text *text, const tally_snapshot *s, struct family *f, enum part_kind kind) {
+    const struct snapshot_part *part;
+    for (size_t g = 0; g < s->group_count; g++)
+        for (size_t i = 0; (part = snapshot_part(s, g, kind, i)); i++)
+            for (size_t k = 0; k < f->count; k++) {
+                uint64_t value;
+                if (!snapshot_part_value(part, kind, f->index[k], &value))
+                    continue;
+                head_once(f, &text->data);
+                add_part_series(text, s, &f->rows[k], g, part_table[kind].label, part->name,
+                                value);
+            }
+}
+
 /* Rows from..end of the catalogue are of one family: all its series, behind its
  * head, which is left out if there is no series. */
 static void add_family(tally_text *text, const tally_snapshot *s, size_t from, size_t end,
                        bool self, bool openmetrics) {
     const enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : s->words->schema;
     const char *prefix = self ? s->words->self_prefix : s->words->prefix;
-    struct row rows[FAMILY_ROWS];
-    size_t index[FAMILY_ROWS], count = 0;
-    for (size_t m = from; m < end && count < FAMILY_ROWS; m++)
+    struct family f = {.help = metric_table[from].prometheus[schema].help,
+                       .openmetrics = openmetrics};
+    for (size_t m = from; m < end && f.count < FAMILY_ROWS; m++)
         if (metric_table[m].prometheus[schema].name) {
-            index[count] = m;
-            describe_row(&rows[count++], &metric_table[m].metric,
+            f.index[f.count] = m;
+            describe_row(&f.rows[f.count++], &metric_table[m].metric,
                          &metric_table[m].prometheus[schema], prefix);
+        }
+    for (enum part_kind kind = 0; kind < PARTS; kind++)
+        if (part_table[kind].scope == metric_table[from].metric.scope) {
+            add_parts(text, s, &f, kind);
+            return;
         }
     /* the collector stands behind the groups */
     const size_t first = self ? s->group_count : 0, last = s->group_count + self;
-    bool headed = false;
     for (size_t i = first; i < last; i++)
-        for (size_t k = 0; k < count; k++) {
+        for (size_t k = 0; k < f.count; k++) {
             uint64_t value;
-            if (!snapshot_value(s, i, index[k], &value))
+            if (!snapshot_value(s, i, f.index[k], &value))
                 continue;
-            if (!headed)
-                (openmetrics ? add_openmetrics_head : add_head)(
-                    &text->data, &rows[0], metric_table[from].prometheus[schema].help);
-            headed = true;
-            add_series(text, s, &rows[k], i, value);
+            head_once(&f, &text->data);
+            add_series(text, s, &f.rows[k], i, value);
         }
 }
 
-static int add_families(const tally_snapshot *s, tally_text *to, bool openmetrics) {
-    int r = prepare_labels(s, to);
-    if (r < 0)
-        return r;
-    buf_reset(&to->data);
-    for (size_t from = 0; from <= METRIC_SELF_LAST;) {
+/* Of the rows from..most_last. */
+static void add_rows(const tally_snapshot *s, tally_text *to, size_t from, size_t most_last,
+                     bool openmetrics) {
+    while (from <= most_last) {
         const enum tally_scope scope = metric_table[from].metric.scope;
         const bool self = scope == TALLY_SCOPE_SELF;
         const enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : s->words->schema;
         const char *name = metric_table[from].prometheus[schema].name;
         size_t end = from + 1;
         /* rows without a name in this schema may stand in between */
-        for (size_t m = end; name && m <= METRIC_SELF_LAST && metric_table[m].metric.scope == scope;
-             m++) {
+        for (size_t m = end; name && m <= most_last && metric_table[m].metric.scope == scope; m++) {
             const char *next = metric_table[m].prometheus[schema].name;
             if (next && strcmp(next, name) == 0)
                 end = m + 1;
@@ -218,6 +258,17 @@ static int add_families(const tally_snapshot *s, tally_text *to, bool openmetric
             add_family(to, s, from, end, self, openmetrics);
         from = end;
     }
+}
+
+static int add_families(const tally_snapshot *s, tally_text *to, bool openmetrics) {
+    int r = prepare_labels(s, to);
+    if (r < 0)
+        return r;
+    buf_reset(&to->data);
+    add_rows(s, to, 0, METRIC_SELF_LAST, openmetrics);
+    if (s->part_count)
+        for (enum part_kind kind = 0; kind < PARTS; kind++)
+            add_rows(s, to, part_table[kind].first, part_table[kind].last, openmetrics);
     return 0;
 }
 

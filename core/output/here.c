@@ -13,11 +13,17 @@ struct here {
 
 static bool has_value(const struct here *h, enum metric m) {
     uint64_t value;
-    const size_t groups =
-        metric_table[m].metric.scope == TALLY_SCOPE_GROUP ? tally_snapshot_groups(h->snapshot) : 1;
-    for (size_t g = 0; g < groups; g++)
+    const enum tally_scope scope = metric_table[m].metric.scope;
+    const size_t groups = tally_snapshot_groups(h->snapshot);
+    if (scope == TALLY_SCOPE_SELF)
+        return tally_snapshot_value(h->snapshot, 0, m, &value);
+    for (size_t g = 0; g < groups; g++) {
         if (tally_snapshot_value(h->snapshot, g, m, &value))
             return true;
+        for (size_t i = 0; i < tally_snapshot_parts(h->snapshot, g, scope); i++)
+            if (tally_snapshot_part_value(h->snapshot, g, i, m, &value))
+                return true;
+    }
     return false;
 }
 
@@ -42,8 +48,10 @@ static const char *means(const struct here *h, enum metric m) {
 
 /* The option that switches it on, if that is off. */
 static bool add_switch(const struct here *h, enum metric m, struct buf *to) {
-    const unsigned collect = metric_table[m].collect;
+    unsigned collect = metric_table[m].collect;
     const char *between = "";
+    if (collect == 0 || h->t->settings.collect & collect)
+        collect = metric_table[m].also_collect;
     if (collect == 0 || h->t->settings.collect & collect)
         return false;
     for (enum collect c = 0; c < COLLECTS; c++)
@@ -141,15 +149,16 @@ int tally_list_here(tally *t, tally_text *to, const char **ret_data, size_t *ret
     if (r < 0)
         return r;
     t->source->ops->health(t->source, &h.health);
-    for (enum metric m = 0; m < METRICS; m++)
+    for (enum metric m = 0; m < METRICS_IN_ALL; m++)
         if (strlen(metric_table[m].metric.id) > widest)
             widest = strlen(metric_table[m].metric.id);
     buf_init(&missing, 4096);
     buf_reset(&to->data);
     buf_printf(&to->data, "%-*s  %-4s  %-9s  %s\n", (int)widest, "METRIC", "HERE", "SOURCE",
                "MISSING");
-    for (enum metric m = 0; m < METRICS; m++)
-        add_row(&h, m, (int)widest, &missing, &to->data);
+    for (enum metric m = 0; m < METRICS_IN_ALL; m++)
+        if (metric_table[m].metric.scope != TALLY_SCOPE_HOST)
+            add_row(&h, m, (int)widest, &missing, &to->data);
     r = missing.error;
     buf_free(&missing);
     return r < 0 ? r : text_finish(to, ret_data, ret_len);

@@ -6,6 +6,7 @@
 #include "base/number.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* The raw values of a process. Order matters: counters first, and among them those that
@@ -80,6 +81,38 @@ enum origin {
     ORIGINS
 };
 
+/* What one thread used since it started. In the order of the metrics. */
+enum thread_field {
+    THREAD_UTIME_NS,
+    THREAD_STIME_NS,
+    THREAD_DISK_READ_BYTES,
+    THREAD_DISK_WRITTEN_BYTES,
+    THREAD_MINFLT,
+    THREAD_MAJFLT,
+    THREAD_VOLUNTARY_SWITCHES,
+    THREAD_INVOLUNTARY_SWITCHES,
+    THREAD_FIELDS
+};
+
+struct thread_sample {
+    uint32_t tid;
+    uint64_t start_ticks; /* since boot; tid and this are one thread */
+    uint64_t exact_cpu_ns; /* as in struct sample */
+    unsigned have;         /* BIT(thread_field) */
+    uint64_t value[THREAD_FIELDS];
+    uint8_t comm_len;
+    char comm[64]; /* raw bytes */
+};
+
+/* The threads of a process, as far as they were read this time. */
+struct thread_samples {
+    const struct thread_sample *items;
+    size_t count;
+    /* Those of a process that has very many are read in several collections: */
+    bool first_part, last_part;
+    bool main_only; /* the process's own figures, as it has one thread and had no other */
+};
+
 struct sample {
     uint32_t pid, ppid;
     uint64_t start_ticks; /* since boot; pid and this are one incarnation */
@@ -101,6 +134,9 @@ struct sample {
      * NULL: not read */
     const char *cmdline;
     size_t cmdline_len;
+    /* Its threads, if they are to be told one by one: valid until the next process is opened.
+     * NULL: not read this time */
+    const struct thread_samples *threads;
 
     /* Who it was started by, who may be gone by now: a process that was listed, or else
      * what the source's ancestor() is to be asked for. 0: not known. */

@@ -95,6 +95,9 @@ struct listed {
 struct measure_hints {
     bool idle;     /* used no CPU time since it was last measured */
     bool fd_limit; /* read it: it is not known, or long ago */
+    /* Its threads one by one: not, if only the main thread can be told without reading it by
+     * itself, or all of them. */
+    enum { THREADS_UNWANTED, THREADS_MAIN, THREADS_ALL } threads;
 };
 
 /* Network traffic: METRIC_RECEIVED_BYTES_TCP and what follows. */

@@ -601,8 +601,16 @@ static value_t present(const tally_snapshot *s, size_t metric, int ds_type, bool
     return value;
 }
 
+/* `part`: the number of what the group is divided into, if the series is about that. */
+static bool value_of(const tally_snapshot *s, size_t group, size_t part, size_t metric,
+                     uint64_t *ret) {
+    return tally_metric(metric)->scope == TALLY_SCOPE_THREAD_NAME
+               ? tally_snapshot_part_value(s, group, part, metric, ret)
+               : tally_snapshot_value(s, group, metric, ret);
+}
+
 static void dispatch_series(const tally_snapshot *s, const struct series *series, size_t group,
-                            const char *plugin_instance) {
+                            size_t part, const char *plugin_instance) {
     const data_set_t *data_set = series->data_set;
     bool is_percent = strcmp(series->type, "percent") == 0;
     bool known[MOST_SOURCES] = {false};
@@ -611,7 +619,7 @@ static void dispatch_series(const tally_snapshot *s, const struct series *series
     for (size_t i = 0; i < series->count; i++) {
         const size_t m = series->rows[i];
         uint64_t raw;
-        if (!tally_snapshot_value(s, group, m, &raw))
+        if (!value_of(s, group, part, m, &raw))
             continue;
         unsigned at = tally_metric_collectd(m)->index;
         values[at] = present(s, m, data_set->ds[at].type, is_percent, raw);
@@ -634,9 +642,24 @@ static void dispatch_series(const tally_snapshot *s, const struct series *series
     snprintf(list.plugin, sizeof(list.plugin), "%s", tally_snapshot_measurement(s));
     snprintf(list.plugin_instance, sizeof(list.plugin_instance), "%s", plugin_instance);
     snprintf(list.type, sizeof(list.type), "%s", series->type);
-    snprintf(list.type_instance, sizeof(list.type_instance), "%s",
-             tally_metric_collectd(series->rows[0])->instance);
+    const size_t row = series->rows[0];
+    const char *name = tally_snapshot_part_name(s, group, tally_metric(row)->scope, part);
+    instance_name clean = "";
+    if (name)
+        (void)instance_of(name, clean, sizeof(clean));
+    snprintf(list.type_instance, sizeof(list.type_instance), "%s%s%.100s",
+             tally_metric_collectd(row)->instance, name ? "-" : "", clean);
     plugin_dispatch_values(&list);
+}
+
+/* One value list for a group; of what it is divided into, one for each part. */
+static void dispatch_group(const struct instance *in, const tally_snapshot *s,
+                           const struct series *series, size_t group) {
+    const enum tally_scope scope = tally_metric(series->rows[0])->scope;
+    const size_t parts =
+        scope == TALLY_SCOPE_GROUP ? 1 : tally_snapshot_parts(s, group, scope);
+    for (size_t part = 0; part < parts; part++)
+        dispatch_series(s, series, group, part, in->names[group]);
 }
 
 static void dispatch(const struct instance *in, const tally_snapshot *s) {
@@ -644,11 +667,11 @@ static void dispatch(const struct instance *in, const tally_snapshot *s) {
     for (size_t i = 0; i < in->series_count; i++) {
         const struct series *series = &in->series[i];
         if (tally_metric(series->rows[0])->scope == TALLY_SCOPE_SELF)
-            dispatch_series(s, series, 0, "");
+            dispatch_series(s, series, 0, 0, "");
         else
             for (size_t group = 0; group < groups; group++)
                 if (!in->left_out[group])
-                    dispatch_series(s, series, group, in->names[group]);
+                    dispatch_group(in, s, series, group);
     }
 }
 

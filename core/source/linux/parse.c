@@ -231,6 +231,20 @@ int parse_stat(const char *buf, size_t len, struct stat_line *ret) {
     return 0;
 }
 
+size_t comm_len_of(const struct stat_line *stat) {
+    static const char worker[] = "kworker/";
+    size_t at = sizeof(worker) - 1, len = stat->comm_len;
+    if (!(stat->flags & PF_KTHREAD) || len <= at || memcmp(stat->comm, worker, at) != 0)
+        return len;
+    const char *colon = memchr(stat->comm, ':', len);
+    if (!colon) /* a rescuer, "kworker/R-NAME": named for good */
+        return len;
+    for (at = (size_t)(colon - stat->comm); at < len; at++)
+        if (stat->comm[at] == '-' || stat->comm[at] == '+')
+            return at;
+    return len;
+}
+
 /* ---- /proc/PID/status --------------------------------------------------------- */
 
 int parse_status(const char *buf, size_t len, struct status_file *ret) {

@@ -39,6 +39,11 @@ struct stat_line {
  * both, and spaces and newlines. Fields up to rss are required; later ones may
  * be missing (0), and more than we know are ignored. */
 int parse_stat(const char *buf, size_t len, struct stat_line *ret);
+/* The kernel appends to a worker's name what it did last ("kworker/0:1-events"): that is no
+ * part of who it is, and would make a new group of every task. The length without it. */
+size_t comm_len_of(const struct stat_line *stat);
+/* In `flags`: a thread of the kernel's own. */
+#define PF_KTHREAD 0x00200000u
 
 /* /proc/PID/status and /proc/PID/task/TID/status */
 struct status_file {

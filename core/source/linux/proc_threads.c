@@ -24,9 +24,13 @@ struct proc_threads {
         uint32_t pid;
         uint64_t start_ticks;
     } parts;
+    struct thread_sample *items; /* what `samples` has */
+    size_t size;
+    struct thread_samples samples; /* of the process that was read last */
+    uint64_t tick_ns;
 };
 
-int proc_threads_new(struct proc_dir *dir, struct proc_threads **ret) {
+int proc_threads_new(struct proc_dir *dir, uint64_t tick_ns, struct proc_threads **ret) {
     struct proc_threads *t = calloc(1, sizeof(*t));
     int r = t ? thread_totals_new(&t->totals) : -ENOMEM;
     if (r < 0) {
@@ -34,6 +38,7 @@ int proc_threads_new(struct proc_dir *dir, struct proc_threads **ret) {
         return r;
     }
     t->dir = dir;
+    t->tick_ns = tick_ns;
     t->parts.task_fd = -1;
     *ret = t;
     return 0;
@@ -50,6 +55,7 @@ struct proc_threads *proc_threads_free(struct proc_threads *t) {
     if (t) {
         close_parts(t);
         thread_totals_free(t->totals);
+        free(t->items);
         free(t);
     }
     return NULL;
@@ -105,24 +111,95 @@ static bool is_failure(ssize_t n) {
     return n < 0 && n != -ENOENT && n != -ESRCH;
 }
 
+void thread_sample_set(struct thread_sample *s, enum thread_field f, uint64_t value) {
+    s->value[f] = value;
+    s->have |= 1u << f;
+}
+
+void thread_sample_set_io(struct thread_sample *s, const struct io_file *io) {
+    thread_sample_set(s, THREAD_DISK_READ_BYTES, io->read_bytes);
+    thread_sample_set(s, THREAD_DISK_WRITTEN_BYTES, io->write_bytes);
+}
+
+/* Room for one more; NULL: no memory. */
+static struct thread_sample *next_sample(struct proc_threads *t) {
+    if (t->samples.count == t->size) {
+        const size_t size = t->size ? t->size * 2 : 64;
+        struct thread_sample *items = realloc(t->items, size * sizeof(*items));
+        if (!items)
+            return NULL;
+        t->items = items;
+        t->size = size;
+        t->samples.items = items;
+    }
+    return &t->items[t->samples.count];
+}
+
+/* What can be refused, or is not there in this kernel, is left out. A thread that has ended
+ * meanwhile has no record: 1. */
+static int read_thread_sample(struct walk *walk, uint32_t tid) {
+    struct proc_threads *t = walk->t;
+    struct stat_line stat;
+    struct io_file io;
+    struct thread_sample *s = next_sample(t);
+    if (!s)
+        return -ENOMEM;
+    ssize_t n = read_of_thread(walk, tid, "stat");
+    if (n < 0 || parse_stat(t->dir->record, (size_t)n, &stat) < 0)
+        return is_failure(n) ? (int)n : 1;
+    walk->running += stat.state == 'R';
+    const size_t len = comm_len_of(&stat);
+    *s = (struct thread_sample){.tid = tid, .start_ticks = stat.start_ticks};
+    s->comm_len = (uint8_t)(len < sizeof(s->comm) ? len : sizeof(s->comm));
+    memcpy(s->comm, stat.comm, s->comm_len);
+    thread_sample_set(s, THREAD_UTIME_NS, stat.utime_ticks * t->tick_ns);
+    thread_sample_set(s, THREAD_STIME_NS, stat.stime_ticks * t->tick_ns);
+    thread_sample_set(s, THREAD_MINFLT, stat.minflt);
+    thread_sample_set(s, THREAD_MAJFLT, stat.majflt);
+    if (walk->wanted.names_io) {
+        n = read_of_thread(walk, tid, "io");
+        if (n >= 0 && parse_io(t->dir->record, (size_t)n, &io) == 0)
+            thread_sample_set_io(s, &io);
+        else if (n == -ESRCH)
+            return 1;
+    }
+    t->samples.count++;
+    return 0;
+}
+
 static int walk_thread(void *data, uint32_t tid, uint64_t inode) {
     (void)inode;
     struct walk *walk = data;
     const struct proc_dir *d = walk->t->dir;
+    const struct proc_threads_wanted *wanted = &walk->wanted;
     struct thread_values values = {0};
     struct status_file status;
+    struct thread_sample *sample = NULL;
     walk->count++;
-    if (!walk->wanted.totals)
-        return read_thread_state(walk, tid);
+    if (wanted->names) {
+        int r = read_thread_sample(walk, tid);
+        if (r != 0)
+            return r < 0 ? r : 0;
+        sample = &walk->t->items[walk->t->samples.count - 1];
+    }
+    if (!wanted->totals && !(sample && wanted->names_switches))
+        return sample ? 0 : read_thread_state(walk, tid);
     ssize_t n = read_of_thread(walk, tid, "status");
     if (is_failure(n))
         return (int)n;
     if (n < 0 || parse_status(d->record, (size_t)n, &status) < 0 || !status.has_switches)
         return 0;
-    walk->running += status.state == 'R';
+    if (sample && wanted->names_switches) {
+        thread_sample_set(sample, THREAD_VOLUNTARY_SWITCHES, status.voluntary_switches);
+        thread_sample_set(sample, THREAD_INVOLUNTARY_SWITCHES, status.involuntary_switches);
+    }
+    if (!wanted->totals)
+        return 0;
+    if (!sample)
+        walk->running += status.state == 'R';
     values.voluntary_switches = status.voluntary_switches;
     values.involuntary_switches = status.involuntary_switches;
-    if (walk->wanted.waits) {
+    if (wanted->waits) {
         struct schedstat_file sched;
         n = read_of_thread(walk, tid, "schedstat");
         if (is_failure(n))
@@ -161,10 +238,16 @@ static int walk_threads(struct walk *walk, struct sample *s, bool anew, uint64_t
     struct proc_threads *t = walk->t;
     struct thread_values values;
     int r = 0;
+    t->samples.count = 0;
+    t->samples.first_part = anew;
+    t->samples.main_only = false;
     if (walk->wanted.totals)
         r = thread_totals_begin(t->totals, s->pid, s->start_ticks, anew);
     if (r == 0)
         r = proc_list_numbers(t->dir, walk->task_fd, most, walk_thread, walk);
+    t->samples.last_part = r == 0;
+    if (r >= 0 && walk->wanted.names)
+        s->threads = &t->samples;
     if (!walk->wanted.totals || r == -ENOMEM)
         return r;
     if (thread_totals_end(t->totals, r == 0 ? is_thread_alive : NULL, walk, &values))
@@ -265,11 +348,23 @@ int proc_threads_measure(struct proc_threads *t, struct sample *s,
         is_due = is_due || has_parts(t, s) ||
                  thread_totals_is_due(t->totals, s->pid, s->start_ticks);
     }
-    if (!is_due)
+    if (!is_due && !wanted.names)
         return 0;
-    if (wanted.totals && s->value[FIELD_THREADS] > PROC_THREADS_BUDGET)
+    if ((wanted.totals || wanted.names) && s->value[FIELD_THREADS] > PROC_THREADS_BUDGET)
         r = read_in_parts(t, s, wanted);
     else if (take_from_budget(t, s))
         r = read_all(t, s, wanted);
     return r < 0 ? proc_note_error(s, ORIGIN_SCHED, r) : 0;
+}
+
+int proc_threads_read_io(struct proc_threads *t, uint32_t pid, struct io_file *ret) {
+    char name[64] = "task/";
+    size_t len = strlen(name);
+    if (t->budget == 0)
+        return -EAGAIN;
+    t->budget--;
+    len += format_u64(name + len, pid);
+    memcpy(name + len, "/io", sizeof("/io"));
+    ssize_t n = proc_read(t->dir, pid, name);
+    return n < 0 ? (int)n : parse_io(t->dir->record, (size_t)n, ret);
 }

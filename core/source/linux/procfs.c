@@ -24,7 +24,6 @@
 
 /* Flags in field 9 of /proc/PID/stat, from the kernel's sched.h. */
 #define PF_FORKNOEXEC 0x00000040u /* has not called execve(2) since its fork(2) */
-#define PF_KTHREAD 0x00200000u
 #define SIGIGN_SIGCHLD BIT(16) /* SIGCHLD is 17 */
 
 /* /proc/stat has a line for each CPU and a number for each interrupt. */
@@ -57,6 +56,8 @@ struct procfs {
     struct proc_threads *threads;
     struct users *users, *groups;
     struct proc_identity identity; /* of the open process */
+    struct thread_sample main_thread; /* of the open process … */
+    struct thread_samples main_threads; /* … and that alone */
     char host[HOST_SIZE];
     char cmdline[CMDLINE_SIZE]; /* of the open process */
 };
@@ -137,22 +138,6 @@ static uint64_t exec_marker(const struct procfs *p, const struct stat_line *stat
     h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->start_data;
     h = h * UINT64_C(0x9e3779b97f4a7c15) + stat->arg_start;
     return h << 2 | (uint64_t)!(stat->flags & PF_FORKNOEXEC) << 1 | 1;
-}
-
-/* The kernel appends to a worker's name what it did last ("kworker/0:1-events"):
- * that is no part of who it is, and would make a new group of every task. */
-static size_t comm_len_of(const struct stat_line *stat) {
-    static const char worker[] = "kworker/";
-    size_t at = sizeof(worker) - 1, len = stat->comm_len;
-    if (!(stat->flags & PF_KTHREAD) || len <= at || memcmp(stat->comm, worker, at) != 0)
-        return len;
-    const char *colon = memchr(stat->comm, ':', len);
-    if (!colon) /* a rescuer, "kworker/R-NAME": named for good */
-        return len;
-    for (at = (size_t)(colon - stat->comm); at < len; at++)
-        if (stat->comm[at] == '-' || stat->comm[at] == '+')
-            return at;
-    return len;
 }
 
 static void sample_from_stat(const struct procfs *p, const struct stat_line *stat,
@@ -371,7 +356,7 @@ static bool is_single_threaded(const struct procfs *p, const struct sample *s) {
            ((p->taskstats && !p->forgets_switches) || !proc_threads_has(p->threads, s));
 }
 
-static int measure_threads(struct procfs *p, struct sample *s, bool idle) {
+static int measure_threads(struct procfs *p, struct sample *s, bool idle, bool names) {
     const bool waits = !p->taskstats && collects(p, COLLECT_DELAYS);
     const bool switches = (!p->taskstats || p->forgets_switches) &&
                           collects(p, COLLECT_CONTEXT_SWITCHES);
@@ -381,6 +366,9 @@ static int measure_threads(struct procfs *p, struct sample *s, bool idle) {
         .running = collects(p, COLLECT_THREADS),
         .totals = switches || waits,
         .waits = waits,
+        .names = names,
+        .names_switches = collects(p, COLLECT_CONTEXT_SWITCHES),
+        .names_io = collects(p, COLLECT_IO),
     };
     return proc_threads_measure(p->threads, s, wanted, idle);
 }
@@ -440,6 +428,41 @@ static int measure_brief(struct procfs *p, struct sample *s) {
     return 0;
 }
 
+/* The only thread of a process, by the figures of the process. What it read and wrote is told
+ * only if it has reaped no child: each has page faults, which would have become its own. Else
+ * the thread's own file tells. */
+static int tell_main_thread(struct procfs *p, struct sample *s) {
+    static const enum field fields[THREAD_FIELDS] = {
+        [THREAD_UTIME_NS] = FIELD_UTIME_NS,
+        [THREAD_STIME_NS] = FIELD_STIME_NS,
+        [THREAD_MINFLT] = FIELD_MINFLT,
+        [THREAD_MAJFLT] = FIELD_MAJFLT,
+        [THREAD_VOLUNTARY_SWITCHES] = FIELD_VOLUNTARY_SWITCHES,
+        [THREAD_INVOLUNTARY_SWITCHES] = FIELD_INVOLUNTARY_SWITCHES,
+        [THREAD_DISK_READ_BYTES] = FIELD_DISK_READ_BYTES,
+        [THREAD_DISK_WRITTEN_BYTES] = FIELD_DISK_WRITTEN_BYTES,
+    };
+    struct thread_sample *thread = &p->main_thread;
+    struct io_file io;
+    *thread = (struct thread_sample){
+        .tid = s->pid, .start_ticks = s->start_ticks, .comm_len = s->comm_len};
+    memcpy(thread->comm, s->comm, s->comm_len);
+    for (size_t f = 0; f < THREAD_FIELDS; f++)
+        if (s->have & BIT(fields[f]))
+            thread_sample_set(thread, (enum thread_field)f, s->value[fields[f]]);
+    if (s->value[FIELD_CMINFLT] && s->have & BIT(FIELD_DISK_READ_BYTES)) {
+        thread->have &= ~(1u << THREAD_DISK_READ_BYTES | 1u << THREAD_DISK_WRITTEN_BYTES);
+        int r = proc_threads_read_io(p->threads, s->pid, &io);
+        if (r == -ESRCH)
+            return r;
+        if (r == 0)
+            thread_sample_set_io(thread, &io);
+    }
+    p->main_threads = (struct thread_samples){thread, 1, true, true, true};
+    s->threads = &p->main_threads;
+    return 0;
+}
+
 static int measure(struct procfs *p, struct sample *s, struct measure_hints hints) {
     struct status_file status = {0};
     const bool is_single = is_single_threaded(p, s);
@@ -454,8 +477,8 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
         r = measure_io(p, s);
     if (r == 0 && collects(p, COLLECT_FDS))
         r = measure_fds(p, s, hints.fd_limit);
-    if (r == 0 && !is_single)
-        r = measure_threads(p, s, hints.idle);
+    if (r == 0 && (!is_single || hints.threads == THREADS_ALL))
+        r = measure_threads(p, s, hints.idle, hints.threads == THREADS_ALL);
     if (r == 0)
         r = p->brief ? measure_brief(p, s) : measure_status(p, s, &status); /* last: see
                                                                             * procfs_open() */
@@ -463,6 +486,8 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
         measure_single_thread(p, s, &status);
     if (r == 0 && p->taskstats && s->state == 'Z' && is_single)
         r = add_zombie(p, s, &status);
+    if (r == 0 && hints.threads == THREADS_MAIN)
+        r = tell_main_thread(p, s);
     return r;
 }
 
@@ -714,7 +739,7 @@ int procfs_new(const char *root, const struct io *io, const struct procfs_wants 
     if (r == 0)
         r = users_new_of_groups(io, &p->groups);
     if (r == 0)
-        r = proc_threads_new(&p->dir, &p->threads);
+        r = proc_threads_new(&p->dir, p->source.tick_ns, &p->threads);
     if (r == 0 && wants->followed) {
         r = proc_tree_new(&p->dir, wants->followed, &p->tree);
         r = r == -ENOTSUP ? 0 : r;

@@ -81,7 +81,7 @@ static const struct tally_prometheus_name *name_in(const struct metric_row *m, i
 }
 
 START_TEST(prometheus_names) {
-    const size_t count = METRICS;
+    const size_t count = METRICS_IN_ALL;
     const struct metric_row *metrics = metric_table;
     int schema = _i;
 
@@ -117,7 +117,7 @@ START_TEST(prometheus_names) {
             ck_assert_msg(!apart, "%s is in two places", n->name);
             ck_assert_int_eq(other->metric.kind, m->metric.kind);
             ck_assert_int_eq(other->metric.unit, m->metric.unit);
-            ck_assert_int_eq((other->metric.scope == TALLY_SCOPE_SELF), (m->metric.scope == TALLY_SCOPE_SELF));
+            ck_assert_int_eq(other->metric.scope, m->metric.scope);
             ck_assert_int_eq(o->form, n->form);
             ck_assert_ptr_nonnull(n->label);
             ck_assert_pstr_eq(o->label, n->label);
@@ -223,7 +223,7 @@ START_TEST(process_exporter_names) {
 END_TEST
 
 START_TEST(influx_fields) {
-    const size_t count = METRICS;
+    const size_t count = METRICS_IN_ALL;
     const struct metric_row *metrics = metric_table;
 
     for (size_t i = 0; i < count; i++) {
@@ -234,7 +234,7 @@ START_TEST(influx_fields) {
         ck_assert_msg(is_made_of(field, LOWER), "%s", field);
         ck_assert_str_ne(field, "time");
         for (size_t k = i + 1; k < count; k++)
-            if ((metrics[k].metric.scope == TALLY_SCOPE_SELF) == (metrics[i].metric.scope == TALLY_SCOPE_SELF) && metrics[k].influx.field)
+            if (metrics[k].metric.scope == metrics[i].metric.scope && metrics[k].influx.field)
                 ck_assert_str_ne(metrics[k].influx.field, field);
         /* a field of a tag's name can hardly be asked for */
         for (size_t k = 0; k < GROUP_KEYS; k++)
@@ -244,7 +244,7 @@ START_TEST(influx_fields) {
 END_TEST
 
 START_TEST(collectd_types) {
-    const size_t count = METRICS;
+    const size_t count = METRICS_IN_ALL;
     const struct metric_row *metrics = metric_table;
 
     for (size_t i = 0; i < count; i++) {
@@ -270,7 +270,7 @@ START_TEST(collectd_types) {
         for (size_t k = 0; k < count; k++) {
             const struct metric_row *o = &metrics[k];
 
-            if ((o->metric.scope == TALLY_SCOPE_SELF) != (m->metric.scope == TALLY_SCOPE_SELF) || !o->collectd.type ||
+            if (o->metric.scope != m->metric.scope || !o->collectd.type ||
                 strcmp(o->collectd.type, m->collectd.type) != 0 ||
                 strcmp(o->collectd.instance, m->collectd.instance) != 0)
                 continue;
@@ -836,6 +836,50 @@ static const char *prefix_of(bool self, int schema, const char *given) {
                                                   : "namedprocess_namegroup_";
 }
 
+/* Of threads by name. How many series that makes. */
+static size_t assert_same_threads(const tally_snapshot *s, const struct document *d, int schema,
+                                  const char *prefix) {
+    size_t expected = 0;
+
+    for (size_t m = METRIC_THREAD_FIRST; m <= METRIC_THREAD_LAST; m++) {
+        const struct tally_prometheus_name *n = &metric_table[m].prometheus[schema];
+        char name[450], text[64];
+
+        if (!n->name)
+            continue;
+        snprintf(name, sizeof(name), "%s%s", prefix_of(false, schema, prefix), n->name);
+        for (size_t g = 0; g < tally_snapshot_groups(s); g++) {
+            const size_t threads = tally_snapshot_parts(s, g, TALLY_SCOPE_THREAD_NAME);
+            uint64_t value;
+
+            for (size_t i = 0; i < threads; i++) {
+                const char *thread = tally_snapshot_part_name(s, g, TALLY_SCOPE_THREAD_NAME, i);
+                const struct series *found = NULL;
+                for (size_t k = 0; k < d->count; k++) {
+                    const struct series *at = &d->series[k];
+                    if (strcmp(at->name, name) == 0 &&
+                        strcmp(value_in(at->labels, at->label_count, "groupname"),
+                               tally_snapshot_group_name(s, g)) == 0 &&
+                        strcmp(value_in(at->labels, at->label_count, "threadname"), thread) == 0 &&
+                        (!n->label ||
+                         strcmp(value_in(at->labels, at->label_count, n->label), n->value) == 0))
+                        found = at;
+                }
+                bool known = tally_snapshot_part_value(s, g, i, m, &value);
+                ck_assert_msg(known == (found != NULL), "%s of %s", name, thread);
+                if (!known)
+                    continue;
+                expected++;
+                natural_text(&metric_table[m], value, text, sizeof(text));
+                ck_assert_str_eq(found->number, text);
+            }
+            ck_assert_ptr_null(tally_snapshot_part_name(s, g, TALLY_SCOPE_THREAD_NAME, threads));
+            ck_assert(!tally_snapshot_part_value(s, g, threads, m, &value));
+        }
+    }
+    return expected;
+}
+
 /* Every known value is there once, nothing else is there, and numbers agree. */
 static void assert_same_prometheus(const tally_snapshot *s, int schema, const char *prefix) {
     struct document d = prometheus();
@@ -867,8 +911,39 @@ static void assert_same_prometheus(const tally_snapshot *s, int schema, const ch
                 ck_assert_str_eq(found->number, text);
         }
     }
+    expected += assert_same_threads(s, &d, schema, prefix);
     ck_assert_uint_eq(d.count, expected);
     free(d.series);
+}
+
+/* Behind the line of a group, one for each name of its threads. */
+static void assert_threads_follow(const tally_snapshot *s, size_t group, const char *measurement,
+                                  const struct points *p, size_t *at) {
+    char of_threads[450], text[64];
+
+    snprintf(of_threads, sizeof(of_threads), "%s_threads", measurement);
+    for (size_t i = 0; i < tally_snapshot_parts(s, group, TALLY_SCOPE_THREAD_NAME); i++) {
+        ck_assert_uint_lt(*at, p->count);
+        const struct point *point = &p->items[(*at)++];
+        size_t fields = 0;
+
+        ck_assert_str_eq(point->measurement, of_threads);
+        ck_assert_str_eq(value_in(point->tags, point->tag_count, "groupname"),
+                         tally_snapshot_group_name(s, group));
+        ck_assert_str_eq(value_in(point->tags, point->tag_count, "thread_name"),
+                         tally_snapshot_part_name(s, group, TALLY_SCOPE_THREAD_NAME, i));
+        for (size_t m = METRIC_THREAD_FIRST; m <= METRIC_THREAD_LAST; m++) {
+            uint64_t value;
+            if (!tally_snapshot_part_value(s, group, i, m, &value))
+                continue;
+            const struct field_read *field = &point->fields[fields++];
+            ck_assert_str_eq(field->key, metric_table[m].influx.field);
+            natural_text(&metric_table[m], value, text, sizeof(text));
+            ck_assert_str_eq(field->number, text);
+        }
+        ck_assert_uint_gt(fields, 0);
+        ck_assert_uint_eq(point->field_count, fields);
+    }
 }
 
 static void assert_same_influx(const tally_snapshot *s, const char *measurement) {
@@ -878,9 +953,10 @@ static void assert_same_influx(const tally_snapshot *s, const char *measurement)
 
     snprintf(self, sizeof(self), "%s_self", measurement);
     snprintf(time, sizeof(time), "%llu", (unsigned long long)tally_snapshot_time(s));
-    ck_assert_uint_eq(p.count, groups + 1);
-    for (size_t i = 0; i < p.count; i++) {
-        const struct point *point = &p.items[i];
+    size_t at = 0;
+    for (size_t i = 0; i < groups + 1; i++) {
+        ck_assert_uint_lt(at, p.count);
+        const struct point *point = &p.items[at++];
         bool about_self = i == groups;
         size_t fields = 0;
 
@@ -906,7 +982,10 @@ static void assert_same_influx(const tally_snapshot *s, const char *measurement)
             ck_assert_msg(field->integer == whole, "%s=%s", field->key, field->number);
         }
         ck_assert_uint_eq(point->field_count, fields);
+        if (!about_self)
+            assert_threads_follow(s, i, measurement, &p, &at);
     }
+    ck_assert_uint_eq(at, p.count);
     free(p.items);
 }
 
@@ -914,7 +993,7 @@ static const char *const schema_names[] = {"native", "process-exporter", "proces
 
 START_TEST(texts_agree_with_the_snapshot) {
     collector = tree_collector("schema", schema_names[_i], "group-by", "name,user", "collect",
-                               "pss", "include", "a", "include", "k", "labels", "dc=fra1",
+                               "pss,thread-names", "include", "a", "include", "k", "labels", "dc=fra1",
                                NULL);
     for (uint64_t step = 0; step < 4; step++) {
         const tally_snapshot *s = collect(step);

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The threads of groups by their names.
+ *
+ *     group ──▶ thread_names: one thread_name for each name, with its counters
+ *                    ▲
+ *     process ──▶ thread_list: one thread for each that is alive, with what it had used when
+ *                              it was looked at last, and the name that its use goes to
+ *
+ * A name's counters keep what threads used that have ended. How many threads have the name is
+ * kept up to date as they come and go, so that a process which has not changed costs nothing.
+ */
+#ifndef THREAD_NAMES_H
+#define THREAD_NAMES_H
+
+#include "count/metrics.h"
+#include "source/sample.h"
+
+#include <stddef.h>
+
+/* Longest name in bytes: those of threads have 15, those of the kernel's workers up to 63. */
+#define THREAD_NAME_MAX 63u
+/* Where names go for which there is no room. */
+#define OTHER_THREADS "other"
+/* Most threads that are told apart, in all processes. What others use is in nobody's name. */
+#define THREADS_MAX (256u << 10)
+
+struct thread_name {
+    char text[THREAD_NAME_MAX + 1]; /* clean; "": the slot is free */
+    uint32_t threads;    /* alive */
+    unsigned known;      /* 1 << thread_field, of the counters that some thread had */
+    uint64_t used[THREAD_FIELDS];
+    uint64_t emptied_ns; /* when it was first shown without threads; 0: it has some */
+};
+
+/* The names of one group. Lists of processes may outlive the group: it is shared. */
+struct thread_names {
+    unsigned references;
+    struct thread_name *items;
+    size_t end, size;   /* slots used so far, and there */
+    size_t count;       /* names, `other` not counted */
+    uint32_t other;     /* its slot; NO_NAME: none yet */
+    uint32_t *table;    /* slots by name; a power of two, twice the size; NO_NAME: free */
+    size_t table_size;
+    uint32_t *order;    /* slots in the order of the names, for those who show them */
+    size_t order_count;
+    bool order_stale;
+    uint64_t unknown;   /* member processes of which not every thread is known */
+};
+#define NO_NAME UINT32_MAX
+
+struct thread {
+    uint32_t tid;
+    uint32_t name; /* slot; NO_NAME: its use goes nowhere */
+    uint64_t start_ticks;
+    uint64_t comm_hash;
+    uint64_t last[THREAD_FIELDS];
+    uint8_t have; /* 1 << thread_field */
+    bool seen;    /* since the first part */
+};
+_Static_assert(THREAD_FIELDS <= 8, "one bit for each");
+
+/* The threads of one process. */
+struct thread_list {
+    struct thread_names *names; /* of its group; NULL: in none, its threads' use goes nowhere */
+    struct thread *items; /* the first `sorted` ascending by tid, then new ones */
+    size_t count, sorted, size;
+    uint64_t began_ticks; /* when the last reading began, since boot; 0: never */
+    uint64_t next_began_ticks;
+    uint64_t main_hash;   /* of the main thread's name */
+    uint32_t read_s;      /* when it was read to the end */
+    bool whole;     /* each thread was read once */
+    bool overfull;  /* of those of this reading some found no room */
+    bool behind;    /* it ran, and was not read since */
+    bool has_others; /* or had: its own figures do not speak for its main thread */
+};
+
+/* What all groups have in common. */
+struct thread_counting {
+    bool is_on;
+    bool folds;      /* numbers in names */
+    unsigned shown;  /* 1 << (metric - METRIC_THREAD_FIRST) */
+    size_t max_names; /* of a group */
+    size_t threads;  /* in all lists */
+    uint64_t skipped; /* that did not fit, each time that they were seen */
+};
+
+/* ---- Names ------------------------------------------------------------------------------ */
+
+/* A copy without its numbers: each run of digits is N. At most THREAD_NAME_MAX bytes. */
+size_t fold_thread_name(const char *name, size_t len, char to[THREAD_NAME_MAX]);
+
+struct thread_names *thread_names_new(void); /* NULL: no memory */
+struct thread_names *thread_names_ref(struct thread_names *names);
+struct thread_names *thread_names_unref(struct thread_names *names); /* takes and returns NULL */
+/* The slot of a name, which is made clean; `other` if there is no room. -ENOMEM. */
+int thread_names_find(struct thread_names *names, const struct thread_counting *c,
+                      const char *name, size_t len, uint32_t *ret_slot);
+/* Removes those that have had no threads for so long. */
+void thread_names_expire(struct thread_names *names, uint64_t now_ns, uint64_t expire_after_ns);
+/* Brings `order` up to date. -ENOMEM. */
+int thread_names_order(struct thread_names *names);
+
+/* ---- Threads ---------------------------------------------------------------------------- */
+
+struct thread_moment {
+    uint64_t now_ticks; /* when this collection began, since boot */
+    uint32_t now_s;
+    /* A thread that started since then is new; 0: none is. It was when the collection before
+     * began, and counts for processes that have not been read before. */
+    uint64_t since_ticks;
+    bool from_birth; /* all that the process used is its group's */
+};
+
+/* Is all of them to be read? Of the sample it is known how many they are, and what the main
+ * one is called; `idle`: that they used no CPU time. */
+bool threads_are_due(const struct thread_list *list, const struct sample *s, bool idle,
+                     uint32_t now_s);
+/* A list for a process that has none. NULL: no memory. */
+struct thread_list *thread_list_new(void);
+/* Adds a thread as it was in another list of the same names. -ENOMEM. */
+int thread_list_restore(struct thread_list *list, struct thread_counting *c,
+                        const struct thread *thread);
+/* Its threads have ended, with the process. Takes and returns NULL. */
+struct thread_list *thread_list_free(struct thread_list *list, struct thread_counting *c);
+/* The process is in the group of these names now; NULL: in none. -ENOMEM. */
+int threads_join(struct thread_list *list, struct thread_counting *c, struct thread_names *names);
+/* What its threads used since they were looked at last. -ENOMEM: what was taken is taken. */
+int threads_take(struct thread_list *list, struct thread_counting *c, const struct sample *s,
+                 const struct thread_moment *moment);
+
+/* A value to show; false: it is not known. */
+bool thread_name_value(const struct thread_names *names, const struct thread_name *name,
+                       enum metric metric, uint64_t *ret);
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT */
+/* Threads by name, from the files to the snapshot, and over a restart. */
+#include "suite.h"
+#include "tree.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static tally *collector;
+static char state[64];
+
+static void setup(void) {
+    tree_open();
+    snprintf(state, sizeof(state), "/tmp/proctally-threads-%ld", (long)getpid());
+}
+
+static void teardown(void) {
+    collector = tally_free(collector);
+    unlink(state);
+    tree_close();
+}
+
+static void put_process(uint64_t threads, uint64_t utime) {
+    tree_put(&(struct recorded){.pid = 50, .ppid = 1, .start_ticks = TICKS(10), .comm = "server",
+                                .threads = threads, .utime = utime, .minflt = 5});
+}
+
+static void put_thread(uint32_t tid, uint64_t start, const char *name, uint64_t utime,
+                       uint64_t switches) {
+    char file[64], text[256];
+
+    tree_put_thread(50, tid, 'S', switches, 1, 0);
+    snprintf(file, sizeof(file), "task/%u/stat", tid);
+    snprintf(text, sizeof(text),
+             "%u (%s) S 1 50 50 0 -1 0 7 0 3 0 %llu 2 0 0 20 0 2 0 %llu 1 1 1\n", tid, name,
+             (unsigned long long)utime, (unsigned long long)start);
+    tree_put_file(50, file, text);
+    snprintf(file, sizeof(file), "task/%u/io", tid);
+    tree_put_file(50, file, "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 4096\n"
+                            "write_bytes: 8192\ncancelled_write_bytes: 0\n");
+}
+
+static void open_collector(void) {
+    collector = tally_free(collector);
+    collector = tree_collector("collect", "thread-names", "state-file", state, NULL);
+}
+
+static const tally_snapshot *collect(uint64_t at_s) {
+    const tally_snapshot *s;
+
+    clock_set((double)at_s);
+    ck_assert_int_eq(tally_collect(collector, &s), 0);
+    return s;
+}
+
+static size_t group_named(const tally_snapshot *s, const char *name) {
+    for (size_t g = 0; g < tally_snapshot_groups(s); g++)
+        if (strcmp(tally_snapshot_group_name(s, g), name) == 0)
+            return g;
+    ck_abort_msg("no group %s", name);
+}
+
+static size_t find(const tally_snapshot *s, const char *name) {
+    const size_t g = group_named(s, "server");
+    const char *at;
+    for (size_t i = 0; (at = tally_snapshot_part_name(s, g, TALLY_SCOPE_THREAD_NAME, i)); i++)
+        if (strcmp(at, name) == 0)
+            return i;
+    return SIZE_MAX;
+}
+
+static void check_value(const tally_snapshot *s, const char *name, const char *metric,
+                        uint64_t expected) {
+    const size_t i = find(s, name);
+    size_t m;
+    uint64_t value;
+
+    ck_assert_msg(i != SIZE_MAX, "no thread %s", name);
+    ck_assert_int_eq(tally_metric_find(metric, &m), 0);
+    ck_assert_msg(tally_snapshot_part_value(s, group_named(s, "server"), i, m, &value), "%s of %s",
+                  metric, name);
+    ck_assert_msg(value == expected, "%s of %s: %llu, expected %llu", metric, name,
+                  (unsigned long long)value, (unsigned long long)expected);
+}
+
+static const uint64_t tick_ns = 10000000;
+
+START_TEST(from_the_files) {
+    put_process(2, 30);
+    put_thread(50, TICKS(10), "server", 20, 4);
+    put_thread(51, TICKS(11), "worker-1", 10, 5);
+    open_collector();
+    const tally_snapshot *s = collect(100);
+    check_value(s, "server", "thread_count", 1);
+    check_value(s, "worker-1", "thread_count", 1);
+    check_value(s, "worker-1", "thread_cpu_user", 0); /* its history is not ours */
+    put_process(3, 45);
+    put_thread(51, TICKS(11), "worker-1", 17, 9);
+    put_thread(52, TICKS(105), "worker-2", 8, 6);
+    s = collect(110);
+    check_value(s, "worker-1", "thread_cpu_user", 7 * tick_ns);
+    check_value(s, "worker-1", "thread_context_switches_voluntary", 4);
+    check_value(s, "worker-2", "thread_cpu_user", 8 * tick_ns);
+    check_value(s, "worker-2", "thread_cpu_system", 2 * tick_ns);
+    check_value(s, "worker-2", "thread_page_faults_minor", 7);
+    check_value(s, "worker-2", "thread_page_faults_major", 3);
+    check_value(s, "worker-2", "thread_disk_read", 4096);
+    check_value(s, "worker-2", "thread_disk_written", 8192);
+    check_value(s, "worker-2", "thread_context_switches_involuntary", 1);
+    /* one ends: its part stays */
+    put_process(2, 46);
+    put_thread(50, TICKS(10), "server", 20, 4);
+    put_thread(51, TICKS(11), "worker-1", 17, 9);
+    tree_remove_thread(50, 52);
+    s = collect(120);
+    check_value(s, "worker-2", "thread_count", 0);
+    check_value(s, "worker-2", "thread_cpu_user", 8 * tick_ns);
+    /* and the process */
+    tree_remove(50);
+    s = collect(130);
+    check_value(s, "worker-1", "thread_count", 0);
+    check_value(s, "worker-1", "thread_cpu_user", 7 * tick_ns);
+}
+END_TEST
+
+START_TEST(one_thread_is_told_by_the_process) {
+    put_process(1, 30);
+    open_collector();
+    collect(100);
+    put_process(1, 37);
+    const tally_snapshot *s = collect(110);
+    check_value(s, "server", "thread_count", 1);
+    check_value(s, "server", "thread_cpu_user", 7 * tick_ns);
+    /* it had others, so that its own figures speak for more than its main thread */
+    put_process(2, 40);
+    put_thread(50, TICKS(10), "server", 38, 4);
+    put_thread(51, TICKS(115), "worker", 2, 5);
+    s = collect(120);
+    check_value(s, "server", "thread_cpu_user", 8 * tick_ns);
+    check_value(s, "worker", "thread_cpu_user", 2 * tick_ns);
+    put_process(1, 45);
+    put_thread(50, TICKS(10), "server", 43, 4);
+    s = collect(130);
+    check_value(s, "server", "thread_cpu_user", 13 * tick_ns);
+}
+END_TEST
+
+START_TEST(over_a_restart) {
+    put_process(2, 30);
+    put_thread(50, TICKS(10), "server", 20, 4);
+    put_thread(51, TICKS(11), "worker", 10, 5);
+    open_collector();
+    collect(100);
+    put_process(2, 45);
+    put_thread(51, TICKS(11), "worker", 25, 9);
+    collect(110);
+    put_process(3, 60);
+    put_thread(51, TICKS(11), "worker", 29, 10);
+    put_thread(52, TICKS(115), "late", 11, 1);
+    open_collector();
+    const tally_snapshot *s = collect(120);
+    check_value(s, "worker", "thread_cpu_user", 19 * tick_ns);
+    check_value(s, "worker", "thread_context_switches_voluntary", 5);
+    check_value(s, "worker", "thread_count", 1);
+    check_value(s, "late", "thread_cpu_user", 11 * tick_ns);
+    /* without the word they are forgotten, and begin anew with it */
+    collector = tally_free(collector);
+    collector = tree_collector("state-file", state, NULL);
+    s = collect(130);
+    ck_assert_uint_eq(tally_snapshot_parts(s, group_named(s, "server"), TALLY_SCOPE_THREAD_NAME),
+                      0);
+    struct tally_error why;
+    ck_assert(!tally_notice(collector, &why));
+    open_collector();
+    s = collect(140);
+    check_value(s, "worker", "thread_cpu_user", 0);
+    check_value(s, "worker", "thread_count", 1);
+}
+END_TEST
+
+/* More threads than can be read at once: their number is not known before all were. */
+START_TEST(more_than_the_budget) {
+    char name[32];
+    put_process(2100, 1);
+    for (uint32_t i = 0; i < 2100; i++) {
+        snprintf(name, sizeof(name), "worker-%u", i % 100);
+        put_thread(50 + i, TICKS(11), name, i, 1);
+    }
+    open_collector();
+    for (uint64_t step = 0; step < 3; step++) {
+        const tally_snapshot *s = collect(100 + 10 * step);
+        const size_t g = group_named(s, "server");
+        size_t m;
+        uint64_t value, sum = 0;
+        put_process(2100, step + 2);
+        ck_assert_uint_eq(tally_snapshot_parts(s, g, TALLY_SCOPE_THREAD_NAME), 51);
+        ck_assert_int_eq(tally_metric_find("thread_count", &m), 0);
+        for (size_t i = 0; i < 51; i++)
+            if (tally_snapshot_part_value(s, g, i, m, &value))
+                sum += value;
+        ck_assert_uint_eq(sum, step == 0 ? 0 : 2100);
+    }
+}
+END_TEST
+
+int main(void) {
+    Suite *s = suite_create("threads");
+    TCase *c = add_case(s, "threads");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, from_the_files);
+    tcase_add_test(c, one_thread_is_told_by_the_process);
+    tcase_add_test(c, over_a_restart);
+    tcase_add_test(c, more_than_the_budget);
+    return run_suite(s);
+}
