@@ -94,6 +94,21 @@ enum thread_field {
     THREAD_FIELDS
 };
 
+/* The same of a process. */
+static inline enum field field_of_thread(enum thread_field f) {
+    static const enum field fields[THREAD_FIELDS] = {
+        [THREAD_UTIME_NS] = FIELD_UTIME_NS,
+        [THREAD_STIME_NS] = FIELD_STIME_NS,
+        [THREAD_DISK_READ_BYTES] = FIELD_DISK_READ_BYTES,
+        [THREAD_DISK_WRITTEN_BYTES] = FIELD_DISK_WRITTEN_BYTES,
+        [THREAD_MINFLT] = FIELD_MINFLT,
+        [THREAD_MAJFLT] = FIELD_MAJFLT,
+        [THREAD_VOLUNTARY_SWITCHES] = FIELD_VOLUNTARY_SWITCHES,
+        [THREAD_INVOLUNTARY_SWITCHES] = FIELD_INVOLUNTARY_SWITCHES,
+    };
+    return fields[f];
+}
+
 struct thread_sample {
     uint32_t tid;
     uint64_t start_ticks; /* since boot; tid and this are one thread */

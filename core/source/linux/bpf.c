@@ -41,6 +41,7 @@ struct place {
     uint32_t exec;    /* a record_exec; NO_EXEC: none */
 };
 #define NO_EXEC UINT32_MAX
+#define NO_THREAD UINT32_MAX
 
 /* Who needs the user of unlisted processes: the time to match command lines is limited per
  * user. */
@@ -75,6 +76,18 @@ struct bpf {
         uint32_t *at;
         size_t count, size;
     } threads;
+    /* Where threads are told one by one: */
+    bool names_threads;
+    unsigned thread_fields; /* BIT(thread_field) of those of `counters` */
+    uint32_t *next_thread; /* as many as threads.at: the next of the same process */
+    struct thread_places { /* as many as places */
+        uint32_t main;        /* a record_named_thread; NO_THREAD: none */
+        uint32_t first, last; /* among the threads; NO_THREAD: it has no others */
+    } *thread_places;
+    uint32_t main_thread; /* of the process whose record comes next */
+    struct thread_sample *samples;
+    size_t sample_size;
+    struct thread_samples open_threads; /* of the open process */
 
     const struct record_process *open;
     /* Of the open process; the last holds the texts of its identity. */
@@ -103,11 +116,19 @@ static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns,
         struct place *places = realloc(b->places, size * sizeof(*places));
         if (places)
             b->places = places;
-        if (!listed || !places)
+        struct thread_places *of_threads =
+            b->names_threads ? realloc(b->thread_places, size * sizeof(*of_threads)) : NULL;
+        if (of_threads)
+            b->thread_places = of_threads;
+        if (!listed || !places || (b->names_threads && !of_threads))
             return -ENOMEM;
         b->size = size;
     }
     b->listed[b->count] = (struct listed){pid, state, start_ns};
+    if (b->names_threads) {
+        b->thread_places[b->count] = (struct thread_places){b->main_thread, NO_THREAD, NO_THREAD};
+        b->main_thread = NO_THREAD;
+    }
     b->places[b->count++] = place;
     return 0;
 }
@@ -116,9 +137,14 @@ static int add_thread(struct bpf *b, uint32_t at) {
     if (b->threads.count == b->threads.size) {
         size_t size = b->threads.size ? b->threads.size * 2 : 1024;
         uint32_t *places = realloc(b->threads.at, size * sizeof(*places));
-        if (!places)
+        if (places)
+            b->threads.at = places;
+        uint32_t *next =
+            b->names_threads ? realloc(b->next_thread, size * sizeof(*next)) : NULL;
+        if (next)
+            b->next_thread = next;
+        if (!places || (b->names_threads && !next))
             return -ENOMEM;
-        b->threads.at = places;
         b->threads.size = size;
     }
     b->threads.at[b->threads.count++] = at;
@@ -131,6 +157,7 @@ static int index_listing(void *data, struct buf *listing) {
     uint32_t exec = NO_EXEC;
     b->listing = listing;
     b->count = b->threads.count = b->at = 0;
+    b->main_thread = NO_THREAD;
     for (size_t at = 0; at < listing->len;) {
         const struct record_same *record = record_at(b, (uint32_t)at);
         const struct record_process *process;
@@ -156,6 +183,14 @@ static int index_listing(void *data, struct buf *listing) {
         case RECORD_THREAD:
             len = sizeof(struct record_thread);
             r = add_thread(b, (uint32_t)at);
+            break;
+        case RECORD_NAMED_THREAD:
+            len = sizeof(struct record_named_thread);
+            r = add_thread(b, (uint32_t)at);
+            break;
+        case RECORD_MAIN_THREAD:
+            len = sizeof(struct record_named_thread);
+            b->main_thread = (uint32_t)at;
             break;
         default:
             return -EBADMSG;
@@ -188,6 +223,17 @@ static const struct place *find(struct bpf *b, uint32_t pid) {
     return &b->places[low];
 }
 
+/* Puts a thread behind the others of its process. */
+static void link_thread(struct bpf *b, const struct place *place, uint32_t thread) {
+    struct thread_places *of = &b->thread_places[place - b->places];
+    b->next_thread[thread] = NO_THREAD;
+    if (of->first == NO_THREAD)
+        of->first = thread;
+    else
+        b->next_thread[of->last] = thread;
+    of->last = thread;
+}
+
 /* Adds the records of threads to their processes. */
 static void add_threads_up(struct bpf *b) {
     for (size_t i = 0; i < b->threads.count; i++) {
@@ -200,6 +246,8 @@ static void add_threads_up(struct bpf *b) {
         for (size_t k = 0; k < USAGES; k++)
             process->usage.of[k] += thread->usage.of[k];
         process->running += thread->state == 0 && thread->exit_state == 0;
+        if (thread->kind == RECORD_NAMED_THREAD)
+            link_thread(b, place, (uint32_t)i);
     }
     b->at = 0;
 }
@@ -240,6 +288,10 @@ static int bpf_list(struct source *s, bool in_full, const struct listed **ret_li
     if (r < 0)
         return r;
     b->counters &= ~lacking_fields(b);
+    b->thread_fields = 0;
+    for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
+        if (b->counters & BIT(field_of_thread(f)))
+            b->thread_fields |= 1u << f;
     b->in_full = false;
     add_threads_up(b);
     *ret_listed = b->listed;
@@ -318,6 +370,40 @@ static uint64_t exec_marker(const struct record_process *r) {
     return r->exec_id << 2 | (uint64_t)!(r->flags & PROCESS_FORKED_ONLY) << 1 | 1;
 }
 
+static int add_sample(struct bpf *b, const struct record_named_thread *r) {
+    struct thread_samples *to = &b->open_threads;
+    if (to->count == b->sample_size) {
+        const size_t size = b->sample_size ? b->sample_size * 2 : 64;
+        struct thread_sample *samples = realloc(b->samples, size * sizeof(*samples));
+        if (!samples)
+            return -ENOMEM;
+        b->samples = samples;
+        b->sample_size = size;
+    }
+    struct thread_sample *s = &b->samples[to->count++];
+    s->tid = r->tid;
+    s->start_ticks = ticks_of(b, r->start_ns);
+    s->exact_cpu_ns = r->thread.usage.of[USAGE_RUN_NS];
+    s->have = b->thread_fields;
+    for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
+        s->value[f] = r->thread.usage.of[usage_of_field[field_of_thread(f)]];
+    s->comm_len = (uint8_t)strnlen(r->comm, sizeof(r->comm));
+    memcpy(s->comm, r->comm, s->comm_len);
+    return 0;
+}
+
+/* All threads of the open process. */
+static int tell_threads(struct bpf *b, const struct place *place, struct sample *ret) {
+    const struct thread_places *of = &b->thread_places[place - b->places];
+    b->open_threads = (struct thread_samples){.first_part = true, .last_part = true};
+    int r = of->main == NO_THREAD ? 0 : add_sample(b, record_at(b, of->main));
+    for (uint32_t i = of->first; r == 0 && i != NO_THREAD; i = b->next_thread[i])
+        r = add_sample(b, record_at(b, b->threads.at[i]));
+    b->open_threads.items = b->samples;
+    ret->threads = &b->open_threads;
+    return r;
+}
+
 static int bpf_open(struct source *s, const struct listed *listed, uint64_t activity,
                     struct sample *ret) {
     struct bpf *b = bpf_of(s);
@@ -354,6 +440,8 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
                      &ret->ancestor);
     set_counters(b, &r->usage, ret);
     set_gauges(b, r, ret);
+    if (b->names_threads && tell_threads(b, place, ret) < 0)
+        return -ENOMEM;
     if (place->exec == NO_EXEC)
         return 0;
     const struct record_exec *exec = record_at(b, place->exec);
@@ -658,6 +746,9 @@ static struct source *bpf_free(struct source *s) {
     free(b->listed);
     free(b->places);
     free(b->threads.at);
+    free(b->next_thread);
+    free(b->thread_places);
+    free(b->samples);
     free(b);
     return NULL;
 }
@@ -735,6 +826,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
         .traffic = collect & 1u << COLLECT_NETWORK,
         .terminal = needs->terminals,
         .each_end = needs->each_end,
+        .thread_names = collect & 1u << COLLECT_THREAD_NAMES,
     };
     if (!is_hosts_pid_namespace(io)) {
         error_set(why, "this is not the host's pid namespace");
@@ -757,6 +849,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
     if (!counts_delays(io))
         b->counters &= ~kept_by[KERNEL_DELAY_ACCT];
     b->uses_cgroups = wants.cgroup;
+    b->names_threads = wants.thread_names;
     b->collects_fds = collect & 1u << COLLECT_FDS;
     b->collects_threads = collect & 1u << COLLECT_THREADS;
     b->collects_memory_details = collect & 1u << COLLECT_MEMORY_DETAILS;

@@ -61,6 +61,7 @@ void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants
     bss->want_cgroup = wants->cgroup;
     bss->want_ancestor = wants->ancestor;
     bss->want_terminal = wants->terminal;
+    bss->want_thread_names = wants->thread_names;
     bss->want_each_end = wants->each_end;
 }
 

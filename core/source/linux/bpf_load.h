@@ -26,6 +26,7 @@ struct bpf_wants {
     unsigned ancestor; /* enum want_ancestor */
     bool traffic;
     bool terminal; /* in listings */
+    bool thread_names; /* in listings */
     bool each_end; /* of what ends unlisted each by itself */
     uint32_t max_processes;
     /* How far CLOCK_BOOTTIME is ahead of the kernel's own time, in this time namespace. */

@@ -432,24 +432,14 @@ static int measure_brief(struct procfs *p, struct sample *s) {
  * only if it has reaped no child: each has page faults, which would have become its own. Else
  * the thread's own file tells. */
 static int tell_main_thread(struct procfs *p, struct sample *s) {
-    static const enum field fields[THREAD_FIELDS] = {
-        [THREAD_UTIME_NS] = FIELD_UTIME_NS,
-        [THREAD_STIME_NS] = FIELD_STIME_NS,
-        [THREAD_MINFLT] = FIELD_MINFLT,
-        [THREAD_MAJFLT] = FIELD_MAJFLT,
-        [THREAD_VOLUNTARY_SWITCHES] = FIELD_VOLUNTARY_SWITCHES,
-        [THREAD_INVOLUNTARY_SWITCHES] = FIELD_INVOLUNTARY_SWITCHES,
-        [THREAD_DISK_READ_BYTES] = FIELD_DISK_READ_BYTES,
-        [THREAD_DISK_WRITTEN_BYTES] = FIELD_DISK_WRITTEN_BYTES,
-    };
     struct thread_sample *thread = &p->main_thread;
     struct io_file io;
     *thread = (struct thread_sample){
         .tid = s->pid, .start_ticks = s->start_ticks, .comm_len = s->comm_len};
     memcpy(thread->comm, s->comm, s->comm_len);
-    for (size_t f = 0; f < THREAD_FIELDS; f++)
-        if (s->have & BIT(fields[f]))
-            thread_sample_set(thread, (enum thread_field)f, s->value[fields[f]]);
+    for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
+        if (s->have & BIT(field_of_thread(f)))
+            thread_sample_set(thread, f, s->value[field_of_thread(f)]);
     if (s->value[FIELD_CMINFLT] && s->have & BIT(FIELD_DISK_READ_BYTES)) {
         thread->have &= ~(1u << THREAD_DISK_READ_BYTES | 1u << THREAD_DISK_WRITTEN_BYTES);
         int r = proc_threads_read_io(p->threads, s->pid, &io);

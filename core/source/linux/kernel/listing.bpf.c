@@ -211,7 +211,25 @@ static __always_inline struct process_entry *track_late(struct task_struct *task
     return track_process(pid, e);
 }
 
+/* Below 0: there was no room, and this will be called for the task again. */
+static __always_inline long list_named_thread(struct seq_file *seq, struct task_struct *task,
+                                              __u32 kind) {
+    struct record_named_thread r = {.thread.kind = kind,
+                                    .thread.pid = task->tgid,
+                                    .thread.state = state_of(task),
+                                    .thread.exit_state = task->exit_state,
+                                    .start_ns = task->start_boottime,
+                                    .tid = task->pid};
+    read_thread_usage(task, &r.thread.usage);
+    bpf_probe_read_kernel(r.comm, sizeof(r.comm), task->comm);
+    return bpf_seq_write(seq, &r, sizeof(r));
+}
+
 static __always_inline int list_thread(struct seq_file *seq, struct task_struct *task) {
+    if (want_thread_names) {
+        list_named_thread(seq, task, RECORD_NAMED_THREAD);
+        return 0;
+    }
     struct record_thread r = {.kind = RECORD_THREAD,
                               .pid = task->tgid,
                               .state = state_of(task),
@@ -298,6 +316,8 @@ int list_tasks(struct bpf_iter__task *ctx) {
         e = track_late(task, scratch, pid);
     const bool in_exec = is_in_exec(task);
     if (in_exec && is_put_off(e, now_ns))
+        return 0;
+    if (want_thread_names && list_named_thread(seq, task, RECORD_MAIN_THREAD) < 0)
         return 0;
 
     __u64 activity = activity_of(task); /* read before the figures that it stands for */

@@ -63,6 +63,8 @@ SHARED __u64 attached_ns;
  * synthesizes their exits instead of listing: user space can't, since it could not update
  * entries atomically. */
 SHARED __u32 lost_exit_count, lost_exits[LOST_EXITS_MAX];
+/* Threads in listings have their names, main threads too. Set as what rules need. */
+SHARED __u32 want_thread_names;
 
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 5
+#define BPF_FORMAT 6
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -189,7 +189,14 @@ struct dying_thread {
 };
 
 /* The listing is a sequence of records. Each starts with its kind. */
-enum record_kind { RECORD_PROCESS = 1, RECORD_SAME, RECORD_THREAD, RECORD_EXEC };
+enum record_kind {
+    RECORD_PROCESS = 1,
+    RECORD_SAME,
+    RECORD_THREAD,
+    RECORD_EXEC,
+    RECORD_NAMED_THREAD, /* in place of RECORD_THREAD, with want_thread_names */
+    RECORD_MAIN_THREAD   /* of the process of the next record, besides; the same way */
+};
 
 /* A process that has not changed since it was last listed in full. */
 struct record_same {
@@ -205,6 +212,15 @@ struct record_thread {
     __u32 state;
     __u32 exit_state;
     struct usage usage;
+};
+
+/* With what tells threads apart, for those who count them by name. */
+struct record_named_thread {
+    struct record_thread thread;
+    __u64 start_ns; /* since boot */
+    __u32 tid;
+    __u32 pad;
+    char comm[COMM_SIZE];
 };
 
 /* The process of the next record has executed a program since it was last listed. */
