@@ -400,12 +400,15 @@ class Points(dict):
     def __init__(self, text):
         super().__init__()
         self.text, self.self_point, self.all = text, None, []
+        self.threads = {}  # of a group: name -> point
         text.encode("utf-8")
         check(text.endswith("\n"), "the cycle does not end with a newline")
         for line in text[:-1].split("\n"):
             p = Point(line)
             self.all.append(p)
-            if "groupname" in p.tags:
+            if "thread_name" in p.tags:
+                self.threads.setdefault(p.tags["groupname"], {})[p.tags["thread_name"]] = p
+            elif "groupname" in p.tags:
                 check(p.tags["groupname"] not in self, "group twice: %r" % line)
                 self[p.tags["groupname"]] = p
             else:

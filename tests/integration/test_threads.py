@@ -1,0 +1,212 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 300
+"""Threads by name: counts against /proc/PID/task, CPU time against what each thread's own
+clock says, in both sources."""
+import collections
+import os
+import sys
+import time
+
+from common import *
+
+NAMES = ("--collect", "thread-names")
+
+# Commands are lines: what each thread is called is said with what its clock says.
+WORK = """
+lock, threads, left = threading.Lock(), {}, {}
+go = threading.Condition(lock)
+def tell():
+    say(cpu={n: c for n, c in threads.items()})
+def life(name):
+    set_name(name)
+    while True:
+        with lock:
+            while left.get(name, 0) == 0:
+                go.wait()
+            todo, left[name] = left[name], 0
+        if todo == -1:
+            return
+        if todo == -2:
+            set_name(b"renamed")
+            todo = 0.1
+        end = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID) + todo
+        while time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID) < end:
+            pass
+        with lock:
+            threads[name.decode()] = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID)
+            go.notify_all()
+def work(shares):
+    with lock:
+        for name, todo in shares.items():
+            threads[name] = None
+            left[name.encode()] = todo
+        go.notify_all()
+        while any(threads[n] is None for n, todo in shares.items() if todo > 0):
+            go.wait()
+all = [threading.Thread(target=life, args=(n,), daemon=True) for n in
+       (b"busy-1", b"busy-2", b"idle-1")]
+for t in all:
+    t.start()
+work({"busy-1": 0.001, "busy-2": 0.001, "idle-1": 0.001})
+tell()
+wait()
+work({"busy-1": 0.4, "busy-2": 0.2})
+tell()
+wait()
+with lock:
+    left[b"busy-2"] = -1
+    go.notify_all()
+all[1].join()
+with lock:
+    left[b"idle-1"], threads["idle-1"] = -2, None
+    go.notify_all()
+    while threads["idle-1"] is None:
+        go.wait()
+say(ended=True)
+wait()
+os._exit(0)
+"""
+
+
+def in_task(pid):
+    """Names of the threads that there are."""
+    names = collections.Counter()
+    for tid in os.listdir("/proc/%d/task" % pid):
+        with open("/proc/%d/task/%s/comm" % (pid, tid)) as f:
+            names[f.read()[:-1]] += 1
+    return names
+
+
+def alive(points, group):
+    return {name: p.fields["num_threads"] for name, p in points.threads[group].items()
+            if p.fields["num_threads"]}
+
+
+def truth(source):
+    if source == "bpf" and not is_root():
+        raise Skipped("source bpf needs root")
+    work = Workload(WORK, unique("t"))
+    before = work.hear()["cpu"]
+    # (a collector that has not seen it begin shows what comes from here on)
+    driver = Driver(*NAMES, "--include", work.name, source=source)
+    points = driver.points
+    check_equal(alive(points, work.name), in_task(work.pid), "threads by name")
+    work.go_on()
+    after = work.hear()["cpu"]
+    points = driver.collect()
+    threads = points.threads[work.name]
+    check_equal(alive(points, work.name), in_task(work.pid), "threads by name")
+    slack = 0.03 if source == "procfs" else 0.002 # ticks, each time and mode rounded down
+    for name in ("busy-1", "busy-2"):
+        check_near(threads[name].cpu(), after[name] - before[name],
+                   "CPU time of %s" % name, absolute=slack)
+    check(threads["idle-1"].cpu() <= slack, "CPU time of idle-1: %r" % threads["idle-1"].cpu())
+    check(threads["busy-1"].fields["voluntary_context_switches"] > 0, "no switches of busy-1",
+          threads["busy-1"].fields)
+    total = points[work.name].cpu()
+    check_near(sum(t.cpu() for t in threads.values()), total, "the sum over the names",
+               absolute=len(threads) * slack)
+    work.go_on()
+    work.hear()
+    ended = driver.collect().threads[work.name]
+    check_equal(alive(driver.points, work.name), in_task(work.pid), "threads by name, later")
+    check("renamed" in ended and "busy-2" in ended, "no such names", sorted(ended))
+    check_equal(ended["busy-2"].fields["num_threads"], 0, "threads called busy-2")
+    check(ended["busy-2"].cpu() >= threads["busy-2"].cpu(), "busy-2 fell")
+    check_near(ended["renamed"].cpu(), 0.1, "CPU time under the new name", absolute=slack)
+    check_equal(ended["idle-1"].cpu(), threads["idle-1"].cpu(), "CPU time under the old name")
+    work.go_on()
+    work.process.wait(20)
+    wait_for(lambda: driver.collect()[work.name].fields["num_procs"] == 0, "its end")
+    check_equal(alive(driver.points, work.name), {}, "threads of nobody")
+    driver.end()
+
+
+def case_truth_procfs():
+    truth("procfs")
+
+
+def case_truth_bpf():
+    truth("bpf")
+
+
+MANY = """
+names = [%s]
+gone = threading.Event()
+def life(name):
+    set_name(name)
+    gone.wait()
+all = [threading.Thread(target=life, args=(n,), daemon=True) for n in names]
+for t in all:
+    t.start()
+say(ready=True)
+wait()
+os._exit(0)
+"""
+
+
+def each_source():
+    return ("procfs", "bpf") if is_root() else ("procfs",)
+
+
+def case_names_are_bounded_and_folded():
+    work = Workload(MANY % "b'pool-%d-thread' % i for i in range(200)", unique("m"))
+    work.hear()
+    for source in each_source():
+        flags = (*NAMES, "--include", work.name)
+        driver = Driver(*flags, "--max-thread-names", "10", source=source)
+        counts = alive(driver.points, work.name)
+        check_equal(len(counts), 11, "names, with 10 allowed")
+        check_equal(sum(counts.values()), 201, "threads")
+        check_equal(counts["other"], 191, "threads that are called other")
+        driver.end()
+        driver = Driver(*flags, "--fold-thread-names", "true", source=source)
+        check_equal(alive(driver.points, work.name),
+                    {work.name: 1, "pool-N-thread": 200} if not any(map(str.isdigit, work.name))
+                    else {re.sub(r"\d+", "N", work.name): 1, "pool-N-thread": 200}, "folded names")
+        driver.end()
+
+
+def case_hostile_names():
+    """What a thread may be called: line feeds, quotes, no UTF-8."""
+    work = Workload(MANY % r"b'a\nb', b'q\"\\', b'\xff\xfe', b'x=y, z', b'\x1b[31m'", unique("h"))
+    work.hear()
+    wanted = {work.name: 1, "a?b": 1, 'q"?': 1, "\ufffd\ufffd": 1, "x=y, z": 1, "?[31m": 1}
+    for source in each_source():
+        driver = Driver(*NAMES, "--include", work.name, source=source)
+        check_equal(alive(driver.points, work.name), wanted, "names in line protocol")
+        driver.end()
+        status, out, err = run([TEXTFILE, *NAMES, "--include", work.name, "--source", source,
+                                "--once", "--output", "-"])
+        check_equal(status, 0, "status (%s)" % err)
+        check_equal({t for n, l in Metrics(out).series if n == "proctally_thread_count"
+                     for t in [dict(l)["threadname"]]}, set(wanted), "names in Prometheus' format")
+
+
+def case_over_restarts():
+    """Each run by cron goes on from the state."""
+    work = Workload(WORK, unique("r"))
+    before = work.hear()["cpu"]
+    for source in each_source():
+        state = os.path.join(temp_dir(), "state")
+        argv = [TEXTFILE, *NAMES, "--include", work.name, "--source", source, "--state-file",
+                state, "--once", "--output", "-"]
+        found = []
+        for i in range(3):
+            status, out, err = run(argv)
+            check_equal(status, 0, "status (%s)" % err)
+            found.append(Metrics(out))
+            if i == 0 and source == "procfs":
+                work.go_on()
+                after = work.hear()["cpu"]
+        check_never_falls(found[0].counters(), found[1].counters(), "over a restart")
+        if source == "procfs":
+            cpu = found[2].sum("proctally_thread_cpu_seconds_total", threadname="busy-1") - \
+                  found[0].sum("proctally_thread_cpu_seconds_total", threadname="busy-1")
+            check_near(cpu, after["busy-1"] - before["busy-1"], "CPU time over a restart",
+                       absolute=0.03)
+
+
+if __name__ == "__main__":
+    run_cases(sys.modules[__name__])
