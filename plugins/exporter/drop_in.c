@@ -131,7 +131,6 @@ int drop_in_settle(struct cli *cli) {
     static const struct {
         const char *flag, *why;
     } without_meaning[] = {
-        {"threads", "there are no series by thread name yet"},
         {"recheck", "a process that changes its name or program is always looked at again"},
         {"recheck-with-time-limit",
          "a process that changes its name or program is always looked at again"},
@@ -157,6 +156,9 @@ int drop_in_settle(struct cli *cli) {
         r = cli_add(cli, "once", "");
     if (r == 0 && cli_switch(cli, "gather-smaps", false))
         r = cli_add(cli, "collect", "pss");
+    if (r == 0 && cli_flag(cli, "threads"))
+        r = cli_add(cli, "collect",
+                    cli_switch(cli, "threads", true) ? "thread-names" : "no-thread-names");
     if (r == 0 && cli_switch(cli, "remove-empty-groups", false))
         r = cli_add(cli, "expire-after", "0s");
     if (r == 0 && cli_flag(cli, "no-threads"))
