@@ -172,7 +172,8 @@ enum tally_scope {
     TALLY_SCOPE_GROUP, /* groups; most of them single processes too */
     TALLY_SCOPE_SELF,  /* the collector */
     TALLY_SCOPE_HOST,  /* the host; only in snapshots that keep it, and in no agent */
-    TALLY_SCOPE_THREAD_NAME /* the threads of a group that have one name: tally_snapshot_parts() */
+    TALLY_SCOPE_THREAD_NAME, /* the threads of a group that have one name: tally_snapshot_parts() */
+    TALLY_SCOPE_WAIT_CHANNEL /* the threads of a group that wait in one place: the same */
 };
 
 struct tally_metric {
@@ -367,7 +368,8 @@ bool tally_snapshot_value(const tally_snapshot *s, size_t group, size_t metric,
 /* What a group is divided into, sorted by name: with TALLY_SCOPE_THREAD_NAME the names of its
  * threads, if the option `collect` has thread-names; at most as many as max-thread-names, and
  * "other" for all else. A name stays while it has threads, and for `expire-after` after that.
- * 0 for other scopes. */
+ * With TALLY_SCOPE_WAIT_CHANNEL, under the same option, the functions of the kernel that
+ * threads wait in. 0 for other scopes. */
 size_t tally_snapshot_parts(const tally_snapshot *s, size_t group, enum tally_scope scope);
 /* Valid UTF-8 without control characters, unique in the group. NULL past the last. */
 const char *tally_snapshot_part_name(const tally_snapshot *s, size_t group,
@@ -458,11 +460,11 @@ int tally_encode_openmetrics(const tally_snapshot *s, tally_text *to, const char
  *   interval  seconds since the snapshot before; not in the first
  *   self      an object of the metrics about the collector, by the catalogue's ids
  *   groups    an array of objects: name, labels (an object), metrics (an object by id), and
- *             with thread-names threads, an array of objects: name, metrics
+ *             with thread-names threads and wait_channels, arrays of objects: name, metrics
  * with values in their natural form; what is not known is left out. */
 int tally_encode_json(const tally_snapshot *s, tally_text *to, const char **ret_data,
                       size_t *ret_len);
-/* InfluxDB line protocol, one line per group (and name of its threads) and one about the
+/* InfluxDB line protocol, one line per group (name of its threads, wait channel) and one about the
  * collector, all with the snapshot's time in nanoseconds. */
 int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **ret_data,
                         size_t *ret_len);

@@ -203,7 +203,9 @@ class Metric:
                 self.prometheus[schema] = name[0] + label
         influx = row.get(".influx")
         self.field = influx[0] if influx else None
-        self.of_threads = row.get(".metric.scope") == "TALLY_SCOPE_THREAD_NAME"
+        self.measurement = {"TALLY_SCOPE_THREAD_NAME": "threads: ",
+                            "TALLY_SCOPE_WAIT_CHANNEL": "wait_channels: "}.get(
+                                row.get(".metric.scope"), "")
         self.field_type = None
         if influx:
             form = influx.get(1, influx.get(".form", "TALLY_FORM_NATURAL"))
@@ -443,11 +445,11 @@ def check_fields(metrics):
     # those of threads are in a measurement of their own
     given = []
     for item in re.split(r"^- ", found.group(1), flags=re.M):
-        of = "threads: " if item.startswith("`proctally_threads`") else ""
+        of = re.match(r"`proctally_(threads|wait_channels)`", item)
+        of = of.group(1) + ": " if of else ""
         given += [(of + field, kind) for field, kind in
                   re.findall(r"^\s+- `(\w+)` \((\w+)", item, re.M)]
-    expected = {("threads: " if m.of_threads else "") + m.field: m.field_type
-                for m in metrics if m.field}
+    expected = {m.measurement + m.field: m.field_type for m in metrics if m.field}
     same_set(where, "field", list(expected), [field for field, _ in given])
     for field, kind in given:
         if expected.get(field, kind) != kind:

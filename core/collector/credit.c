@@ -115,6 +115,22 @@ int credit_until_exec(struct round *round, process_id id, const struct sample *s
 
 /* ---- Threads by name -------------------------------------------------------------------- */
 
+/* Of those that ran. Where a thread waits stays the same while it does. */
+static int read_channels(struct round *round, struct process *p) {
+    struct source *source = round->t->source;
+    struct thread_counting *c = &round->t->counting.tallies.threads;
+    struct thread *thread;
+    char channel[THREAD_NAME_MAX];
+    size_t at = 0;
+    int r = 0;
+    while (r == 0 && (thread = channels_next(p->thread_list, c, p->pid, &at))) {
+        const ssize_t n = source->ops->wait_channel(source, p->pid, thread->tid, channel,
+                                                    sizeof(channel));
+        r = channels_set(p->thread_list, c, thread, channel, n > 0 ? (size_t)n : 0);
+    }
+    return r;
+}
+
 int credit_threads(struct round *round, struct process *p, const struct sample *s) {
     struct tallies *tallies = &round->t->counting.tallies;
     const struct progress *progress = &round->t->counting.progress;
@@ -138,5 +154,5 @@ int credit_threads(struct round *round, struct process *p, const struct sample *
     if (r == 0 && s->threads)
         r = threads_take(p->thread_list, &tallies->threads, s, &moment);
     names->unknown += !p->thread_list->whole;
-    return r;
+    return r == 0 ? read_channels(round, p) : r;
 }

@@ -117,21 +117,22 @@ static int reserve_parts(tally_snapshot *s, size_t more) {
     return 0;
 }
 
-static int add_thread_names(tally_snapshot *s, struct snapshot_group *to,
+static int add_thread_names(tally_snapshot *s, struct snapshot_group *to, enum part_kind kind,
                             const struct thread_names *names, unsigned shown) {
     const size_t count = names ? names->order_count : 0;
-    to->parts[PART_THREAD_NAME].first = s->part_count;
-    to->parts[PART_THREAD_NAME].count = count;
+    const enum metric first = part_table[kind].first, last = part_table[kind].last;
+    to->parts[kind].first = s->part_count;
+    to->parts[kind].count = count;
     int r = reserve_parts(s, count);
     for (size_t i = 0; r == 0 && i < count; i++) {
         const struct thread_name *name = &names->items[names->order[i]];
         struct snapshot_part *part = &s->parts[s->part_count++];
         memcpy(part->name, name->text, sizeof(part->name));
         part->known = 0;
-        for (size_t k = 0; k < THREAD_METRICS; k++)
-            if (shown >> k & 1 && thread_name_value(names, name, METRIC_THREAD_FIRST + (enum metric)k,
-                                                    &part->value[k]))
-                part->known |= 1u << k;
+        for (enum metric m = first; m <= last; m++)
+            if (shown >> (m - first) & 1 &&
+                thread_name_value(names, name, m, &part->value[m - first]))
+                part->known |= 1u << (m - first);
     }
     return r;
 }
@@ -160,7 +161,10 @@ int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
         to->known = from->known;
         memcpy(to->value, from->value, sizeof(to->value));
         if (tallies->threads.is_on) {
-            int r = add_thread_names(s, to, from->thread_names, tallies->threads.shown);
+            const struct thread_names *names = from->thread_names;
+            int r = add_thread_names(s, to, PART_THREAD_NAME, names, tallies->threads.shown);
+            if (r == 0)
+                r = add_thread_names(s, to, PART_WAIT_CHANNEL, names ? names->channels : NULL, 1);
             if (r < 0)
                 return r;
         }

@@ -399,11 +399,18 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
          NATIVE("thread_context_switches_total", "type", "involuntary"),
          PE("thread_context_switches_total", "ctxswitchtype", "nonvoluntary"),
          INFLUX("involuntary_context_switches"), COLLECTD("contextswitch", "involuntary_thread")},
+    [METRIC_WAIT_CHANNEL] = {GAUGE("threads_wchan", TALLY_UNIT_COUNT,
+                                   "Threads that wait in this function of the kernel"),
+                             .metric.scope = TALLY_SCOPE_WAIT_CHANNEL, IF(THREAD_NAMES),
+                             NATIVE("threads_wchan"), PE("threads_wchan"), INFLUX("num_threads"),
+                             COLLECTD("threads", "wchan")},
 };
 
 const struct part_row part_table[PARTS] = {
     [PART_THREAD_NAME] = {TALLY_SCOPE_THREAD_NAME, METRIC_THREAD_FIRST, METRIC_THREAD_LAST,
                           "threadname", "thread_name", "threads"},
+    [PART_WAIT_CHANNEL] = {TALLY_SCOPE_WAIT_CHANNEL, METRIC_WAIT_CHANNEL, METRIC_WAIT_CHANNEL,
+                           "wchan", "wchan", "wait_channels"},
 };
 
 _Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&

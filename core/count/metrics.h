@@ -139,6 +139,8 @@ enum metric {
     METRIC_THREAD_SWITCHES_VOLUNTARY,
     METRIC_THREAD_SWITCHES_INVOLUNTARY,
     METRIC_THREAD_LAST = METRIC_THREAD_SWITCHES_INVOLUNTARY,
+
+    METRIC_WAIT_CHANNEL, /* of a group's threads by where they wait */
     METRICS_IN_ALL
 };
 
@@ -150,6 +152,7 @@ enum metric {
 /* What a group is divided into, and the words for that. */
 enum part_kind {
     PART_THREAD_NAME,
+    PART_WAIT_CHANNEL,
     PARTS
 };
 struct part_row {

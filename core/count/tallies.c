@@ -606,6 +606,7 @@ struct thread_names *tallies_thread_names(struct tallies *t, uint32_t index) {
 }
 
 void tallies_begin_threads(struct tallies *t) {
+    channels_begin(&t->threads);
     for (size_t i = 0; i < t->end; i++)
         if (t->groups[i] && t->groups[i]->thread_names)
             t->groups[i]->thread_names->unknown = 0;
@@ -615,9 +616,13 @@ int tallies_end_threads(struct tallies *t, const struct tallies_moment *moment) 
     int r = 0;
     for (size_t i = 0; r == 0 && i < t->order_count; i++)
         if (t->order[i]->thread_names) {
-            thread_names_expire(t->order[i]->thread_names, moment->now_ns,
-                                moment->expire_after_ns);
-            r = thread_names_order(t->order[i]->thread_names);
+            struct thread_names *names = t->order[i]->thread_names;
+            thread_names_expire(names, moment->now_ns, moment->expire_after_ns);
+            r = thread_names_order(names);
+            if (r == 0 && names->channels) { /* where nobody waits nothing has to be kept */
+                thread_names_expire(names->channels, moment->now_ns, 0);
+                r = thread_names_order(names->channels);
+            }
         }
     return r;
 }

@@ -46,6 +46,7 @@ struct thread_names *thread_names_ref(struct thread_names *names) {
 
 struct thread_names *thread_names_unref(struct thread_names *names) {
     if (names && --names->references == 0) {
+        thread_names_unref(names->channels);
         free(names->items);
         free(names->table);
         free(names->order);
@@ -218,9 +219,16 @@ struct thread_list *thread_list_new(void) {
     return calloc(1, sizeof(struct thread_list));
 }
 
-static void leave(const struct thread_list *list, const struct thread *thread) {
+static void leave_channel(const struct thread_list *list, struct thread *thread) {
+    if (list->names && thread->channel != NO_NAME)
+        list->names->channels->items[thread->channel].threads--;
+    thread->channel = NO_NAME;
+}
+
+static void leave(const struct thread_list *list, struct thread *thread) {
     if (list->names && thread->name != NO_NAME)
         list->names->items[thread->name].threads--;
+    leave_channel(list, thread);
 }
 
 struct thread_list *thread_list_free(struct thread_list *list, struct thread_counting *c) {
@@ -252,6 +260,7 @@ int threads_join(struct thread_list *list, struct thread_counting *c, struct thr
         struct thread *thread = &list->items[i];
         const uint32_t slot = thread->name;
         leave(list, thread);
+        thread->stale = list->stale = true;
         if (comes_back) /* what it used in the meantime is nobody's */
             thread->have = 0;
         thread->name = NO_NAME;
@@ -316,7 +325,7 @@ static struct thread *add_thread(struct thread_list *list, struct thread_countin
     }
     c->threads++;
     struct thread *thread = &list->items[list->count++];
-    *thread = (struct thread){.name = NO_NAME};
+    *thread = (struct thread){.name = NO_NAME, .channel = NO_NAME};
     return thread;
 }
 
@@ -332,7 +341,9 @@ int thread_list_restore(struct thread_list *list, struct thread_counting *c,
         return 0;
     }
     *to = *thread;
+    to->channel = NO_NAME;
     to->seen = false;
+    to->stale = list->stale = true;
     if (to->name != NO_NAME)
         list->names->items[to->name].threads++;
     return 0;
@@ -378,6 +389,8 @@ static void take_use(struct thread *thread, struct thread_name *name, const stru
          * are no more. What it used itself was counted with it. */
         if (had && value[f] < thread->last[f])
             increase = 0;
+        if (!had || value[f] != thread->last[f])
+            thread->stale = true;
         thread->last[f] = value[f];
         if (name) {
             name->used[f] += increase;
@@ -416,17 +429,22 @@ static int take_thread(struct thread_list *list, struct thread_counting *c,
         is_new = (moment->from_birth && !list->began_ticks) ||
                  (since && s->start_ticks + 1 >= since);
         leave(list, thread);
-        *thread = (struct thread){
-            .tid = s->tid, .name = NO_NAME, .start_ticks = s->start_ticks};
+        *thread = (struct thread){.tid = s->tid,
+                                  .name = NO_NAME,
+                                  .channel = NO_NAME,
+                                  .stale = true,
+                                  .start_ticks = s->start_ticks};
     }
     if (thread->name != slot) {
-        leave(list, thread);
+        if (thread->name != NO_NAME)
+            list->names->items[thread->name].threads--;
         thread->name = slot;
         list->names->items[slot].threads++;
     }
     thread->comm_hash = hash;
     thread->seen = true;
     take_use(thread, slot == NO_NAME ? NULL : &list->names->items[slot], s, is_new);
+    list->stale |= thread->stale;
     return 0;
 }
 
@@ -477,8 +495,58 @@ int threads_take(struct thread_list *list, struct thread_counting *c, const stru
     return r;
 }
 
+/* ---- Where they wait ------------------------------------------------------------------------ */
+
+void channels_begin(struct thread_counting *c) {
+    c->channels_left = CHANNELS_BUDGET;
+    c->turn = c->next_turn;
+    c->next_turn = 0;
+}
+
+struct thread *channels_next(struct thread_list *list, struct thread_counting *c, uint32_t pid,
+                             size_t *i) {
+    if (!list->stale || pid < c->turn)
+        return NULL;
+    for (; *i < list->count; ++*i)
+        if (list->items[*i].stale) {
+            if (c->channels_left == 0) {
+                if (c->next_turn == 0)
+                    c->next_turn = pid;
+                return NULL;
+            }
+            c->channels_left--;
+            return &list->items[(*i)++];
+        }
+    list->stale = false;
+    return NULL;
+}
+
+int channels_set(struct thread_list *list, const struct thread_counting *c,
+                 struct thread *thread, const char *channel, size_t len) {
+    struct thread_counting as_they_are = *c;
+    uint32_t slot = NO_NAME;
+    as_they_are.folds = false;
+    if (len > 0 && list->names) {
+        if (!list->names->channels)
+            list->names->channels = thread_names_new();
+        if (!list->names->channels ||
+            thread_names_find(list->names->channels, &as_they_are, channel, len, &slot) < 0)
+            return -ENOMEM;
+    }
+    leave_channel(list, thread);
+    thread->channel = slot;
+    thread->stale = false;
+    if (slot != NO_NAME)
+        list->names->channels->items[slot].threads++;
+    return 0;
+}
+
 bool thread_name_value(const struct thread_names *names, const struct thread_name *name,
                        enum metric metric, uint64_t *ret) {
+    if (metric == METRIC_WAIT_CHANNEL) {
+        *ret = name->threads;
+        return true;
+    }
     if (metric == METRIC_THREAD_COUNT) {
         *ret = name->threads;
         return names->unknown == 0;

@@ -46,6 +46,7 @@ struct thread_names {
     size_t order_count;
     bool order_stale;
     uint64_t unknown;   /* member processes of which not every thread is known */
+    struct thread_names *channels; /* where their threads wait, the same way; NULL: nowhere yet */
 };
 #define NO_NAME UINT32_MAX
 
@@ -55,8 +56,10 @@ struct thread {
     uint64_t start_ticks;
     uint64_t comm_hash;
     uint64_t last[THREAD_FIELDS];
-    uint8_t have; /* 1 << thread_field */
-    bool seen;    /* since the first part */
+    uint32_t channel; /* slot among the channels; NO_NAME: it does not wait, or nobody knows */
+    uint8_t have;     /* 1 << thread_field */
+    bool seen;        /* since the first part */
+    bool stale;       /* it ran since its channel was read */
 };
 _Static_assert(THREAD_FIELDS <= 8, "one bit for each");
 
@@ -72,6 +75,7 @@ struct thread_list {
     bool whole;     /* each thread was read once */
     bool overfull;  /* of those of this reading some found no room */
     bool behind;    /* it ran, and was not read since */
+    bool stale;     /* some of them are */
     bool has_others; /* or had: its own figures do not speak for its main thread */
 };
 
@@ -83,7 +87,13 @@ struct thread_counting {
     size_t max_names; /* of a group */
     size_t threads;  /* in all lists */
     uint64_t skipped; /* that did not fit, each time that they were seen */
+    /* Channels are read one by one: so many more in this collection, of processes from this pid
+     * on; the first for whom nothing is left is the first in the next one. */
+    uint32_t channels_left, turn, next_turn;
 };
+
+/* At some 6 µs each this is 6 ms. */
+#define CHANNELS_BUDGET 1000u
 
 /* ---- Names ------------------------------------------------------------------------------ */
 
@@ -128,6 +138,16 @@ int threads_join(struct thread_list *list, struct thread_counting *c, struct thr
 /* What its threads used since they were looked at last. -ENOMEM: what was taken is taken. */
 int threads_take(struct thread_list *list, struct thread_counting *c, const struct sample *s,
                  const struct thread_moment *moment);
+
+/* At the start of a collection. */
+void channels_begin(struct thread_counting *c);
+/* The next thread of process `pid` whose channel is to be read, from the i-th on. NULL: no
+ * more, or not now. */
+struct thread *channels_next(struct thread_list *list, struct thread_counting *c, uint32_t pid,
+                             size_t *i);
+/* It waits there; len 0: nowhere, or it is not known. -ENOMEM. */
+int channels_set(struct thread_list *list, const struct thread_counting *c,
+                 struct thread *thread, const char *channel, size_t len);
 
 /* A value to show; false: it is not known. */
 bool thread_name_value(const struct thread_names *names, const struct thread_name *name,

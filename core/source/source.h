@@ -182,6 +182,9 @@ struct source_ops {
     void (*close)(struct source *s);
     /* May take long. -ESRCH, -EACCES … */
     int (*pss)(struct source *s, uint32_t pid, struct pss *ret);
+    /* The function of the kernel that a thread waits in, as far as it fits. 0: it does not wait,
+     * or the right to see it is lacking. */
+    ssize_t (*wait_channel)(struct source *s, uint32_t pid, uint32_t tid, char *to, size_t size);
     int (*host)(struct source *s, struct host_stat *ret);
     void (*health)(struct source *s, struct source_health *ret);
 

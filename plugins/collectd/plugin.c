@@ -604,9 +604,8 @@ static value_t present(const tally_snapshot *s, size_t metric, int ds_type, bool
 /* `part`: the number of what the group is divided into, if the series is about that. */
 static bool value_of(const tally_snapshot *s, size_t group, size_t part, size_t metric,
                      uint64_t *ret) {
-    return tally_metric(metric)->scope == TALLY_SCOPE_THREAD_NAME
-               ? tally_snapshot_part_value(s, group, part, metric, ret)
-               : tally_snapshot_value(s, group, metric, ret);
+    return tally_snapshot_value(s, group, metric, ret) ||
+           tally_snapshot_part_value(s, group, part, metric, ret);
 }
 
 static void dispatch_series(const tally_snapshot *s, const struct series *series, size_t group,

@@ -400,7 +400,7 @@ class Points(dict):
     def __init__(self, text):
         super().__init__()
         self.text, self.self_point, self.all = text, None, []
-        self.threads = {}  # of a group: name -> point
+        self.threads, self.channels = {}, {}  # of a group: name -> point
         text.encode("utf-8")
         check(text.endswith("\n"), "the cycle does not end with a newline")
         for line in text[:-1].split("\n"):
@@ -408,6 +408,8 @@ class Points(dict):
             self.all.append(p)
             if "thread_name" in p.tags:
                 self.threads.setdefault(p.tags["groupname"], {})[p.tags["thread_name"]] = p
+            elif "wchan" in p.tags:
+                self.channels.setdefault(p.tags["groupname"], {})[p.tags["wchan"]] = p
             elif "groupname" in p.tags:
                 check(p.tags["groupname"] not in self, "group twice: %r" % line)
                 self[p.tags["groupname"]] = p

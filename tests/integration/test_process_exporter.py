@@ -78,6 +78,39 @@ def get(series, group, name, **labels):
     return series.get((name, frozenset({"groupname": group, **labels}.items())))
 
 
+def of_threads(series, group):
+    """{name of a series: {the rest of its labels: value}}"""
+    found = {}
+    for (name, labels), value in series.items():
+        labels = dict(labels)
+        if name.startswith("thread") and labels.pop("groupname") == group:
+            found.setdefault(name, {})[frozenset(labels.items())] = value
+    return found
+
+
+def threads_side_by_side(group, theirs, ours, count):
+    """At two moments each. (Theirs has no counters of a thread that it has not seen work.)"""
+    a1, a2, b1, b2 = (of_threads(s, group) for s in (*theirs, *ours))
+    check_equal(b2["thread_count"], a2["thread_count"], "threads by name of %s" % group)
+    check(set(a2) - {"threads_wchan"} <= set(b2), "series of threads that are missing",
+          set(a2) - set(b2))
+    for name in a2:
+        if name == "threads_wchan":
+            # process-exporter counts main threads again, as their processes
+            check_equal(set(b2.get(name, ())), set(a2[name]), "wait channels of %s" % group)
+            for labels, value in a2[name].items():
+                check(b2[name][labels] <= value <= b2[name][labels] + count,
+                      "threads in %r: %r there, %r here" % (dict(labels), value, b2[name][labels]))
+            continue
+        check_equal(set(b2[name]), set(a2[name]), "labels of %s" % name)
+        slack = {"thread_cpu_seconds_total": 4 * TICK * count, "thread_io_bytes_total": 65536,
+                 "thread_minor_page_faults_total": 100, "thread_major_page_faults_total": 5,
+                 "thread_context_switches_total": 100}.get(name)
+        for labels, value in a2[name].items() if slack else ():
+            check_near(b2[name][labels] - b1[name][labels], value - a1[name][labels],
+                       "increase of %s%r of %s" % (name, dict(labels), group), 0.1, slack)
+
+
 def side_by_side(config_text, workers, groups):
     """`groups` must be there with these numbers of processes."""
     path = write_text(os.path.join(temp_dir(), "config.yaml"), config_text)
@@ -142,8 +175,9 @@ def side_by_side(config_text, workers, groups):
                 name, labels, group, xs, ys))
             check_near(ys[1] - ys[0], xs[1] - xs[0], "increase of %s%r of %s" % (
                 name, labels, group), relative, absolute)
+        threads_side_by_side(group, (a1, a2), (b1, b2), count)
     # a dashboard's names: every family of theirs that counts groups is here
-    missing = {n for n, _ in a2 if not n.startswith("thread_")} - {n for n, _ in b2}
+    missing = {n for n, _ in a2} - {n for n, _ in b2}
     check(missing <= {"context_switches_total", "threads_wchan"}, "families that are missing",
           sorted(missing))
 

@@ -184,6 +184,48 @@ def case_hostile_names():
                      for t in [dict(l)["threadname"]]}, set(wanted), "names in Prometheus' format")
 
 
+def in_wchan(pid):
+    """Where its threads wait."""
+    found = collections.Counter()
+    for tid in os.listdir("/proc/%d/task" % pid):
+        found[read_text("/proc/%d/task/%s/wchan" % (pid, tid))] += 1
+    del found["0"]
+    return found
+
+
+def case_wait_channels():
+    """Against /proc, and as threads come to wait elsewhere."""
+    work = Workload("""
+gone, reader = threading.Event(), os.pipe()[0]
+for t in [threading.Thread(target=time.sleep, args=(600,), daemon=True) for i in range(3)] + \\
+         [threading.Thread(target=os.read, args=(reader, 1), daemon=True) for i in range(2)]:
+    t.start()
+say(ready=True)
+wait()
+burn(0.05)
+say(ready=True)
+time.sleep(600)
+""", unique("c"))
+    work.hear()
+    if not in_wchan(work.pid):
+        raise Skipped("this kernel shows no wait channels, or not to us")
+    drivers = [Driver(*NAMES, "--include", work.name, source=s) for s in each_source()]
+    for step in range(2):
+        wait_for(lambda: sum(in_wchan(work.pid).values()) == 6, "all of them wait")
+        wanted = in_wchan(work.pid)
+        for driver in drivers:
+            found = {c: p.fields["num_threads"] for c, p in
+                     driver.collect().channels[work.name].items() if p.fields["num_threads"]}
+            check_equal(found, wanted, "wait channels")
+        if step == 0:
+            work.go_on()
+            work.hear()
+    for driver in drivers: # where nobody waits any more
+        gone = set(driver.points.channels[work.name]) - set(wanted)
+        check(not gone & set(driver.collect().channels[work.name]), "what is left", gone)
+        driver.end()
+
+
 def case_over_restarts():
     """Each run by cron goes on from the state."""
     work = Workload(WORK, unique("r"))

@@ -704,6 +704,12 @@ static int bpf_pss(struct source *s, uint32_t pid, struct pss *ret) {
     return b->procfs->ops->pss(b->procfs, pid, ret);
 }
 
+static ssize_t bpf_wait_channel(struct source *s, uint32_t pid, uint32_t tid, char *to,
+                                size_t size) {
+    struct bpf *b = bpf_of(s);
+    return b->procfs->ops->wait_channel(b->procfs, pid, tid, to, size);
+}
+
 static int bpf_host(struct source *s, struct host_stat *ret) {
     struct bpf *b = bpf_of(s);
     int r = b->procfs->ops->host(b->procfs, ret);
@@ -761,6 +767,7 @@ static const struct source_ops bpf_ops = {
     .identify = bpf_identify,
     .close = bpf_close,
     .pss = bpf_pss,
+    .wait_channel = bpf_wait_channel,
     .host = bpf_host,
     .health = bpf_health,
     .next_ended = bpf_next_ended,

@@ -587,6 +587,24 @@ static int procfs_pss(struct source *s, uint32_t pid, struct pss *ret) {
     return n < 0 ? (int)n : parse_pss(p->dir.record, (size_t)n, ret);
 }
 
+/* "0": it runs, or we may not know. */
+static ssize_t procfs_wait_channel(struct source *s, uint32_t pid, uint32_t tid, char *to,
+                                   size_t size) {
+    struct procfs *p = procfs_of(s);
+    char name[32] = "task/";
+    size_t len = strlen(name);
+    len += format_u64(name + len, tid);
+    memcpy(name + len, "/wchan", sizeof("/wchan"));
+    /* not by proc_read(), which would ask once more for the line feed that is not there */
+    const int fd = proc_open(&p->dir, pid, name, 0);
+    if (fd < 0)
+        return fd;
+    ssize_t n = p->dir.io->read(p->dir.io->data, fd, to, size);
+    n = n < 0 ? -errno : n;
+    p->dir.io->close(p->dir.io->data, fd);
+    return n == 1 && to[0] == '0' ? 0 : n;
+}
+
 static bool procfs_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
     struct sample sample = {0};
     return read_stat(procfs_of(s), pid, &sample) == 0 && sample.start_ticks == start_ticks;
@@ -704,6 +722,7 @@ static const struct source_ops procfs_ops = {
     .identify = procfs_identify,
     .close = procfs_close,
     .pss = procfs_pss,
+    .wait_channel = procfs_wait_channel,
     .host = procfs_host,
     .health = procfs_health,
     .is_alive = procfs_is_alive,
