@@ -29,6 +29,7 @@ extern const char *const group_key_names[GROUP_KEYS + 1]; /* ended by NULL */
 enum collect {
     COLLECT_CONTEXT_SWITCHES,
     COLLECT_DELAYS,
+    COLLECT_EXITS,
     COLLECT_FDS,
     COLLECT_IO,
     COLLECT_MEMORY_DETAILS,
@@ -41,7 +42,8 @@ enum collect {
 };
 #define COLLECT_DEFAULT \
     (((1u << COLLECTS) - 1) & \
-     ~(1u << COLLECT_PSS | 1u << COLLECT_MEMORY_DETAILS | 1u << COLLECT_THREAD_NAMES))
+     ~(1u << COLLECT_EXITS | 1u << COLLECT_MEMORY_DETAILS | 1u << COLLECT_PSS | \
+       1u << COLLECT_THREAD_NAMES))
 extern const char *const collect_names[COLLECTS + 1];
 
 /* What `kernel-threads` may be. In the order of the names. */

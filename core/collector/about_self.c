@@ -141,6 +141,13 @@ void raise_notices(struct round *round) {
                      health->no_traffic.text);
     else
         notice_clear(notices, NOTICE_TRAFFIC);
+    /* where bpf was to be had and is not, that is said already */
+    if (round->t->settings.collect & 1u << COLLECT_EXITS && health->endings == 0 &&
+        round->t->why_not_bpf.text[0] == '\0')
+        notice_raise(notices, NOTICE_ENDINGS,
+                     "how processes end is not counted: that needs source bpf");
+    else
+        notice_clear(notices, NOTICE_ENDINGS);
     judge_kernel(round);
     if (health->is_partial)
         notice_raise(notices, NOTICE_PARTIAL,

@@ -331,6 +331,7 @@ static int show(struct round *round) {
         .cpus = settings->cpu_mode_core || !round->has_host ? 1 : round->host.cpus,
         .expire_after_ns = settings->expire_after_ns,
         .sees_traffic = round->health.sees_traffic,
+        .endings = round->health.endings,
     };
     tallies_end(tallies, &moment);
     expire_groups(t, &moment);

@@ -20,6 +20,7 @@ static int credit_end(struct round *round, process_id id, struct sample *s) {
     if (r == 0 && is_shown(round, p->group))
         r = show_ended(round, id, p->group, NULL, s);
     tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
+    tallies_add_endings(&c->tallies, p->group, s->ending, 1);
     tallies_ended(&c->tallies, p->group, s);
     /* what its children did may be told later, and refer to it */
     p->thread_list = thread_list_free(p->thread_list, &c->tallies.threads);
@@ -81,6 +82,8 @@ int credit_unlisted(struct round *round) {
                             usage.traffic[i]);
         tallies_add(tallies, group, METRIC_STARTS, usage.ended);
         tallies_add(tallies, group, METRIC_EXITS, usage.ended);
+        for (enum ending how = ENDING_OK; how < ENDINGS; how++)
+            tallies_add_endings(tallies, group, how, usage.ended_by[how]);
         tallies_ended(tallies, group, &usage.counters);
         tallies_passed_by(tallies, group);
     }

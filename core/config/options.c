@@ -42,8 +42,9 @@ static const struct tally_option option_table[OPTIONS] = {
     [OPTION_COLLECT] =
         {"collect", "WORD,…", "context-switches,delays,fds,io,network,states,threads",
          "Switches parts of the work on (WORD) or off (no-WORD), against the default: "
-         "context-switches, delays, fds, io, memory-details (the highest so far), network (with "
-         "source bpf), pss (costly), states, thread-names, threads (running ones).",
+         "context-switches, delays, exits (by how they came, with source bpf), fds, io, "
+         "memory-details (the highest so far), network (with source bpf), pss (costly), "
+         "states, thread-names, threads (running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
     [OPTION_CPU_MODE] = {"cpu-mode", "machine|core", "machine",
                          "CPU usage of 1 (100 %) is the whole machine, or one logical CPU.",
@@ -143,8 +144,8 @@ const char *option_expected(enum option option) {
     case OPTION_FOLD_THREAD_NAMES:
         return "true or false";
     case OPTION_COLLECT:
-        return "context-switches, delays, fds, io, memory-details, network, pss, states, "
-               "thread-names or threads, or one of them after no-";
+        return "context-switches, delays, exits, fds, io, memory-details, network, pss, "
+               "states, thread-names or threads, or one of them after no-";
     case OPTION_CPU_MODE:
         return "machine or core";
     case OPTION_MAX_GROUPS:

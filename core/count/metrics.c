@@ -31,6 +31,7 @@
 #define SYSCALLS "Read and write system calls made"
 #define SWITCHES "Context switches of all threads"
 #define FAULTS "Page faults"
+#define EXITS "Processes of the group that were seen to end, by how they ended"
 #define UNREADABLE "Processes of which the file could not be read, so that they are missing in the sums"
 #define SOURCE "1 for the source in use, 0 for the others"
 
@@ -47,6 +48,11 @@
     [metric] = {GAUGE("states_" state, TALLY_UNIT_COUNT, STATES), IF(STATES),          \
                 NATIVE("states", "state", state), INFLUX(state),                       \
                 COLLECTD("ps_state", state) __VA_OPT__(, ) __VA_ARGS__}
+
+#define EXITS_BY(metric, reason)                                                      \
+    [metric] = {COUNTER("exits_" reason, TALLY_UNIT_COUNT, EXITS), IF(EXITS), BY_BPF, \
+                NATIVE("process_exits_by_reason_total", "reason", reason),            \
+                INFLUX("exits_" reason), COLLECTD("derive", "exits_" reason)}
 
 #define REFUSED(metric, file, instance, ...) \
     [metric] = {GAUGE("unreadable_" instance, TALLY_UNIT_COUNT, UNREADABLE), \
@@ -256,6 +262,11 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                        COLLECTD("derive", "starts")},
     [METRIC_EXITS] = {COUNTER("exits", TALLY_UNIT_COUNT, "Processes of the group that were seen to end"),
                       NATIVE("process_exits_total"), INFLUX("exits"), COLLECTD("derive", "exits")},
+    EXITS_BY(METRIC_EXITS_OK, "ok"),
+    EXITS_BY(METRIC_EXITS_ERROR, "error"),
+    EXITS_BY(METRIC_EXITS_SIGNAL, "signal"),
+    EXITS_BY(METRIC_EXITS_CORE, "core"),
+    EXITS_BY(METRIC_EXITS_OOM, "oom"),
     [METRIC_UNREADABLE] = {GAUGE("unreadable", TALLY_UNIT_COUNT,
                                  "Processes of which something could not be read"),
                            INFLUX("unreadable")},
@@ -416,6 +427,8 @@ const struct part_row part_table[PARTS] = {
 _Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&
                    METRIC_HOST_SWAP_FREE - METRIC_HOST_MEMORY_TOTAL + 1 == HOST_MEMORIES,
                "one row for each");
+_Static_assert(METRIC_EXITS_OK + ENDINGS - ENDING_OK - 1 == METRIC_EXITS_OOM,
+               "one row for each way to end that can be known");
 _Static_assert(METRIC_UNREADABLE_STATUS + (int)ORIGINS - 1 == METRIC_UNREADABLE_IDENTITY,
                "one row for each origin");
 

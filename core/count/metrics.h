@@ -67,6 +67,11 @@ enum metric {
     METRIC_NICE,
     METRIC_STARTS,
     METRIC_EXITS,
+    METRIC_EXITS_OK, /* one for each enum ending, in its order */
+    METRIC_EXITS_ERROR,
+    METRIC_EXITS_SIGNAL,
+    METRIC_EXITS_CORE,
+    METRIC_EXITS_OOM,
     METRIC_UNREADABLE, /* members of which anything was refused */
     METRIC_UNREADABLE_STATUS, /* one for each enum origin, in its order */
     METRIC_UNREADABLE_IO,

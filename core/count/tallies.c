@@ -462,6 +462,11 @@ void tallies_ended(struct tallies *t, uint32_t index, const struct sample *final
     g->have |= METRIC_SET(METRIC_RSS_PEAK);
 }
 
+void tallies_add_endings(struct tallies *t, uint32_t index, enum ending ending, uint64_t count) {
+    if (ending != ENDING_UNKNOWN)
+        t->groups[index]->value[METRIC_EXITS_OK + ending - ENDING_OK] += count;
+}
+
 void tallies_passed_by(struct tallies *t, uint32_t index) {
     t->groups[index]->emptied_ns = 0;
 }
@@ -523,6 +528,8 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
 void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
     if (moment->sees_traffic)
         t->always |= TRAFFIC_METRICS;
+    if (moment->endings)
+        t->always |= (metric_set)(moment->endings >> ENDING_OK) << METRIC_EXITS_OK;
     for (size_t i = 1; i < t->end; i++)
         if (t->groups[i])
             derive(t, t->groups[i], moment);

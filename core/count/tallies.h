@@ -115,6 +115,8 @@ void tallies_credit(struct tallies *t, uint32_t group, enum field counter, uint6
 void tallies_add(struct tallies *t, uint32_t group, enum metric counter, uint64_t amount);
 /* A process has ended, with these final values. */
 void tallies_ended(struct tallies *t, uint32_t group, const struct sample *final);
+/* So many processes have ended that way. */
+void tallies_add_endings(struct tallies *t, uint32_t group, enum ending ending, uint64_t count);
 /* It had members since the previous collection, though it may have none now. */
 void tallies_passed_by(struct tallies *t, uint32_t group);
 
@@ -124,6 +126,7 @@ struct tallies_moment {
     uint32_t cpus;        /* that CPU usage of 1 stands for */
     uint64_t expire_after_ns;
     bool sees_traffic;
+    unsigned endings; /* 1 << enum ending: those that are told of */
 };
 /* Works out what is derived. */
 void tallies_end(struct tallies *t, const struct tallies_moment *moment);

@@ -76,7 +76,9 @@ static bool add_source(const struct here *h, enum metric m, struct buf *to) {
     const tally *t = h->t;
     if (!metric_table[m].by_bpf)
         return false;
-    if (t->source->ends == ENDS_BY_EVENTS)
+    if (m == METRIC_EXITS_OOM && h->health.endings)
+        buf_add_str(to, "a kernel that marks those it kills for want of memory");
+    else if (t->source->ends == ENDS_BY_EVENTS)
         buf_add_str(to, h->health.no_traffic.text);
     else if (t->why_not_bpf.text[0])
         buf_printf(to, "source: bpf, which can't be used: %s", t->why_not_bpf.text);

@@ -128,6 +128,17 @@ struct thread_samples {
     bool main_only; /* the process's own figures, as it has one thread and had no other */
 };
 
+/* How a process ended, as its parent is told by wait(2). */
+enum ending {
+    ENDING_UNKNOWN,
+    ENDING_OK,     /* with exit status 0 */
+    ENDING_ERROR,  /* with another one */
+    ENDING_SIGNAL, /* killed by a signal … */
+    ENDING_CORE,   /* … that left a core dump */
+    ENDING_OOM,    /* killed by the kernel for want of memory */
+    ENDINGS
+};
+
 struct sample {
     uint32_t pid, ppid;
     uint64_t start_ticks; /* since boot; pid and this are one incarnation */
@@ -138,6 +149,7 @@ struct sample {
     bool is_kernel;        /* a thread of the kernel's own */
     bool seen_from_birth;  /* the source saw it begin, or was told */
     bool ignores_children; /* SIGCHLD ignored: children are not folded into it */
+    uint8_t ending;        /* enum ending, of one that has ended */
     char state;            /* as in /proc/PID/stat */
     bool has_terminal;
     uint32_t terminal;     /* its device number; 0: none */

@@ -117,6 +117,7 @@ struct unlisted_usage {
      * source knows: then this is its end, and its whole life. If it was not, it counts as
      * unlisted, and not at all with 0 here. */
     uint64_t ended;
+    uint64_t ended_by[ENDINGS]; /* of them, if that is to be collected; as is counters.ending */
     uint64_t traffic[TRAFFIC_COUNTERS];
 };
 
@@ -154,6 +155,7 @@ struct source_health {
     uint64_t threads_skipped; /* so far, as the budget for that was used up */
     uint64_t lost_events;     /* so far; ENDS_BY_EVENTS */
     bool sees_traffic;
+    unsigned endings; /* 1 << enum ending: those that it can tell, if they are to be collected */
     /* BIT(field) of what is to be collected, and is not to be had without that part */
     uint64_t lacks[KERNEL_PARTS];
     bool lacks_cgroups;    /* that groups are to be told by */

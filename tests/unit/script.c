@@ -148,7 +148,8 @@ static bool ends_next_ended(struct source *s, struct sample *ret) {
     if (script.ended_at == script.ended_count)
         return false;
     const struct ended *e = &script.ended[script.ended_at++];
-    *ret = (struct sample){.pid = e->pid, .start_ticks = e->start_ticks};
+    *ret = (struct sample){
+        .pid = e->pid, .start_ticks = e->start_ticks, .ending = (uint8_t)e->ending};
     set_use(&e->use, ret);
     return true;
 }
@@ -173,6 +174,8 @@ static bool ends_next_unlisted(struct source *s, unsigned parts, struct unlisted
         .ended = u->ended,
     };
     set_use(&u->use, &ret->counters);
+    ret->counters.ending = (uint8_t)u->ending;
+    memcpy(ret->ended_by, u->ended_by, sizeof(ret->ended_by));
     memcpy(ret->traffic, u->traffic, sizeof(ret->traffic));
     return true;
 }
@@ -198,6 +201,7 @@ static void ends_health(struct source *s, struct source_health *ret) {
     (void)s;
     *ret = (struct source_health){.lost_events = script.lost,
                                   .sees_traffic = script.sees_traffic,
+                                  .endings = script.endings,
                                   .lacks_cgroups = script.lacks_cgroups};
     memcpy(ret->lacks, script.lacks, sizeof(ret->lacks));
     if (script.no_traffic)
@@ -258,7 +262,8 @@ struct actor *add_actor(struct actor a) {
 
 void tell_end(const struct actor *a, struct use use) {
     ck_assert_uint_lt(script.ended_count, 16);
-    script.ended[script.ended_count++] = (struct ended){a->pid, a->start_ticks, use};
+    script.ended[script.ended_count++] =
+        (struct ended){a->pid, a->start_ticks, use, ENDING_UNKNOWN};
 }
 
 void end(struct actor *a, struct use use) {

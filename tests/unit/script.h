@@ -42,6 +42,7 @@ struct ended {
     uint32_t pid;
     uint64_t start_ticks;
     struct use use;
+    enum ending ending;
 };
 
 struct unlisted {
@@ -53,6 +54,8 @@ struct unlisted {
     uint64_t ancestor;
     struct use use;
     uint64_t ended;
+    uint64_t ended_by[ENDINGS];
+    enum ending ending; /* of one alone */
     uint64_t traffic[TRAFFIC_COUNTERS];
     uint32_t pid; /* one alone */
     uint64_t start_ticks;
@@ -77,6 +80,7 @@ extern struct script {
     struct above above[64];
     size_t above_count;
     bool sees_traffic;
+    unsigned endings; /* 1 << enum ending: those that it tells */
     const char *no_traffic; /* why */
     uint64_t lacks[KERNEL_PARTS];
     bool lacks_cgroups;

@@ -64,6 +64,7 @@ struct bpf {
     uint64_t wanted;       /* BIT(field) of the counters that are to be collected */
     uint64_t counters;     /* … and can be */
     bool collects_fds, collects_threads, collects_memory_details, uses_cgroups, sees_terminals;
+    bool collects_exits;
     uint64_t page_bytes;
     int64_t proc_offset_ns; /* how far start times in /proc are ahead of the kernel's own */
     bool in_full; /* the next listing */
@@ -639,6 +640,10 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
 }
 
 _Static_assert(TRAFFIC_COUNTERS == PROTOCOLS * TRAFFICS, "one counter for each");
+_Static_assert((int)ENDED_BYS == ENDINGS && (int)ENDED_BY_OK == ENDING_OK &&
+                   (int)ENDED_BY_ERROR == ENDING_ERROR && (int)ENDED_BY_SIGNAL == ENDING_SIGNAL &&
+                   (int)ENDED_BY_CORE == ENDING_CORE && (int)ENDED_BY_OOM == ENDING_OOM,
+               "the programs count by the same numbers");
 
 static void identify_unlisted(struct bpf *b, const struct bpf_identity *identity, unsigned parts,
                               struct texts *texts, struct unlisted_usage *ret) {
@@ -668,6 +673,11 @@ static bool bpf_next_unlisted(struct source *s, unsigned parts, struct unlisted_
     set_counters(b, &u->usage, &ret->counters);
     set_final_peak(b, u->peak_pages, &ret->counters);
     ret->ended = u->ended;
+    for (enum ending e = ENDING_OK; b->collects_exits && e < ENDINGS; e++) {
+        ret->ended_by[e] = u->ended_by[e];
+        if (u->process.pid && u->ended_by[e])
+            ret->counters.ending = (uint8_t)e;
+    }
     ret->identity.pid = u->process.pid;
     if (u->process.pid)
         ret->identity.start_ticks = ticks_of(b, u->process.start_ns);
@@ -694,6 +704,8 @@ static bool bpf_next_ended(struct source *s, struct sample *ret) {
     *ret = (struct sample){.pid = e->key.pid, .start_ticks = ticks_of(b, e->key.start_ns)};
     set_counters(b, &e->value.usage, ret);
     set_final_peak(b, e->value.peak_pages, ret);
+    if (b->collects_exits && e->value.ended_by < ENDINGS)
+        ret->ending = (uint8_t)e->value.ended_by;
     return true;
 }
 
@@ -738,6 +750,10 @@ static void bpf_health(struct source *s, struct source_health *ret) {
     for (size_t i = 0; i < KERNEL_PARTS; i++)
         ret->lacks[i] = lacking_fields(b) & kept_by[i];
     ret->lacks_cgroups = b->uses_cgroups && bpf_programs_lacks(b->programs) & LACKS_CGROUPS;
+    if (b->collects_exits)
+        ret->endings = BIT(ENDINGS) - BIT(ENDING_OK);
+    if (bpf_programs_lacks(b->programs) & LACKS_OOM_MARK)
+        ret->endings &= ~(1u << ENDING_OOM);
     ret->sees_traffic = bpf_programs_see_traffic(b->programs, &ret->no_traffic);
 }
 
@@ -834,6 +850,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
         .terminal = needs->terminals,
         .each_end = needs->each_end,
         .thread_names = collect & 1u << COLLECT_THREAD_NAMES,
+        .endings = collect & 1u << COLLECT_EXITS,
     };
     if (!is_hosts_pid_namespace(io)) {
         error_set(why, "this is not the host's pid namespace");
@@ -859,6 +876,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
     b->names_threads = wants.thread_names;
     b->collects_fds = collect & 1u << COLLECT_FDS;
     b->collects_threads = collect & 1u << COLLECT_THREADS;
+    b->collects_exits = collect & 1u << COLLECT_EXITS;
     b->collects_memory_details = collect & 1u << COLLECT_MEMORY_DETAILS;
     b->sees_terminals = needs->terminals;
     int r = users_new(io, &b->users);

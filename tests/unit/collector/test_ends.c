@@ -1012,6 +1012,111 @@ START_TEST(traffic_that_is_not_seen_is_absent) {
 }
 END_TEST
 
+/* ---- How they ended -------------------------------------------------------------- */
+
+#define ALL_ENDINGS ((1u << ENDINGS) - (1u << ENDING_OK))
+
+static void check_endings(tally *t, const char *group, uint64_t ok, uint64_t error,
+                          uint64_t by_signal, uint64_t core, uint64_t oom) {
+    ck_assert_uint_eq(value_of(t, group, METRIC_EXITS_OK), ok);
+    ck_assert_uint_eq(value_of(t, group, METRIC_EXITS_ERROR), error);
+    ck_assert_uint_eq(value_of(t, group, METRIC_EXITS_SIGNAL), by_signal);
+    ck_assert_uint_eq(value_of(t, group, METRIC_EXITS_CORE), core);
+    ck_assert_uint_eq(value_of(t, group, METRIC_EXITS_OOM), oom);
+}
+
+START_TEST(endings_go_to_their_rows) {
+    add_actor(shell);
+    struct actor *w = add_actor(worker);
+    script.endings = ALL_ENDINGS;
+    tally *t = ends_collector("collect", "exits", "rule", "none x", NULL);
+    collect_at(t, 1000);
+    check_endings(t, "sh", 0, 0, 0, 0, 0);
+    check_endings(t, "none", 0, 0, 0, 0, 0);
+    /* one that was listed, several of the same, and two of which it is not known */
+    end(w, (struct use){.user_ms = 1});
+    script.ended[0].ending = ENDING_OOM;
+    tell_unlisted((struct unlisted){.comm = "cc",
+                                    .ended = 12,
+                                    .ended_by = {[ENDING_OK] = 1,
+                                                 [ENDING_ERROR] = 2,
+                                                 [ENDING_SIGNAL] = 3,
+                                                 [ENDING_CORE] = 4}});
+    collect_at(t, 1010);
+    check_endings(t, "worker", 0, 0, 0, 0, 1);
+    check_endings(t, "cc", 1, 2, 3, 4, 0);
+    check_endings(t, "sh", 0, 0, 0, 0, 0);
+    ck_assert_uint_eq(exits_of(t, "cc"), 12);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(ends_told_one_by_one_have_endings) {
+    add_actor(shell);
+    struct actor *w = add_actor(worker);
+    script.endings = ALL_ENDINGS;
+    tally *t = ends_collector("collect", "exits", NULL);
+    collect_at(t, 1000);
+    /* it was listed after all; the next was not, and the last began before anybody counted */
+    w->gone = true;
+    tell_unlisted((struct unlisted){.comm = "worker",
+                                    .pid = worker.pid,
+                                    .start_ticks = worker.start_ticks,
+                                    .ended = 1,
+                                    .ending = ENDING_CORE,
+                                    .ended_by = {[ENDING_CORE] = 1}});
+    tell_unlisted((struct unlisted){.comm = "cc",
+                                    .pid = 77,
+                                    .start_ticks = 100500,
+                                    .ended = 1,
+                                    .ending = ENDING_ERROR,
+                                    .ended_by = {[ENDING_ERROR] = 1}});
+    tell_unlisted((struct unlisted){.comm = "sh",
+                                    .pid = 78,
+                                    .start_ticks = 500,
+                                    .ending = ENDING_ERROR,
+                                    .ended_by = {[ENDING_ERROR] = 1}});
+    collect_at(t, 1010);
+    check_endings(t, "worker", 0, 0, 0, 1, 0);
+    check_endings(t, "cc", 0, 1, 0, 0, 0);
+    check_endings(t, "sh", 0, 0, 0, 0, 0);
+    ck_assert_uint_eq(exits_of(t, "worker"), 1);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(endings_that_are_not_told_are_absent) {
+    struct tally_error notice;
+    add_actor(shell);
+    /* not asked for */
+    script.endings = ALL_ENDINGS;
+    tally *t = ends_collector(NULL, NULL);
+    collect_at(t, 1000);
+    for (enum metric m = METRIC_EXITS_OK; m <= METRIC_EXITS_OOM; m++)
+        ck_assert(!has_value(t, "sh", m));
+    tally_free(t);
+    /* a kernel without the mark lacks that alone */
+    script.endings &= ~(1u << ENDING_OOM);
+    t = ends_collector("collect", "exits", NULL);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "sh", METRIC_EXITS_CORE), 0);
+    ck_assert(!has_value(t, "sh", METRIC_EXITS_OOM));
+    ck_assert(!tally_notice(t, &notice));
+    tally_free(t);
+    /* a source that can't tell: that is said, once */
+    script.endings = 0;
+    t = ends_collector("collect", "exits", NULL);
+    collect_at(t, 1020);
+    for (enum metric m = METRIC_EXITS_OK; m <= METRIC_EXITS_OOM; m++)
+        ck_assert(!has_value(t, "sh", m));
+    ck_assert(tally_notice(t, &notice));
+    ck_assert_str_eq(notice.text, "how processes end is not counted: that needs source bpf");
+    collect_at(t, 1030);
+    ck_assert(!tally_notice(t, &notice));
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(lost_events_are_shown) {
     uint64_t value;
     add_actor(shell);
@@ -1042,7 +1147,7 @@ static tally *with_state(const char *source) {
     snprintf(state_path, sizeof(state_path), "%s/state", tree_path());
     if (!source)
         return tree_collector("state-file", state_path, NULL);
-    tally *t = with_source(tree_collector(NULL, NULL), source);
+    tally *t = with_source(tree_collector("collect", "exits", NULL), source);
     t->settings.state_file = strdup(state_path);
     FILE *f = fopen(state_path, "r");
     if (f) {
@@ -1055,6 +1160,7 @@ static tally *with_state(const char *source) {
 
 START_TEST(after_a_restart_it_goes_on_exactly) {
     script.sees_traffic = true;
+    script.endings = ALL_ENDINGS;
     add_actor(shell);
     struct actor *w = add_actor(worker), *gone;
     w->use.exact_ms = 1010;
@@ -1069,7 +1175,8 @@ START_TEST(after_a_restart_it_goes_on_exactly) {
                           .read_bytes = 600, .switches = 50};
     gone->gone = true; /* its end is told after the restart */
     tell_unlisted((struct unlisted){
-        .comm = "cc", .ended = 2, .use = {.user_ms = 300}, .traffic = {11}});
+        .comm = "cc", .ended = 2, .use = {.user_ms = 300}, .traffic = {11},
+        .ended_by = {[ENDING_CORE] = 2}});
     collect_at(t, 1010);
     ck_assert(tally_state_is_saved(t));
     ck_assert_uint_eq(cpu_of(t, "worker"), 1000);
@@ -1080,7 +1187,8 @@ START_TEST(after_a_restart_it_goes_on_exactly) {
                           .read_bytes = 700, .switches = 70};
     tell_end(gone, (struct use){.user_ms = 1070});
     tell_unlisted((struct unlisted){
-        .comm = "cc", .ended = 1, .use = {.user_ms = 3}, .traffic = {1}});
+        .comm = "cc", .ended = 1, .use = {.user_ms = 3}, .traffic = {1},
+        .ended_by = {[ENDING_CORE] = 1}});
     /* born in between */
     struct actor newborn = worker;
     newborn.pid = 202;
@@ -1096,6 +1204,7 @@ START_TEST(after_a_restart_it_goes_on_exactly) {
     ck_assert_uint_eq(cpu_of(t, "cc"), 303);
     ck_assert_uint_eq(exits_of(t, "cc"), 3);
     ck_assert_uint_eq(value_of(t, "cc", METRIC_RECEIVED_BYTES_TCP), 12);
+    ck_assert_uint_eq(value_of(t, "cc", METRIC_EXITS_CORE), 3);
     ck_assert_uint_eq(cpu_of(t, "late"), 70);
     ck_assert_uint_eq(exits_of(t, "late"), 1);
     ck_assert_uint_eq(cpu_of(t, "newborn"), 1000);
@@ -1453,6 +1562,9 @@ int main(void) {
 #endif
         T(traffic_goes_to_its_rows, 1),
         T(traffic_that_is_not_seen_is_absent, 1),
+        T(endings_go_to_their_rows, 1),
+        T(ends_told_one_by_one_have_endings, 1),
+        T(endings_that_are_not_told_are_absent, 1),
         T(lost_events_are_shown, 1),
         T(after_a_restart_it_goes_on_exactly, 1),
         T(after_a_restart_what_begins_anew_does_not_stall, 1),

@@ -102,6 +102,11 @@ START_TEST(kinds) {
         METRIC_BLKIO_DELAY,
         METRIC_STARTS,
         METRIC_EXITS,
+        METRIC_EXITS_OK,
+        METRIC_EXITS_ERROR,
+        METRIC_EXITS_SIGNAL,
+        METRIC_EXITS_CORE,
+        METRIC_EXITS_OOM,
     };
     metric_set wanted = 0, found = 0;
 

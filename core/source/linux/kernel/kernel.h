@@ -40,6 +40,8 @@ enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 #define EXIT_DEAD 0x10
 #define PF_FORKNOEXEC 0x00000040u /* has not called execve(2) since its fork(2) */
 #define PF_KTHREAD 0x00200000u
+#define SIGNAL_GROUP_EXIT 0x00000004u /* group_exit_code is valid */
+#define SIGKILL 9
 
 enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
 #define IPPROTO_TCP 6
@@ -106,6 +108,9 @@ struct tty_struct___pgrp { /* until 5.15 */
 struct signal_struct {
     int nr_threads;
     int leader;
+    unsigned int flags;
+    int group_exit_code;
+    struct mm_struct *oom_mm; /* it was chosen to be killed for want of memory */
     struct pid *pids[PIDTYPE_MAX];
     struct tty_struct *tty;
     unsigned long maxrss; /* in pages; of all programs that it has executed */
@@ -190,7 +195,7 @@ struct task_struct {
     struct sched_entity se;
     struct sched_info sched_info;
     struct mm_struct *mm;
-    int exit_state;
+    int exit_state, exit_code;
     int pid, tgid;
     struct task_struct *real_parent, *group_leader;
     __u64 utime, stime;

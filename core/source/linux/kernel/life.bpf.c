@@ -22,6 +22,7 @@
 #include "maps.bpf.h"
 #include "usage.bpf.h"
 #include "identity.bpf.h"
+#include "ending.bpf.h"
 
 /* How long the tasks of threads that had exited when a process was found late may take to
  * be freed. */
@@ -50,7 +51,7 @@ find_or_add_unlisted(void *map, struct scratch *scratch, const struct bpf_identi
 static __always_inline void add_to_unlisted(struct scratch *scratch,
                                             const struct bpf_identity *identity,
                                             const struct usage *usage, __u64 ended_count,
-                                            __u64 peak_pages) {
+                                            __u32 ended_by, __u64 peak_pages) {
     struct unlisted *u = find_or_add_unlisted(&unlisted, scratch, identity);
     if (!u) {
         /* most identities differ in these: without them there are only a few */
@@ -63,8 +64,11 @@ static __always_inline void add_to_unlisted(struct scratch *scratch,
     if (!u)
         return;
     usage_add_atomic(&u->usage, usage);
-    if (ended_count)
+    if (ended_count) {
         __sync_fetch_and_add(&u->ended, ended_count);
+        if (ended_by < ENDED_BYS)
+            __sync_fetch_and_add(&u->ended_by[ended_by], ended_count);
+    }
     if (u->peak_pages < peak_pages)
         u->peak_pages = peak_pages;
 }
@@ -74,13 +78,15 @@ static __always_inline bool add_process(struct scratch *scratch,
                                         const struct bpf_identity *identity,
                                         const struct process_key *process,
                                         const struct usage *usage, __u64 ended_count,
-                                        __u64 peak_pages) {
+                                        __u32 ended_by, __u64 peak_pages) {
     struct unlisted *u = &scratch->unlisted;
     __u64 key = hash_words(process, sizeof(*process)) | unlisted_side;
     zero(u, sizeof(*u));
     u->identity = *identity;
     u->usage = *usage;
     u->ended = ended_count;
+    if (ended_by < ENDED_BYS)
+        u->ended_by[ended_by] = 1; /* also if the reader alone knows whether it counts */
     u->peak_pages = peak_pages;
     u->process = *process;
     return bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) == 0;
@@ -103,6 +109,7 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
     if (e->listed || e->execed) {
         scratch->ended.usage = e->execed ? e->until_exec : e->freed_threads;
         scratch->ended.peak_pages = e->execed ? e->until_exec_peak_pages : peak_pages;
+        scratch->ended.ended_by = e->ended_by;
         if (bpf_map_update_elem(&ended, &key, &scratch->ended, BPF_ANY) < 0)
             count_lost_event();
     }
@@ -111,11 +118,11 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
     if (e->rebased)
         usage_subtract(&e->freed_threads, &e->since_exec);
     if (want_each_end && !e->execed && each_ends < max_each_ends &&
-        add_process(scratch, &e->identity, &key, &e->freed_threads, 1, peak_pages)) {
+        add_process(scratch, &e->identity, &key, &e->freed_threads, 1, e->ended_by, peak_pages)) {
         __sync_fetch_and_add(&each_ends, 1);
         return;
     }
-    add_to_unlisted(scratch, &e->identity, &e->freed_threads, !e->execed, peak_pages);
+    add_to_unlisted(scratch, &e->identity, &e->freed_threads, !e->execed, e->ended_by, peak_pages);
 }
 
 /* After the usage of a freed thread was added to its process. */
@@ -134,8 +141,9 @@ static __always_inline void drop_thread(struct scratch *scratch, struct process_
 static __always_inline void add_untracked(struct scratch *scratch,
                                           const struct bpf_identity *identity,
                                           const struct process_key *process,
-                                          const struct usage *usage, __u64 ended) {
-    if (!add_process(scratch, identity, process, usage, ended, 0))
+                                          const struct usage *usage, __u64 ended,
+                                          __u32 ended_by) {
+    if (!add_process(scratch, identity, process, usage, ended, ended_by, 0))
         count_lost_event();
 }
 
@@ -167,10 +175,10 @@ __noinline int synthesize_exit(__u32 tid, __u32 slot) {
     } else if (d->missed_birth) {
         count_lost_event();
         if (d->start_ns >= listed_until_ns) {
-            add_to_unlisted(scratch, &d->identity, &d->usage, tid == pid, 0);
+            add_to_unlisted(scratch, &d->identity, &d->usage, tid == pid, d->ended_by, 0);
         } else if (tid == pid) {
             struct process_key process = {.start_ns = d->start_ns, .pid = pid};
-            add_untracked(scratch, &d->identity, &process, &d->usage, 1);
+            add_untracked(scratch, &d->identity, &process, &d->usage, 1, d->ended_by);
         }
     }
     return 0;
@@ -352,7 +360,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
         scratch->share = *now;
         if (e->rebased)
             usage_subtract(&scratch->share, &e->since_exec);
-        add_to_unlisted(scratch, &e->identity, &scratch->share, 0, own_peak(e, peak_pages));
+        add_to_unlisted(scratch, &e->identity, &scratch->share, 0, 0, own_peak(e, peak_pages));
     }
     e->exec_peak_pages = peak_pages;
     e->since_exec = *now;
@@ -406,8 +414,10 @@ int BPF_PROG(on_exit, struct task_struct *task) {
         e = NULL;
         d.missed_birth = attached_ns && d.start_ns > attached_ns;
         read_identity(task, &d.identity);
+        d.ended_by = tid == d.pid ? ending_foreseen(task) : ENDED_BY_UNKNOWN;
     } else if (tid == d.pid) {
         read_identity(task, &e->identity);
+        e->ended_by = ending_foreseen(task);
     }
     if (bpf_map_update_elem(&dying, &tid, &d, BPF_ANY) < 0 && e)
         __sync_fetch_and_add(&e->unrecorded, 1);
@@ -458,14 +468,15 @@ int BPF_PROG(on_free, struct task_struct *task) {
         if (process.start_ns >= listed_until_ns) {
             if (predates_us)
                 return 0;
-            add_to_unlisted(scratch, &identity, usage, is_leader, 0);
+            add_to_unlisted(scratch, &identity, usage, is_leader, is_leader ? ending_of(task) : 0,
+                            0);
             count_lost_event();
         } else if (is_leader) {
             struct usage *total = &scratch->share;
             *total = *usage;
             read_ended_usage(task->signal, total);
             usage_at_least(total, usage);
-            add_untracked(scratch, &identity, &process, total, !predates_us);
+            add_untracked(scratch, &identity, &process, total, !predates_us, ending_of(task));
         }
         return 0;
     }
@@ -474,8 +485,10 @@ int BPF_PROG(on_free, struct task_struct *task) {
     if (!e->found_late || is_leader ||
         bpf_ktime_get_boot_ns() - e->found_late_ns > FOUND_LATE_GRACE_MS * 1000000ULL)
         usage_add_atomic(&e->freed_threads, usage);
-    if (is_leader)
+    if (is_leader) {
         read_identity(task, &e->identity);
+        e->ended_by = ending_of(task);
+    }
     e->end_peak_pages = task->signal->maxrss;
     drop_thread(scratch, e, pid, is_leader);
     return 0;

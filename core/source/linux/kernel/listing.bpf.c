@@ -7,6 +7,7 @@
 #include "maps.bpf.h"
 #include "usage.bpf.h"
 #include "identity.bpf.h"
+#include "ending.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
@@ -287,7 +288,8 @@ int list_tasks(struct bpf_iter__task *ctx) {
     struct task_struct *task = ctx->task;
     struct seq_file *seq = ctx->meta->seq;
     if (!task) { /* the end of the iteration */
-        lacks = lacking_usage() | (has_cgroups() ? 0 : LACKS_CGROUPS);
+        lacks = lacking_usage() | (has_cgroups() ? 0 : LACKS_CGROUPS) |
+                (has_oom_mark() ? 0 : LACKS_OOM_MARK);
         synthesize_lost_exits();
     }
     /* A task that has been reaped is left out: on_free reads its final usage. */

@@ -31,6 +31,8 @@ SHARED __u32 want_ancestor; /* enum want_ancestor */
 /* Terminals in listings; and each process that ended unlisted by itself: so many at most
  * between two listings, which `unlisted` has room for besides what it holds by identity. */
 SHARED __u32 want_terminal, want_each_end, max_each_ends, each_ends;
+/* How processes end. */
+SHARED __u32 want_endings;
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
 /* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it
@@ -52,8 +54,8 @@ SHARED __u32 sees_owners;
 SHARED __u64 listed_until_ns;
 /* How many there can be, numbered from 0. */
 SHARED __u32 cpus;
-/* What this kernel was built without: 1 << enum usage_kind, LACKS_CGROUPS. Known after the
- * first listing. */
+/* What this kernel was built without: 1 << enum usage_kind, LACKS_CGROUPS, LACKS_OOM_MARK.
+ * Known after the first listing. */
 SHARED __u64 lacks;
 /* How many links are pinned; 0: pinning has not finished. */
 SHARED __u32 pinned_links;

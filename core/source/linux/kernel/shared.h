@@ -41,6 +41,19 @@ struct usage {
 
 /* Besides figures, a kernel can lack control groups: then nobody is in one. */
 #define LACKS_CGROUPS ((__u64)1 << 63)
+/* … and the mark of those it kills for want of memory. */
+#define LACKS_OOM_MARK ((__u64)1 << 62)
+
+/* How a process ended: enum ending. */
+enum ended_by {
+    ENDED_BY_UNKNOWN,
+    ENDED_BY_OK,
+    ENDED_BY_ERROR,
+    ENDED_BY_SIGNAL,
+    ENDED_BY_CORE,
+    ENDED_BY_OOM,
+    ENDED_BYS
+};
 
 enum traffic_kind {
     TRAFFIC_RECEIVED_BYTES,
@@ -123,7 +136,8 @@ struct unlisted {
     struct bpf_identity identity;
     struct usage usage;
     struct traffic traffic;
-    __u64 ended; /* processes that started and exited without being listed */
+    __u64 ended; /* processes that started and exited without being listed … */
+    __u64 ended_by[ENDED_BYS]; /* … by how that came; with want_endings */
     __u64 peak_pages; /* the most that one of them had resident; 0: not known */
     /* pid 0: as above. Else one process alone: over its whole life, if it had no entry at its
      * end, because the map `processes` was full; it may have been listed, only the reader
@@ -140,6 +154,7 @@ struct unlisted {
 struct ended {
     struct usage usage; /* over its lifetime, or up to its first exec since it was listed */
     __u64 peak_pages;   /* … as the program that it was; 0: not known */
+    __u64 ended_by;     /* with want_endings */
 };
 
 /* What the programs know about a live process. */
@@ -152,6 +167,8 @@ struct process_entry {
     __u32 rebased;     /* since_exec is valid */
     __u32 leader_gone; /* the main thread was freed */
     __u32 unrecorded;  /* threads that exited when the map `dying` was full */
+    __u32 ended_by;    /* since its main thread exited, with want_endings */
+    __u32 pad;
     __s64 threads;     /* not freed yet */
     __u64 activity;    /* activity_of() when it was last listed in full */
     __u64 state;       /* at that time */
@@ -184,7 +201,8 @@ struct dying_thread {
     __u64 run_end_ns;       /* up to when its run time is accounted, by the scheduler's clock */
     __u64 run_ns;           /* run time up to run_end_ns */
     struct usage usage;     /* at its exit; RUN is extrapolated to end_ns */
-    __u64 missed_birth;     /* its fork was not seen, so its identity is kept here */
+    __u32 missed_birth;     /* its fork was not seen, so its identity is kept here */
+    __u32 ended_by;         /* its process, of which it is the main thread */
     struct bpf_identity identity;
 };
 

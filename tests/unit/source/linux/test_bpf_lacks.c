@@ -156,7 +156,7 @@ static void find_names(void) {
 
 #define SAID_OF_KERNEL "absent, as this kernel was built without the options in brackets: "
 #define TRAFFIC                                                                    \
-    (BIT(METRIC_TRANSMITTED_PACKETS_UDP + 1) - BIT(METRIC_RECEIVED_BYTES_TCP))
+    (METRIC_SET(METRIC_TRANSMITTED_PACKETS_UDP + 1) - METRIC_SET(METRIC_RECEIVED_BYTES_TCP))
 
 #define LINUX(major, minor) ((major) * 1000 + (minor))
 #define OPTIONAL(name_, said_, costs_, ...) \
@@ -166,30 +166,35 @@ static void find_names(void) {
 static const struct optional {
     const char *name;
     const char *said;       /* NULL: nothing */
-    uint64_t costs;         /* BIT(metric) */
+    metric_set costs;
     unsigned since, before; /* Linux; 0: any */
+    const char *listed;     /* what the table names as missing; NULL: an option of the kernel */
 } optional[] = {
     OPTIONAL("sched_info", SAID_OF_KERNEL "run_queue_wait (CONFIG_SCHED_INFO)",
-             BIT(METRIC_RUN_QUEUE_WAIT)),
+             METRIC_SET(METRIC_RUN_QUEUE_WAIT)),
     OPTIONAL("run_delay", SAID_OF_KERNEL "run_queue_wait (CONFIG_SCHED_INFO)",
-             BIT(METRIC_RUN_QUEUE_WAIT)),
+             METRIC_SET(METRIC_RUN_QUEUE_WAIT)),
     OPTIONAL("delays", SAID_OF_KERNEL "blkio_delay (CONFIG_TASK_DELAY_ACCT)",
-             BIT(METRIC_BLKIO_DELAY)),
+             METRIC_SET(METRIC_BLKIO_DELAY)),
     OPTIONAL("blkio_delay", SAID_OF_KERNEL "blkio_delay (CONFIG_TASK_DELAY_ACCT)",
-             BIT(METRIC_BLKIO_DELAY)),
+             METRIC_SET(METRIC_BLKIO_DELAY)),
     OPTIONAL("ioac",
              SAID_OF_KERNEL "io_read, io_written, io_reads, io_writes (CONFIG_TASK_XACCT), "
                             "disk_read, disk_written (CONFIG_TASK_IO_ACCOUNTING)",
-             BIT(METRIC_IO_READ) | BIT(METRIC_IO_WRITTEN) | BIT(METRIC_IO_READS) |
-                 BIT(METRIC_IO_WRITES) | BIT(METRIC_DISK_READ) | BIT(METRIC_DISK_WRITTEN)),
-    OPTIONAL("rchar", SAID_OF_KERNEL "io_read (CONFIG_TASK_XACCT)", BIT(METRIC_IO_READ)),
-    OPTIONAL("wchar", SAID_OF_KERNEL "io_written (CONFIG_TASK_XACCT)", BIT(METRIC_IO_WRITTEN)),
-    OPTIONAL("syscr", SAID_OF_KERNEL "io_reads (CONFIG_TASK_XACCT)", BIT(METRIC_IO_READS)),
-    OPTIONAL("syscw", SAID_OF_KERNEL "io_writes (CONFIG_TASK_XACCT)", BIT(METRIC_IO_WRITES)),
+             METRIC_SET(METRIC_IO_READ) | METRIC_SET(METRIC_IO_WRITTEN) |
+                 METRIC_SET(METRIC_IO_READS) | METRIC_SET(METRIC_IO_WRITES) |
+                 METRIC_SET(METRIC_DISK_READ) | METRIC_SET(METRIC_DISK_WRITTEN)),
+    OPTIONAL("rchar", SAID_OF_KERNEL "io_read (CONFIG_TASK_XACCT)", METRIC_SET(METRIC_IO_READ)),
+    OPTIONAL("wchar", SAID_OF_KERNEL "io_written (CONFIG_TASK_XACCT)",
+             METRIC_SET(METRIC_IO_WRITTEN)),
+    OPTIONAL("syscr", SAID_OF_KERNEL "io_reads (CONFIG_TASK_XACCT)", METRIC_SET(METRIC_IO_READS)),
+    OPTIONAL("syscw", SAID_OF_KERNEL "io_writes (CONFIG_TASK_XACCT)", METRIC_SET(METRIC_IO_WRITES)),
     OPTIONAL("read_bytes", SAID_OF_KERNEL "disk_read (CONFIG_TASK_IO_ACCOUNTING)",
-             BIT(METRIC_DISK_READ)),
+             METRIC_SET(METRIC_DISK_READ)),
     OPTIONAL("write_bytes", SAID_OF_KERNEL "disk_written (CONFIG_TASK_IO_ACCOUNTING)",
-             BIT(METRIC_DISK_WRITTEN)),
+             METRIC_SET(METRIC_DISK_WRITTEN)),
+    OPTIONAL("oom_mm", NULL, METRIC_SET(METRIC_EXITS_OOM),
+             .listed = "a kernel that marks those it kills for want of memory"),
     OPTIONAL("cgroups", SAID_OF_KERNEL "groups by cgroup, unit and container (CONFIG_CGROUPS)", 0),
     /* of a socket that changes hands, which older kernels do not tell */
     OPTIONAL("sk_protocol", "network traffic is not counted: ", TRAFFIC, .since = LINUX(6, 3)),
@@ -225,8 +230,8 @@ static const struct optional *find_optional(const char *name) {
     return NULL;
 }
 
-/* BIT(metric) of what is known where nothing is missing. */
-static uint64_t all;
+/* What is known where nothing is missing. */
+static metric_set all;
 
 static size_t count_open_files(void) {
     DIR *dir = opendir("/proc/self/fd");
@@ -244,7 +249,8 @@ static tally *open_collector(struct tally_error *error) {
     /* whatever else goes on on this host: there is room for it */
     if (tally_config_new(&config) == 0 &&
         tally_config_set(config, "group-by", "name,cgroup", error) == 0 &&
-        tally_config_set(config, "max-groups", "100000", error) == 0)
+        tally_config_set(config, "max-groups", "100000", error) == 0 &&
+        tally_config_set(config, "collect", "exits", error) == 0)
         (void)tally_new(config, NULL, &t, error);
     tally_config_free(config);
     return t;
@@ -258,14 +264,14 @@ static bool has_value(const tally_snapshot *s, size_t metric) {
     return false;
 }
 
-/* BIT(metric) of what any group has, in the second collection. */
-static uint64_t known(tally *t, const tally_snapshot **ret_snapshot) {
-    uint64_t bits = 0;
+/* What any group has, in the second collection. */
+static metric_set known(tally *t, const tally_snapshot **ret_snapshot) {
+    metric_set bits = 0;
     if (tally_collect(t, NULL) < 0 || tally_collect(t, ret_snapshot) < 0)
         return 0;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (has_value(*ret_snapshot, m))
-            bits |= BIT(m);
+            bits |= METRIC_SET(m);
     return bits;
 }
 
@@ -307,7 +313,7 @@ static void check_not_shown(const tally_snapshot *s, size_t metric) {
 static void check_listed(const char *table, const struct optional *o) {
     char begin[64];
     for (size_t m = 0; m < METRICS_OF_GROUP; m++) {
-        if (!(o->costs & BIT(m)))
+        if (!(o->costs & METRIC_SET(m)))
             continue;
         int len = snprintf(begin, sizeof(begin), "\n%s ", metric_table[m].metric.id);
         const char *line = strstr(table, begin);
@@ -316,9 +322,8 @@ static void check_listed(const char *table, const struct optional *o) {
         line += strspn(line, " ");
         size_t rest = strcspn(line, "\n");
         ck_assert_msg(strncmp(line, "no ", 3) == 0, "%.*s", (int)rest, line);
-        ck_assert_msg(memmem(line, rest, o->costs == TRAFFIC ? o->name : "CONFIG_",
-                             o->costs == TRAFFIC ? strlen(o->name) : strlen("CONFIG_")),
-                      "%.*s", (int)rest, line);
+        const char *missing = o->costs == TRAFFIC ? o->name : o->listed ? o->listed : "CONFIG_";
+        ck_assert_msg(memmem(line, rest, missing, strlen(missing)), "%.*s", (int)rest, line);
     }
 }
 
@@ -333,16 +338,17 @@ START_TEST(costs_what_is_its_own) {
     unlink(types_path);
     types_path[0] = '\0';
     ck_assert_msg(t != NULL, "without %s: %s", name, error.text);
-    const uint64_t rest = known(t, &snapshot);
-    ck_assert_uint_ne(rest, 0);
+    const metric_set rest = known(t, &snapshot);
+    ck_assert(rest != 0);
     const bool speaks = tally_notice(t, &notice);
     ck_assert_msg(!tally_notice(t, &another), "without %s: %s", name, another.text);
     if (o) {
         ck_assert_msg(source_is_bpf(snapshot), "without %s: %s", name, notice.text);
-        ck_assert_msg(rest == (all & ~o->costs), "without %s: %llx of %llx", name,
-                      (unsigned long long)rest, (unsigned long long)all);
         for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-            if (o->costs & BIT(m))
+            ck_assert_msg(((rest ^ (all & ~o->costs)) & METRIC_SET(m)) == 0, "without %s: %s", name,
+                          metric_table[m].metric.id);
+        for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+            if (o->costs & METRIC_SET(m))
                 check_not_shown(snapshot, m);
         ck_assert_msg(speaks == (o->said != NULL), "without %s: %s", name, notice.text);
         ck_assert_msg(!speaks || strncmp(notice.text, o->said, strlen(o->said)) == 0,
