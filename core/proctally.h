@@ -56,7 +56,7 @@ enum tally_option_type {
     TALLY_OPTION_COUNT,
     TALLY_OPTION_SWITCH, /* true or false; as a flag without a value: true */
     TALLY_OPTION_CHOICE, /* one of the choices */
-    TALLY_OPTION_WORDS,  /* any of the choices */
+    TALLY_OPTION_WORDS,  /* any of the choices; or, without choices, of what the help says */
     TALLY_OPTION_TEXT,
     TALLY_OPTION_TEXTS,
     TALLY_OPTION_PAIRS, /* KEY=VALUE; a mapping in YAML */
@@ -94,7 +94,7 @@ tally_config *tally_config_free(tally_config *config);
 int tally_config_load(tally_config *config, const char *path, struct tally_error *error);
 
 /* Gives one option one value, written as in the YAML file; for a repeatable option
- * each call adds an element (group-by and collect also take several, separated
+ * each call adds an element (group-by, collect and metrics also take several, separated
  * by commas; an empty value empties the list). "process_names" takes YAML (or
  * JSON) text. -EINVAL, -ENOENT for a name that is no option, -ENOTSUP, -ENOMEM;
  * error is filled on failure. */
@@ -144,6 +144,12 @@ const char *tally_config_get(const tally_config *config, const char *name);
 
 /* Did the user give it, in a file or by tally_config_set()? */
 bool tally_config_is_given(const tally_config *config, const char *name);
+
+/* What only the whole tells: options that do not go with each other. tally_new() looks, too.
+ * -EINVAL, with error filled. */
+int tally_config_check(const tally_config *config, struct tally_error *error);
+/* Will snapshots have this metric, as far as that is up to the options collect and metrics? */
+bool tally_config_has_metric(const tally_config *config, size_t metric);
 
 /* What is taken but hardly meant, such as a rule that can never match: the i-th such
  * remark, or false if there are no more. Asking for the first one looks at all that is set

@@ -87,6 +87,9 @@ struct rule_text {
     unsigned line; /* in the file; 0: not from a file */
 };
 
+/* Metrics of groups: METRIC_SET(a) | METRIC_SET(b) … of count/metrics.h. */
+typedef unsigned __int128 metric_set;
+
 struct settings {
     /* where from */
     enum source_choice source;
@@ -95,6 +98,8 @@ struct settings {
     uint64_t max_processes;
     unsigned collect; /* bits of 1 << enum collect */
     bool brief;       /* read only the cheapest files of each process */
+    /* What has a file of its own, and of which nothing is asked for: status, limits. */
+    bool spares_memory, spares_fd_limits;
     bool with_cmdlines; /* and its command line */
 
     /* into which groups */
@@ -109,6 +114,9 @@ struct settings {
     uint64_t max_thread_names; /* of a group */
     bool fold_thread_names;
     uint64_t top;
+
+    metric_set unsent; /* what the option metrics leaves out */
+    uint64_t unsent_self; /* the same about the collector: 1 << number from the first on */
 
     /* in which words */
     bool cpu_mode_core;

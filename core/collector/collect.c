@@ -392,7 +392,7 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
     if (t->settings.state_file && !t->only_looks)
         save_state(t);
     if (ret_snapshot) {
-        snapshot_set_self(round.snapshot, &t->counting.self);
+        snapshot_set_self(round.snapshot, &t->counting.self, t->settings.unsent_self);
         snapshots_publish(&t->snapshots, round.snapshot);
         *ret_snapshot = round.snapshot;
     }

@@ -32,7 +32,9 @@ static unsigned origins_of(const tally *t) {
     for (size_t o = 0; o < ORIGINS; o++) {
         const unsigned collect = metric_table[METRIC_UNREADABLE_STATUS + o].collect;
         if ((collect == 0 || t->settings.collect & collect) &&
-            (o != ORIGIN_IDENTITY || t->grouping.needs))
+            (o != ORIGIN_IDENTITY || t->grouping.needs) &&
+            !(o == ORIGIN_STATUS && t->settings.spares_memory) &&
+            !(o == ORIGIN_LIMITS && t->settings.spares_fd_limits))
             origins |= 1u << o;
     }
     return origins;
@@ -64,6 +66,7 @@ static int open_counting(tally *t) {
     c->tallies.threads.is_on = t->settings.collect & 1u << COLLECT_THREAD_NAMES;
     c->tallies.threads.folds = t->settings.fold_thread_names;
     c->tallies.threads.max_names = t->settings.max_thread_names;
+    c->tallies.unshown |= t->settings.unsent;
     return r < 0 ? r : grouping_add_literals(&t->grouping, &c->tallies);
 }
 
@@ -301,12 +304,9 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     t->keep = opts.keep;
     t->only_looks = opts.only_looks;
     if (r == 0)
+        r = tally_config_check(config, error);
+    if (r == 0)
         r = config_settings(config, &t->settings);
-    if (r == 0 && t->settings.pin_dir && !t->settings.state_file) {
-        error_set(error, "pin is given without state-file; expected both, or what was counted "
-                         "between two runs would have nothing to be added to");
-        r = -EINVAL;
-    }
     t->settings.brief = opts.brief;
     t->settings.with_cmdlines = opts.keep & TALLY_KEEP_CMDLINES;
     if (t->only_looks) {

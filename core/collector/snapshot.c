@@ -176,8 +176,10 @@ int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
     return 0;
 }
 
-void snapshot_set_self(tally_snapshot *s, const struct self_values *self) {
+void snapshot_set_self(tally_snapshot *s, const struct self_values *self, uint64_t unsent) {
     memcpy(s->self_known, self->known, sizeof(s->self_known));
+    for (size_t i = 0; unsent && i < SELF_METRICS; i++)
+        s->self_known[i] &= !(unsent >> i & 1);
     for (size_t i = 0; i < SELF_METRICS; i++)
         s->self_value[i] = self->now[i] + self->before[i];
 }

@@ -103,7 +103,8 @@ void snapshots_inherit(struct snapshots *s, const struct snapshots *from);
 
 /* The groups in the order in which they are shown. -ENOMEM. */
 int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies);
-void snapshot_set_self(tally_snapshot *s, const struct self_values *self);
+/* … and about the collector, but for those in `unsent`: 1 << number from the first on. */
+void snapshot_set_self(tally_snapshot *s, const struct self_values *self, uint64_t unsent);
 /* Room for one more process, alive or ended. NULL: no memory. */
 struct snapshot_process *snapshot_add_process(tally_snapshot *s);
 struct snapshot_process *snapshot_add_ended(tally_snapshot *s);

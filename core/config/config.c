@@ -3,6 +3,8 @@
 #include "config/config.h"
 
 #include "base/error.h"
+#include "config/choice.h"
+#include "count/metrics.h"
 #include "group/pattern.h"
 #include "group/template.h"
 #include "base/utf8.h"
@@ -139,14 +141,22 @@ static int check_value(const tally_config *c, bool other_layer, enum option opti
     return -EINVAL;
 }
 
-static int split_words(enum option option, const char *value, struct string_list *to) {
+static int check_word(enum option option, const char *word, size_t len,
+                      struct tally_error *error) {
+    enum collect what;
+    unsigned choice;
+    bool on;
+    if (option == OPTION_METRICS)
+        return choice_check(word, len, error);
+    return option == OPTION_COLLECT ? option_parse_collect(word, len, &what, &on)
+                                    : option_parse_choice(option, word, len, &choice);
+}
+
+static int split_words(enum option option, const char *value, struct string_list *to,
+                       struct tally_error *error) {
     while (*value) {
         size_t len = strcspn(value, ",");
-        enum collect word;
-        unsigned choice;
-        bool on;
-        int r = option == OPTION_COLLECT ? option_parse_collect(value, len, &word, &on)
-                                         : option_parse_choice(option, value, len, &choice);
+        int r = check_word(option, value, len, error);
         if (r == 0)
             r = string_list_add(to, value, len);
         if (r < 0)
@@ -170,7 +180,7 @@ int config_set(tally_config *c, enum layer layer, enum option option, const char
     if (!*value && row->repeatable) {
         /* an empty list */
     } else if (row->type == TALLY_OPTION_WORDS) {
-        r = split_words(option, value, &fresh);
+        r = split_words(option, value, &fresh, error);
     } else {
         r = check_value(c, v->layer != layer, option, value, error);
         if (r == 0)
@@ -358,15 +368,84 @@ static void set_group_by(const tally_config *c, bool is_empty_by_default, struct
         to->group_by[to->group_by_count++] = GROUP_NAME;
 }
 
-static void set_collect(const tally_config *c, bool like_process_exporter, struct settings *to) {
+/* Returns the bits that were switched off in words. */
+static unsigned set_collect(const tally_config *c, struct settings *to) {
     const struct string_list *words = &c->values[OPTION_COLLECT].items;
-    to->collect = COLLECT_DEFAULT | (like_process_exporter ? 1u << COLLECT_THREAD_NAMES : 0);
+    unsigned refused = 0;
+    to->collect = COLLECT_DEFAULT;
+    if (choice_of(c, OPTION_SCHEMA) == TALLY_SCHEMA_PROCESS_EXPORTER)
+        to->collect |= 1u << COLLECT_THREAD_NAMES;
     for (size_t i = 0; i < words->count; i++) {
         enum collect word = 0;
         bool on = false;
         option_parse_collect(words->items[i], strlen(words->items[i]), &word, &on);
         to->collect = on ? to->collect | 1u << word : to->collect & ~(1u << word);
+        refused = on ? refused & ~(1u << word) : refused | 1u << word;
     }
+    return refused;
+}
+
+/* What could not be read is told of what is read. */
+static bool is_about_reading(size_t m) {
+    return m >= METRIC_UNREADABLE_STATUS && m < METRIC_UNREADABLE_STATUS + ORIGINS;
+}
+
+/* What to collect, and what of it to send: of that nobody asks for nothing is read, as far as
+ * it can be left out by itself. */
+static void set_what(const tally_config *c, struct settings *to) {
+    const struct string_list *words = &c->values[OPTION_METRICS].items;
+    const unsigned refused = set_collect(c, to);
+    struct choice choice;
+    unsigned wanted = 0, origins = 0;
+    if (words->count == 0)
+        return;
+    choice_make(words, &choice);
+    to->collect |= choice.named & ~refused;
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (choice.groups & METRIC_SET(m) && !is_about_reading(m)) {
+            wanted |= metric_table[m].collect;
+            origins |= metric_table[m].origins;
+        }
+    to->collect &= wanted;
+    to->spares_memory = !(origins & 1u << ORIGIN_STATUS) &&
+                        !(choice.groups & METRIC_SET(METRIC_RSS)); /* stat's is less exact */
+    to->spares_fd_limits = !(origins & 1u << ORIGIN_LIMITS);
+    to->unsent = ~choice.groups;
+    to->unsent_self = ~choice.self;
+}
+
+static bool sends(const struct settings *s, size_t metric) {
+    if (metric >= METRIC_SELF_FIRST)
+        return !(s->unsent_self >> (metric - METRIC_SELF_FIRST) & 1);
+    const unsigned collect = metric_table[metric].collect;
+    return (collect == 0 || s->collect & collect) && !(s->unsent & METRIC_SET(metric));
+}
+
+bool tally_config_has_metric(const tally_config *c, size_t metric) {
+    struct settings s = {0};
+    set_what(c, &s);
+    return metric < METRICS && sends(&s, metric);
+}
+
+int tally_config_check(const tally_config *c, struct tally_error *error) {
+    struct settings s = {0};
+    bool any = false;
+    if (error)
+        error->text[0] = '\0';
+    set_what(c, &s);
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        any |= sends(&s, m) && !is_about_reading(m);
+    if (!any) {
+        error_set(error, "metrics leaves no metric of groups, expected at least one that is "
+                         "collected (see --list-metrics --here)");
+        return -EINVAL;
+    }
+    if (value_of(c, OPTION_PIN)[0] && !value_of(c, OPTION_STATE_FILE)[0]) {
+        error_set(error, "pin is given without state-file; expected both, or what was counted "
+                         "between two runs would have nothing to be added to");
+        return -EINVAL;
+    }
+    return 0;
 }
 
 static const char *default_prefix(enum tally_schema schema, const char *native) {
@@ -450,7 +529,7 @@ int config_settings(const tally_config *c, struct settings *ret) {
     if (c->values[OPTION_CHILDREN].layer == LAYER_DEFAULT && like_process_exporter)
         s.children = true;
     set_group_by(c, like_process_exporter, &s);
-    set_collect(c, like_process_exporter, &s);
+    set_what(c, &s);
     int r = copy_texts(c, &s);
     if (r == 0)
         r = copy_rules(c, &s);

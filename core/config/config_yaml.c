@@ -84,9 +84,21 @@ static int check_keys(struct loader *l, const yaml_node_t *map, const char *what
     return 0;
 }
 
+/* "!word" without quotes: YAML takes it for a type, of a text that is empty. */
+static bool lacks_quotes(const yaml_node_t *node) {
+    const char *tag = (const char *)node->tag;
+    return tag && tag[0] == '!' && tag[1] && is_null(node);
+}
+
 static int set_scalar(struct loader *l, enum option option, const yaml_node_t *node) {
     const struct tally_option *row = tally_option((size_t)option);
     const char *text = is_null(node) ? "" : scalar(node);
+    if (lacks_quotes(node)) {
+        error_set(l->error, "%s has %.100s without quotes, expected a text that begins with ! in "
+                            "quotes",
+                  row->name, (const char *)node->tag);
+        return fail_at(l, node, -EINVAL);
+    }
     if (!text) {
         error_set(l->error, "%s is not a plain value, expected %s", row->name,
                   option_expected(option));
@@ -399,10 +411,11 @@ static void tell_not_yaml(const struct loader *l, const yaml_parser_t *parser, c
         for (size_t i = 0; i < len && i < parser->problem_offset; i++)
             line += text[i] == '\n';
     }
-    const bool wants_quotes = parser->context && strstr(parser->context, "alias");
-    error_set(l->error, "%.200s:%zu: not YAML: %s%s%s%s", l->what, line, parser->problem,
-              parser->context ? " " : "", parser->context ? parser->context : "",
-              wants_quotes ? "; a text that begins with * needs quotes" : "");
+    const char *context = parser->context ? parser->context : "";
+    const char *sign = strstr(context, "alias") ? "*" : strstr(context, "tag") ? "!" : NULL;
+    error_set(l->error, "%.200s:%zu: not YAML: %s%s%s%s%s%s", l->what, line, parser->problem,
+              *context ? " " : "", context, sign ? "; a text that begins with " : "",
+              sign ? sign : "", sign ? " needs quotes" : "");
 }
 
 /* The document that has just been read: the first is the configuration, and there is

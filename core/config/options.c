@@ -46,6 +46,12 @@ static const struct tally_option option_table[OPTIONS] = {
          "memory-details (the highest so far), network (with source bpf), pss (costly), "
          "states, thread-names, threads (running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
+    [OPTION_METRICS] =
+        {"metrics", "GLOB,…", "",
+         "Only metrics whose id (see --list-metrics) one of these globs matches, and without those "
+         "of !GLOB; the last that matches decides. What nobody asks for is not read either. "
+         "Without any: all.",
+         TALLY_OPTION_WORDS, true, NULL},
     [OPTION_CPU_MODE] = {"cpu-mode", "machine|core", "machine",
                          "CPU usage of 1 (100 %) is the whole machine, or one logical CPU.",
                          TALLY_OPTION_CHOICE, false, cpu_modes},

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/number.h"
+#include "config/choice.h"
+#include "count/metrics.h"
 #include "group/pattern.h"
 #include "group/rules.h"
 #include "group/template.h"
@@ -306,10 +308,36 @@ static int prepare(const struct rule_text *text, size_t number, struct checked_r
     return r;
 }
 
+/* A word of `metrics` all of which is switched off: no metric comes of it. */
+static int check_choice(tally_config *c) {
+    const struct string_list *words = &c->values[OPTION_METRICS].items;
+    struct tally_error text;
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < words->count; i++) {
+        const metric_set found = words->items[i][0] == '!' ? 0 : choice_of_word(words->items[i]);
+        unsigned collect = 0;
+        bool is_on = false;
+        for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+            if (found & METRIC_SET(m)) {
+                collect |= metric_table[m].collect;
+                is_on |= metric_table[m].collect == 0 || tally_config_has_metric(c, m);
+            }
+        if (collect == 0 || is_on)
+            continue;
+        error_set(&text, "metrics has \"%.*s\", which is not collected, expected collect: [%s] as "
+                         "well",
+                  SHOWN, words->items[i], collect_names[__builtin_ctz(collect)]);
+        r = string_list_add(&c->warnings, text.text, strlen(text.text));
+    }
+    return r;
+}
+
 static int find_warnings(tally_config *c) {
     const size_t count = c->rule_count < RULES_MOST ? c->rule_count : RULES_MOST;
     string_list_free(&c->warnings);
     int r = string_list_copy(&c->warnings, &c->remarks);
+    if (r == 0)
+        r = check_choice(c);
     struct checked_rule *rules = calloc(count + 1, sizeof(*rules));
     if (!rules)
         return -ENOMEM;

@@ -169,8 +169,6 @@ struct part_row {
 };
 extern const struct part_row part_table[PARTS];
 
-/* Metrics of groups: METRIC_SET(a) | METRIC_SET(b) … */
-typedef unsigned __int128 metric_set;
 #define METRIC_SET(metric) ((metric_set)1 << (metric))
 
 _Static_assert(METRICS_OF_GROUP <= 8 * sizeof(metric_set), "one bit for each metric of groups");

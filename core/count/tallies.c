@@ -183,6 +183,7 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
         if (row->collect & collect && (row->also_collect & collect) == row->also_collect)
             t->threads.shown |= 1u << i;
     }
+    t->unshown = t->switched_off;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].metric.kind == TALLY_KIND_GAUGE)
             t->gauges[t->gauge_count++] = (uint8_t)m;
@@ -487,15 +488,25 @@ static int by_use(const void *a, const void *b) {
     return strcmp(x->texts->name, y->texts->name);
 }
 
-/* Rows that only add up others. Returns those that are known too. */
+/* Rows that only add up others. */
+static const struct {
+    enum metric sum, parts[2];
+} sums[] = {
+    {METRIC_STATE_OTHER, {METRIC_STATE_STOPPED, METRIC_STATE_IDLE}},
+    {METRIC_SWITCHES, {METRIC_SWITCHES_VOLUNTARY, METRIC_SWITCHES_INVOLUNTARY}},
+    {METRIC_FAULTS, {METRIC_FAULTS_MINOR, METRIC_FAULTS_MAJOR}},
+};
+
+metric_set metric_parts(enum metric sum) {
+    metric_set parts = 0;
+    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+        if (sums[i].sum == sum)
+            parts = METRIC_SET(sums[i].parts[0]) | METRIC_SET(sums[i].parts[1]);
+    return parts;
+}
+
+/* Returns those that are known too. */
 static metric_set add_sums(uint64_t value[METRICS_OF_GROUP], metric_set known) {
-    static const struct {
-        enum metric sum, parts[2];
-    } sums[] = {
-        {METRIC_STATE_OTHER, {METRIC_STATE_STOPPED, METRIC_STATE_IDLE}},
-        {METRIC_SWITCHES, {METRIC_SWITCHES_VOLUNTARY, METRIC_SWITCHES_INVOLUNTARY}},
-        {METRIC_FAULTS, {METRIC_FAULTS_MINOR, METRIC_FAULTS_MAJOR}},
-    };
     metric_set more = 0;
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
         const enum metric *parts = sums[i].parts;
@@ -518,7 +529,7 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
         g->known |= METRIC_SET(METRIC_CPU_USAGE);
     }
     g->known |= add_sums(g->value, g->known);
-    g->known &= ~t->switched_off;
+    g->known &= ~t->unshown;
     if (!empty)
         g->emptied_ns = 0;
     else if (g->emptied_ns == 0)

@@ -66,7 +66,8 @@ struct tallies {
     metric_set available; /* some process of the host has it */
     metric_set counters;
     metric_set always; /* known of every group, members or not */
-    metric_set switched_off; /* not asked for */
+    metric_set switched_off; /* not collected */
+    metric_set unshown; /* those, and what is not to be sent */
     uint8_t gauges[METRICS_OF_GROUP]; /* the others */
     size_t gauge_count;
     /* Most samples have the same fields: what follows from these is worked out once. */
@@ -150,6 +151,8 @@ int tallies_end_threads(struct tallies *t, const struct tallies_moment *moment);
  * filled for. Counters are those of its own life. */
 metric_set metrics_of_sample(const struct sample *s, uint64_t start_unix_ns,
                              uint64_t value[METRICS_OF_GROUP]);
+/* What a metric that only adds up others adds up; nothing of any other. */
+metric_set metric_parts(enum metric sum);
 /* Which metric a counter of a process adds to. */
 enum metric metric_of_counter(enum field counter);
 

@@ -46,6 +46,17 @@ static const char *means(const struct here *h, enum metric m) {
     return h->t->source->name;
 }
 
+/* Nobody asks for it. */
+static bool add_choice(const struct here *h, enum metric m, struct buf *to) {
+    const struct settings *settings = &h->t->settings;
+    const bool is_unsent = metric_table[m].metric.scope == TALLY_SCOPE_SELF
+                               ? settings->unsent_self >> (m - METRIC_SELF_FIRST) & 1
+                               : (settings->unsent & METRIC_SET(m)) != 0;
+    if (is_unsent)
+        buf_add_str(to, "metrics, which leaves it out");
+    return is_unsent;
+}
+
 /* The option that switches it on, if that is off. */
 static bool add_switch(const struct here *h, enum metric m, struct buf *to) {
     unsigned collect = metric_table[m].collect;
@@ -115,7 +126,7 @@ static bool add_rights(const struct here *h, enum metric m, struct buf *to) {
 
 /* Of a metric that has no value. False: nothing is known to be missing. */
 static bool add_missing(const struct here *h, enum metric m, struct buf *to) {
-    if (add_switch(h, m, to) || add_kernel_part(h, m, to) || add_source(h, m, to))
+    if (add_choice(h, m, to) || add_switch(h, m, to) || add_kernel_part(h, m, to) || add_source(h, m, to))
         return true;
     if (metric_table[m].needs)
         buf_add_str(to, metric_table[m].needs);

@@ -514,6 +514,10 @@ static int finish_config(struct instance *in) {
     free_lines(in);
     for (size_t i = 0; tally_config_warning(in->config, i, &error); i++)
         WARNING(SAY "%s", error.text);
+    if (tally_config_check(in->config, &error) < 0) {
+        ERROR(SAY "%s", error.text);
+        return -EINVAL;
+    }
     in->percent_of_core = strcmp(tally_config_get(in->config, "cpu-mode"), "core") == 0;
     return 0;
 }
@@ -541,7 +545,28 @@ static bool is_in_series(const struct instance *in, size_t row) {
     return false;
 }
 
-/* Finds the value lists of the catalogue and their types. */
+/* A value list goes as a whole: of a counter there is no value that says "not known". */
+static void tell_halves(const struct instance *in, const struct series *series) {
+    const struct tally_metric *without = NULL;
+    if (series->data_set->ds[0].type == DS_TYPE_GAUGE)
+        return;
+    for (size_t i = 0; i < series->count; i++)
+        if (!tally_config_has_metric(in->config, series->rows[i]))
+            without = tally_metric(series->rows[i]);
+    for (size_t i = 0; without && i < series->count; i++)
+        if (tally_config_has_metric(in->config, series->rows[i]))
+            WARNING(SAY "%s is not sent: the type %s has %s as well; expected both in Metrics",
+                    tally_metric(series->rows[i])->id, series->type, without->id);
+}
+
+static bool is_chosen(const struct instance *in, const struct series *series) {
+    for (size_t i = 0; i < series->count; i++)
+        if (tally_config_has_metric(in->config, series->rows[i]))
+            return true;
+    return false;
+}
+
+/* Finds the value lists of the catalogue that are sent, and their types. */
 static int find_series(struct instance *in) {
     size_t count = 0;
     while (tally_metric(count))
@@ -565,9 +590,11 @@ static int find_series(struct instance *in) {
             if (fits)
                 series.rows[series.count++] = m;
         }
-        if (fits)
+        if (fits && is_chosen(in, &series)) {
             in->series[in->series_count++] = series;
-        else
+            tell_halves(in, &series);
+        }
+        if (!fits)
             WARNING(SAY "%s is not sent: types.db has no type %s that fits", tally_metric(i)->id,
                     series.type);
     }

@@ -265,6 +265,11 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
     const char *path = cli_flag(cli, "config");
     if (r >= 0 && path)
         r = tally_config_load(config, path, error);
+    /* what a program sends does not concern a person who looks */
+    if (r >= 0 && cli->program->is_verb)
+        r = tally_config_set(config, "metrics", "", error);
+    if (r >= 0)
+        r = tally_config_check(config, error);
     if (r >= 0)
         r = rights_check_procfs(tally_config_get(config, "procfs"), error);
     if (r < 0) {

@@ -92,7 +92,7 @@ FUZZ_TARGET(encode) {
               snapshot_set_groups(s, &t->counting.tallies) == 0,
           "out of memory");
     s->time_ns = UINT64_C(1700000000123456789);
-    snapshot_set_self(s, &t->counting.self);
+    snapshot_set_self(s, &t->counting.self, 0);
     snapshots_publish(&t->snapshots, s);
     check_groups(t);
     check_encoders(t);

@@ -285,6 +285,26 @@ def case_groups_and_verbs():
     c.stop()
 
 
+def case_chosen_metrics():
+    """Only the values that Metrics asks for, also if it names one of a pair."""
+    ws = workloads(1)
+    c = Collectd("""<Plugin proctally>
+  Metrics "cpu_*" "memory_rss" "processes"
+  Metrics "io_read" "!cpu_coverage"
+</Plugin>""")
+    base = "here/proctally-%s/" % ws[0].name
+    c.wait_rows(base + "percent-cpu", 1)
+    kinds = {i[len(base):] for i in c.identifiers() if i.startswith(base)}
+    check_equal(kinds, {"ps_cputime", "percent-cpu", "ps_rss", "ps_count"}, "values of a group")
+    count = c.last(base + "ps_count")
+    check(count["processes"] == 1 and math.isnan(count["threads"]), "a half of a pair", count)
+    about = {i for i in c.identifiers() if i.startswith("here/proctally/")}
+    check("here/proctally/gauge-groups" in about, "nothing about the collector", about)
+    check("here/proctally/gauge-cpu_coverage" not in about, "what was taken away")
+    c.check_log("io_read is not sent: the type io_octets has io_written as well")
+    c.stop()
+
+
 def case_file_and_verbs():
     """group-by of the file is not undone by a Process verb, which otherwise leaves the rest
     out."""
@@ -442,6 +462,8 @@ MISTAKES = {
     "MaxGroups -3": "MaxGroups",
     "Interval 5": "Interval",
     "CpuMode \"turbo\"": "CpuMode",
+    "Metrics \"cpu_usr\"": "expected the id cpu_user",
+    "Metrics \"!*\"": "leaves no metric",
 }
 
 

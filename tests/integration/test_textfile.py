@@ -429,6 +429,7 @@ MISTAKES = {
     "group-by: [name]\n\ncpu-mode: turbo\n": (3, "cpu-mode"),
     "top: 1\nintervall: 1s\n": (2, "intervall"),
     "max-groups: -1\n": (1, "max-groups"),
+    "metrics: [cpu_usr]\n": (1, "cpu_user"),
     "# remark\nprocess_names:\n  - name: x\n    cmdline: ['(']\n": (4, "("),
     "process_names:\n  - name: '{{.Nope}}'\n    comm: [a]\n": (2, "Nope"),
     "process_names:\n  - nmae: x\n    comm: [a]\n": (2, "nmae"),

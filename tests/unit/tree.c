@@ -132,7 +132,7 @@ static void put_stat(const struct recorded *p) {
     len += (size_t)snprintf(
         text + len, sizeof(text) - len,
         ") %c %u 1 1 %u -1 %u %llu %llu %llu %llu %llu %llu %llu %llu %lld %lld %llu 0 %llu %llu "
-        "%llu 18446744073709551615 %llu 0 0 0 0 0 0 0 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
+        "%llu 18446744073709551615 %llu 0 0 0 0 0 0 %llu 0 0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
         p->state ? p->state : 'S', p->ppid, p->terminal, p->flags, (unsigned long long)p->minflt,
         (unsigned long long)p->cminflt, (unsigned long long)p->majflt,
         (unsigned long long)p->cmajflt, (unsigned long long)p->utime,
@@ -140,7 +140,7 @@ static void put_stat(const struct recorded *p) {
         (unsigned long long)p->cstime, (long long)p->priority, (long long)p->nice,
         (unsigned long long)(p->threads ? p->threads : 1), (unsigned long long)p->start_ticks,
         (unsigned long long)p->vsize, (unsigned long long)p->rss_pages,
-        (unsigned long long)p->start_code);
+        (unsigned long long)p->start_code, p->ignores_children ? 1ULL << 16 : 0ULL);
     snprintf(name, sizeof(name), "%u/stat", p->pid);
     put_file(name, text, len);
 }

@@ -77,6 +77,8 @@ int source_open(const struct settings *settings, const struct io *io,
         const struct procfs_wants wants = {.collect = settings->collect,
                                            .brief = settings->brief,
                                            .with_cmdlines = settings->with_cmdlines,
+                                           .spares_memory = settings->spares_memory,
+                                           .spares_fd_limits = settings->spares_fd_limits,
                                            .followed = needs->followed};
         r = procfs_new(settings->procfs, io, &wants, &s);
         if (r < 0) {

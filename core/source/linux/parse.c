@@ -245,6 +245,18 @@ size_t comm_len_of(const struct stat_line *stat) {
     return len;
 }
 
+int parse_stat_ignored(const char *buf, size_t len, uint64_t *ret_set) {
+    const char *end = buf + len, *p = buf, *close = NULL;
+    for (; (p = memchr(p, ')', (size_t)(end - p))) != NULL; p++)
+        close = p;
+    if (!close || end - close < 3)
+        return -EBADMSG;
+    p = close + 3; /* behind the state */
+    if (!skip_fields(&p, end, 29) || !field_u64(&p, end, ret_set))
+        return -EBADMSG;
+    return 0;
+}
+
 /* ---- /proc/PID/status --------------------------------------------------------- */
 
 int parse_status(const char *buf, size_t len, struct status_file *ret) {

@@ -44,6 +44,8 @@ int parse_stat(const char *buf, size_t len, struct stat_line *ret);
 size_t comm_len_of(const struct stat_line *stat);
 /* In `flags`: a thread of the kernel's own. */
 #define PF_KTHREAD 0x00200000u
+/* Of the same line: the signals that are ignored, as in status; but only the first 31. */
+int parse_stat_ignored(const char *buf, size_t len, uint64_t *ret_set);
 
 /* /proc/PID/status and /proc/PID/task/TID/status */
 struct status_file {

@@ -36,6 +36,8 @@ struct procfs {
     struct proc_dir dir;
     unsigned collect;  /* bits of enum collect */
     bool brief;        /* status and what tells who slept are not read */
+    bool spares_memory, spares_fd_limits; /* nobody asks for what status, limits have */
+    bool reads_status;
     bool with_cmdlines;
     bool delayacct;    /* kernel.task_delayacct is on */
     bool shows_layout; /* stat has the places of code and stack (gVisor's has 0) */
@@ -175,6 +177,13 @@ static void sample_from_stat(const struct procfs *p, const struct stat_line *sta
         sample_set(ret, FIELD_BLKIO_DELAY_NS, stat->blkio_delay_ticks * tick_ns);
 }
 
+/* Where status is left out: what else it would tell, of the line that was read last. */
+static void sample_from_stat_alone(const struct procfs *p, size_t len, struct sample *ret) {
+    uint64_t ignored;
+    if (parse_stat_ignored(p->dir.record, len, &ignored) == 0)
+        ret->ignores_children = ignored & SIGIGN_SIGCHLD;
+}
+
 static int read_stat(struct procfs *p, uint32_t pid, struct sample *ret) {
     struct stat_line stat;
     ssize_t n = proc_read(&p->dir, pid, "stat");
@@ -185,6 +194,8 @@ static int read_stat(struct procfs *p, uint32_t pid, struct sample *ret) {
         return -EBADMSG;
     if (r == 0)
         sample_from_stat(p, &stat, ret);
+    if (r == 0 && p->spares_memory)
+        sample_from_stat_alone(p, (size_t)n, ret);
     return r;
 }
 
@@ -257,7 +268,7 @@ static int measure_fds(struct procfs *p, struct sample *s, bool with_limit) {
     if (r < 0)
         return proc_note_error(s, ORIGIN_FD, r);
     sample_set(s, FIELD_OPEN_FDS, count);
-    if (!with_limit)
+    if (!with_limit || p->spares_fd_limits)
         return 0;
     ssize_t n = proc_read(&p->dir, s->pid, "limits");
     r = n < 0 ? (int)n : parse_fd_limit(p->dir.record, (size_t)n, &limit);
@@ -399,12 +410,9 @@ static void read_cmdline(struct procfs *p, struct sample *s) {
     s->cmdline_len = (size_t)n;
 }
 
-/* What matters most of status, for less. The directory of a process, unlike what is in it,
- * belongs to its effective user whatever the process is; and it is another one, of another
- * inode, if the pid has been given to another process since the list was made. */
+/* Resident memory as in status, for less. */
 static int measure_brief(struct procfs *p, struct sample *s) {
     struct proc_dir *d = &p->dir;
-    struct stat st;
     uint64_t rss_pages;
     if (s->value[FIELD_VMS_BYTES] > 0) { /* it has an address space */
         const ssize_t n = proc_read(d, s->pid, "statm");
@@ -418,6 +426,16 @@ static int measure_brief(struct procfs *p, struct sample *s) {
         if (p->with_cmdlines)
             read_cmdline(p, s);
     }
+    return 0;
+}
+
+/* The user, without status; and whether it still is the process that was listed. The directory
+ * of a process, unlike what is in it, belongs to its effective user whatever the process is;
+ * and it is another one, of another inode, if the pid has been given to another process since
+ * the list was made. */
+static int measure_owner(struct procfs *p, struct sample *s) {
+    struct proc_dir *d = &p->dir;
+    struct stat st;
     if (d->io->fstatat(d->io->data, d->fd, proc_path(d, s->pid, ""), &st, 0) < 0)
         return errno == ENOENT ? -ESRCH : -errno;
     if (p->source.marks_by_inode && p->marker && st.st_ino != p->marker)
@@ -469,9 +487,10 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
         r = measure_fds(p, s, hints.fd_limit);
     if (r == 0 && (!is_single || hints.threads == THREADS_ALL))
         r = measure_threads(p, s, hints.idle, hints.threads == THREADS_ALL);
-    if (r == 0)
-        r = p->brief ? measure_brief(p, s) : measure_status(p, s, &status); /* last: see
-                                                                            * procfs_open() */
+    if (r == 0 && p->brief)
+        r = measure_brief(p, s);
+    if (r == 0) /* last: see procfs_open() */
+        r = p->reads_status ? measure_status(p, s, &status) : measure_owner(p, s);
     if (r == 0 && is_single)
         measure_single_thread(p, s, &status);
     if (r == 0 && p->taskstats && s->state == 'Z' && is_single)
@@ -531,7 +550,7 @@ static int procfs_open(struct source *s, const struct listed *listed, uint64_t a
     if (p->taskstats)
         taskstats_ahead_note_opened(p->taskstats);
     p->marker = listed->marker;
-    if (!p->brief)
+    if (p->reads_status)
         p->status_fd = proc_open(&p->dir, listed->pid, "status", 0);
     int r = read_stat(p, listed->pid, ret);
     if (r < 0)
@@ -708,6 +727,9 @@ static void find_abilities(struct procfs *p) {
             asks && has_our_pids(p) && taskstats_ahead_new(d, &p->taskstats) == -EPERM;
         p->forgets_switches = p->taskstats && taskstats_ahead_forget_switches(p->taskstats);
     }
+    /* without taskstats it has the switches of a process with one thread */
+    p->reads_status = !p->brief && (!p->spares_memory ||
+                                    (!p->taskstats && collects(p, COLLECT_CONTEXT_SWITCHES)));
     ssize_t n = proc_read_at(d, d->fd, "sys/kernel/task_delayacct");
     p->delayacct = n > 0 && d->record[0] == '1';
     n = proc_read_at(d, d->fd, "self/stat");
@@ -740,6 +762,8 @@ int procfs_new(const char *root, const struct io *io, const struct procfs_wants 
     p->collect = wants->collect;
     p->brief = wants->brief;
     p->with_cmdlines = wants->with_cmdlines;
+    p->spares_memory = wants->spares_memory;
+    p->spares_fd_limits = wants->spares_fd_limits;
     p->status_fd = -ESRCH;
     p->page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
     int r = proc_dir_open(&p->dir, root, io);

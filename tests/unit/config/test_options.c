@@ -44,8 +44,8 @@ START_TEST(every_option) {
         if (i != (size_t)_i)
             ck_assert_str_ne(options[i].name, o->name);
 
-    bool has_choices =
-        o->type == TALLY_OPTION_CHOICE || o->type == TALLY_OPTION_WORDS;
+    bool has_choices = o->type == TALLY_OPTION_CHOICE ||
+                       (o->type == TALLY_OPTION_WORDS && _i != OPTION_METRICS);
     ck_assert_int_eq(o->choices != NULL, has_choices);
     bool is_list = o->type == TALLY_OPTION_WORDS || o->type == TALLY_OPTION_TEXTS ||
                    o->type == TALLY_OPTION_PAIRS || o->type == TALLY_OPTION_RULES;
@@ -212,6 +212,14 @@ static const struct {
     {"collect", "no-no-pss", false},
     {"collect", "nopss", false},
     {"collect", "context_switches", false},
+    {"metrics", "cpu_*,memory_rss,!page_faults_*", true},
+    {"metrics", "!io_*", true},
+    {"metrics", "", true},
+    {"metrics", "cpu_*,", false},
+    {"metrics", "!", false},
+    {"metrics", "!!io_*", false},
+    {"metrics", "CPU_user", false},
+    {"metrics", "host_uptime", false},
     {"include", "bash", true},
     {"include", "/", true},
     {"include", "/a", true},

@@ -110,7 +110,7 @@ END_TEST
 
 /* process-exporter passes over what it does not know. */
 START_TEST(of_unknown_keys) {
-    static const char text[] = "enabled: true\nservice: {a: b}\ntop: 7\nmetrics:\n- x\n";
+    static const char text[] = "enabled: true\nservice: {a: b}\ntop: 7\nmonitors:\n- x\n";
     tally_config *c = new_config();
     struct tally_error error = {{0}};
     static const char *const wanted[] = {"f:1: there is no option \"enabled\"", "f:2: ", "f:4: "};
