@@ -13,6 +13,7 @@ const char *const collect_names[COLLECTS + 1] = {
     "states", "thread-names", "threads", NULL};
 const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
+const char *const top_by_names[] = {"cpu", "memory", "io", "network", NULL};
 const char *const selector_names[SELECTOR_NAMES] = {
     "comm", "exe", "cmdline", "user", "cgroup", "unit", "gid", "kernel", "parent"};
 

@@ -54,6 +54,10 @@ extern const char *const kernel_threads_names[];
 enum source_choice { SOURCE_AUTO, SOURCE_PROCFS, SOURCE_BPF, SOURCES };
 extern const char *const source_names[SOURCES + 1];
 
+/* What `top` may go by. In the order of the names. */
+enum top_by { TOP_BY_NONE, TOP_BY_CPU, TOP_BY_MEMORY, TOP_BY_IO, TOP_BY_NETWORK };
+extern const char *const top_by_names[]; /* from TOP_BY_CPU on */
+
 /* The selectors of a rule. */
 enum selector {
     SELECTOR_COMM,
@@ -114,6 +118,7 @@ struct settings {
     uint64_t max_thread_names; /* of a group */
     bool fold_thread_names;
     uint64_t top;
+    enum top_by top_by; /* TOP_BY_NONE: it is for group-by pid alone */
 
     metric_set unsent; /* what the option metrics leaves out */
     uint64_t unsent_self; /* the same about the collector: 1 << number from the first on */

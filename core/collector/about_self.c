@@ -60,6 +60,17 @@ static void judge_overflow(struct round *round) {
                  (unsigned long long)t->settings.max_groups);
 }
 
+/* Without traffic all groups are equal, and the larger ones are shown. */
+static void judge_top(struct round *round) {
+    struct tally *t = round->t;
+    if (t->settings.top_by == TOP_BY_NETWORK && !round->health.sees_traffic)
+        notice_raise(&t->notices, NOTICE_TOP,
+                     "top goes by network, which is not seen here: the groups that have most "
+                     "memory are shown");
+    else
+        notice_clear(&t->notices, NOTICE_TOP);
+}
+
 static void judge_patterns(struct round *round) {
     struct tally *t = round->t;
     const bool gave_up = t->grouping.pattern_limits != t->notices.pattern_limits_before;
@@ -158,4 +169,5 @@ void raise_notices(struct round *round) {
     judge_rights(round);
     judge_overflow(round);
     judge_patterns(round);
+    judge_top(round);
 }

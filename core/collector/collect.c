@@ -2,6 +2,7 @@
 /* One collection, from the list of processes to the snapshot. */
 #include "base/hash.h"
 #include "collector/collector.h"
+#include "count/top.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -333,9 +334,12 @@ static int show(struct round *round) {
         .sees_traffic = round->health.sees_traffic,
         .endings = round->health.endings,
     };
+    int r = tallies->top_by == TOP_BY_NONE ? 0 : top_choose(tallies);
+    if (r < 0)
+        return r;
     tallies_end(tallies, &moment);
     expire_groups(t, &moment);
-    int r = tallies_order(tallies, settings->top);
+    r = tallies_order(tallies, settings->top);
     if (r == 0 && tallies->threads.is_on)
         r = tallies_end_threads(tallies, &moment);
     if (r == 0)

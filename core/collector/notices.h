@@ -16,6 +16,7 @@ enum notice {
     NOTICE_NOT_READABLE,
     NOTICE_OVERFLOW,
     NOTICE_PATTERN_LIMIT,
+    NOTICE_TOP,
     NOTICES
 };
 

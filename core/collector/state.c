@@ -14,6 +14,7 @@
 #include "settings.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,53 @@ static void put_text(struct buf *to, const char *text) {
     buf_add(to, text, len);
 }
 
-static void put_group(struct buf *to, const struct group *g) {
+static bool is_counter(size_t m) {
+    return metric_table[m].metric.kind == TALLY_KIND_COUNTER;
+}
+
+/* With a top a group has more numbers, which look like counters: who does not know them
+ * passes over them. Behind UNSHOWN is the id of a counter. */
+#define UNSHOWN "unshown "
+static const char standing_id[] = "top standing", score_id[] = "top score";
+enum { STANDING_KNOWN = 1, STANDING_HIDDEN = 2 };
+
+static void put_counter_ids(struct buf *to, const struct tallies *t) {
+    size_t count = 0;
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        count += is_counter(m);
+    put_number(to, t->top_by == TOP_BY_NONE ? count : 2 * count + 2);
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (is_counter(m))
+            put_text(to, metric_table[m].metric.id);
+    if (t->top_by == TOP_BY_NONE)
+        return;
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (is_counter(m)) {
+            char id[100];
+            snprintf(id, sizeof(id), UNSHOWN "%s", metric_table[m].metric.id);
+            put_text(to, id);
+        }
+    put_text(to, standing_id);
+    put_text(to, score_id);
+}
+
+static void put_counter(struct buf *to, bool have, uint64_t value) {
+    put_number(to, have);
+    put_number(to, value);
+}
+
+static void put_standing(struct buf *to, const struct group *g) {
+    const struct standing *s = g->standing; /* what is left out has none */
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (is_counter(m))
+            put_counter(to, s != NULL, s ? g->value[m] - s->shown[m] : 0);
+    const bool is_known = s && !s->is_new;
+    put_counter(to, is_known,
+                is_known ? STANDING_KNOWN | (s->is_hidden ? STANDING_HIDDEN : 0) : 0);
+    put_counter(to, is_known, is_known ? s->score : 0);
+}
+
+static void put_group(struct buf *to, const struct tallies *t, const struct group *g) {
     put_text(to, g->texts ? g->texts->name : "");
     put_number(to, g->had_members);
     put_number(to, g->owner.pid);
@@ -54,10 +101,10 @@ static void put_group(struct buf *to, const struct group *g) {
         put_text(to, g->texts->labels[i].value);
     }
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].metric.kind == TALLY_KIND_COUNTER) {
-            put_number(to, g->have >> m & 1);
-            put_number(to, g->value[m]);
-        }
+        if (is_counter(m))
+            put_counter(to, g->have >> m & 1, g->value[m]);
+    if (t->top_by != TOP_BY_NONE)
+        put_standing(to, g);
 }
 
 /* Counters about the collector, but for what is part of the tallies. */
@@ -233,13 +280,7 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     put_self(to, &c->self);
 
     /* counters by their names, so that a later version can have more of them */
-    size_t counters = 0;
-    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        counters += metric_table[m].metric.kind == TALLY_KIND_COUNTER;
-    put_number(to, counters);
-    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].metric.kind == TALLY_KIND_COUNTER)
-            put_text(to, metric_table[m].metric.id);
+    put_counter_ids(to, tallies);
 
     for (size_t i = 0; i < tallies->end; i++)
         groups += tallies->groups[i] != NULL;
@@ -247,7 +288,7 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     for (size_t i = 0; i < tallies->end; i++)
         if (tallies->groups[i]) {
             put_number(to, i);
-            put_group(to, tallies->groups[i]);
+            put_group(to, tallies, tallies->groups[i]);
         }
 
     put_number(to, FIELD_COUNTERS);
@@ -325,11 +366,16 @@ static const char *known_key(struct text key) {
     return NULL;
 }
 
+#define COUNTERS_MOST (2 * METRICS_OF_GROUP + 2)
+
 /* What the file calls group or counter 0, 1, 2 … is here: */
 struct translation {
     uint32_t *groups;
     size_t group_count;
-    enum metric counters[METRICS_OF_GROUP];
+    struct counter_place {
+        enum { PLACE_NONE, PLACE_VALUE, PLACE_UNSHOWN, PLACE_STANDING, PLACE_SCORE } what;
+        enum metric metric;
+    } counters[COUNTERS_MOST];
     size_t counter_count;
     bool same_source;
     enum thread_field thread_fields[THREAD_FIELDS]; /* THREAD_FIELDS: of a version that had it */
@@ -345,6 +391,54 @@ struct translation {
 #define SAME_EVERYWHERE                                                            \
     ((uint32_t)(BIT(FIELD_UTIME_NS) | BIT(FIELD_STIME_NS) | BIT(FIELD_MINFLT) | \
                 BIT(FIELD_MAJFLT)))
+
+/* Values stand before what is unshown of them, and several of the file may have become
+ * `other`. */
+static void take_counter(struct group *g, const struct counter_place *place, bool have,
+                         uint64_t value) {
+    struct standing *s = g->standing;
+    switch (place->what) {
+    case PLACE_NONE: /* of a version that had it */
+        return;
+    case PLACE_VALUE:
+        if (have)
+            g->have |= METRIC_SET(place->metric);
+        g->value[place->metric] += value;
+        if (s)
+            s->shown[place->metric] += value;
+        return;
+    case PLACE_UNSHOWN:
+        if (s)
+            s->shown[place->metric] -= value;
+        return;
+    case PLACE_STANDING:
+        if (s && have) {
+            s->is_new = false;
+            s->is_hidden = value & STANDING_HIDDEN && !g->literal;
+        }
+        return;
+    case PLACE_SCORE:
+        if (s)
+            s->score = value;
+        return;
+    }
+}
+
+static struct counter_place place_of(struct text id) {
+    const size_t len = sizeof(UNSHOWN) - 1;
+    const bool is_unshown = id.len > len && memcmp(id.at, UNSHOWN, len) == 0;
+    if (text_is(id, standing_id))
+        return (struct counter_place){.what = PLACE_STANDING};
+    if (text_is(id, score_id))
+        return (struct counter_place){.what = PLACE_SCORE};
+    if (is_unshown)
+        id = (struct text){id.at + len, id.len - len};
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (is_counter(m) && text_is(id, metric_table[m].metric.id))
+            return (struct counter_place){is_unshown ? PLACE_UNSHOWN : PLACE_VALUE,
+                                          (enum metric)m};
+    return (struct counter_place){PLACE_NONE, METRICS};
+}
 
 static int get_group(struct reader *r, struct counting *c, const struct translation *names,
                      uint32_t *ret_index) {
@@ -378,14 +472,8 @@ static int get_group(struct reader *r, struct counting *c, const struct translat
     g->emptied_ns = emptied_ns;
     g->cpu_ns += cpu_ns;
     for (size_t i = 0; i < names->counter_count; i++) {
-        bool have = get_number(r);
-        uint64_t value = get_number(r);
-        enum metric m = names->counters[i];
-        if (m == METRICS)
-            continue; /* of a version that had it */
-        if (have)
-            g->have |= METRIC_SET(m);
-        g->value[m] += value; /* several of the file may have become `other` */
+        const bool have = get_number(r);
+        take_counter(g, &names->counters[i], have, get_number(r));
     }
     return r->bad ? -EBADMSG : 0;
 }
@@ -478,15 +566,10 @@ static int get_process(struct reader *r, struct counting *c, const struct transl
 
 static int get_groups(struct reader *r, struct counting *c, struct translation *names) {
     names->counter_count = get_number(r);
-    if (r->bad || names->counter_count > METRICS_OF_GROUP)
+    if (r->bad || names->counter_count > COUNTERS_MOST)
         return -EBADMSG;
-    for (size_t i = 0; i < names->counter_count; i++) {
-        struct text id = get_text(r);
-        names->counters[i] = METRICS;
-        for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-            if (metric_table[m].metric.kind == TALLY_KIND_COUNTER && text_is(id, metric_table[m].metric.id))
-                names->counters[i] = (enum metric)m;
-    }
+    for (size_t i = 0; i < names->counter_count; i++)
+        names->counters[i] = place_of(get_text(r));
     uint64_t count = get_number(r);
     for (uint64_t i = 0; !r->bad && i < count; i++) {
         uint32_t number = get_number32(r);

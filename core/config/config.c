@@ -111,6 +111,7 @@ static int check_value(const tally_config *c, bool other_layer, enum option opti
     uint64_t number;
     bool on;
     unsigned choice;
+    enum top_by by;
     switch (tally_option(option)->type) {
     case TALLY_OPTION_DURATION:
         if (option_parse_duration(value, &number) < 0)
@@ -129,6 +130,8 @@ static int check_value(const tally_config *c, bool other_layer, enum option opti
             return is_name(value, strlen(value)) && strlen(value) <= 100 ? 0 : -EINVAL;
         if (option == OPTION_PROCFS)
             return value[0] ? 0 : -EINVAL;
+        if (option == OPTION_TOP)
+            return option_parse_top(value, &number, &by);
         return 0;
     case TALLY_OPTION_TEXTS:
         return check_pattern(option, value, error);
@@ -390,13 +393,24 @@ static bool is_about_reading(size_t m) {
     return m >= METRIC_UNREADABLE_STATUS && m < METRIC_UNREADABLE_STATUS + ORIGINS;
 }
 
+/* What a top goes by, beside CPU time. */
+static const struct {
+    unsigned collect;
+    bool memory;
+} needed_by[] = {
+    [TOP_BY_NONE] = {0},
+    [TOP_BY_MEMORY] = {.memory = true},
+    [TOP_BY_IO] = {.collect = 1u << COLLECT_IO},
+    [TOP_BY_NETWORK] = {.collect = 1u << COLLECT_NETWORK},
+};
+
 /* What to collect, and what of it to send: of that nobody asks for nothing is read, as far as
  * it can be left out by itself. */
 static void set_what(const tally_config *c, struct settings *to) {
     const struct string_list *words = &c->values[OPTION_METRICS].items;
     const unsigned refused = set_collect(c, to);
     struct choice choice;
-    unsigned wanted = 0, origins = 0;
+    unsigned wanted = needed_by[to->top_by].collect, origins = 0;
     if (words->count == 0)
         return;
     choice_make(words, &choice);
@@ -407,7 +421,7 @@ static void set_what(const tally_config *c, struct settings *to) {
             origins |= metric_table[m].origins;
         }
     to->collect &= wanted;
-    to->spares_memory = !(origins & 1u << ORIGIN_STATUS) &&
+    to->spares_memory = !(origins & 1u << ORIGIN_STATUS) && !needed_by[to->top_by].memory &&
                         !(choice.groups & METRIC_SET(METRIC_RSS)); /* stat's is less exact */
     to->spares_fd_limits = !(origins & 1u << ORIGIN_LIMITS);
     to->unsent = ~choice.groups;
@@ -432,12 +446,19 @@ int tally_config_check(const tally_config *c, struct tally_error *error) {
     bool any = false;
     if (error)
         error->text[0] = '\0';
+    option_parse_top(value_of(c, OPTION_TOP), &s.top, &s.top_by);
     set_what(c, &s);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         any |= sends(&s, m) && !is_about_reading(m);
     if (!any) {
         error_set(error, "metrics leaves no metric of groups, expected at least one that is "
                          "collected (see --list-metrics --here)");
+        return -EINVAL;
+    }
+    const unsigned lacking = needed_by[s.top_by].collect & ~s.collect;
+    if (lacking) {
+        error_set(error, "top is \"%s\", and collect switches that off, expected it without no-%s",
+                  value_of(c, OPTION_TOP), collect_names[__builtin_ctz(lacking)]);
         return -EINVAL;
     }
     if (value_of(c, OPTION_PIN)[0] && !value_of(c, OPTION_STATE_FILE)[0]) {
@@ -517,7 +538,7 @@ int config_settings(const tally_config *c, struct settings *ret) {
         .cpu_mode_core = choice_of(c, OPTION_CPU_MODE) == 1,
     };
     option_parse_count(value_of(c, OPTION_MAX_GROUPS), &s.max_groups);
-    option_parse_count(value_of(c, OPTION_TOP), &s.top);
+    option_parse_top(value_of(c, OPTION_TOP), &s.top, &s.top_by);
     option_parse_count(value_of(c, OPTION_MAX_THREAD_NAMES), &s.max_thread_names);
     option_parse_switch(value_of(c, OPTION_FOLD_THREAD_NAMES), &s.fold_thread_names);
     option_parse_count(value_of(c, OPTION_MAX_PROCESSES), &s.max_processes);

@@ -71,9 +71,11 @@ static const struct tally_option option_table[OPTIONS] = {
                              "name in process_names stay for ever.",
                              TALLY_OPTION_DURATION, false, NULL},
     [OPTION_TOP] = {"top", "COUNT", "50",
-                    "With group-by pid: how many processes to show, those that use most CPU, "
-                    "then most memory.",
-                    TALLY_OPTION_COUNT, false, NULL},
+                    "\"COUNT by cpu\", memory, io or network: how many groups to show beside those of "
+                    "rules with a literal name; the rest is added up in the group other. COUNT "
+                    "alone is for group-by pid: how many processes to show, those that use most "
+                    "CPU, then most memory.",
+                    TALLY_OPTION_TEXT, false, NULL},
     [OPTION_SCHEMA] = {"schema", "NAME", "native",
                        "Which Prometheus names to use: native, process-exporter "
                        "(namedprocess_namegroup_*) or process (process_*).",
@@ -152,13 +154,18 @@ const char *option_expected(enum option option) {
     case OPTION_COLLECT:
         return "context-switches, delays, exits, fds, io, memory-details, network, pss, "
                "states, thread-names or threads, or one of them after no-";
+    case OPTION_METRICS:
+        return "ids or globs of metrics as --list-metrics shows them, such as cpu_*, or after ! "
+               "those to leave out";
     case OPTION_CPU_MODE:
         return "machine or core";
     case OPTION_MAX_GROUPS:
     case OPTION_MAX_PROCESSES:
     case OPTION_MAX_THREAD_NAMES:
-    case OPTION_TOP:
         return "a whole number from 1 to 1000000";
+    case OPTION_TOP:
+        return "a whole number from 1 to 1000000, alone or before \" by cpu\", \" by memory\", "
+               "\" by io\" or \" by network\"";
     case OPTION_SCHEMA:
         return "native, process-exporter or process";
     case OPTION_PREFIX:
@@ -221,6 +228,23 @@ int option_parse_count(const char *text, uint64_t *ret) {
     if (parse_u64(&text, end, &number) < 0 || text != end)
         return -EINVAL;
     *ret = number;
+    return 0;
+}
+
+int option_parse_top(const char *text, uint64_t *ret_count, enum top_by *ret_by) {
+    static const char between[] = " by ";
+    const char *by = strstr(text, between);
+    const char *end = by ? by : text + strlen(text);
+    enum top_by found = TOP_BY_NONE;
+    uint64_t count;
+    for (size_t i = 0; by && top_by_names[i]; i++)
+        if (strcmp(by + strlen(between), top_by_names[i]) == 0)
+            found = TOP_BY_CPU + (enum top_by)i;
+    if (parse_u64(&text, end, &count) < 0 || text != end || count < 1 || count > 1000000 ||
+        (by && found == TOP_BY_NONE))
+        return -EINVAL;
+    *ret_count = count;
+    *ret_by = found;
     return 0;
 }
 

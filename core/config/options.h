@@ -41,6 +41,8 @@ const char *option_expected(enum option option);
 /* Values. 0, or -EINVAL. */
 int option_parse_duration(const char *text, uint64_t *ret_ns);
 int option_parse_count(const char *text, uint64_t *ret);
+/* "10", "10 by cpu" */
+int option_parse_top(const char *text, uint64_t *ret_count, enum top_by *ret_by);
 int option_parse_switch(const char *text, bool *ret);
 /* The index of the choice; `len` bytes of text. */
 int option_parse_choice(enum option option, const char *text, size_t len, unsigned *ret);

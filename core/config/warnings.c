@@ -332,12 +332,30 @@ static int check_choice(tally_config *c) {
     return r;
 }
 
+/* A number without what to go by does nothing for groups of several processes. */
+static int check_top(tally_config *c) {
+    static const char text[] = "top is a number, which is for group-by pid alone, expected what to "
+                               "go by as well, such as \"10 by cpu\"";
+    struct settings s = {0};
+    bool by_pid = false;
+    const struct string_list *keys = &c->values[OPTION_GROUP_BY].items;
+    for (size_t i = 0; i < keys->count; i++)
+        by_pid |= strcmp(keys->items[i], group_key_names[GROUP_PID]) == 0;
+    const bool is_given = tally_config_is_given(c, "top") &&
+                          option_parse_top(tally_config_get(c, "top"), &s.top, &s.top_by) == 0;
+    return is_given && s.top_by == TOP_BY_NONE && !by_pid
+               ? string_list_add(&c->warnings, text, strlen(text))
+               : 0;
+}
+
 static int find_warnings(tally_config *c) {
     const size_t count = c->rule_count < RULES_MOST ? c->rule_count : RULES_MOST;
     string_list_free(&c->warnings);
     int r = string_list_copy(&c->warnings, &c->remarks);
     if (r == 0)
         r = check_choice(c);
+    if (r == 0)
+        r = check_top(c);
     struct checked_rule *rules = calloc(count + 1, sizeof(*rules));
     if (!rules)
         return -ENOMEM;

@@ -3,6 +3,7 @@
 
 #include "base/buf.h"
 #include "base/hash.h"
+#include "count/top.h"
 #include "settings.h"
 
 #include <errno.h>
@@ -96,11 +97,24 @@ static metric_set counter_bits(void) {
     return bits;
 }
 
+/* How gauges of several groups are put together. */
+static enum how how_of(enum metric m) {
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
+        if (gauges[i].metric == m)
+            return gauges[i].how;
+    if (m == METRIC_CPU_USAGE)
+        return HOW_NOT; /* it is derived */
+    if (m == METRIC_START_TIME)
+        return HOW_LOWEST;
+    return EXTREMES & METRIC_SET(m) ? HOW_HIGHEST : HOW_SUM;
+}
+
 /* ---- Groups ------------------------------------------------------------------ */
 
 static void group_free(struct group *g) {
     group_texts_unref(g->texts);
     thread_names_unref(g->thread_names);
+    free(g->standing);
     free(g);
 }
 
@@ -129,6 +143,12 @@ static int group_add(struct tallies *t, char *name, const struct group_labels *l
     struct group *g = calloc(1, sizeof(*g));
     uint32_t index = 0;
     int r = g ? add_slot(t, &index) : -ENOMEM;
+    if (r == 0 && t->top_by != TOP_BY_NONE) {
+        g->standing = calloc(1, sizeof(*g->standing));
+        r = g->standing ? 0 : -ENOMEM;
+    }
+    if (r == 0 && g->standing)
+        g->standing->is_new = true;
     if (r == 0)
         r = group_texts_new(name, labels, &g->texts);
     if (r == 0) {
@@ -154,6 +174,8 @@ static int group_add(struct tallies *t, char *name, const struct group_labels *l
 static void group_remove(struct tallies *t, uint32_t index) {
     struct group *g = t->groups[index];
     const bool is_own = g->owner.pid != 0;
+    if (g->standing)
+        top_leave(t, g);
     t->count -= !g->takes_no_slot;
     HASH_DEL(t->by_name, g);
     group_free(g);
@@ -187,6 +209,8 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].metric.kind == TALLY_KIND_GAUGE)
             t->gauges[t->gauge_count++] = (uint8_t)m;
+    for (size_t k = 0; k < t->gauge_count; k++)
+        t->gauge_how[k] = (uint8_t)how_of(t->gauges[k]);
     /* not in the table of names: no process can be called into it */
     struct group *left_out = calloc(1, sizeof(*left_out));
     uint32_t index;
@@ -206,6 +230,7 @@ void tallies_clear(struct tallies *t) {
             group_free(t->groups[i]);
     free(t->groups);
     free(t->order);
+    free(t->ranked);
     free(t->refused_names);
     *t = (struct tallies){0};
 }
@@ -236,7 +261,7 @@ bool tallies_retire(struct tallies *t, uint32_t index, struct group_owner owner)
     return true;
 }
 
-static int other_group(struct tallies *t, uint32_t *ret_index) {
+int tallies_other(struct tallies *t, uint32_t *ret_index) {
     if (t->other) {
         *ret_index = t->other;
         return 0;
@@ -257,7 +282,7 @@ static int refuse(struct tallies *t, const char *name, uint32_t *ret_index) {
     uint64_t hash = hash_bytes(name, strlen(name));
     t->refused++;
     tallies_note_refused(t, hash ? hash : 1);
-    return other_group(t, ret_index);
+    return tallies_other(t, ret_index);
 }
 
 static bool has_room(const struct tallies *t, struct group_owner owner) {
@@ -291,7 +316,7 @@ static int find_or_add(struct tallies *t, char **clean, const struct group_label
         return 0;
     }
     if (strcmp(*clean, "other") == 0)
-        return other_group(t, ret_index);
+        return tallies_other(t, ret_index);
     const bool takes_no_slot = strcmp(*clean, KERNEL_GROUP) == 0;
     if (g || !(takes_no_slot || has_room(t, owner)))
         return refuse(t, *clean, ret_index);
@@ -468,6 +493,28 @@ void tallies_add_endings(struct tallies *t, uint32_t index, enum ending ending, 
         t->groups[index]->value[METRIC_EXITS_OK + ending - ENDING_OK] += count;
 }
 
+void tallies_add_gauges(const struct tallies *t, struct group *to, const struct group *from) {
+    for (size_t k = 0; k < t->gauge_count; k++) {
+        const enum metric m = t->gauges[k];
+        switch (t->gauge_how[k]) {
+        case HOW_NOT:
+            break;
+        case HOW_SUM:
+            to->value[m] += from->value[m];
+            break;
+        case HOW_LOWEST:
+            if (from->have & METRIC_SET(m))
+                lower_to(&to->value[m], !(to->have & METRIC_SET(m)), from->value[m]);
+            break;
+        case HOW_HIGHEST:
+            raise_to(&to->value[m], from->value[m]);
+            break;
+        }
+    }
+    to->have |= from->have;
+    to->had_members |= from->had_members;
+}
+
 void tallies_passed_by(struct tallies *t, uint32_t index) {
     t->groups[index]->emptied_ns = 0;
 }
@@ -544,6 +591,12 @@ void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
     for (size_t i = 1; i < t->end; i++)
         if (t->groups[i])
             derive(t, t->groups[i], moment);
+    if (t->top_by != TOP_BY_NONE && moment->interval_ns) {
+        struct group *other = t->groups[t->other];
+        other->value[METRIC_CPU_USAGE] =
+            ratio_of((double)(other->cpu_ns + t->hidden_cpu_ns),
+                     (double)moment->interval_ns * moment->cpus);
+    }
 }
 
 static bool is_over(const struct group *g, const struct tallies_moment *moment) {
@@ -565,6 +618,22 @@ size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
     return count;
 }
 
+/* Lists the first of those that are a process's own. */
+static size_t list_singles(struct tallies *t, size_t top) {
+    const size_t shared = t->count - t->own_count;
+    const size_t room = shared < t->limit ? t->limit - shared : 0;
+    if (top > room)
+        top = room;
+    size_t singles = 0;
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i] && t->groups[i]->owner.pid)
+            t->order[singles++] = t->groups[i];
+    if (singles <= top)
+        return singles;
+    qsort(t->order, singles, sizeof(*t->order), by_use);
+    return top;
+}
+
 int tallies_order(struct tallies *t, size_t top) {
     if (!t->order_stale)
         return 0;
@@ -575,21 +644,11 @@ int tallies_order(struct tallies *t, size_t top) {
         t->order = order;
         t->order_size = t->size;
     }
-    const size_t shared = t->count - t->own_count;
-    const size_t room = shared < t->limit ? t->limit - shared : 0;
-    if (top > room)
-        top = room;
-    size_t singles = 0;
-    for (size_t i = 1; i < t->end; i++)
-        if (t->groups[i] && t->groups[i]->owner.pid)
-            t->order[singles++] = t->groups[i];
-    if (singles > top) {
-        qsort(t->order, singles, sizeof(*t->order), by_use);
-        singles = top;
-    }
+    const size_t singles = t->top_by == TOP_BY_NONE ? list_singles(t, top) : 0;
     size_t count = singles;
     for (size_t i = 1; i < t->end; i++)
-        if (t->groups[i] && !t->groups[i]->owner.pid)
+        if (t->groups[i] && (!t->groups[i]->owner.pid || t->top_by != TOP_BY_NONE) &&
+            !is_hidden(t->groups[i]))
             t->order[count++] = t->groups[i];
     if (count)
         qsort(t->order, count, sizeof(*t->order), by_name);
@@ -598,6 +657,9 @@ int tallies_order(struct tallies *t, size_t top) {
             t->groups[i]->position = TALLY_NO_GROUP;
     for (size_t i = 0; i < count; i++)
         t->order[i]->position = i;
+    for (size_t i = 1; i < t->end && t->top_by != TOP_BY_NONE; i++)
+        if (t->groups[i] && is_hidden(t->groups[i]))
+            t->groups[i]->position = t->groups[t->other]->position;
     t->order_count = count;
     t->order_stale = singles > 0; /* use changes each time */
     return 0;
@@ -612,6 +674,8 @@ void tallies_shown(struct tallies *t) {
         if (t->groups[i])
             t->groups[i]->cpu_ns = 0;
     t->cpu_ns = 0;
+    if (t->top_by != TOP_BY_NONE)
+        top_shown(t);
 }
 
 /* ---- Threads by name ------------------------------------------------------------------ */

@@ -21,6 +21,14 @@ struct group_owner {
 };
 #define NO_OWNER ((struct group_owner){0})
 
+/* With a top: where a group is, and was. */
+struct standing {
+    bool is_new;    /* it has had no rank yet */
+    bool is_hidden; /* it is part of `other` */
+    uint64_t score;
+    uint64_t shown[METRICS_OF_GROUP]; /* counters as they were last shown */
+};
+
 struct group {
     struct group_texts *texts;
     struct thread_names *thread_names; /* NULL: none yet */
@@ -38,6 +46,7 @@ struct group {
     metric_set have;  /* what members gave */
     metric_set known; /* to show: those, and what is 0 without members */
     uint64_t value[METRICS_OF_GROUP];
+    struct standing *standing; /* NULL: there is no top */
     UT_hash_handle hh;
 };
 
@@ -69,12 +78,19 @@ struct tallies {
     metric_set switched_off; /* not collected */
     metric_set unshown; /* those, and what is not to be sent */
     uint8_t gauges[METRICS_OF_GROUP]; /* the others */
+    uint8_t gauge_how[METRICS_OF_GROUP]; /* they are put together */
     size_t gauge_count;
     /* Most samples have the same fields: what follows from these is worked out once. */
     uint64_t last_fields;
     metric_set last_metrics; /* 0: not yet */
     uint64_t cpu_ns;    /* credited since they were last shown, to all groups */
     struct thread_counting threads;
+
+    enum top_by top_by; /* see top.h */
+    size_t top;
+    uint64_t hidden_cpu_ns; /* credited since they were last shown, to those that are hidden now */
+    struct group **ranked;
+    size_t ranked_size;
 
     struct group **order; /* shown groups by name */
     size_t order_count, order_size;
@@ -95,6 +111,11 @@ void tallies_clear(struct tallies *t);
  * more, see tallies_retire(). Labels are those of the first call. */
 int tallies_group(struct tallies *t, struct text name, const struct group_labels *labels,
                   bool literal, struct group_owner owner, uint32_t *ret_index);
+
+/* The group `other`, created if there is none. -ENOMEM. */
+int tallies_other(struct tallies *t, uint32_t *ret_index);
+/* Adds the gauges of one group to those of another, as if its members were that one's. */
+void tallies_add_gauges(const struct tallies *t, struct group *to, const struct group *from);
 
 /* A name, by its hash (not 0), did not fit: counted if it is a new one. */
 void tallies_note_refused(struct tallies *t, uint64_t hash);
@@ -134,10 +155,11 @@ void tallies_end(struct tallies *t, const struct tallies_moment *moment);
 /* Removes the groups that have been empty for too long, and returns how many. Their
  * indices are free to be given out again. */
 size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment);
-/* Lists the groups to show; of those that are a process's own the first few, and no more
- * than the limit leaves room for. -ENOMEM: none are shown. */
+/* Lists the groups to show: all that top_choose() shows, or without it all, but of those that
+ * are a process's own the first few, and no more than the limit leaves room for. -ENOMEM: none are shown. */
 int tallies_order(struct tallies *t, size_t top);
-/* Where a group stands among those that are shown; TALLY_NO_GROUP: it is not. */
+/* Where a group, or the one that it is part of, stands among those that are shown;
+ * TALLY_NO_GROUP: it is not. */
 size_t tallies_position(const struct tallies *t, uint32_t group);
 void tallies_shown(struct tallies *t);
 

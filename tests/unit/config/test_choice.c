@@ -198,6 +198,28 @@ START_TEST(a_choice_of_nothing) {
 }
 END_TEST
 
+/* What a top goes by is collected, whatever is sent; but not against the option collect. */
+START_TEST(what_a_top_goes_by) {
+    struct tally_error error;
+    set(c, "metrics", "cpu_*");
+    set(c, "top", "5 by io");
+    ck_assert_uint_eq(plain_settings_of(c).collect, 1u << COLLECT_IO);
+    ck_assert_int_eq(plain_settings_of(c).top_by, TOP_BY_IO);
+    ck_assert_uint_eq(plain_settings_of(c).top, 5);
+    set(c, "top", "5 by network");
+    ck_assert_uint_eq(plain_settings_of(c).collect, 1u << COLLECT_NETWORK);
+    set(c, "top", "5 by memory");
+    ck_assert_uint_eq(plain_settings_of(c).collect, 0);
+    ck_assert(!plain_settings_of(c).spares_memory);
+    ck_assert_int_eq(tally_config_check(c, &error), 0);
+    set(c, "collect", "no-io");
+    set(c, "top", "5 by io");
+    ck_assert_int_eq(tally_config_check(c, &error), -EINVAL);
+    assert_one_line(error.text);
+    assert_mentions(error.text, "no-io");
+}
+END_TEST
+
 START_TEST(a_word_of_which_nothing_comes) {
     struct tally_error text;
     set(c, "metrics", "cpu_*,memory_pss*,memory_*");
@@ -228,6 +250,7 @@ int main(void) {
     tcase_add_loop_test(tc, a_glob_that_matches_nothing, 0, COUNT(mistakes));
     tcase_add_test(tc, a_word_of_any_length);
     tcase_add_loop_test(tc, a_choice_of_nothing, 0, COUNT(nothing));
+    tcase_add_test(tc, what_a_top_goes_by);
     tcase_add_test(tc, a_word_of_which_nothing_comes);
     return run_suite(suite);
 }

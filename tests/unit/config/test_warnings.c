@@ -110,18 +110,35 @@ END_TEST
 
 /* process-exporter passes over what it does not know. */
 START_TEST(of_unknown_keys) {
-    static const char text[] = "enabled: true\nservice: {a: b}\ntop: 7\nmonitors:\n- x\n";
+    static const char text[] = "enabled: true\nservice: {a: b}\ntop: 7 by io\nmonitors:\n- x\n";
     tally_config *c = new_config();
     struct tally_error error = {{0}};
     static const char *const wanted[] = {"f:1: there is no option \"enabled\"", "f:2: ", "f:4: "};
 
     ck_assert_int_eq(config_load_text(c, LAYER_FILE, "f", text, strlen(text), false, &error), 0);
-    ck_assert_str_eq(tally_config_get(c, "top"), "7");
+    ck_assert_str_eq(tally_config_get(c, "top"), "7 by io");
     for (size_t i = 0; i < 3; i++) {
         ck_assert(tally_config_warning(c, i, &error));
         assert_mentions(error.text, wanted[i]);
     }
     ck_assert(!tally_config_warning(c, 3, &error));
+    tally_config_free(c);
+}
+END_TEST
+
+START_TEST(of_a_top_by_nothing) {
+    tally_config *c = new_config();
+    struct tally_error text;
+    ck_assert(!tally_config_warning(c, 0, &text));
+    set(c, "top", "10");
+    ck_assert(tally_config_warning(c, 0, &text));
+    assert_one_line(text.text);
+    assert_mentions(text.text, "10 by cpu");
+    set(c, "top", "10 by cpu");
+    ck_assert(!tally_config_warning(c, 0, &text));
+    set(c, "top", "10");
+    set(c, "group-by", "user,pid");
+    ck_assert(!tally_config_warning(c, 0, &text));
     tally_config_free(c);
 }
 END_TEST
@@ -189,6 +206,7 @@ int main(void) {
 #if defined(HAVE_YAML) && defined(HAVE_PCRE2)
     tcase_add_loop_test(tc, of_rules, 0, COUNT(cases));
     tcase_add_test(tc, of_unknown_keys);
+    tcase_add_test(tc, of_a_top_by_nothing);
     tcase_add_test(tc, of_many_rules);
     tcase_add_test(tc, an_empty_list_of_expressions);
 #endif

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: MIT */
+#include "count/top.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- Ranks ------------------------------------------------------------------------------ */
+
+static uint64_t since_shown(const struct group *g, enum metric m) {
+    return g->value[m] - g->standing->shown[m];
+}
+
+/* What was used since the groups were last shown. */
+static uint64_t used(const struct tallies *t, const struct group *g) {
+    switch (t->top_by) {
+    case TOP_BY_CPU:
+        return g->cpu_ns;
+    case TOP_BY_IO:
+        return since_shown(g, METRIC_DISK_READ) + since_shown(g, METRIC_DISK_WRITTEN);
+    case TOP_BY_NETWORK:
+        return since_shown(g, METRIC_RECEIVED_BYTES_TCP) + since_shown(g, METRIC_RECEIVED_BYTES_UDP) +
+               since_shown(g, METRIC_TRANSMITTED_BYTES_TCP) +
+               since_shown(g, METRIC_TRANSMITTED_BYTES_UDP);
+    case TOP_BY_MEMORY:
+    case TOP_BY_NONE:
+        break;
+    }
+    return 0;
+}
+
+static void rate(const struct tallies *t, struct group *g) {
+    struct standing *s = g->standing;
+    s->score = t->top_by == TOP_BY_MEMORY ? g->value[METRIC_RSS] : s->score / 2 + used(t, g);
+}
+
+static bool was_shown(const struct group *g) {
+    return !g->standing->is_new && !g->standing->is_hidden;
+}
+
+/* Of equals those first that are shown already. */
+static int by_rank(const void *a, const void *b) {
+    const struct group *x = *(struct group *const *)a, *y = *(struct group *const *)b;
+    if (x->standing->score != y->standing->score)
+        return x->standing->score < y->standing->score ? 1 : -1;
+    if (was_shown(x) != was_shown(y))
+        return was_shown(x) ? -1 : 1;
+    if (x->value[METRIC_RSS] != y->value[METRIC_RSS])
+        return x->value[METRIC_RSS] < y->value[METRIC_RSS] ? 1 : -1;
+    return strcmp(x->texts->name, y->texts->name);
+}
+
+static int reserve(struct tallies *t) {
+    if (t->ranked_size >= t->end)
+        return 0;
+    struct group **ranked = realloc(t->ranked, t->size * sizeof(*ranked));
+    if (!ranked)
+        return -ENOMEM;
+    t->ranked = ranked;
+    t->ranked_size = t->size;
+    return 0;
+}
+
+static size_t rank(struct tallies *t) {
+    size_t count = 0;
+    for (size_t i = 1; i < t->end; i++) {
+        struct group *g = t->groups[i];
+        if (!g || g->literal)
+            continue;
+        rate(t, g);
+        t->ranked[count++] = g;
+    }
+    if (count)
+        qsort(t->ranked, count, sizeof(*t->ranked), by_rank);
+    return count;
+}
+
+/* ---- To `other` ---------------------------------------------------------------------------- */
+
+static void give_increase(const struct tallies *t, struct group *g, struct group *other) {
+    for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+        if (t->counters & METRIC_SET(m)) {
+            other->value[m] += since_shown(g, (enum metric)m);
+            g->value[m] = g->standing->shown[m];
+        }
+    other->have |= g->have & t->counters;
+    other->had_members |= g->had_members;
+}
+
+/* Adds one that is not shown: its increase, its gauges, and its share of the CPUs. */
+static void hide(struct tallies *t, struct group *g, struct group *other) {
+    give_increase(t, g, other);
+    tallies_add_gauges(t, other, g);
+    t->hidden_cpu_ns += g->cpu_ns;
+}
+
+static void place(struct tallies *t, struct group *g, bool hidden, struct group *other) {
+    struct standing *s = g->standing;
+    const bool was_hidden = !s->is_new && s->is_hidden;
+    if (hidden)
+        hide(t, g, other);
+    else if (was_hidden)
+        give_increase(t, g, other);
+    t->order_stale |= s->is_new || s->is_hidden != hidden;
+    s->is_hidden = hidden;
+    s->is_new = false;
+}
+
+/* A name that is in the configuration by now. */
+static void show_literals(struct tallies *t, struct group *other) {
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i] && t->groups[i]->literal && t->groups[i] != other)
+            place(t, t->groups[i], false, other);
+}
+
+int top_choose(struct tallies *t) {
+    uint32_t other;
+    int r = tallies_other(t, &other);
+    if (r == 0)
+        r = reserve(t);
+    if (r < 0)
+        return r;
+    t->hidden_cpu_ns = 0;
+    const size_t count = rank(t);
+    const size_t most = t->top < t->limit ? t->top : t->limit;
+    const size_t stays = most + (most + 3) / 4 < t->limit ? most + (most + 3) / 4 : t->limit;
+    for (size_t i = 0; i < count; i++) {
+        struct group *g = t->ranked[i];
+        const bool is_shown = i < most || (i < stays && was_shown(g));
+        place(t, g, !is_shown, t->groups[other]);
+    }
+    show_literals(t, t->groups[other]);
+    return 0;
+}
+
+void top_shown(struct tallies *t) {
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i])
+            memcpy(t->groups[i]->standing->shown, t->groups[i]->value,
+                   sizeof(t->groups[i]->standing->shown));
+}
+
+void top_leave(struct tallies *t, struct group *g) {
+    if (t->other && t->groups[t->other] != g)
+        give_increase(t, g, t->groups[t->other]);
+}

@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * `top: COUNT by WHAT`: which groups are shown, and that the others are not lost.
+ *
+ * A group that is not shown gives what its counters go up by to `other`, and its own stand
+ * still meanwhile: when it is shown again it goes on where it was. So each counter only rises
+ * and has the rate of what it counts, and all that are shown add up to the whole. In the
+ * interval in which a group comes or goes its increase is that of `other`: nobody sees both
+ * ends of it in the group's own series. But a group that is shown from its first interval on
+ * has it all, as without a top.
+ *
+ * So that groups do not come and go, one that is shown stays until its rank is beyond COUNT
+ * and a quarter; and what is used by time counts for half in the next interval. At most COUNT
+ * and a quarter are shown then, beside those that are named in the configuration.
+ */
+#ifndef TOP_H
+#define TOP_H
+
+#include "count/tallies.h"
+
+/* Before a collection is shown: chooses, and gives to `other`. -ENOMEM: nothing is changed. */
+int top_choose(struct tallies *t);
+/* The groups have been shown. */
+void top_shown(struct tallies *t);
+/* A group is to be removed: what it has not shown yet is not lost. */
+void top_leave(struct tallies *t, struct group *g);
+
+static inline bool is_hidden(const struct group *g) {
+    return g->standing && g->standing->is_hidden;
+}
+
+#endif
