@@ -481,6 +481,11 @@ int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **re
  * about a process, and why the others do not. Text as above. -ESRCH. */
 int tally_explain(tally *t, pid_t pid, tally_text *to, const char **ret_data, size_t *ret_len);
 
+/* Collects, then writes what is in the group `other`: the names with most processes that did
+ * not fit into max-groups (of many names these are estimates, and not too high), and the
+ * groups that the option top does not show. Text as above. */
+int tally_explain_other(tally *t, tally_text *to, const char **ret_data, size_t *ret_len);
+
 /* Collects twice, then writes a table of the metrics, but for the host's: whether this
  * collector has them here, by which means, and which option, right or part of the kernel is
  * missing for those that it lacks, or lacks of some processes. Text as above. */

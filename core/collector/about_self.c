@@ -24,7 +24,7 @@ void describe_self(struct round *round) {
     const struct source_health *health = &round->health;
     self_set(c, METRIC_SELF_PARTIAL, health->is_partial);
     self_set(c, METRIC_SELF_GROUPS, c->tallies.order_count);
-    self_set(c, METRIC_SELF_OVERFLOWED, c->tallies.overflowed);
+    self_set(c, METRIC_SELF_OVERFLOWED, c->tallies.refused.names);
     self_set(c, METRIC_SELF_THREADS_SKIPPED, health->threads_skipped);
     if (t->source->ends == ENDS_BY_EVENTS)
         self_set(c, METRIC_SELF_LOST_EVENTS, health->lost_events);
@@ -39,6 +39,28 @@ void describe_self(struct round *round) {
 /* What comes and goes from one collection to the next has gone away after this. */
 #define LAPSE_S 600u
 
+static void add_text(struct tally_error *to, size_t *len, const char *before, const char *text,
+                     const char *after) {
+    if (*len < sizeof(to->text))
+        *len += (size_t)snprintf(to->text + *len, sizeof(to->text) - *len, "%s%s%s", before, text,
+                                 after);
+}
+
+/* The names with most processes of those that did not fit. */
+static void name_largest(const struct refused *refused, struct tally_error *ret) {
+    const struct refused_name *largest[3];
+    const size_t count = refused_largest(refused, largest, 3);
+    size_t len = 0;
+    ret->text[0] = '\0';
+    for (size_t i = 0; i < count; i++) {
+        char number[40];
+        const uint64_t processes = largest[i]->processes - largest[i]->excess;
+        snprintf(number, sizeof(number), " (%llu %s)", (unsigned long long)processes,
+                 processes == 1 ? "process" : "processes");
+        add_text(ret, &len, i ? ", " : "; most of it is ", largest[i]->name, number);
+    }
+}
+
 /* The processes that came since the last time, and those that were there before. */
 static void judge_overflow(struct round *round) {
     struct tally *t = round->t;
@@ -47,17 +69,19 @@ static void judge_overflow(struct round *round) {
                          tallies->own_count >= tallies->own_limit;
     const bool has_others =
         tallies->other && tallies->groups[tallies->other]->value[METRIC_PROCESSES] > 0;
-    const bool refused = tallies->refused != t->notices.refused_before;
-    t->notices.refused_before = tallies->refused;
+    const bool refused = tallies->refused.processes != t->notices.refused_before;
+    t->notices.refused_before = tallies->refused.processes;
     if (!refused && !(is_full && has_others && notice_is_up(&t->notices, NOTICE_OVERFLOW))) {
         notice_lapse(&t->notices, NOTICE_OVERFLOW, round->boot_s, LAPSE_S);
         return;
     }
     notice_hold(&t->notices, NOTICE_OVERFLOW, round->boot_s);
+    struct tally_error largest;
+    name_largest(&tallies->refused, &largest);
     notice_raise(&t->notices, NOTICE_OVERFLOW,
                  "there are more groups than max-groups (%llu), the rest is counted in the "
-                 "group \"other\"",
-                 (unsigned long long)t->settings.max_groups);
+                 "group \"other\"%s",
+                 (unsigned long long)t->settings.max_groups, largest.text);
 }
 
 /* Without traffic all groups are equal, and the larger ones are shown. */
@@ -111,13 +135,6 @@ static void judge_rights(struct round *round) {
         notice_raise(&t->notices, NOTICE_NOT_READABLE,
                      "context switches and delays are read thread by thread, and those of ended "
                      "threads are lost: CAP_NET_ADMIN is missing");
-}
-
-static void add_text(struct tally_error *to, size_t *len, const char *before, const char *text,
-                     const char *after) {
-    if (*len < sizeof(to->text))
-        *len += (size_t)snprintf(to->text + *len, sizeof(to->text) - *len, "%s%s%s", before, text,
-                                 after);
 }
 
 /* What the kernel was built without, by the metrics that this costs. */

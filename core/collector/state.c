@@ -271,11 +271,11 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
         put_number(to, progress->followed.roots[i].start_ticks);
     }
     put_number(to, tallies->cpu_ns);
-    put_number(to, tallies->overflowed);
-    put_number(to, tallies->refused_count);
-    for (size_t i = 0; tallies->refused_count && i < REFUSED_SLOTS; i++)
-        if (tallies->refused_names[i])
-            put_number(to, tallies->refused_names[i]);
+    put_number(to, tallies->refused.names);
+    put_number(to, tallies->refused.hash_count);
+    for (size_t i = 0; tallies->refused.hash_count && i < REFUSED_SLOTS; i++)
+        if (tallies->refused.hashes[i])
+            put_number(to, tallies->refused.hashes[i]);
 
     put_self(to, &c->self);
 
@@ -775,7 +775,7 @@ static int get_all(struct reader *r, struct counting *c, const struct state_orig
     uint64_t overflowed = get_number(r);
     uint64_t refused = get_number(r);
     for (uint64_t i = 0; !r->bad && i < refused; i++)
-        tallies_note_refused(&c->tallies, get_number(r));
+        refused_note_hash(&c->tallies.refused, get_number(r));
     /* where the boot id can't be read, at least this clock tells boots apart */
     if (!r->bad && c->progress.scan_boot_ns > now_boot_ns)
         return -ESTALE;
@@ -783,7 +783,7 @@ static int get_all(struct reader *r, struct counting *c, const struct state_orig
     int e = get_groups(r, c, names);
     if (e < 0)
         return e;
-    c->tallies.overflowed = overflowed;
+    c->tallies.refused.names = overflowed;
     if (get_number(r) > FIELD_COUNTERS) /* fewer: an earlier version's, the same ones first */
         return -EBADMSG;
     uint64_t processes = get_number(r);

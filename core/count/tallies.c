@@ -2,7 +2,6 @@
 #include "count/tallies.h"
 
 #include "base/buf.h"
-#include "base/hash.h"
 #include "count/top.h"
 #include "settings.h"
 
@@ -231,23 +230,8 @@ void tallies_clear(struct tallies *t) {
     free(t->groups);
     free(t->order);
     free(t->ranked);
-    free(t->refused_names);
+    refused_clear(&t->refused);
     *t = (struct tallies){0};
-}
-
-void tallies_note_refused(struct tallies *t, uint64_t hash) {
-    if (!t->refused_names)
-        t->refused_names = calloc(REFUSED_SLOTS, sizeof(*t->refused_names));
-    if (!t->refused_names || hash == 0)
-        return;
-    size_t slot = hash & (REFUSED_SLOTS - 1);
-    while (t->refused_names[slot] && t->refused_names[slot] != hash)
-        slot = (slot + 1) & (REFUSED_SLOTS - 1);
-    if (t->refused_names[slot] || t->refused_count == REFUSED_SLOTS / 2)
-        return;
-    t->refused_names[slot] = hash;
-    t->refused_count++;
-    t->overflowed++;
 }
 
 static bool is_owner(struct group_owner a, struct group_owner b) {
@@ -279,9 +263,7 @@ int tallies_other(struct tallies *t, uint32_t *ret_index) {
 
 /* A name for which there is no room, or whose group is another's. */
 static int refuse(struct tallies *t, const char *name, uint32_t *ret_index) {
-    uint64_t hash = hash_bytes(name, strlen(name));
-    t->refused++;
-    tallies_note_refused(t, hash ? hash : 1);
+    refused_note(&t->refused, name);
     return tallies_other(t, ret_index);
 }
 

@@ -5,6 +5,7 @@
 
 #include "count/group_texts.h"
 #include "count/metrics.h"
+#include "count/refused.h"
 #include "count/thread_names.h"
 #include "source/identity.h"
 #include "source/sample.h"
@@ -50,10 +51,6 @@ struct group {
     UT_hash_handle hh;
 };
 
-/* Distinct names that did not fit and are told apart; past half of the slots the
- * count stands still. */
-#define REFUSED_SLOTS (128u << 10)
-
 /* Index 0 is what filters or an empty group-by leave out: counted for the
  * coverage, never shown. */
 #define GROUP_LEFT_OUT 0u
@@ -68,10 +65,7 @@ struct tallies {
     size_t count;     /* groups that take a slot: not left-out, other and kernel */
     size_t own_count; /* of them those that are a process's own */
     uint32_t other;     /* its index; 0: none yet */
-    uint64_t overflowed; /* distinct names that did not fit */
-    uint64_t refused;    /* how often a name did not, since this began */
-    uint64_t *refused_names; /* hashes of them: REFUSED_SLOTS, 0: free; or NULL */
-    size_t refused_count;
+    struct refused refused; /* what did not fit */
     metric_set available; /* some process of the host has it */
     metric_set counters;
     metric_set always; /* known of every group, members or not */
@@ -117,8 +111,6 @@ int tallies_other(struct tallies *t, uint32_t *ret_index);
 /* Adds the gauges of one group to those of another, as if its members were that one's. */
 void tallies_add_gauges(const struct tallies *t, struct group *to, const struct group *from);
 
-/* A name, by its hash (not 0), did not fit: counted if it is a new one. */
-void tallies_note_refused(struct tallies *t, uint64_t hash);
 /* A process's own group is to make place: the pid belongs to another now. Returns
  * whether it is gone; it is not if it is not this one's own. */
 bool tallies_retire(struct tallies *t, uint32_t index, struct group_owner owner);

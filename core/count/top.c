@@ -61,15 +61,11 @@ static int reserve(struct tallies *t) {
     return 0;
 }
 
-static size_t rank(struct tallies *t) {
+size_t top_rank(struct tallies *t) {
     size_t count = 0;
-    for (size_t i = 1; i < t->end; i++) {
-        struct group *g = t->groups[i];
-        if (!g || g->literal)
-            continue;
-        rate(t, g);
-        t->ranked[count++] = g;
-    }
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i] && !t->groups[i]->literal)
+            t->ranked[count++] = t->groups[i];
     if (count)
         qsort(t->ranked, count, sizeof(*t->ranked), by_rank);
     return count;
@@ -121,7 +117,10 @@ int top_choose(struct tallies *t) {
     if (r < 0)
         return r;
     t->hidden_cpu_ns = 0;
-    const size_t count = rank(t);
+    for (size_t i = 1; i < t->end; i++)
+        if (t->groups[i])
+            rate(t, t->groups[i]);
+    const size_t count = top_rank(t);
     const size_t most = t->top < t->limit ? t->top : t->limit;
     const size_t stays = most + (most + 3) / 4 < t->limit ? most + (most + 3) / 4 : t->limit;
     for (size_t i = 0; i < count; i++) {

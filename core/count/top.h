@@ -20,6 +20,8 @@
 
 /* Before a collection is shown: chooses, and gives to `other`. -ENOMEM: nothing is changed. */
 int top_choose(struct tallies *t);
+/* Lists the groups that have a rank in t->ranked, and returns how many: behind top_choose(). */
+size_t top_rank(struct tallies *t);
 /* The groups have been shown. */
 void top_shown(struct tallies *t);
 /* A group is to be removed: what it has not shown yet is not lost. */

@@ -2,6 +2,7 @@
 /* In plain words: why a process is in its group. */
 #include "base/utf8.h"
 #include "collector/collector.h"
+#include "count/top.h"
 #include "output/present.h"
 
 #include <errno.h>
@@ -9,6 +10,61 @@
 #define SHOWN_BYTES 256u
 /* What a person asks for may take as long as it takes. */
 #define MATCHING_NS (10 * NS_PER_S)
+
+/* How many are named. */
+#define LARGEST 20u
+
+static void explain_refused(const tally *t, struct buf *to) {
+    const struct refused *refused = &t->counting.tallies.refused;
+    const struct refused_name *largest[LARGEST];
+    const size_t count = refused_largest(refused, largest, LARGEST);
+    const unsigned long long limit = t->settings.max_groups, names = refused->names;
+    if (names == 0) {
+        buf_printf(to, "max-groups: %llu, and all groups fit\n", limit);
+        return;
+    }
+    buf_printf(to, "max-groups: %llu, and %llu more %s not fit\n", limit, names,
+               names == 1 ? "does" : "do");
+    for (size_t i = 0; i < count; i++)
+        buf_printf(to, "  %8llu  %s\n",
+                   (unsigned long long)(largest[i]->processes - largest[i]->excess),
+                   largest[i]->name);
+}
+
+/* Those that are hidden stand in the order of their ranks. */
+static void explain_hidden(tally *t, struct buf *to) {
+    struct tallies *tallies = &t->counting.tallies;
+    const size_t all = top_rank(tallies);
+    size_t hidden = 0;
+    for (size_t i = 0; i < all; i++)
+        hidden += is_hidden(tallies->ranked[i]);
+    buf_printf(to, "top: %zu %s not shown\n", hidden, hidden == 1 ? "group is" : "groups are");
+    size_t count = 0;
+    for (size_t i = 0; i < all && count < LARGEST; i++)
+        if (is_hidden(tallies->ranked[i])) {
+            buf_printf(to, "  %8llu  %s\n",
+                       (unsigned long long)tallies->ranked[i]->value[METRIC_PROCESSES],
+                       tallies->ranked[i]->texts->name);
+            count++;
+        }
+}
+
+int tally_explain_other(tally *t, tally_text *to, const char **ret_data, size_t *ret_len) {
+    const tally_snapshot *snapshot;
+    const struct tallies *tallies = &t->counting.tallies;
+    int r = tally_collect(t, &snapshot);
+    if (r < 0)
+        return r;
+    buf_reset(&to->data);
+    const uint64_t processes =
+        tallies->other ? tallies->groups[tallies->other]->value[METRIC_PROCESSES] : 0;
+    buf_printf(&to->data, "group: other, of %llu %s\n", (unsigned long long)processes,
+               processes == 1 ? "process" : "processes");
+    explain_refused(t, &to->data);
+    if (tallies->top_by != TOP_BY_NONE)
+        explain_hidden(t, &to->data);
+    return text_finish(to, ret_data, ret_len);
+}
 
 static int explain_open(tally *t, const struct process *p, struct sample *s, struct buf *why) {
     struct match_time time = {.left_ns = MATCHING_NS};
@@ -28,11 +84,15 @@ static int explain_open(tally *t, const struct process *p, struct sample *s, str
     if (r < 0)
         return r;
     /* where it was put just now: with max-groups that can be `other` */
-    const struct group *g = t->counting.tallies.groups[p->group];
+    const struct tallies *tallies = &t->counting.tallies;
+    const struct group *g = tallies->groups[p->group];
     if (g->texts)
-        buf_printf(why, "group: %s\n", g->texts->name);
+        buf_printf(why, "group: %s%s\n", g->texts->name,
+                   is_hidden(g) ? ", which is shown as part of other (top)" : "");
     else
         buf_add_str(why, "in no group\n");
+    if (tallies->other && p->group == tallies->other)
+        explain_refused(t, why);
     return 0;
 }
 
@@ -40,7 +100,9 @@ int tally_explain(tally *t, pid_t pid, tally_text *to, const char **ret_data, si
     const struct source_ops *ops = t->source->ops;
     struct sample s;
     t->wants_all = true; /* so that it can be opened */
-    int r = tally_collect(t, NULL);
+    /* which groups the top shows is chosen for a snapshot */
+    const tally_snapshot *unused;
+    int r = tally_collect(t, t->settings.top_by == TOP_BY_NONE ? NULL : &unused);
     if (r < 0)
         return r;
     if (pid <= 0)

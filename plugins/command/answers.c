@@ -9,9 +9,9 @@
 static const struct cli_program explain_program = {
     .name = "proctally explain",
     .summary = "Tells which filter, rule or ancestor decides about a process, and why the others "
-               "do not.",
+               "do not; or what is in the group other.",
     .is_verb = true,
-    .arguments = "PID",
+    .arguments = "PID|other",
 };
 
 static int explain(struct cli *cli) {

@@ -186,7 +186,7 @@ static int open_tally(struct watch *w, const pid_t *roots, size_t count,
     tally_config *config = NULL;
     w->tree.roots = roots;
     w->tree.root_count = count;
-    int r = cli_configure(w->cli, &config, error);
+    int r = cli_configure_look(w->cli, &config, error);
     if (r == 0)
         r = set_default(config, "cpu-mode", "core", error); /* as records have it */
     if (r == 0) /* groups hold what the processes that have ended used */

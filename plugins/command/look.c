@@ -18,7 +18,7 @@ int look_begin(struct look *look, const struct cli *cli) {
                 strerror(-r));
         return CLI_FAILED;
     }
-    if (cli_configure(cli, &look->config, &error) < 0) {
+    if (cli_configure_look(cli, &look->config, &error) < 0) {
         cli_say(cli->program, 'E', "%s", error.text);
         return CLI_MISUSED;
     }

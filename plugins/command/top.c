@@ -55,7 +55,7 @@ static int set_unless_given(tally_config *config, const char *name, const char *
 static int configure(const struct top *top, const char *group_by, tally_config **ret_config,
                      struct tally_error *error) {
     tally_config *config;
-    int r = cli_configure(top->cli, &config, error);
+    int r = cli_configure_look(top->cli, &config, error);
     if (r < 0)
         return r;
     r = set_unless_given(config, "cpu-mode", "core", error);

@@ -29,7 +29,7 @@ static const struct cli_flag shared_flags[] = {
              "(status 2)."},
     {.name = "explain", .argument = "PID",
      .help = "Tell which filter, rule or ancestor decides about a process, and why the others do "
-             "not."},
+             "not; or, for other, what is in the group other."},
     {.name = "unpin", .argument = "DIR",
      .help = "Take away what the option pin has left in the kernel at this directory."},
     {.name = "list-metrics", .help = "Show all metrics with their kind, unit and meaning."},
@@ -265,9 +265,6 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
     const char *path = cli_flag(cli, "config");
     if (r >= 0 && path)
         r = tally_config_load(config, path, error);
-    /* what a program sends does not concern a person who looks */
-    if (r >= 0 && cli->program->is_verb)
-        r = tally_config_set(config, "metrics", "", error);
     if (r >= 0)
         r = tally_config_check(config, error);
     if (r >= 0)
@@ -281,6 +278,22 @@ int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally
     }
     *ret_config = config;
     return 0;
+}
+
+int cli_configure_look(const struct cli *cli, tally_config **ret_config,
+                       struct tally_error *error) {
+    tally_config *config;
+    int r = cli_configure(cli, &config, error);
+    if (r < 0)
+        return r;
+    r = tally_config_set(config, "metrics", "", error);
+    if (r >= 0 && strchr(tally_config_get(config, "top"), ' '))
+        r = tally_config_set(config, "top", tally_option_find("top")->default_value, error);
+    if (r < 0)
+        tally_config_free(config);
+    else
+        *ret_config = config;
+    return r;
 }
 
 void cli_warn(const struct cli *cli, tally_config *config, tally_config *before) {
@@ -461,7 +474,9 @@ static int list_here(tally *t, pid_t pid, tally_text *to, const char **ret_data,
 /* A collector that only looks; its configuration is freed. The status to exit with. */
 static int answer(const struct cli_program *program, tally_config *config, answer_call *call,
                   pid_t pid, const char *what) {
-    const struct tally_new_opts opts = {.size = sizeof(opts), .only_looks = true};
+    /* what was used in a life is what there is to tell the top by */
+    const struct tally_new_opts opts = {
+        .size = sizeof(opts), .only_looks = true, .count_lifetimes = true};
     struct tally_error error;
     tally *t = NULL;
     tally_text *text = NULL;
@@ -502,13 +517,20 @@ pid_t cli_parse_pid(const char *text, size_t len) {
     return pid > INT_MAX ? 0 : (pid_t)pid;
 }
 
+static int explain_other(tally *t, pid_t pid, tally_text *to, const char **ret_data,
+                         size_t *ret_len) {
+    (void)pid;
+    return tally_explain_other(t, to, ret_data, ret_len);
+}
+
 int cli_explain(const struct cli *cli, const char *text) {
     const struct cli_program *program = cli->program;
     struct tally_error error;
     char what[64];
+    const bool is_other = strcmp(text, "other") == 0;
     const pid_t pid = cli_parse_pid(text, strlen(text));
-    if (pid == 0) {
-        cli_say(program, 'E', "%s \"%s\"; expected the number of a process",
+    if (pid == 0 && !is_other) {
+        cli_say(program, 'E', "%s \"%s\"; expected the number of a process, or other",
                 program->is_verb ? "got" : "--explain got", text);
         return CLI_MISUSED;
     }
@@ -522,6 +544,8 @@ int cli_explain(const struct cli *cli, const char *text) {
         return CLI_MISUSED;
     }
     prefer_procfs(config);
+    if (is_other)
+        return answer(program, config, explain_other, 0, "explain other");
     snprintf(what, sizeof(what), "explain process %ld", (long)pid);
     return answer(program, config, tally_explain, pid, what);
 }

@@ -91,6 +91,10 @@ int cli_add(struct cli *cli, const char *name, const char *value);
 
 /* A new configuration from the command line and the file that it names. */
 int cli_configure(const struct cli *cli, tally_config **ret_config, struct tally_error *error);
+/* The same for a person who looks, and to whom it does not matter which metrics and how many
+ * groups an agent is sent. */
+int cli_configure_look(const struct cli *cli, tally_config **ret_config,
+                       struct tally_error *error);
 
 /* Says what is taken but hardly meant, and was not in the configuration before (or NULL). */
 void cli_warn(const struct cli *cli, tally_config *config, tally_config *before);

@@ -39,7 +39,7 @@ def case_mistakes():
                            "explain 1\n"),
             (("explain", "1", "2"), "proctally explain: expected the number of one process, as in "
                                     "proctally explain 1\n"),
-            (("explain", "x"), 'proctally explain: got "x"; expected the number of a process\n'),
+            (("explain", "x"), 'proctally explain: got "x"; expected the number of a process, or other\n'),
             (("config",), "proctally config: expected proctally config check --config FILE\n")):
         done = proctally(*arguments)
         check_equal(done.returncode, 2, repr(arguments))
@@ -58,6 +58,7 @@ def case_answers():
     for verb, flag in ((["explain", pid], ["--explain", pid]),
                        (["--group-by", "user", "explain", pid],
                         ["--group-by", "user", "--explain", pid]),
+                       (["explain", "other"], ["--explain", "other"]),
                        (["metrics"], ["--list-metrics"]),
                        (["config", "check", "--group-by=unit"],
                         ["--check-config", "--group-by=unit"])):
@@ -65,6 +66,15 @@ def case_answers():
         other = subprocess.run([TEXTFILE, *flag], capture_output=True, text=True, timeout=60)
         check_equal((one.returncode, one.stdout), (0, other.stdout), repr(verb))
     check("METRIC" in proctally("metrics", "--here").stdout, "metrics --here")
+    few = proctally("explain", "other", "--max-groups", "1").stdout.splitlines()
+    check(few[1].startswith("max-groups: 1, and ") and len(few) > 2, "what did not fit", few)
+    # what an agent is sent is not what a person sees
+    for verb in (["ps"], ["top", "--json", "--number", "1"]):
+        done = proctally(*verb, "--metrics", "cpu_*", "--top", "1 by io")
+        check_equal((done.returncode, done.stderr), (0, ""), "a choice for agents")
+        check("memory_rss" in done.stdout or "RSS" in done.stdout, "memory", done.stdout[:500])
+    done = proctally("config", "check", "--metrics", "!*")
+    check(done.returncode == 2 and "leaves no metric" in done.stderr, "nothing", done.stderr)
     path = os.path.join(tempfile.mkdtemp(dir=os.environ.get("TMP")), "bad.yaml")
     with open(path, "w") as file:
         file.write("interval: soon\n")

@@ -229,6 +229,70 @@ START_TEST(what_it_goes_by_is_read) {
 }
 END_TEST
 
+static const char *other_of(tally *t) {
+    static tally_text *text;
+    const char *data;
+    size_t len;
+    if (!text)
+        ck_assert_int_eq(tally_text_new(&text), 0);
+    ck_assert_int_eq(tally_explain_other(t, text, &data, &len), 0);
+    return data;
+}
+
+START_TEST(what_did_not_fit_is_told_by_name) {
+    struct tally_error text;
+    const char *why;
+    size_t len;
+    tally *t = tree_collector("max-groups", "2", NULL);
+    for (uint32_t pid = 200; pid < 205; pid++)
+        tree_put(&(struct recorded){.pid = pid, .ppid = 1, .start_ticks = 6000, .comm = "many"});
+    tree_put(&(struct recorded){.pid = 300, .ppid = 1, .start_ticks = 6000, .comm = "f"});
+    collect_at(t, 1000);
+    bool is_told = false;
+    while (tally_notice(t, &text))
+        is_told |= strstr(text.text, "\"other\"; most of it is many (5 processes), f (2 processes), "
+                                     "c (1 process)") != NULL;
+    ck_assert(is_told);
+    ck_assert_str_eq(other_of(t), "group: other, of 10 processes\n"
+                                  "max-groups: 2, and 5 more do not fit\n"
+                                  "         5  many\n"
+                                  "         2  f\n"
+                                  "         1  c\n"
+                                  "         1  d\n"
+                                  "         1  e\n");
+    ck_assert_int_eq(tree_explain(t, 204, &why, &len), 0);
+    ck_assert_ptr_nonnull(strstr(why, "group: other\nmax-groups: 2, and 5 more do not fit\n"));
+    tally_free(t);
+    t = tree_collector(NULL, NULL);
+    ck_assert_str_eq(other_of(t), "group: other, of 0 processes\n"
+                                  "max-groups: 1000, and all groups fit\n");
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(what_the_top_leaves_is_told_by_name) {
+    const char *why;
+    size_t len;
+    tally *t = tree_collector("top", "3 by memory", NULL);
+    for (size_t i = 0; i < HANDS; i++) {
+        hands[i].rss_pages = 10 * i;
+        tree_put(&hands[i]);
+    }
+    clock_set(1000);
+    ck_assert_str_eq(other_of(t), "group: other, of 3 processes\n"
+                                  "max-groups: 1000, and all groups fit\n"
+                                  "top: 3 groups are not shown\n"
+                                  "         1  c\n"
+                                  "         1  b\n"
+                                  "         1  a\n");
+    ck_assert_int_eq(tree_explain(t, 100, &why, &len), 0);
+    ck_assert_ptr_nonnull(strstr(why, "group: a, which is shown as part of other (top)\n"));
+    ck_assert_int_eq(tree_explain(t, 105, &why, &len), 0);
+    ck_assert_ptr_nonnull(strstr(why, "group: f\n"));
+    tally_free(t);
+}
+END_TEST
+
 /* Through restarts and reloads: no counter falls, and all that is shown adds up. */
 START_TEST(whatever_happens_it_adds_up) {
     uint64_t last[HANDS + 1] = {0}, whole = 0;
@@ -283,6 +347,8 @@ int main(void) {
     tcase_add_test(tc, groups_of_rules_are_always_shown);
     tcase_add_test(tc, processes_know_where_they_are);
     tcase_add_test(tc, of_single_processes);
+    tcase_add_test(tc, what_did_not_fit_is_told_by_name);
+    tcase_add_test(tc, what_the_top_leaves_is_told_by_name);
     tcase_add_test(tc, traffic_that_is_not_seen);
     tcase_add_test(tc, what_it_goes_by_is_read);
     tcase_add_loop_test(tc, whatever_happens_it_adds_up, 0, 20);

@@ -180,10 +180,10 @@ START_TEST(ten_thousand_names) {
             ck_assert_str_eq(g->texts->name, i < 99 ? name : "other");
         }
     ck_assert_uint_eq(tallies.count, 100);
-    ck_assert_uint_eq(tallies.overflowed, 9901);
+    ck_assert_uint_eq(tallies.refused.names, 9901);
     /* a process that calls itself so is in it too, and did not overflow */
     ck_assert_str_eq(group("other")->texts->name, "other");
-    ck_assert_uint_eq(tallies.overflowed, 9901);
+    ck_assert_uint_eq(tallies.refused.names, 9901);
     ck_assert_str_eq(group("always")->texts->name, "always");
 
     begin();
@@ -202,7 +202,7 @@ START_TEST(a_process_called_other) {
     ck_assert(g->literal);
     ck_assert_uint_eq(g->index, tallies.other);
     ck_assert_uint_eq(tallies.count, 0);
-    ck_assert_uint_eq(tallies.overflowed, 0);
+    ck_assert_uint_eq(tallies.refused.names, 0);
     ck_assert_ptr_eq(owned_group("other", 42), g); /* it is nobody's own */
     ck_assert_uint_eq(g->owner.pid, 0);
 }
@@ -210,16 +210,16 @@ END_TEST
 
 /* 64 Ki names are told apart; then the count stands still. */
 START_TEST(refused_names_are_counted_once) {
-    tallies_note_refused(&tallies, 5);
-    tallies_note_refused(&tallies, 5 + REFUSED_SLOTS); /* would stand in the same place */
-    tallies_note_refused(&tallies, 5);
-    tallies_note_refused(&tallies, 5 + REFUSED_SLOTS);
-    ck_assert_uint_eq(tallies.overflowed, 2);
+    refused_note_hash(&tallies.refused, 5);
+    refused_note_hash(&tallies.refused, 5 + REFUSED_SLOTS); /* would stand in the same place */
+    refused_note_hash(&tallies.refused, 5);
+    refused_note_hash(&tallies.refused, 5 + REFUSED_SLOTS);
+    ck_assert_uint_eq(tallies.refused.names, 2);
     for (uint64_t hash = 1; hash <= REFUSED_SLOTS; hash++)
-        tallies_note_refused(&tallies, hash * 3);
-    ck_assert_uint_eq(tallies.overflowed, REFUSED_SLOTS / 2);
-    tallies_note_refused(&tallies, 5);
-    ck_assert_uint_eq(tallies.overflowed, REFUSED_SLOTS / 2);
+        refused_note_hash(&tallies.refused, hash * 3);
+    ck_assert_uint_eq(tallies.refused.names, REFUSED_SLOTS / 2);
+    refused_note_hash(&tallies.refused, 5);
+    ck_assert_uint_eq(tallies.refused.names, REFUSED_SLOTS / 2);
 }
 END_TEST
 
@@ -292,7 +292,7 @@ START_TEST(own_groups_are_counted_apart) {
     ck_assert_uint_eq(tallies.count, 10);
     ck_assert_str_eq(group("b")->texts->name, "other");
     ck_assert_str_eq(group("8")->texts->name, "other");
-    ck_assert_uint_eq(tallies.overflowed, 2);
+    ck_assert_uint_eq(tallies.refused.names, 2);
     ck_assert_str_eq(owned_group("x", 77)->texts->name, "x");
     /* and no room is left to show single ones */
     begin();
@@ -311,7 +311,7 @@ START_TEST(what_belongs_to_another_is_others) {
     ck_assert_ptr_eq(owned_group("x", 42), own);
     ck_assert_str_eq(owned_group("x", 43)->texts->name, "other");
     ck_assert_str_eq(owned_group("x", 43)->texts->name, "other");
-    ck_assert_uint_eq(tallies.overflowed, 1);
+    ck_assert_uint_eq(tallies.refused.names, 1);
     ck_assert_uint_eq(own->owner.pid, 42);
     /* a rule may give it to anybody; from then on it is nobody's own */
     ck_assert_ptr_eq(group("x"), own);
@@ -1010,7 +1010,7 @@ START_TEST(no_memory_for_other) {
         if (r == 0)
             ck_assert_str_eq(tallies.groups[index]->texts->name, "other");
         ck_assert_str_eq(group("second")->texts->name, "other");
-        ck_assert_uint_eq(tallies.overflowed, 1);
+        ck_assert_uint_eq(tallies.refused.names, 1);
         ck_assert_uint_eq(tallies.count, 1);
     }
     ck_assert_int_gt(failed, 1);

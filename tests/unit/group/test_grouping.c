@@ -659,7 +659,7 @@ START_TEST(kernel_threads_take_no_slot) {
     assert_name(&bash, "bash");
     assert_name(&impostor, "kworker/0:1");
     assert_name(&kworker, "kernel");
-    ck_assert_uint_eq(tallies.overflowed, 0);
+    ck_assert_uint_eq(tallies.refused.names, 0);
 }
 END_TEST
 
