@@ -341,8 +341,9 @@ static int check_top(tally_config *c) {
     const struct string_list *keys = &c->values[OPTION_GROUP_BY].items;
     for (size_t i = 0; i < keys->count; i++)
         by_pid |= strcmp(keys->items[i], group_key_names[GROUP_PID]) == 0;
-    const bool is_given = tally_config_is_given(c, "top") &&
-                          option_parse_top(tally_config_get(c, "top"), &s.top, &s.top_by) == 0;
+    const char *top = tally_config_get(c, "top");
+    const bool is_given = strcmp(top, tally_option(OPTION_TOP)->default_value) != 0;
+    (void)option_parse_top(top, &s.top, &s.top_by);
     return is_given && s.top_by == TOP_BY_NONE && !by_pid
                ? string_list_add(&c->warnings, text, strlen(text))
                : 0;

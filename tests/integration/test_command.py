@@ -69,7 +69,7 @@ def case_answers():
     few = proctally("explain", "other", "--max-groups", "1").stdout.splitlines()
     check(few[1].startswith("max-groups: 1, and ") and len(few) > 2, "what did not fit", few)
     # what an agent is sent is not what a person sees
-    for verb in (["ps"], ["top", "--json", "--number", "1"]):
+    for verb in (["ps"], ["top", "--json", "-n", "1", "--source", "procfs"]):
         done = proctally(*verb, "--metrics", "cpu_*", "--top", "1 by io")
         check_equal((done.returncode, done.stderr), (0, ""), "a choice for agents")
         check("memory_rss" in done.stdout or "RSS" in done.stdout, "memory", done.stdout[:500])
