@@ -491,6 +491,13 @@ int tally_explain_other(tally *t, tally_text *to, const char **ret_data, size_t 
  * missing for those that it lacks, or lacks of some processes. Text as above. */
 int tally_list_here(tally *t, tally_text *to, const char **ret_data, size_t *ret_len);
 
+/* Makes collectors for this configuration with each word of `collect` and without it, and
+ * writes a table of what that costs here: takes some seconds. What source bpf adds to the
+ * beginnings and ends of processes and to packets is not in it. Text as above, and error is
+ * filled on failure; errors as of tally_new(). */
+int tally_explain_cost(const tally_config *config, tally_text *to, const char **ret_data,
+                       size_t *ret_len, struct tally_error *error);
+
 /* ---- A file that is whole at any moment ---------------------------------------- */
 
 /* Replaces a file: writes to a hidden file beside it (NAME starts with '.' and

@@ -50,7 +50,7 @@ static const char *means(const struct here *h, enum metric m) {
 static bool add_choice(const struct here *h, enum metric m, struct buf *to) {
     const struct settings *settings = &h->t->settings;
     const bool is_unsent = metric_table[m].metric.scope == TALLY_SCOPE_SELF
-                               ? settings->unsent_self >> (m - METRIC_SELF_FIRST) & 1
+                               ? (settings->unsent_self >> (m - METRIC_SELF_FIRST) & 1) != 0
                                : (settings->unsent & METRIC_SET(m)) != 0;
     if (is_unsent)
         buf_add_str(to, "metrics, which leaves it out");

@@ -30,6 +30,8 @@ static const struct cli_flag shared_flags[] = {
     {.name = "explain", .argument = "PID",
      .help = "Tell which filter, rule or ancestor decides about a process, and why the others do "
              "not; or, for other, what is in the group other."},
+    {.name = "explain-cost",
+     .help = "Measure what each part of the work (see collect) costs here, and show it."},
     {.name = "unpin", .argument = "DIR",
      .help = "Take away what the option pin has left in the kernel at this directory."},
     {.name = "list-metrics", .help = "Show all metrics with their kind, unit and meaning."},
@@ -566,6 +568,30 @@ int cli_list_metrics(const struct cli *cli, bool here) {
     return answer(cli->program, config, list_here, 0, "tell which metrics there are here");
 }
 
+static int explain_cost(const struct cli *cli) {
+    struct tally_error error;
+    tally_config *config;
+    tally_text *text = NULL;
+    const char *data;
+    size_t len;
+    if (cli_configure(cli, &config, &error) < 0) {
+        cli_say(cli->program, 'E', "%s", error.text);
+        return CLI_MISUSED;
+    }
+    cli_choose_source(cli, config);
+    int r = tally_text_new(&text);
+    snprintf(error.text, sizeof(error.text), "out of memory");
+    if (r == 0)
+        r = tally_explain_cost(config, text, &data, &len, &error);
+    if (r < 0)
+        cli_say(cli->program, 'E', "%s", error.text);
+    else
+        fwrite(data, 1, len, stdout);
+    tally_text_free(text);
+    tally_config_free(config);
+    return r < 0 ? CLI_FAILED : cli_end_output(cli->program);
+}
+
 int cli_check_config(const struct cli *cli) {
     tally_config *config;
     struct tally_error error;
@@ -616,6 +642,8 @@ int cli_begin(struct cli *cli, const struct cli_program *program, int argc, char
         cli_say(program, 'E', "--here is given without --list-metrics; expected both");
         return CLI_MISUSED;
     }
+    if (cli_flag(cli, "explain-cost"))
+        return explain_cost(cli);
     if (cli_flag(cli, "check-config"))
         return cli_check_config(cli);
     const char *pinned = cli_flag(cli, "unpin");

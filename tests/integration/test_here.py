@@ -175,6 +175,28 @@ def case_leaves_nothing():
     check_equal((os.listdir(directory), read_text(state)), (["state"], "damaged"), "the state")
 
 
+def case_cost():
+    """--explain-cost: a row for each word of collect, that says whether it is on; and nothing
+    is left behind."""
+    state = os.path.join(temp_dir(), "state")
+    status, out, err = run([TEXTFILE, "--explain-cost", "--source", "procfs", "--once",
+                            "--collect", "no-io", "--state-file", state, "--metrics",
+                            "cpu_*,open_fds", "--top", "3 by memory"], seconds=150)
+    check_equal((status, err), (0, ""), "status and messages")
+    head, *rows = out.split("\n\n")[1].splitlines()
+    check_equal(head.split(), ["PART", "ON", "us/PROCESS", "ms/COLLECTION", "ms/LATER"], "head")
+    costs = {row[:18].strip(): row[18:].split() for row in rows}
+    check_equal({name: cells[0] for name, cells in costs.items() if len(cells) == 4},
+                {"context-switches": "no", "delays": "no", "fds": "yes", "io": "no",
+                 "memory-details": "no", "network": "no", "pss": "no", "states": "no",
+                 "threads": "no"}, "what is on")
+    each, whole, later = (float(cell) for cell in costs["as configured"])
+    check(each > 0 and whole >= later >= 0, "the whole", out)
+    # what costs a file for each process shows, whether it is on or not
+    check(float(costs["fds"][1]) > 0 and float(costs["io"][1]) > 0, "files", out)
+    check(not os.path.exists(state), "a state file was left behind")
+
+
 def case_mistakes():
     for flags in (["--here"], ["--here", "--once"], ["--list-metrics", "--here=1"]):
         status, out, err = run([TEXTFILE, *flags])
