@@ -175,6 +175,14 @@ def case_leaves_nothing():
     check_equal((os.listdir(directory), read_text(state)), (["state"], "damaged"), "the state")
 
 
+def case_left_out():
+    """What metrics leaves out is said to be left out."""
+    t = Table("--source", "procfs", "--metrics", "cpu_*,!cpu_coverage")
+    check(t.here("cpu_user") and t.here("groups"), "what was asked for")
+    for name in ("memory_rss", "io_read", "unreadable_io", "cpu_coverage"):
+        check_equal((t.here(name), t.rows[name][2]), (False, "metrics, which leaves it out"), name)
+
+
 def case_cost():
     """--explain-cost: a row for each word of collect, that says whether it is on; and nothing
     is left behind."""

@@ -75,6 +75,36 @@ def case_cron_with_state():
     check_equal(stat.S_IMODE(os.stat(state).st_mode) & 0o077, 0, "others' rights to the state")
 
 
+def case_top_with_state():
+    """A top by CPU from run to run: no counter falls, however groups come and go, and what
+    two burners used by turns is in their groups and other together."""
+    state = os.path.join(temp_dir(), "state")
+    workloads = [Workload(BURNER) for _ in range(3)]
+    for w in workloads:
+        w.hear()
+    last, shown, begin = {}, set(), None
+
+    def total():
+        return sum(v for k, v in last.items() if k[0] == "proctally_cpu_seconds_total")
+    for i in range(6):
+        m = good("--state-file", state, "--top", "1 by cpu", "--include", "/_w$/", "--source",
+                 "procfs")
+        groups = {dict(k[1])["groupname"] for k in m.counters() if k[0] ==
+                  "proctally_cpu_seconds_total"}
+        check("other" in groups and len(groups) <= 3, "groups shown", groups)
+        for key, value in of_groups(m).items():
+            check(value >= last.get(key, 0), "%s fell" % (key,), value, last.get(key))
+            last[key] = value
+        shown |= groups
+        begin = total() if begin is None else begin
+        w = workloads[i % 3]
+        for _ in range(1 + i // 3):
+            w.go_on()
+            w.hear()
+    check_near(total() - begin, 0.2 * 3 + 0.4 * 2, "CPU seconds of all that was shown", absolute=0.3)
+    check(len(shown) > 2, "nobody came or went", shown)
+
+
 def case_without_state():
     """Without state: lifetime values, and a comment that says so."""
     w = Workload(BURNER)
