@@ -10,7 +10,7 @@ const char *const group_key_names[GROUP_KEYS + 1] = {
     "name", "user", "cmdline", "exe", "cgroup", "unit", "container", "pid", NULL};
 const char *const collect_names[COLLECTS + 1] = {
     "context-switches", "delays", "exits", "fds", "io", "memory-details", "network", "pss",
-    "states", "thread-names", "threads", NULL};
+    "sockets", "states", "thread-names", "threads", NULL};
 const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
 const char *const top_by_names[] = {"cpu", "memory", "io", "network", NULL};

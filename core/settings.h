@@ -35,6 +35,7 @@ enum collect {
     COLLECT_MEMORY_DETAILS,
     COLLECT_NETWORK,
     COLLECT_PSS,
+    COLLECT_SOCKETS,
     COLLECT_STATES,
     COLLECT_THREAD_NAMES,
     COLLECT_THREADS,
@@ -43,7 +44,7 @@ enum collect {
 #define COLLECT_DEFAULT \
     (((1u << COLLECTS) - 1) & \
      ~(1u << COLLECT_EXITS | 1u << COLLECT_MEMORY_DETAILS | 1u << COLLECT_PSS | \
-       1u << COLLECT_THREAD_NAMES))
+       1u << COLLECT_SOCKETS | 1u << COLLECT_THREAD_NAMES))
 extern const char *const collect_names[COLLECTS + 1];
 
 /* What `kernel-threads` may be. In the order of the names. */

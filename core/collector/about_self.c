@@ -2,6 +2,7 @@
 /* What a collection says about itself: its own metrics, and what a person should know. */
 #include "collector/collector.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -161,6 +162,21 @@ static void judge_kernel(struct round *round) {
         notice_clear(&round->t->notices, NOTICE_LACKS);
 }
 
+static void judge_sockets(struct round *round) {
+    struct notices *notices = &round->t->notices;
+    struct tally_error why = round->health.no_sockets;
+    if (round->sockets_error == -E2BIG)
+        snprintf(why.text, sizeof(why.text), "there are more than %u", SOCKETS_MOST);
+    else if (round->sockets_error < 0 && !why.text[0])
+        snprintf(why.text, sizeof(why.text), "%s", strerror(-round->sockets_error));
+    if (!why.text[0]) {
+        notice_lapse(notices, NOTICE_SOCKETS, round->boot_s, LAPSE_S);
+        return;
+    }
+    notice_hold(notices, NOTICE_SOCKETS, round->boot_s);
+    notice_raise(notices, NOTICE_SOCKETS, "sockets are missing: %s", why.text);
+}
+
 void raise_notices(struct round *round) {
     struct notices *notices = &round->t->notices;
     const struct source_health *health = &round->health;
@@ -176,6 +192,7 @@ void raise_notices(struct round *round) {
                      "how processes end is not counted: that needs source bpf");
     else
         notice_clear(notices, NOTICE_ENDINGS);
+    judge_sockets(round);
     judge_kernel(round);
     if (health->is_partial)
         notice_raise(notices, NOTICE_PARTIAL,

@@ -128,6 +128,7 @@ static struct measure_hints hints_for(const struct round *round, const struct pr
         .threads = by_thread ? threads_wanted(round, p, s) : THREADS_UNWANTED,
         .idle = is_idle(p, s),
         .fd_limit = p->fd_limit_s == 0 || round->boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S,
+        .left_out = p->group == GROUP_LEFT_OUT,
     };
 }
 
@@ -288,6 +289,8 @@ static int scan(struct round *round) {
     }
     if (r == 0 && t->settings.collect & 1u << COLLECT_PSS)
         r = collect_pss(round);
+    if (r == 0 && t->settings.collect & 1u << COLLECT_SOCKETS && round->snapshot)
+        collect_sockets(round);
     if (r == 0)
         switch (t->source->ends) {
         case ENDS_BY_EVENTS:

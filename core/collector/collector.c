@@ -373,6 +373,7 @@ tally *tally_free(tally *t) {
     snapshots_clear(&t->snapshots);
     users_free(t->users);
     free(t->pss_order.turns);
+    socket_table_free(&t->sockets);
     if (t->source)
         t->source->ops->free(t->source);
     grouping_free(&t->grouping);

@@ -11,6 +11,7 @@
 #include "group/grouping.h"
 #include "proctally.h"
 #include "settings.h"
+#include "source/socket_table.h"
 #include "source/source.h"
 
 struct pss_order {
@@ -39,6 +40,7 @@ struct tally {
     struct snapshots snapshots;
     struct users *users; /* names for the processes of snapshots; NULL: they have none */
     struct pss_order pss_order;
+    struct socket_table sockets;
     struct buf state;
 };
 
@@ -68,6 +70,7 @@ struct round {
     bool has_host;
     struct source_health health;
     uint64_t partly_unreadable; /* processes with something refused */
+    int sockets_error;          /* -errno: none are counted */
     struct match_user match_users[MATCH_USERS + 1];
     bool unsure; /* the process in hand: a match was given up that may be made the next time */
 };
@@ -114,6 +117,7 @@ void forget_ended(struct round *round);
 /* ---- The rest ----------------------------------------------------------------------------- */
 
 int collect_pss(struct round *round);    /* pss.c */
+void collect_sockets(struct round *round); /* sockets.c */
 void describe_self(struct round *round); /* about_self.c */
 void raise_notices(struct round *round);
 void save_state(struct tally *t); /* collector.c */
@@ -124,6 +128,9 @@ int show_process(struct round *round, process_id id, const struct sample *s,
  * what the source has told. -ENOMEM. */
 int show_ended(struct round *round, process_id id, uint32_t group,
                const struct unlisted_usage *usage, const struct sample *final);
+/* Those that the snapshot has, by pid; and one of them, NULL: it has it not. */
+void sort_processes(struct round *round);
+struct snapshot_process *find_shown(const struct round *round, const struct process *p);
 void finish_processes(struct round *round);
 void show_host(struct round *round); /* host.c */
 

@@ -221,6 +221,25 @@ static void finish_process(struct round *round, struct snapshot_process *to) {
     to->shown.group = tallies_position(&round->t->counting.tallies, to->group_index);
 }
 
+/* Their parents may have been visited out of turn. */
+void sort_processes(struct round *round) {
+    tally_snapshot *s = round->snapshot;
+    for (size_t i = 1; i < s->process_count; i++)
+        if (s->processes[i - 1].shown.pid > s->processes[i].shown.pid) {
+            qsort(s->processes, s->process_count, sizeof(*s->processes), by_pid);
+            break;
+        }
+}
+
+struct snapshot_process *find_shown(const struct round *round, const struct process *p) {
+    const tally_snapshot *s = round->snapshot;
+    const struct snapshot_process key = {.shown = {.pid = (pid_t)p->pid}};
+    struct snapshot_process *found = NULL;
+    if (s->process_count)
+        found = bsearch(&key, s->processes, s->process_count, sizeof(key), by_pid);
+    return found && found->start_ticks == p->start_ticks ? found : NULL;
+}
+
 /* When all of them, and their groups, are there. */
 void finish_processes(struct round *round) {
     tally_snapshot *s = round->snapshot;
@@ -241,9 +260,5 @@ void finish_processes(struct round *round) {
                 to->known |= METRIC_SET(METRIC_SWAP_PSS);
         }
     }
-    for (size_t i = 1; i < s->process_count; i++)
-        if (s->processes[i - 1].shown.pid > s->processes[i].shown.pid) {
-            qsort(s->processes, s->process_count, sizeof(*s->processes), by_pid);
-            break;
-        }
+    sort_processes(round);
 }

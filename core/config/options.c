@@ -43,8 +43,8 @@ static const struct tally_option option_table[OPTIONS] = {
         {"collect", "WORD,…", "context-switches,delays,fds,io,network,states,threads",
          "Switches parts of the work on (WORD) or off (no-WORD), against the default: "
          "context-switches, delays, exits (by how they came, with source bpf), fds, io, "
-         "memory-details (the highest so far), network (with source bpf), pss (costly), "
-         "states, thread-names, threads (running ones).",
+         "memory-details (the highest so far), network (with source bpf), pss (costly), sockets "
+         "(by state), states, thread-names, threads (running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
     [OPTION_METRICS] =
         {"metrics", "GLOB,…", "",
@@ -153,7 +153,7 @@ const char *option_expected(enum option option) {
         return "true or false";
     case OPTION_COLLECT:
         return "context-switches, delays, exits, fds, io, memory-details, network, pss, "
-               "states, thread-names or threads, or one of them after no-";
+               "sockets, states, thread-names or threads, or one of them after no-";
     case OPTION_METRICS:
         return "ids or globs of metrics as --list-metrics shows them, such as cpu_*, or after ! "
                "those to leave out";

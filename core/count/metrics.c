@@ -32,6 +32,7 @@
 #define SWITCHES "Context switches of all threads"
 #define FAULTS "Page faults"
 #define EXITS "Processes of the group that were seen to end, by how they ended"
+#define TCP_SOCKETS "TCP sockets that processes have open, by state; each counts once for the group"
 #define UNREADABLE "Processes of which the file could not be read, so that they are missing in the sums"
 #define SOURCE "1 for the source in use, 0 for the others"
 
@@ -53,6 +54,13 @@
     [metric] = {COUNTER("exits_" reason, TALLY_UNIT_COUNT, EXITS), IF(EXITS), BY_BPF, \
                 NATIVE("process_exits_by_reason_total", "reason", reason),            \
                 INFLUX("exits_" reason), COLLECTD("derive", "exits_" reason)}
+#define SOCKETS_OF(metric, name, text, ...) \
+    [metric] = {GAUGE(name, TALLY_UNIT_COUNT, text), IF(SOCKETS), READ(SOCKETS), __VA_ARGS__}
+/* called as by the plugins for all sockets of the host: netstat of Telegraf, tcpconns of collectd */
+#define TCP_STATE(metric, state, instance, ...)                                          \
+    SOCKETS_OF(metric, "tcp_" state, TCP_SOCKETS, NATIVE("tcp_sockets", "state", state), \
+               INFLUX("tcp_" state), COLLECTD("tcp_connections", instance)               \
+               __VA_OPT__(, ) __VA_ARGS__)
 
 #define REFUSED(metric, file, instance, ...) \
     [metric] = {GAUGE("unreadable_" instance, TALLY_UNIT_COUNT, UNREADABLE), \
@@ -177,6 +185,21 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                                NATIVE("worst_fd_ratio"), PE("worst_fd_ratio"),
                                INFLUX("worst_fd_ratio"),
                                COLLECTD("percent", "worst_fd", 0, TALLY_FORM_PERCENT)},
+    TCP_STATE(METRIC_TCP_ESTABLISHED, "established", "ESTABLISHED"),
+    TCP_STATE(METRIC_TCP_SYN_SENT, "syn_sent", "SYN_SENT"),
+    TCP_STATE(METRIC_TCP_FIN_WAIT1, "fin_wait1", "FIN_WAIT1"),
+    TCP_STATE(METRIC_TCP_FIN_WAIT2, "fin_wait2", "FIN_WAIT2"),
+    TCP_STATE(METRIC_TCP_CLOSE, "close", "CLOSE", BY_BPF),
+    TCP_STATE(METRIC_TCP_CLOSE_WAIT, "close_wait", "CLOSE_WAIT"),
+    TCP_STATE(METRIC_TCP_LAST_ACK, "last_ack", "LAST_ACK"),
+    TCP_STATE(METRIC_TCP_LISTEN, "listen", "LISTEN"),
+    TCP_STATE(METRIC_TCP_CLOSING, "closing", "CLOSING"),
+    SOCKETS_OF(METRIC_UDP_SOCKETS, "udp_sockets",
+               "UDP sockets with a port that processes have open; each counts once for the group",
+               NATIVE("udp_sockets"), INFLUX("udp_socket"), COLLECTD("gauge", "udp_sockets")),
+    SOCKETS_OF(METRIC_UNIX_SOCKETS, "unix_sockets",
+               "Local (unix) sockets that processes have open; each counts once for the group",
+               NATIVE("unix_sockets"), INFLUX("unix_socket"), COLLECTD("gauge", "unix_sockets")),
     [METRIC_DISK_READ] = {COUNTER("disk_read", TALLY_UNIT_BYTES, "Bytes fetched from storage"),
                           IF(IO), READ(IO),
                           NATIVE("disk_read_bytes_total"), PE("read_bytes_total"),
@@ -278,6 +301,7 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
     REFUSED(METRIC_UNREADABLE_PSS, "smaps_rollup", "smaps_rollup", IF(PSS)),
     REFUSED(METRIC_UNREADABLE_IDENTITY, "identity", "identity",
             NEEDS("a rule or a group-by that asks for more than the name")),
+    REFUSED(METRIC_UNREADABLE_SOCKETS, "sockets", "sockets", IF(SOCKETS)),
 
     [METRIC_SELF_DURATION] = {GAUGE("collection_duration", TALLY_UNIT_NS,
                                     "How long the last finished collection took"),
@@ -429,8 +453,10 @@ _Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&
                "one row for each");
 _Static_assert(METRIC_EXITS_OK + ENDINGS - ENDING_OK - 1 == METRIC_EXITS_OOM,
                "one row for each way to end that can be known");
-_Static_assert(METRIC_UNREADABLE_STATUS + (int)ORIGINS - 1 == METRIC_UNREADABLE_IDENTITY,
+_Static_assert(METRIC_UNREADABLE_STATUS + (int)ORIGINS - 1 == METRIC_UNREADABLE_SOCKETS,
                "one row for each origin");
+_Static_assert(METRIC_TCP_ESTABLISHED + SOCKET_KINDS - 1 == METRIC_UNIX_SOCKETS,
+               "one row for each kind of socket");
 
 const struct tally_metric *tally_metric(size_t number) {
     return number < METRICS_IN_ALL ? &metric_table[number].metric : NULL;

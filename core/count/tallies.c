@@ -75,6 +75,9 @@ static const struct {
 /* Known of every group where the source sees it. */
 #define TRAFFIC_METRICS \
     (METRIC_SET(METRIC_TRANSMITTED_PACKETS_UDP + 1) - METRIC_SET(METRIC_RECEIVED_BYTES_TCP))
+/* Known of a group if they are of one of its members. */
+#define SOCKET_METRICS \
+    (METRIC_SET(METRIC_UNIX_SOCKETS + 1) - METRIC_SET(METRIC_TCP_ESTABLISHED))
 /* What a group without members can't have: nothing to take the extreme of. */
 #define EXTREMES                                                                     \
     (METRIC_SET(METRIC_START_TIME) | METRIC_SET(METRIC_PRIORITY) | METRIC_SET(METRIC_NICE) |              \
@@ -445,6 +448,25 @@ void tallies_pss(struct tallies *t, uint32_t index, const struct pss *pss, uint6
     raise_to(&g->value[METRIC_PSS_AGE], age_ns);
     g->have |= have;
     t->available |= have;
+}
+
+void tallies_sockets_known(struct tallies *t, uint32_t index, unsigned kinds) {
+    const metric_set have = (metric_set)kinds << METRIC_TCP_ESTABLISHED & SOCKET_METRICS;
+    t->groups[index]->have |= have;
+    t->available |= have;
+}
+
+void tallies_sockets_unknown(struct tallies *t, uint32_t index, bool is_first) {
+    struct group *g = t->groups[index];
+    g->value[METRIC_UNREADABLE_SOCKETS]++;
+    g->value[METRIC_UNREADABLE] += is_first;
+}
+
+void tallies_forget_sockets(struct tallies *t) {
+    for (size_t i = 0; i < t->end; i++)
+        if (t->groups[i])
+            t->groups[i]->have &= ~SOCKET_METRICS;
+    t->available &= ~SOCKET_METRICS;
 }
 
 void tallies_credit(struct tallies *t, uint32_t index, enum field counter, uint64_t amount) {

@@ -124,6 +124,12 @@ void tallies_member(struct tallies *t, uint32_t group, const struct sample *s,
 void tallies_pss(struct tallies *t, uint32_t group, const struct pss *pss, uint64_t age_ns);
 /* A member's PSS may not be read; is that the first of it that may not be read? */
 void tallies_pss_refused(struct tallies *t, uint32_t group, bool is_first);
+/* A member's sockets of these kinds (1 << enum socket_kind) are known: tallies_add() counts
+ * them. Or they can't be told; is that the first of it that can't be? */
+void tallies_sockets_known(struct tallies *t, uint32_t group, unsigned kinds);
+void tallies_sockets_unknown(struct tallies *t, uint32_t group, bool is_first);
+/* Those of nobody are known after all. */
+void tallies_forget_sockets(struct tallies *t);
 /* An increase of a counter. */
 void tallies_credit(struct tallies *t, uint32_t group, enum field counter, uint64_t amount);
 void tallies_add(struct tallies *t, uint32_t group, enum metric counter, uint64_t amount);

@@ -41,6 +41,8 @@ static const char *means(const struct here *h, enum metric m) {
         return "proctally";
     if (row->origins & 1u << ORIGIN_PSS)
         return "procfs";
+    if (row->origins & 1u << ORIGIN_SOCKETS && h->t->source->ends == ENDS_BY_FOLDING)
+        return "sock_diag";
     if (row->origins & 1u << ORIGIN_SCHED && h->health.by_taskstats)
         return "taskstats";
     return h->t->source->name;
@@ -90,7 +92,8 @@ static bool add_source(const struct here *h, enum metric m, struct buf *to) {
     if (m == METRIC_EXITS_OOM && h->health.endings)
         buf_add_str(to, "a kernel that marks those it kills for want of memory");
     else if (t->source->ends == ENDS_BY_EVENTS)
-        buf_add_str(to, h->health.no_traffic.text);
+        buf_add_str(to, metric_table[m].origins & 1u << ORIGIN_SOCKETS ? h->health.no_sockets.text
+                                                                       : h->health.no_traffic.text);
     else if (t->why_not_bpf.text[0])
         buf_printf(to, "source: bpf, which can't be used: %s", t->why_not_bpf.text);
     else
@@ -128,6 +131,10 @@ static bool add_rights(const struct here *h, enum metric m, struct buf *to) {
 static bool add_missing(const struct here *h, enum metric m, struct buf *to) {
     if (add_choice(h, m, to) || add_switch(h, m, to) || add_kernel_part(h, m, to) || add_source(h, m, to))
         return true;
+    if (metric_table[m].origins & 1u << ORIGIN_SOCKETS && h->health.no_sockets.text[0]) {
+        buf_add_str(to, h->health.no_sockets.text);
+        return true;
+    }
     if (metric_table[m].needs)
         buf_add_str(to, metric_table[m].needs);
     return metric_table[m].needs || add_rights(h, m, to);

@@ -78,6 +78,7 @@ enum origin {
     ORIGIN_SCHED, /* taskstats, or schedstat and task/ without that right */
     ORIGIN_PSS,   /* smaps_rollup */
     ORIGIN_IDENTITY,
+    ORIGIN_SOCKETS, /* fd/, and sock_diag of its network namespace */
     ORIGINS
 };
 

@@ -98,6 +98,7 @@ struct measure_hints {
     /* Its threads one by one: not, if only the main thread can be told without reading it by
      * itself, or all of them. */
     enum { THREADS_UNWANTED, THREADS_MAIN, THREADS_ALL } threads;
+    bool left_out; /* nobody asks for its sockets */
 };
 
 /* Network traffic: METRIC_RECEIVED_BYTES_TCP and what follows. */
@@ -119,6 +120,47 @@ struct unlisted_usage {
     uint64_t ended;
     uint64_t ended_by[ENDINGS]; /* of them, if that is to be collected; as is counters.ending */
     uint64_t traffic[TRAFFIC_COUNTERS];
+};
+
+/* What is counted of sockets. In the order of METRIC_TCP_ESTABLISHED and what follows. */
+enum socket_kind {
+    SOCKET_TCP_ESTABLISHED,
+    SOCKET_TCP_SYN_SENT,
+    SOCKET_TCP_FIN_WAIT1,
+    SOCKET_TCP_FIN_WAIT2,
+    SOCKET_TCP_CLOSE, /* connected to nobody: not yet, or no more */
+    SOCKET_TCP_CLOSE_WAIT,
+    SOCKET_TCP_LAST_ACK,
+    SOCKET_TCP_LISTEN,
+    SOCKET_TCP_CLOSING,
+    SOCKET_UDP,
+    SOCKET_UNIX,
+    SOCKET_KINDS
+};
+
+/* By the state as the kernel numbers it. -1: of no kind. A connection that is not established
+ * yet (SYN_RECV) or over (TIME_WAIT) is no process's. */
+static inline int socket_kind_of_tcp(unsigned state) {
+    enum { STATES = 12 };
+    static const uint8_t kind_and_1[STATES] = {
+        [1] = SOCKET_TCP_ESTABLISHED + 1, [2] = SOCKET_TCP_SYN_SENT + 1,
+        [4] = SOCKET_TCP_FIN_WAIT1 + 1,   [5] = SOCKET_TCP_FIN_WAIT2 + 1,
+        [7] = SOCKET_TCP_CLOSE + 1,       [8] = SOCKET_TCP_CLOSE_WAIT + 1,
+        [9] = SOCKET_TCP_LAST_ACK + 1,    [10] = SOCKET_TCP_LISTEN + 1,
+        [11] = SOCKET_TCP_CLOSING + 1,
+    };
+    return state < STATES ? kind_and_1[state] - 1 : -1;
+}
+
+/* Takes what a source tells of sockets. */
+struct socket_use {
+    /* It turns to a process. Its sockets of these kinds (1 << enum socket_kind) are known; 0:
+     * they can't be told. */
+    void (*process)(void *data, uint32_t pid, uint64_t start_ticks, unsigned kinds);
+    /* That process has this one open, perhaps by several descriptors, as others may. Below 0
+     * it ends the telling. */
+    int (*socket)(void *data, uint64_t inode, enum socket_kind kind);
+    void *data;
 };
 
 /* What a kernel can be built without. */
@@ -160,6 +202,9 @@ struct source_health {
     uint64_t lacks[KERNEL_PARTS];
     bool lacks_cgroups;    /* that groups are to be told by */
     struct tally_error no_traffic; /* why not, if it is to be collected; else "" */
+    /* why the sockets of all or of some processes can't be told, if they are to be collected
+     * and rights are not what is missing; else "" */
+    struct tally_error no_sockets;
 };
 
 struct source_ops {
@@ -187,6 +232,9 @@ struct source_ops {
     /* The function of the kernel that a thread waits in, as far as it fits. 0: it does not wait,
      * or the right to see it is lacking. */
     ssize_t (*wait_channel)(struct source *s, uint32_t pid, uint32_t tid, char *to, size_t size);
+    /* With COLLECT_SOCKETS only, when all processes have had their turn: tells of each what it
+     * has. -errno, and what was told does not count. */
+    int (*sockets)(struct source *s, const struct socket_use *use);
     int (*host)(struct source *s, struct host_stat *ret);
     void (*health)(struct source *s, struct source_health *ret);
 

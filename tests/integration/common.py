@@ -378,7 +378,7 @@ class Point:
             check(_unescape(key) not in self.tags, "tag twice: %r" % line)
             self.tags[_unescape(key)] = _unescape(value)
         for field in fields.split(","):
-            m = re.match(r'([a-z_]+)=(-?[0-9]+i|-?[0-9]+(?:\.[0-9]+)?)\Z', field)
+            m = re.match(r'([a-z_][a-z0-9_]*)=(-?[0-9]+i|-?[0-9]+(?:\.[0-9]+)?)\Z', field)
             check(m, "bad field %r in %r" % (field, line))
             check(m.group(1) not in self.fields, "field twice: %r" % line)
             whole = m.group(2).endswith("i")

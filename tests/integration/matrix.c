@@ -17,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -27,6 +28,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -373,6 +375,21 @@ static void be_work(void) {
     burn(200);
 }
 
+/* One that listens, both ends of a connection, one of UDP, and a pair of local ones. */
+static void be_sockets(void) {
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof(address);
+    const int listener = socket(AF_INET, SOCK_STREAM, 0), client = socket(AF_INET, SOCK_STREAM, 0),
+              udp = socket(AF_INET, SOCK_DGRAM, 0);
+    int pair[2];
+    if (bind(listener, (void *)&address, len) < 0 || listen(listener, 8) < 0 ||
+        bind(udp, (void *)&address, len) < 0 ||
+        getsockname(listener, (void *)&address, &len) < 0 ||
+        connect(client, (void *)&address, len) < 0 || accept(listener, NULL, NULL) < 0 ||
+        socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+        die("sockets");
+}
+
 static void be_parent(void) {
     pid_t pid = start_child();
     if (pid == 0) {
@@ -428,6 +445,8 @@ static void be(const char *word, char *program) {
         for (int i = 0; i < 300; i++)
             if (dup(0) < 0)
                 die("dup");
+    if (strcmp(word, "sockets") == 0)
+        be_sockets();
     if (strncmp(word, "memory-", 7) == 0)
         be_memory(word + 7);
     if (strcmp(word, "another-user") == 0 && (setgid(61234) < 0 || setuid(61234) < 0))

@@ -56,6 +56,17 @@ METRICS = {
     "memory_code": EXACT,
     "open_fds": EXACT,
     "worst_fd_ratio": EXACT,
+    "tcp_established": EXACT,
+    "tcp_syn_sent": EXACT,
+    "tcp_fin_wait1": EXACT,
+    "tcp_fin_wait2": EXACT,
+    "tcp_close": ANY, # in no table of the kernel's that procfs could ask
+    "tcp_close_wait": EXACT,
+    "tcp_last_ack": EXACT,
+    "tcp_listen": EXACT,
+    "tcp_closing": EXACT,
+    "udp_sockets": EXACT,
+    "unix_sockets": EXACT,
     "disk_read": EXACT,
     "disk_written": EXACT,
     "io_read": EXACT,
@@ -96,6 +107,7 @@ METRICS = {
     "unreadable_sched": NEITHER,
     "unreadable_smaps_rollup": NEITHER,
     "unreadable_identity": NEITHER,
+    "unreadable_sockets": NEITHER,
 }
 WITHIN_A_BUDGET = ("memory_pss", "memory_swap_pss", "memory_pss_age") # may not be known yet
 # what a process is, beside its metrics
@@ -127,6 +139,8 @@ KNOWN = {
     "favoured": {"nice": (-11, -11), "priority": (9, 9)},
     "fifo": {"nice": (OWN, OWN), "priority": (-6, -6)},
     "descriptors": {"open_fds": (303, 310)},
+    "sockets": {"tcp_listen": (1, 1), "tcp_established": (2, 2), "udp_sockets": (1, 1),
+                "unix_sockets": (2, 2)},
     "anonymous memory": {"memory_footprint": (24 * MIB, 26 * MIB),
                          "memory_rss": (24 * MIB, 30 * MIB)},
     "shared memory": {"memory_footprint": (0, 2 * MIB), "memory_rss": (24 * MIB, 30 * MIB)},
@@ -297,6 +311,7 @@ CONDITIONS = {
     "fifo": being("fifo"),
     "idle class": being("idle-class"),
     "descriptors": being("descriptors"),
+    "sockets": being("sockets"),
     "anonymous memory": being("memory-anonymous"),
     "shared memory": being("memory-shared"),
     "memory of a file": being("memory-file"),
@@ -386,7 +401,7 @@ def start_all(path):
 def case_matrix():
     """Every metric in every condition: at first sight, and as sleepers are remembered."""
     path = program()
-    watcher = Watcher(path, "collect=pss")
+    watcher = Watcher(path, "collect=pss,sockets")
     pids = start_all(path)
     time.sleep(1)
     verdict = Verdict()
@@ -400,15 +415,15 @@ def case_matrix():
 
 
 # What becomes of a process that both know, and that has slept until then.
-CHANGES = ["dying", "niced", "favoured", "fifo", "descriptors", "memory-anonymous", "memory-file",
-           "another-user", "session", "named", "threads", "ended-threads", "executed", "work",
+CHANGES = ["dying", "niced", "favoured", "fifo", "descriptors", "sockets", "memory-anonymous",
+           "memory-file", "another-user", "session", "named", "threads", "ended-threads", "executed", "work",
            "stopped", "traced"]
 
 
 def case_changes():
     """What was remembered of sleepers is not shown when it is not so any more."""
     path = program()
-    watcher = Watcher(path)
+    watcher = Watcher(path, "collect=sockets")
     subjects = {w: Subject(path, w if w == "dying" else "later-" + w) for w in CHANGES}
     by_signal = Subject(path, "sleeping")
     verdict = Verdict()

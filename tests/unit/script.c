@@ -204,6 +204,8 @@ static void ends_health(struct source *s, struct source_health *ret) {
                                   .endings = script.endings,
                                   .lacks_cgroups = script.lacks_cgroups};
     memcpy(ret->lacks, script.lacks, sizeof(ret->lacks));
+    if (script.no_sockets)
+        snprintf(ret->no_sockets.text, sizeof(ret->no_sockets.text), "%s", script.no_sockets);
     if (script.no_traffic)
         snprintf(ret->no_traffic.text, sizeof(ret->no_traffic.text), "%s", script.no_traffic);
 }
@@ -211,6 +213,26 @@ static void ends_health(struct source *s, struct source_health *ret) {
 static int ends_pss(struct source *s, uint32_t pid, struct pss *ret) {
     (void)s, (void)pid, (void)ret;
     return -ESRCH;
+}
+
+static int ends_sockets(struct source *s, const struct socket_use *use) {
+    (void)s;
+    for (size_t i = 0; i < script.actor_count; i++) {
+        const struct actor *a = &script.actors[i];
+        if (a->gone)
+            continue;
+        use->process(use->data, a->pid, a->start_ticks,
+                     a->hides_sockets ? 0 : script.socket_kinds);
+        for (size_t k = 0; k < script.socket_count; k++) {
+            const struct open_socket *o = &script.sockets[k];
+            const int r = o->pid == a->pid && !a->hides_sockets
+                              ? use->socket(use->data, o->inode, o->kind)
+                              : 0;
+            if (r < 0)
+                return r;
+        }
+    }
+    return script.sockets_error;
 }
 
 static int ends_host(struct source *s, struct host_stat *ret) {
@@ -227,6 +249,7 @@ static const struct source_ops ends_ops = {
     .identify = ends_identify,
     .close = ends_close,
     .pss = ends_pss,
+    .sockets = ends_sockets,
     .host = ends_host,
     .health = ends_health,
     .next_ended = ends_next_ended,

@@ -33,6 +33,7 @@ struct actor {
     bool executed, was_listed;
     struct use until, since;
     uint64_t rss_bytes;
+    bool hides_sockets; /* they can't be told */
 
     bool shows_exec, is_same; /* as listed */
     unsigned opened; /* how many times */
@@ -61,6 +62,13 @@ struct unlisted {
     uint64_t start_ticks;
 };
 
+/* A descriptor that is a socket's. */
+struct open_socket {
+    uint32_t pid;
+    uint64_t inode;
+    enum socket_kind kind;
+};
+
 struct above {
     uint64_t number;
     const char *comm;
@@ -82,6 +90,11 @@ extern struct script {
     bool sees_traffic;
     unsigned endings; /* 1 << enum ending: those that it tells */
     const char *no_traffic; /* why */
+    struct open_socket sockets[128];
+    size_t socket_count;
+    unsigned socket_kinds; /* that can be told */
+    int sockets_error;
+    const char *no_sockets; /* why */
     uint64_t lacks[KERNEL_PARTS];
     bool lacks_cgroups;
     uint64_t lost;

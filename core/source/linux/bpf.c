@@ -9,6 +9,7 @@
 #include "source/linux/bpf.h"
 
 #include "source/linux/bpf_programs.h"
+#include "source/linux/bpf_sockets.h"
 #include "base/buf.h"
 #include "source/linux/cgroups.h"
 #include "base/error.h"
@@ -59,6 +60,8 @@ struct bpf {
     struct source *procfs;
     const struct io *io;
     struct bpf_programs *programs;
+    struct bpf_sockets *sockets;    /* NULL: they are not to be collected, or can't be */
+    struct tally_error no_sockets;  /* why they can't */
     struct users *users, *groups;
     struct cgroups *cgroups; /* NULL: no unified hierarchy, or nobody asks for it */
     uint64_t wanted;       /* BIT(field) of the counters that are to be collected */
@@ -722,6 +725,52 @@ static ssize_t bpf_wait_channel(struct source *s, uint32_t pid, uint32_t tid, ch
     return b->procfs->ops->wait_channel(b->procfs, pid, tid, to, size);
 }
 
+/* Both come by ascending pid: the list, and the sockets. */
+struct socket_merge {
+    const struct bpf *b;
+    const struct socket_use *use;
+    size_t told; /* of those listed, the first so many */
+};
+
+static void tell_up_to(struct socket_merge *m, uint32_t pid) {
+    const unsigned all = (1u << SOCKET_KINDS) - 1;
+    const struct bpf *b = m->b;
+    for (; m->told < b->count && b->listed[m->told].pid <= pid; m->told++)
+        m->use->process(m->use->data, b->listed[m->told].pid,
+                        ticks_of(b, b->listed[m->told].marker), all);
+}
+
+static int kind_of(const struct record_socket *socket) {
+    switch (socket->family) {
+    case SOCKET_OF_TCP:
+        return socket_kind_of_tcp(socket->state);
+    case SOCKET_OF_UDP:
+        return SOCKET_UDP;
+    default:
+        return SOCKET_UNIX;
+    }
+}
+
+static int merge_socket(void *data, const struct record_socket *socket) {
+    struct socket_merge *m = data;
+    const struct bpf *b = m->b;
+    const int kind = kind_of(socket);
+    tell_up_to(m, socket->pid);
+    if (kind < 0 || m->told == 0 || b->listed[m->told - 1].pid != socket->pid ||
+        b->listed[m->told - 1].marker != socket->start_ns)
+        return 0; /* it has come since the list was made */
+    return m->use->socket(m->use->data, socket->inode, (enum socket_kind)kind);
+}
+
+static int bpf_tell_sockets(struct source *s, const struct socket_use *use) {
+    struct bpf *b = bpf_of(s);
+    struct socket_merge merge = {.b = b, .use = use};
+    int r = b->sockets ? bpf_sockets_walk(b->sockets, merge_socket, &merge) : -ENOTSUP;
+    if (r == 0)
+        tell_up_to(&merge, UINT32_MAX);
+    return r;
+}
+
 static int bpf_host(struct source *s, struct host_stat *ret) {
     struct bpf *b = bpf_of(s);
     int r = b->procfs->ops->host(b->procfs, ret);
@@ -754,6 +803,7 @@ static void bpf_health(struct source *s, struct source_health *ret) {
         ret->endings = BIT(ENDINGS) - BIT(ENDING_OK);
     if (bpf_programs_lacks(b->programs) & LACKS_OOM_MARK)
         ret->endings &= ~(1u << ENDING_OOM);
+    ret->no_sockets = b->no_sockets;
     ret->sees_traffic = bpf_programs_see_traffic(b->programs, &ret->no_traffic);
 }
 
@@ -762,6 +812,7 @@ static struct source *bpf_free(struct source *s) {
     if (b->procfs)
         b->procfs->ops->free(b->procfs);
     bpf_programs_free(b->programs);
+    bpf_sockets_free(b->sockets);
     users_free(b->users);
     users_free(b->groups);
     cgroups_free(b->cgroups);
@@ -784,6 +835,7 @@ static const struct source_ops bpf_ops = {
     .close = bpf_close,
     .pss = bpf_pss,
     .wait_channel = bpf_wait_channel,
+    .sockets = bpf_tell_sockets,
     .host = bpf_host,
     .health = bpf_health,
     .next_ended = bpf_next_ended,
@@ -889,7 +941,9 @@ int bpf_new(const struct settings *settings, const struct io *io,
     if (r == 0 && b->cgroups)
         (void)cgroups_path(b->cgroups, 0);
     if (r == 0)
-        r = procfs_new("/proc", io, &(struct procfs_wants){.collect = collect}, &b->procfs);
+        r = procfs_new("/proc", io,
+                       &(struct procfs_wants){.collect = collect & ~(1u << COLLECT_SOCKETS)},
+                       &b->procfs);
     if (r == 0) {
         r = bpf_programs_open(&wants, settings->pin_dir, &b->programs, why);
         if (r < 0)
@@ -899,6 +953,8 @@ int bpf_new(const struct settings *settings, const struct io *io,
         bpf_free(&b->source);
         return r;
     }
+    if (collect & 1u << COLLECT_SOCKETS)
+        (void)bpf_sockets_open(&b->sockets, &b->no_sockets);
     *ret = &b->source;
     return 0;
 }

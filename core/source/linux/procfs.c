@@ -3,10 +3,12 @@
 #define _GNU_SOURCE
 #include "source/linux/procfs.h"
 
+#include "base/error.h"
 #include "settings.h"
 #include "source/linux/parse.h"
 #include "source/linux/proc_files.h"
 #include "source/linux/proc_identity.h"
+#include "source/linux/proc_sockets.h"
 #include "source/linux/proc_threads.h"
 #include "source/linux/proc_tree.h"
 #include "source/linux/taskstats_ahead.h"
@@ -56,6 +58,8 @@ struct procfs {
     struct taskstats_ahead *taskstats; /* NULL: not allowed */
     bool forgets_switches; /* taskstats does, those of ended threads */
     struct proc_threads *threads;
+    struct proc_sockets *sockets; /* NULL: they are not to be collected, or can't be */
+    struct tally_error no_sockets; /* why they can't */
     struct users *users, *groups;
     struct proc_identity identity; /* of the open process */
     struct thread_sample main_thread; /* of the open process … */
@@ -118,6 +122,8 @@ static int procfs_list(struct source *s, bool in_full, const struct listed **ret
     if (p->taskstats)
         taskstats_ahead_begin(p->taskstats, p->listed, p->listed_count);
     proc_threads_begin(p->threads);
+    if (p->sockets)
+        proc_sockets_begin(p->sockets);
     *ret_listed = p->listed;
     *ret_count = p->listed_count;
     return 0;
@@ -485,6 +491,8 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
         r = measure_io(p, s);
     if (r == 0 && collects(p, COLLECT_FDS))
         r = measure_fds(p, s, hints.fd_limit);
+    if (r == 0 && p->sockets && !hints.left_out)
+        r = proc_sockets_measure(p->sockets, s);
     if (r == 0 && (!is_single || hints.threads == THREADS_ALL))
         r = measure_threads(p, s, hints.idle, hints.threads == THREADS_ALL);
     if (r == 0 && p->brief)
@@ -544,8 +552,10 @@ static int procfs_open(struct source *s, const struct listed *listed, uint64_t a
                        struct sample *ret) {
     struct procfs *p = procfs_of(s);
     procfs_close(s);
-    if (activity && activity_of(p, listed) == activity)
-        return 1;
+    if (activity && activity_of(p, listed) == activity) {
+        const int r = p->sockets ? proc_sockets_keep(p->sockets, listed->pid) : 0;
+        return r < 0 ? r : 1;
+    }
     p->opened_since = true;
     if (p->taskstats)
         taskstats_ahead_note_opened(p->taskstats);
@@ -624,6 +634,11 @@ static ssize_t procfs_wait_channel(struct source *s, uint32_t pid, uint32_t tid,
     return n == 1 && to[0] == '0' ? 0 : n;
 }
 
+static int procfs_sockets(struct source *s, const struct socket_use *use) {
+    struct procfs *p = procfs_of(s);
+    return p->sockets ? proc_sockets_tell(p->sockets, use) : -ENOTSUP;
+}
+
 static bool procfs_is_alive(struct source *s, uint32_t pid, uint64_t start_ticks) {
     struct sample sample = {0};
     return read_stat(procfs_of(s), pid, &sample) == 0 && sample.start_ticks == start_ticks;
@@ -652,6 +667,7 @@ static void procfs_health(struct source *s, struct source_health *ret) {
         .threads_skipped = proc_threads_skipped(p->threads),
         .by_taskstats = p->taskstats != NULL,
     };
+    ret->no_sockets = p->sockets ? *proc_sockets_missing(p->sockets) : p->no_sockets;
     if (p->lacks_io && collects(p, COLLECT_IO))
         ret->lacks[KERNEL_IO_ACCOUNTING] = IN_IO;
     if (p->lacks_schedstat && !p->taskstats && collects(p, COLLECT_DELAYS))
@@ -663,6 +679,7 @@ static struct source *procfs_free(struct source *s) {
     procfs_close(s);
     taskstats_ahead_free(p->taskstats);
     proc_threads_free(p->threads);
+    proc_sockets_free(p->sockets);
     proc_tree_free(p->tree);
     users_free(p->users);
     users_free(p->groups);
@@ -705,7 +722,23 @@ static bool lacks_file(const struct proc_dir *d, const char *file) {
            d->io->fstatat(d->io->data, d->fd, "self/stat", &st, 0) == 0;
 }
 
-static void find_abilities(struct procfs *p) {
+/* -ENOMEM; else it is only said why there are none. */
+static int open_sockets(struct procfs *p, bool is_kernels) {
+    if (!collects(p, COLLECT_SOCKETS))
+        return 0;
+    if (!is_kernels) {
+        error_set(&p->no_sockets, "this is no mounted proc file system");
+        return 0;
+    }
+    const int r = proc_sockets_new(&p->dir, &p->sockets);
+    if (r == -ENOTSUP)
+        error_set(&p->no_sockets, "this proctally was built without libmnl");
+    else if (r < 0)
+        error_set(&p->no_sockets, "sock_diag can't be asked: %s", strerror(-r));
+    return r == -ENOMEM ? r : 0;
+}
+
+static int find_abilities(struct procfs *p) {
     struct proc_dir *d = &p->dir;
     struct stat st;
     struct statfs fs;
@@ -734,6 +767,7 @@ static void find_abilities(struct procfs *p) {
     p->delayacct = n > 0 && d->record[0] == '1';
     n = proc_read_at(d, d->fd, "self/stat");
     p->shows_layout = n > 0 && parse_stat(d->record, (size_t)n, &own) == 0 && own.start_code != 0;
+    return open_sockets(p, is_kernels);
 }
 
 static const struct source_ops procfs_ops = {
@@ -745,6 +779,7 @@ static const struct source_ops procfs_ops = {
     .close = procfs_close,
     .pss = procfs_pss,
     .wait_channel = procfs_wait_channel,
+    .sockets = procfs_sockets,
     .host = procfs_host,
     .health = procfs_health,
     .is_alive = procfs_is_alive,
@@ -777,11 +812,12 @@ int procfs_new(const char *root, const struct io *io, const struct procfs_wants 
         r = proc_tree_new(&p->dir, wants->followed, &p->tree);
         r = r == -ENOTSUP ? 0 : r;
     }
+    if (r == 0)
+        r = find_abilities(p);
     if (r < 0) {
         procfs_free(&p->source);
         return r;
     }
-    find_abilities(p);
     *ret = &p->source;
     return 0;
 }

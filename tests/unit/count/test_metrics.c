@@ -8,6 +8,7 @@
 #include "source/source.h"
 #include "suite.h"
 
+#include <limits.h>
 #include <math.h>
 #include <string.h>
 
@@ -55,13 +56,62 @@ START_TEST(a_row_for_each_origin) {
     static const char *const origins[ORIGINS] = {
         [ORIGIN_STATUS] = "status", [ORIGIN_IO] = "io",       [ORIGIN_FD] = "fd",
         [ORIGIN_LIMITS] = "limits", [ORIGIN_SCHED] = "sched", [ORIGIN_PSS] = "smaps_rollup",
-        [ORIGIN_IDENTITY] = "identity",
+        [ORIGIN_IDENTITY] = "identity", [ORIGIN_SOCKETS] = "sockets",
     };
     const struct metric_row *m = &metric_table[METRIC_UNREADABLE_STATUS + _i];
 
     ck_assert_msg(ends_with(m->metric.id, origins[_i]), "%s", m->metric.id);
     ck_assert_str_eq(m->prometheus[TALLY_SCHEMA_NATIVE].value, origins[_i]);
     ck_assert_int_eq(m->metric.kind, TALLY_KIND_GAUGE);
+}
+END_TEST
+
+/* They are found by adding to the first of them. */
+START_TEST(a_row_for_each_kind_of_socket) {
+    static const char *const names[SOCKET_KINDS] = {
+        [SOCKET_TCP_ESTABLISHED] = "tcp_established",
+        [SOCKET_TCP_SYN_SENT] = "tcp_syn_sent",
+        [SOCKET_TCP_FIN_WAIT1] = "tcp_fin_wait1",
+        [SOCKET_TCP_FIN_WAIT2] = "tcp_fin_wait2",
+        [SOCKET_TCP_CLOSE] = "tcp_close",
+        [SOCKET_TCP_CLOSE_WAIT] = "tcp_close_wait",
+        [SOCKET_TCP_LAST_ACK] = "tcp_last_ack",
+        [SOCKET_TCP_LISTEN] = "tcp_listen",
+        [SOCKET_TCP_CLOSING] = "tcp_closing",
+        [SOCKET_UDP] = "udp_sockets",
+        [SOCKET_UNIX] = "unix_sockets",
+    };
+    const struct metric_row *m = &metric_table[METRIC_TCP_ESTABLISHED + _i];
+
+    ck_assert_str_eq(m->metric.id, names[_i]);
+    ck_assert_int_eq(m->metric.kind, TALLY_KIND_GAUGE);
+    ck_assert_uint_eq(m->collect, 1u << COLLECT_SOCKETS);
+    ck_assert_int_eq(m->by_bpf, _i == SOCKET_TCP_CLOSE);
+}
+END_TEST
+
+/* As the kernel numbers them; those that no process has are of no kind. */
+START_TEST(states_of_tcp) {
+    static const int kinds[14] = {
+        [0] = -1,
+        [1] = SOCKET_TCP_ESTABLISHED,
+        [2] = SOCKET_TCP_SYN_SENT,
+        [3] = -1,
+        [4] = SOCKET_TCP_FIN_WAIT1,
+        [5] = SOCKET_TCP_FIN_WAIT2,
+        [6] = -1,
+        [7] = SOCKET_TCP_CLOSE,
+        [8] = SOCKET_TCP_CLOSE_WAIT,
+        [9] = SOCKET_TCP_LAST_ACK,
+        [10] = SOCKET_TCP_LISTEN,
+        [11] = SOCKET_TCP_CLOSING,
+        [12] = -1,
+        [13] = -1,
+    };
+
+    for (unsigned state = 0; state < 14; state++)
+        ck_assert_int_eq(socket_kind_of_tcp(state), kinds[state]);
+    ck_assert_int_eq(socket_kind_of_tcp(UINT_MAX), -1);
 }
 END_TEST
 
@@ -145,6 +195,8 @@ int main(void) {
     tcase_add_test(tc, ratios_have_that_unit);
     tc = add_case(suite, "rows");
     tcase_add_loop_test(tc, a_row_for_each_origin, 0, ORIGINS);
+    tcase_add_loop_test(tc, a_row_for_each_kind_of_socket, 0, SOCKET_KINDS);
+    tcase_add_test(tc, states_of_tcp);
     tcase_add_loop_test(tc, a_row_for_each_kind_of_traffic, 0, TRAFFIC_COUNTERS);
     tcase_add_test(tc, kinds);
     return run_suite(suite);

@@ -32,8 +32,8 @@ static const struct {
     {"ps_code", 1, false},      {"ps_count", 2, false},    {"ps_cputime", 2, true},
     {"ps_data", 1, false},      {"ps_disk_octets", 2, true}, {"ps_disk_ops", 2, true},
     {"ps_pagefaults", 2, true}, {"ps_rss", 1, false},      {"ps_stacksize", 1, false},
-    {"ps_state", 1, false},     {"ps_vm", 1, false},       {"threads", 1, false},
-    {"uptime", 1, false},
+    {"ps_state", 1, false},     {"ps_vm", 1, false},       {"tcp_connections", 1, false},
+    {"threads", 1, false},     {"uptime", 1, false},
 };
 
 static bool ends_with(const char *text, const char *end) {

@@ -55,6 +55,12 @@ static void close_all(tally *t) {
     tally_free(t);
 }
 
+static void check_sockets(const char *table, const char *here, const char *source,
+                          const char *missing) {
+    check_row(table, "tcp_listen", here, source, missing);
+    check_row(table, "unix_sockets", here, source, missing);
+}
+
 /* ---- A recorded tree ----------------------------------------------------------------------- */
 
 START_TEST(each_metric_has_its_row) {
@@ -124,6 +130,35 @@ START_TEST(a_part_of_the_kernel_is_named) {
                      "(CONFIG_TASK_XACCT), groups by cgroup, unit and container (CONFIG_CGROUPS)");
     collect_at(t, 1010);
     ck_assert(!tally_notice(t, &notice));
+    close_all(t);
+}
+END_TEST
+
+START_TEST(why_there_are_no_sockets) {
+    add_actor((struct actor){.pid = 100, .comm = "sh"});
+    tally *t = ends_collector(NULL, NULL);
+    check_sockets(table_of(t), "no", "-", "collect: [sockets]");
+    close_all(t);
+    script.sockets_error = -EIO;
+    script.no_sockets = "it is too early";
+    t = ends_collector("collect", "sockets", NULL);
+    const char *table = table_of(t);
+    check_sockets(table, "no", "-", "it is too early");
+    check_row(table, "tcp_close", "no", "-", "it is too early");
+    close_all(t);
+    script.sockets_error = 0;
+    script.no_sockets = NULL;
+    script.socket_kinds = (1u << SOCKET_KINDS) - 1;
+    t = ends_collector("collect", "sockets", NULL);
+    table = table_of(t);
+    check_sockets(table, "yes", "ends", "");
+    check_row(table, "tcp_close", "yes", "ends", "");
+    close_all(t);
+    /* a tree that is no kernel's */
+    t = tree_collector("collect", "sockets", NULL);
+    table = table_of(t);
+    check_sockets(table, "no", "-", "this is no mounted proc file system");
+    check_row(table, "tcp_close", "no", "-", "source: bpf");
     close_all(t);
 }
 END_TEST
@@ -203,6 +238,7 @@ int main(void) {
     tcase_add_test(tc, what_is_refused_needs_a_right);
     tcase_add_test(tc, what_nobody_has_is_not_here);
     tcase_add_test(tc, a_part_of_the_kernel_is_named);
+    tcase_add_test(tc, why_there_are_no_sockets);
     tcase_add_test(tc, why_traffic_is_not_counted);
     tcase_add_test(tc, a_kernel_without_io_accounting);
     return run_suite(suite);

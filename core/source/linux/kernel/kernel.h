@@ -46,6 +46,11 @@ enum { BPF_SK_STORAGE_GET_F_CREATE = 1 };
 enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
+#define IPPROTO_MPTCP 262
+#define AF_UNIX 1
+#define AF_INET 2
+#define AF_INET6 10
+#define SOCKFS_MAGIC 0x534f434b
 #define TCP_CLOSE 7
 #define RLIMIT_NOFILE 7
 #define RLIM_NLIMITS 16
@@ -148,8 +153,16 @@ struct path {
     struct vfsmount *mnt;
     struct dentry *dentry;
 };
+struct super_block {
+    unsigned long s_magic;
+};
+struct inode {
+    struct super_block *i_sb;
+    unsigned long i_ino;
+};
 struct file {
     struct path f_path;
+    struct inode *f_inode;
 };
 struct mm_struct {
     unsigned long hiwater_rss; /* as of the last time that pages were taken away */
@@ -224,14 +237,27 @@ struct bpf_iter__task {
     struct bpf_iter_meta *meta;
     struct task_struct *task;
 };
+struct bpf_iter__task_file {
+    struct bpf_iter_meta *meta;
+    struct task_struct *task;
+    struct file *file;
+};
 struct linux_binprm;
-struct socket;
 struct sock_common {
+    __u16 skc_num; /* the local port; 0: none */
+    unsigned short skc_family;
     unsigned char skc_state;
 };
 struct sock {
     struct sock_common __sk_common;
     __u16 sk_protocol;
+};
+struct socket {
+    struct sock *sk;
+};
+struct socket_alloc {
+    struct socket socket;
+    struct inode vfs_inode;
 };
 
 #pragma clang attribute pop

@@ -282,4 +282,14 @@ struct record_process {
     char comm[COMM_SIZE];
 };
 
+/* A descriptor that is a socket's (sockets.bpf.c, which is loaded by itself and never pinned). */
+enum socket_family { SOCKET_OF_TCP, SOCKET_OF_UDP, SOCKET_OF_UNIX };
+struct record_socket {
+    __u64 start_ns; /* of the process, since boot */
+    __u64 inode;
+    __u32 pid;
+    __u16 family;
+    __u16 state; /* of SOCKET_OF_TCP: TCP_ESTABLISHED and so on */
+};
+
 #endif
