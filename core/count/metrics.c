@@ -56,10 +56,10 @@
                 INFLUX("exits_" reason), COLLECTD("derive", "exits_" reason)}
 #define SOCKETS_OF(metric, name, text, ...) \
     [metric] = {GAUGE(name, TALLY_UNIT_COUNT, text), IF(SOCKETS), READ(SOCKETS), __VA_ARGS__}
-/* called as by the plugins for all sockets of the host: netstat of Telegraf, tcpconns of collectd */
-#define TCP_STATE(metric, state, instance, ...)                                          \
+/* in Telegraf as its plugin netstat calls those of the whole host */
+#define TCP_STATE(metric, state, ...)                                                    \
     SOCKETS_OF(metric, "tcp_" state, TCP_SOCKETS, NATIVE("tcp_sockets", "state", state), \
-               INFLUX("tcp_" state), COLLECTD("tcp_connections", instance)               \
+               INFLUX("tcp_" state), COLLECTD("tcp_connections", state)                  \
                __VA_OPT__(, ) __VA_ARGS__)
 
 #define REFUSED(metric, file, instance, ...) \
@@ -185,15 +185,15 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                                NATIVE("worst_fd_ratio"), PE("worst_fd_ratio"),
                                INFLUX("worst_fd_ratio"),
                                COLLECTD("percent", "worst_fd", 0, TALLY_FORM_PERCENT)},
-    TCP_STATE(METRIC_TCP_ESTABLISHED, "established", "ESTABLISHED"),
-    TCP_STATE(METRIC_TCP_SYN_SENT, "syn_sent", "SYN_SENT"),
-    TCP_STATE(METRIC_TCP_FIN_WAIT1, "fin_wait1", "FIN_WAIT1"),
-    TCP_STATE(METRIC_TCP_FIN_WAIT2, "fin_wait2", "FIN_WAIT2"),
-    TCP_STATE(METRIC_TCP_CLOSE, "close", "CLOSE", BY_BPF),
-    TCP_STATE(METRIC_TCP_CLOSE_WAIT, "close_wait", "CLOSE_WAIT"),
-    TCP_STATE(METRIC_TCP_LAST_ACK, "last_ack", "LAST_ACK"),
-    TCP_STATE(METRIC_TCP_LISTEN, "listen", "LISTEN"),
-    TCP_STATE(METRIC_TCP_CLOSING, "closing", "CLOSING"),
+    TCP_STATE(METRIC_TCP_ESTABLISHED, "established"),
+    TCP_STATE(METRIC_TCP_SYN_SENT, "syn_sent"),
+    TCP_STATE(METRIC_TCP_FIN_WAIT1, "fin_wait1"),
+    TCP_STATE(METRIC_TCP_FIN_WAIT2, "fin_wait2"),
+    TCP_STATE(METRIC_TCP_CLOSE, "close", BY_BPF),
+    TCP_STATE(METRIC_TCP_CLOSE_WAIT, "close_wait"),
+    TCP_STATE(METRIC_TCP_LAST_ACK, "last_ack"),
+    TCP_STATE(METRIC_TCP_LISTEN, "listen"),
+    TCP_STATE(METRIC_TCP_CLOSING, "closing"),
     SOCKETS_OF(METRIC_UDP_SOCKETS, "udp_sockets",
                "UDP sockets with a port that processes have open; each counts once for the group",
                NATIVE("udp_sockets"), INFLUX("udp_socket"), COLLECTD("gauge", "udp_sockets")),
