@@ -6,6 +6,7 @@
 #include "source/linux/sock_diag.h"
 #include "source/socket_table.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 /* Descriptors to look at in one collection: each costs some 4 µs. Where there are more, the
@@ -286,23 +287,37 @@ static int tell_span(const struct proc_sockets *s, const struct span *span,
     return r < 0 ? r : 0;
 }
 
+/* Without which the kernel does not tell of some. */
+static bool explain_modules(struct proc_sockets *s, unsigned kinds) {
+    static const struct {
+        enum socket_kind kind;
+        const char *name;
+    } modules[] = {
+        {SOCKET_TCP_LISTEN, "tcp_diag"}, {SOCKET_UDP, "udp_diag"}, {SOCKET_UNIX, "unix_diag"}};
+    char names[64] = "";
+    for (size_t i = 0; i < sizeof(modules) / sizeof(modules[0]); i++)
+        if (!(kinds & 1u << modules[i].kind)) {
+            const size_t len = strlen(names);
+            snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "", modules[i].name);
+        }
+    if (names[0])
+        error_set(&s->missing, "the kernel lacks %s", names);
+    return names[0];
+}
+
 static void explain_missing(struct proc_sockets *s, unsigned kinds, size_t elsewhere,
                             size_t too_long) {
-    const unsigned tcp = 1u << SOCKET_TCP_ESTABLISHED, udp = 1u << SOCKET_UDP,
-                   local = 1u << SOCKET_UNIX;
     s->missing.text[0] = '\0';
-    if ((kinds & (tcp | udp | local)) != (tcp | udp | local))
-        error_set(&s->missing, "the kernel does not tell of%s%s%s (modules tcp_diag, udp_diag and "
-                               "unix_diag)",
-                  kinds & tcp ? "" : " TCP", kinds & udp ? "" : " UDP",
-                  kinds & local ? "" : " local ones");
-    else if (elsewhere)
-        error_set(&s->missing, "%zu processes are in other network namespaces, which source "
-                               "procfs does not see into; source bpf does",
+    if (explain_modules(s, kinds))
+        return;
+    if (elsewhere)
+        error_set(&s->missing, "those of processes in other network namespaces (%zu now), which "
+                               "source bpf can see",
                   elsewhere);
     else if (too_long)
-        error_set(&s->missing, "%zu processes have too many descriptors for source procfs",
-                  too_long);
+        error_set(&s->missing, "those of processes with more than %u descriptors (%zu now), which "
+                               "source bpf can see",
+                  LINKS_OF_ONE, too_long);
 }
 
 int proc_sockets_tell(struct proc_sockets *s, const struct socket_use *use) {
