@@ -209,7 +209,7 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
     }
     t->unshown = t->switched_off;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].metric.kind == TALLY_KIND_GAUGE)
+        if (metric_table[m].metric.kind == TALLY_KIND_GAUGE && !(t->switched_off & METRIC_SET(m)))
             t->gauges[t->gauge_count++] = (uint8_t)m;
     for (size_t k = 0; k < t->gauge_count; k++)
         t->gauge_how[k] = (uint8_t)how_of(t->gauges[k]);

@@ -71,7 +71,7 @@ struct tallies {
     metric_set always; /* known of every group, members or not */
     metric_set switched_off; /* not collected */
     metric_set unshown; /* those, and what is not to be sent */
-    uint8_t gauges[METRICS_OF_GROUP]; /* the others */
+    uint8_t gauges[METRICS_OF_GROUP]; /* the others; not those that nobody asked for */
     uint8_t gauge_how[METRICS_OF_GROUP]; /* they are put together */
     size_t gauge_count;
     /* Most samples have the same fields: what follows from these is worked out once. */

@@ -160,9 +160,10 @@ static void add_series(tally_text *text, const tally_snapshot *s, const struct r
     buf_add_char(to, '\n');
 }
 
-/* Most rows of one family: what could not be read. */
-#define FAMILY_ROWS 8
-_Static_assert(ORIGINS <= FAMILY_ROWS, "a row for each origin");
+/* Most rows of one family: states of TCP sockets. */
+#define FAMILY_ROWS 9
+_Static_assert(ORIGINS <= FAMILY_ROWS && SOCKET_TCP_CLOSING < FAMILY_ROWS,
+               "a row for each origin, and for each state");
 
 /* Of a part of a group: threads of one name. */
 static void add_part_series(tally_text *text, const tally_snapshot *s, const struct row *row,
@@ -237,9 +238,17 @@ static void add_family(tally_text *text, const tally_snapshot *s, size_t from, s
         }
 }
 
-/* Of the rows from..most_last. */
+/* Of any group. */
+static metric_set known_of_groups(const tally_snapshot *s) {
+    metric_set known = 0;
+    for (size_t i = 0; i < s->group_count; i++)
+        known |= s->groups[i].known;
+    return known;
+}
+
+/* Of the rows from..most_last. `known`: those of groups that any has. */
 static void add_rows(const tally_snapshot *s, tally_text *to, size_t from, size_t most_last,
-                     bool openmetrics) {
+                     metric_set known, bool openmetrics) {
     while (from <= most_last) {
         const enum tally_scope scope = metric_table[from].metric.scope;
         const bool self = scope == TALLY_SCOPE_SELF;
@@ -254,7 +263,8 @@ static void add_rows(const tally_snapshot *s, tally_text *to, size_t from, size_
             else if (next)
                 break;
         }
-        if (name)
+        const metric_set rows = METRIC_SET(end - from) - 1;
+        if (name && (from >= METRICS_OF_GROUP || known & rows << from))
             add_family(to, s, from, end, self, openmetrics);
         from = end;
     }
@@ -265,10 +275,10 @@ static int add_families(const tally_snapshot *s, tally_text *to, bool openmetric
     if (r < 0)
         return r;
     buf_reset(&to->data);
-    add_rows(s, to, 0, METRIC_SELF_LAST, openmetrics);
+    add_rows(s, to, 0, METRIC_SELF_LAST, known_of_groups(s), openmetrics);
     if (s->part_count)
         for (enum part_kind kind = 0; kind < PARTS; kind++)
-            add_rows(s, to, part_table[kind].first, part_table[kind].last, openmetrics);
+            add_rows(s, to, part_table[kind].first, part_table[kind].last, 0, openmetrics);
     return 0;
 }
 

@@ -6,6 +6,7 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ALL_KINDS ((1u << SOCKET_KINDS) - 1)
@@ -61,6 +62,36 @@ START_TEST(each_kind_in_its_row) {
     script.socket_count = 0;
     collect_at(t, 1010);
     ck_assert_uint_eq(value_of(t, "web", METRIC_TCP_LISTEN), 0);
+    tally_free(t);
+}
+END_TEST
+
+/* All states are one family of Prometheus, none of which may be missing. */
+START_TEST(each_kind_is_shown) {
+    static const char *const states[] = {"established", "syn_sent",   "fin_wait1",
+                                         "fin_wait2",   "close",      "close_wait",
+                                         "last_ack",    "listen",     "closing"};
+    tally *t = collector();
+    const char *text;
+    char series[128];
+    size_t len;
+    for (unsigned k = 0; k < SOCKET_KINDS; k++)
+        for (unsigned i = 0; i <= k; i++)
+            opens(200, 1000 + 100 * k + i, (enum socket_kind)k);
+    collect_at(t, 1000);
+    ck_assert_int_eq(tree_prometheus(t, &text, &len), 0);
+    for (unsigned k = 0; k < sizeof(states) / sizeof(states[0]); k++) {
+        snprintf(series, sizeof(series),
+                 "\nproctally_tcp_sockets{groupname=\"web\",state=\"%s\"} %u\n", states[k], k + 1);
+        ck_assert_msg(strstr(text, series), "no %s in %s", series, text);
+    }
+    ck_assert_ptr_nonnull(strstr(text, "\nproctally_udp_sockets{groupname=\"web\"} 10\n"));
+    ck_assert_ptr_nonnull(strstr(text, "\nproctally_unix_sockets{groupname=\"web\"} 11\n"));
+    ck_assert_int_eq(tree_influx(t, &text, &len), 0);
+    ck_assert_ptr_nonnull(strstr(text, ",tcp_established=1i,tcp_syn_sent=2i,tcp_fin_wait1=3i,"
+                                       "tcp_fin_wait2=4i,tcp_close=5i,tcp_close_wait=6i,"
+                                       "tcp_last_ack=7i,tcp_listen=8i,tcp_closing=9i,"
+                                       "udp_socket=10i,unix_socket=11i,"));
     tally_free(t);
 }
 END_TEST
@@ -258,6 +289,7 @@ int main(void) {
 
     tcase_add_checked_fixture(tc, setup, tree_close);
     tcase_add_test(tc, each_kind_in_its_row);
+    tcase_add_test(tc, each_kind_is_shown);
     tcase_add_test(tc, once_for_a_group);
     tcase_add_test(tc, of_one_process);
     tcase_add_test(tc, unknown_is_not_0);
