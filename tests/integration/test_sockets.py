@@ -247,9 +247,10 @@ def case_asleep():
     for source in sources():
         server = Workload(SERVER)
         port = server.hear()["port"]
-        peers = [Workload(PEER, args=[str(port)]) for _ in range(2)]
-        for peer in peers:
-            peer.hear()
+        peers = []
+        for _ in range(2): # one after another: they are accepted in this order
+            peers.append(Workload(PEER, args=[str(port)]))
+            peers[-1].hear()
         d = watch(source)
 
         def check_server(what, listening, established, close_wait):
