@@ -312,6 +312,9 @@ static const struct {
     {"network_", "network"},
     {"memory_pss", "pss"},
     {"states_", "states"},
+    {"tcp_", "sockets"},
+    {"udp_sockets", "sockets"},
+    {"unix_sockets", "sockets"},
     {"threads_running", "threads"},
 };
 

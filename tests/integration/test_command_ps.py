@@ -125,6 +125,12 @@ def case_columns():
     check(re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d{4}$", rows_of(unit)[0]["STARTED"]), unit)
     grouped = ps("-p", pid, "-o", "group", "--group-by", "user")[1]
     check_equal(grouped.split()[1], rows_of(out)[0]["USER"], "grouped by user")
+    with_sockets = Workload("import socket\nkept = socket.socketpair()\n" + SLEEPER)
+    with_sockets.hear()
+    for how in (), ("--sort", "udp_sockets"):
+        status, out, err = ps("-p", str(with_sockets.pid), "-o", "unix_sockets,tcp_listen", *how)
+        check_equal((status, err, out.split()), (0, "", ["UNIX_SOCKETS", "TCP_LISTEN", "2", "0"]),
+                    "sockets")
     for arguments, said in ((("-o", "nothing"), '-o got "nothing"'),
                             (("-o", "host_cpus"), '-o got "host_cpus"'),
                             (("--sort", "nothing"), '--sort got "nothing"'),
