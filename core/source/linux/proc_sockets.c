@@ -49,7 +49,7 @@ struct proc_sockets {
     struct tally_error missing;
 };
 
-/* ---- Keeping --------------------------------------------------------------------------------- */
+/* ---- Keeping ---------------------------------------------------------------------------- */
 
 static void spans_free(struct spans *s) {
     free(s->at);
@@ -142,7 +142,7 @@ void proc_sockets_begin(struct proc_sockets *s) {
     s->next_turn = 0;
 }
 
-/* ---- Descriptors ------------------------------------------------------------------------------- */
+/* ---- Descriptors ------------------------------------------------------------------------ */
 
 /* "socket:[123]" */
 static bool parse_socket_link(const char *link, size_t len, uint64_t *ret_inode) {
@@ -240,7 +240,7 @@ int proc_sockets_keep(struct proc_sockets *s, uint32_t pid) {
     return r == -ESRCH ? 0 : r;
 }
 
-/* ---- What they are ------------------------------------------------------------------------------- */
+/* ---- What they are ---------------------------------------------------------------------- */
 
 static int note_kind(void *data, uint64_t inode, enum socket_kind kind) {
     struct proc_sockets *s = data;

@@ -15,7 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- A recorded /proc ----------------------------------------------------------------- */
+/* ---- A recorded /proc ------------------------------------------------------------------- */
 
 static char root[] = "/tmp/proctally-test-XXXXXX";
 static char made[PATH_MAX];
@@ -107,7 +107,7 @@ static void knows(uint64_t inode, enum socket_kind kind) {
     known[known_count++].kind = kind;
 }
 
-/* ---- What is told ------------------------------------------------------------------------- */
+/* ---- What is told ----------------------------------------------------------------------- */
 
 static struct proc_sockets *sockets;
 static struct told {
@@ -187,7 +187,7 @@ static void teardown(void) {
     shell("rm -rf %s", made);
 }
 
-/* ---- Descriptors ---------------------------------------------------------------------------- */
+/* ---- Descriptors ------------------------------------------------------------------------ */
 
 START_TEST(sockets_among_others) {
     static const char *const links[] = {
@@ -257,7 +257,7 @@ START_TEST(the_kernels_own_have_none) {
 }
 END_TEST
 
-/* ---- What may not be read, or fails ------------------------------------------------------------ */
+/* ---- What may not be read, or fails ----------------------------------------------------- */
 
 START_TEST(refused) {
     put_socket(100, 3, 1);
@@ -315,7 +315,7 @@ START_TEST(sock_diag_lacks_kinds) {
 }
 END_TEST
 
-/* ---- Network namespaces ------------------------------------------------------------------------- */
+/* ---- Network namespaces ----------------------------------------------------------------- */
 
 START_TEST(other_namespaces) {
     put_socket(100, 3, 77); /* of a kind that is not told */
@@ -341,7 +341,7 @@ START_TEST(other_namespaces) {
 }
 END_TEST
 
-/* ---- Memory ----------------------------------------------------------------------------------------- */
+/* ---- Memory ----------------------------------------------------------------------------- */
 
 START_TEST(no_memory) {
     put_socket(100, 3, 1);
