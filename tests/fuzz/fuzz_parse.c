@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Every parser of parse.h and parse_host.h on the same bytes: a seed is a file of /proc as it is. */
+/* Every parser of parse.h, parse_cgroup.h and parse_host.h on the same bytes: a seed is a file
+ * of the kernel as it is. */
 #include "fuzz.h"
 
 #include "source/linux/parse.h"
+#include "source/linux/parse_cgroup.h"
 #include "source/linux/parse_host.h"
 
 #include <errno.h>
@@ -97,6 +99,26 @@ static void check_host(const char *buf, size_t len) {
     CHECK(parse_utmp_users(buf, len) <= len, "more users than bytes");
 }
 
+/* Of the control group itself. These add to what is there. */
+static void check_cgroup_files(const char *buf, size_t len) {
+    static int (*const parsers[])(const char *, size_t, struct cgroup_figures *) = {
+        parse_cpu_stat, parse_memory_events, parse_cpu_pressure, parse_memory_pressure,
+        parse_io_pressure};
+    uint64_t number;
+    int r;
+    PARSE(parse_cgroup_number, number);
+    PARSE(parse_cpu_max, number);
+    for (size_t i = 0; i < sizeof(parsers) / sizeof(parsers[0]); i++) {
+        struct cgroup_figures f = {0};
+        r = parsers[i](buf, len, &f);
+        CHECK(r == 0 || r == -EBADMSG, "parser %zu: %d", i, r);
+        CHECK(r == 0 || f.have == 0, "parser %zu wrote, and failed", i);
+        CHECK(f.have >> CGROUP_COUNTERS == 0, "parser %zu found what is no counter", i);
+        for (size_t k = 0; k < CGROUP_FIGURES; k++)
+            CHECK(f.have >> k & 1 || f.value[k] == 0, "parser %zu wrote what it has not", i);
+    }
+}
+
 FUZZ_TARGET(parse) {
     const char *buf = (const char *)data;
     struct status_file status;
@@ -117,6 +139,7 @@ FUZZ_TARGET(parse) {
     PARSE(parse_host_stat, host);
     CHECK(r < 0 || host.cpus > 0, "a host without CPUs");
     check_cgroup(buf, len);
+    check_cgroup_files(buf, len);
     check_host(buf, len);
     return 0;
 }
