@@ -9,8 +9,8 @@
 const char *const group_key_names[GROUP_KEYS + 1] = {
     "name", "user", "cmdline", "exe", "cgroup", "unit", "container", "pid", NULL};
 const char *const collect_names[COLLECTS + 1] = {
-    "context-switches", "delays", "exits", "fds", "io", "memory-details", "network", "pss",
-    "sockets", "states", "thread-names", "threads", NULL};
+    "cgroup", "context-switches", "delays", "exits", "fds", "io", "memory-details", "network",
+    "pss", "sockets", "states", "thread-names", "threads", NULL};
 const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
 const char *const top_by_names[] = {"cpu", "memory", "io", "network", NULL};
@@ -67,6 +67,24 @@ int rule_text_copy(struct rule_text *to, const struct rule_text *from) {
     if (r < 0)
         rule_text_free(to);
     return r;
+}
+
+bool settings_group_by_cgroup(const struct settings *s) {
+    for (size_t i = 0; i < s->group_by_count; i++)
+        switch (s->group_by[i]) {
+        case GROUP_CGROUP:
+        case GROUP_UNIT:
+        case GROUP_CONTAINER:
+            break;
+        case GROUP_NAME:
+        case GROUP_USER:
+        case GROUP_CMDLINE:
+        case GROUP_EXE:
+        case GROUP_PID:
+        case GROUP_KEYS:
+            return false;
+        }
+    return s->group_by_count > 0;
 }
 
 void settings_free(struct settings *s) {

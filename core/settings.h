@@ -27,6 +27,7 @@ extern const char *const group_key_names[GROUP_KEYS + 1]; /* ended by NULL */
 
 /* What `collect` switches. In the order of the names. */
 enum collect {
+    COLLECT_CGROUP,
     COLLECT_CONTEXT_SWITCHES,
     COLLECT_DELAYS,
     COLLECT_EXITS,
@@ -43,8 +44,8 @@ enum collect {
 };
 #define COLLECT_DEFAULT \
     (((1u << COLLECTS) - 1) & \
-     ~(1u << COLLECT_EXITS | 1u << COLLECT_MEMORY_DETAILS | 1u << COLLECT_PSS | \
-       1u << COLLECT_SOCKETS | 1u << COLLECT_THREAD_NAMES))
+     ~(1u << COLLECT_CGROUP | 1u << COLLECT_EXITS | 1u << COLLECT_MEMORY_DETAILS | \
+       1u << COLLECT_PSS | 1u << COLLECT_SOCKETS | 1u << COLLECT_THREAD_NAMES))
 extern const char *const collect_names[COLLECTS + 1];
 
 /* What `kernel-threads` may be. In the order of the names. */
@@ -139,6 +140,11 @@ void settings_free(struct settings *s);
 
 /* No empty lists, and nothing unless. */
 bool selection_is_empty(const struct selection *s);
+/* Can groups have the figures of control groups? They can where group-by has no other keys
+ * than unit, container and cgroup: else several groups would share a control group, and each
+ * of them would show all of it. */
+bool settings_group_by_cgroup(const struct settings *s);
+
 int rule_text_copy(struct rule_text *to, const struct rule_text *from);
 void rule_text_free(struct rule_text *rule);
 

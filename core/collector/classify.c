@@ -84,6 +84,8 @@ static int find_group(struct round *round, const struct identity *id, struct lin
     if (r == 0)
         r = decision_group(&decision, &t->counting.tallies, ret_group);
     if (r == 0)
+        round->decided_by = decision.by;
+    if (r == 0)
         *ret_lineage = decision_lineage(&t->grouping, &decision, ancestors, *ret_group);
     return r;
 }
@@ -206,6 +208,8 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     if (r == -EAGAIN)
         return 0;
     p->group = group;
+    if (t->cgroup_files && note_cgroup(round, p, &id) < 0)
+        return -ENOMEM;
     p->lineage = lineage.group;
     p->lineage_parents = lineage.parents;
     p->followed = lineage.is_followed;

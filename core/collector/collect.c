@@ -291,6 +291,8 @@ static int scan(struct round *round) {
         r = collect_pss(round);
     if (r == 0 && t->settings.collect & 1u << COLLECT_SOCKETS && round->snapshot)
         collect_sockets(round);
+    if (r == 0 && t->cgroup_files)
+        collect_cgroups(round);
     if (r == 0)
         switch (t->source->ends) {
         case ENDS_BY_EVENTS:
@@ -310,6 +312,7 @@ static void expire_groups(struct tally *t, const struct tallies_moment *moment) 
     struct tallies *tallies = &t->counting.tallies;
     if (tallies_expire(tallies, moment) == 0)
         return;
+    cgroup_table_forget_groups(&t->counting.cgroups, tallies);
     for (process_id id = proctable_next(table, 0); id != NO_PROCESS;
          id = proctable_next(table, id + 1)) {
         struct process *p = proctable_at(table, id);

@@ -46,6 +46,7 @@ static void close_counting(struct counting *c) {
         thread_list_free(proctable_at(&c->table, id)->thread_list, &c->tallies.threads);
     proctable_clear(&c->table);
     tallies_clear(&c->tallies);
+    cgroup_table_clear(&c->cgroups);
     fold_free(&c->fold);
     *c = (struct counting){0};
 }
@@ -58,6 +59,7 @@ static int open_counting(tally *t) {
     c->progress.parent_count = t->grouping.rules.parent_count;
     for (uint32_t i = 0; i < c->progress.parent_count; i++)
         c->progress.parent_keys[i] = rules_parent_key(&t->grouping.rules, i);
+    cgroup_table_init(&c->cgroups, t->settings.max_groups);
     self_set(c, METRIC_SELF_VANISHED, 0);
     self_set(c, METRIC_SELF_CMDLINES_CUT, 0);
     if (t->settings.state_file)
@@ -339,12 +341,17 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
                      t->why_not_bpf.text);
     if (r == 0 && t->keep & TALLY_KEEP_PROCESSES)
         r = users_new(&t->io, &t->users);
+    if (r == 0 && t->settings.collect & 1u << COLLECT_CGROUP &&
+        settings_group_by_cgroup(&t->settings))
+        r = cgroup_files_new(&t->io, t->settings.procfs, &t->cgroup_files);
     if (r == 0)
         r = open_counting(t);
     if (r == 0 && opts.inherit)
         r = inherit(t, opts.inherit, error);
     else if (r == 0 && t->settings.state_file && !t->only_looks)
         r = load_state(t, error);
+    if (!t->cgroup_files) /* of a time when it was switched on */
+        cgroup_table_clear(&t->counting.cgroups);
     take_followed(t);
     /* Descendants are known by their parents, so that these have to be seen: from now on. */
     if (r == 0 && opts.follow_count)
@@ -374,6 +381,7 @@ tally *tally_free(tally *t) {
     users_free(t->users);
     free(t->pss_order.turns);
     socket_table_free(&t->sockets);
+    cgroup_files_free(t->cgroup_files);
     if (t->source)
         t->source->ops->free(t->source);
     grouping_free(&t->grouping);

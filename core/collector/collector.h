@@ -11,6 +11,7 @@
 #include "group/grouping.h"
 #include "proctally.h"
 #include "settings.h"
+#include "source/cgroup.h"
 #include "source/socket_table.h"
 #include "source/source.h"
 
@@ -30,6 +31,7 @@ struct tally {
     bool only_looks;      /* the state file is left alone */
 
     struct source *source;
+    struct cgroup_files *cgroup_files; /* NULL: their figures are not to be collected */
     struct tally_error why_not_bpf; /* with source auto; "": it is */
     struct grouping grouping;
     struct counting counting;
@@ -72,6 +74,7 @@ struct round {
     uint64_t partly_unreadable; /* processes with something refused */
     int sockets_error;          /* -errno: none are counted */
     struct match_user match_users[MATCH_USERS + 1];
+    enum decided_by decided_by; /* of the process in hand */
     bool unsure; /* the process in hand: a match was given up that may be made the next time */
 };
 
@@ -118,6 +121,9 @@ void forget_ended(struct round *round);
 
 int collect_pss(struct round *round);    /* pss.c */
 void collect_sockets(struct round *round); /* sockets.c */
+/* cgroups.c: notes the control group of a process that has been classified. -ENOMEM. */
+int note_cgroup(struct round *round, struct process *p, const struct identity *id);
+void collect_cgroups(struct round *round);
 void describe_self(struct round *round); /* about_self.c */
 void raise_notices(struct round *round);
 void save_state(struct tally *t); /* collector.c */

@@ -3,8 +3,8 @@
  * Layout: the line "proctally state 2", then a sequence of numbers and texts,
  * then eight bytes of checksum over all before. Numbers are in base 128, low
  * part first, the high bit of a byte saying that more follow; a text is its
- * length and its bytes. Nothing in it depends on the machine. Threads by name come last, if
- * they are counted. Version 1 (proctally
+ * length and its bytes. Nothing in it depends on the machine. Figures of
+ * control groups, and threads by name, come last, if they are counted. Version 1 (proctally
  * 0.1.0), which lacks what was not shown yet, is read too.
  */
 #include "collector/state.h"
@@ -182,6 +182,9 @@ static void put_process(struct buf *to, const struct progress *progress, const s
         put_number(to, p->pending->via_ancestor[k]);
 }
 
+/* A part that only some states have begins with its name. */
+static const char part_cgroups[] = "cgroups", part_threads[] = "threads";
+
 static void put_thread_names(struct buf *to, const struct thread_names *names) {
     put_number(to, names->end);
     for (size_t i = 0; i < names->end; i++) {
@@ -229,6 +232,7 @@ static bool is_kept_list(const struct counting *c, const struct process *p) {
 static void put_threads(struct buf *to, const struct counting *c) {
     const struct tallies *tallies = &c->tallies;
     size_t groups = 0, lists = 0;
+    put_text(to, part_threads);
     put_number(to, THREAD_FIELDS);
     for (size_t f = 0; f < THREAD_FIELDS; f++)
         put_text(to, metric_table[METRIC_THREAD_CPU_USER + f].metric.id);
@@ -248,6 +252,30 @@ static void put_threads(struct buf *to, const struct counting *c) {
          id = proctable_next(&c->table, id + 1))
         if (is_kept_list(c, proctable_at(&c->table, id)))
             put_thread_list(to, proctable_at(&c->table, id));
+}
+
+static void put_cgroups(struct buf *to, const struct cgroup_table *t) {
+    put_text(to, part_cgroups);
+    put_number(to, CGROUP_PARTS);
+    put_number(to, CGROUP_COUNTERS);
+    for (size_t f = 0; f < CGROUP_COUNTERS; f++)
+        put_text(to, metric_table[METRIC_CGROUP_FIRST + f].metric.id);
+    put_number(to, t->count);
+    for (size_t i = NO_CGROUP + 1; i < t->end; i++) {
+        const struct cgroup_record *r = t->records[i];
+        if (!r)
+            continue;
+        put_number(to, r->path_len);
+        buf_add(to, r->path, r->path_len);
+        put_number(to, r->group);
+        put_number(to, r->was_read);
+        for (size_t p = 0; p < CGROUP_PARTS; p++)
+            put_number(to, r->inode[p]);
+        for (size_t f = 0; f < CGROUP_COUNTERS; f++) {
+            put_number(to, r->have >> f & 1);
+            put_number(to, r->last[f]);
+        }
+    }
 }
 
 int state_encode(const struct counting *c, const struct state_origin *origin, struct buf *to) {
@@ -301,6 +329,8 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
          id = proctable_next(&c->table, id + 1))
         if (!proctable_at(&c->table, id)->ended)
             put_process(to, progress, proctable_at(&c->table, id));
+    if (c->cgroups.count)
+        put_cgroups(to, &c->cgroups);
     if (tallies->threads.is_on)
         put_threads(to, c);
 
@@ -591,6 +621,64 @@ static int get_groups(struct reader *r, struct counting *c, struct translation *
     return r->bad ? -EBADMSG : 0;
 }
 
+/* Which counter the file means by number i: CGROUP_COUNTERS, none that is known here. */
+static int get_cgroup_counters(struct reader *r, enum cgroup_figure *counters, size_t size,
+                               size_t *ret_count) {
+    const uint64_t count = get_number(r);
+    if (r->bad || count > size)
+        return -EBADMSG;
+    for (size_t i = 0; i < count; i++) {
+        const struct text id = get_text(r);
+        counters[i] = CGROUP_COUNTERS;
+        for (enum cgroup_figure f = 0; f < CGROUP_COUNTERS; f++)
+            if (text_is(id, metric_table[METRIC_CGROUP_FIRST + f].metric.id))
+                counters[i] = f;
+    }
+    *ret_count = count;
+    return r->bad ? -EBADMSG : 0;
+}
+
+/* Read to its end even if there is no room for it. */
+static int get_cgroup(struct reader *r, struct counting *c, const struct translation *names,
+                      const enum cgroup_figure *counters, size_t counter_count) {
+    const struct text path = get_text(r);
+    struct cgroup_record skipped, *record = &skipped;
+    uint32_t index;
+    if (r->bad || path.len == 0)
+        return -EBADMSG;
+    int e = cgroup_table_find(&c->cgroups, path, &index);
+    if (e < 0)
+        return e;
+    if (index != CGROUP_NOT_KEPT)
+        record = c->cgroups.records[index];
+    record->group = translate(names, r);
+    record->was_read = get_number(r);
+    record->have = 0;
+    for (size_t p = 0; p < CGROUP_PARTS; p++)
+        record->inode[p] = get_number(r);
+    for (size_t i = 0; i < counter_count; i++) {
+        const bool have = get_number(r);
+        const uint64_t last = get_number(r);
+        if (counters[i] == CGROUP_COUNTERS)
+            continue;
+        record->last[counters[i]] = last;
+        record->have |= (unsigned)have << counters[i];
+    }
+    return r->bad ? -EBADMSG : 0;
+}
+
+static int get_cgroups(struct reader *r, struct counting *c, const struct translation *names) {
+    enum cgroup_figure counters[2 * CGROUP_COUNTERS];
+    size_t counter_count;
+    if (get_number(r) != CGROUP_PARTS)
+        return -EBADMSG;
+    int e = get_cgroup_counters(r, counters, 2 * CGROUP_COUNTERS, &counter_count);
+    const uint64_t count = e == 0 ? get_number(r) : 0;
+    for (uint64_t i = 0; e == 0 && !r->bad && i < count; i++)
+        e = get_cgroup(r, c, names, counters, counter_count);
+    return e;
+}
+
 static void get_self(struct reader *r, struct counting *c) {
     uint64_t count = get_number(r);
     for (uint64_t i = 0; !r->bad && i < count; i++) {
@@ -765,6 +853,18 @@ static void forget_threads(struct counting *c) {
         proctable_at(&c->table, id)->threads_unseen = true;
 }
 
+static int get_part(struct reader *r, struct counting *c, struct translation *names) {
+    const struct text name = get_text(r);
+    if (!r->bad && text_is(name, part_cgroups))
+        return get_cgroups(r, c, names);
+    if (r->bad || !text_is(name, part_threads))
+        return -EBADMSG;
+    if (c->tallies.threads.is_on)
+        return get_threads(r, c, names);
+    r->at = r->end; /* they are the last, and not counted any more */
+    return 0;
+}
+
 static int get_all(struct reader *r, struct counting *c, const struct state_origin *origin,
                    uint64_t now_boot_ns, struct translation *names) {
     const struct text boot_id = get_text(r);
@@ -794,10 +894,8 @@ static int get_all(struct reader *r, struct counting *c, const struct state_orig
     }
     if (c->tallies.threads.is_on)
         forget_threads(c);
-    if (!r->bad && r->at != r->end && !c->tallies.threads.is_on) {
-        r->at = r->end; /* of threads, which are not counted any more */
-    } else if (!r->bad && r->at != r->end) {
-        e = get_threads(r, c, names);
+    while (!r->bad && r->at != r->end) {
+        e = get_part(r, c, names);
         if (e < 0)
             return e;
     }

@@ -42,9 +42,10 @@ static const struct tally_option option_table[OPTIONS] = {
     [OPTION_COLLECT] =
         {"collect", "WORD,…", "context-switches,delays,fds,io,network,states,threads",
          "Switches parts of the work on (WORD) or off (no-WORD), against the default: "
-         "context-switches, delays, exits (by how they came, with source bpf), fds, io, "
-         "memory-details (the highest so far), network (with source bpf), pss (costly), sockets "
-         "(by state), states, thread-names, threads (running ones).",
+         "cgroup (limits, pressure and the like of control groups), context-switches, delays, exits "
+         "(by how they came, with source bpf), fds, io, memory-details (the highest so far), "
+         "network (with source bpf), pss (costly), sockets (by state), states, thread-names, "
+         "threads (running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
     [OPTION_METRICS] =
         {"metrics", "GLOB,…", "",
@@ -152,7 +153,7 @@ const char *option_expected(enum option option) {
     case OPTION_FOLD_THREAD_NAMES:
         return "true or false";
     case OPTION_COLLECT:
-        return "context-switches, delays, exits, fds, io, memory-details, network, pss, "
+        return "cgroup, context-switches, delays, exits, fds, io, memory-details, network, pss, "
                "sockets, states, thread-names or threads, or one of them after no-";
     case OPTION_METRICS:
         return "ids or globs of metrics as --list-metrics shows them, such as cpu_*, or after ! "

@@ -282,6 +282,22 @@ static int check_order(tally_config *c, const struct checked_rule *rules, size_t
     return 0;
 }
 
+/* ---- Options that have no effect -------------------------------------------------------------- */
+
+static int check_collect(tally_config *c) {
+    struct settings s;
+    int r = config_settings(c, &s);
+    if (r < 0)
+        return r;
+    if (s.collect & 1u << COLLECT_CGROUP && !settings_group_by_cgroup(&s)) {
+        static const char text[] = "collect has cgroup, which has no effect with this group-by, "
+                                   "expected no other keys than unit, container and cgroup";
+        r = string_list_add(&c->warnings, text, sizeof(text) - 1);
+    }
+    settings_free(&s);
+    return r;
+}
+
 /* ---- The whole --------------------------------------------------------------------------------- */
 
 static void free_checked(struct checked_rule *rules, size_t count) {
@@ -357,6 +373,8 @@ static int find_warnings(tally_config *c) {
         r = check_choice(c);
     if (r == 0)
         r = check_top(c);
+    if (r == 0)
+        r = check_collect(c);
     struct checked_rule *rules = calloc(count + 1, sizeof(*rules));
     if (!rules)
         return -ENOMEM;

@@ -6,6 +6,7 @@
 #ifndef COUNTING_H
 #define COUNTING_H
 
+#include "count/cgroup_table.h"
 #include "count/fold.h"
 #include "count/proctable.h"
 #include "count/tallies.h"
@@ -38,6 +39,7 @@ struct self_values {
 struct counting {
     struct proctable table;
     struct tallies tallies;
+    struct cgroup_table cgroups;
     struct fold fold;
     struct progress progress;
     struct self_values self;

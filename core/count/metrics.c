@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "count/metrics.h"
 
+#include "source/cgroup.h"
 #include "source/sample.h"
 #include "source/source.h"
 
@@ -73,6 +74,24 @@
                 INFLUX("net_" field "_" protocol), COLLECTD(type, protocol, index)}
 #define TRAFFIC(metric, ...) \
     TRAFFIC_OF(metric##_TCP, __VA_ARGS__, "tcp"), TRAFFIC_OF(metric##_UDP, __VA_ARGS__, "udp")
+
+#define OF_CGROUP(row, name, KIND, of_unit, text, ...) \
+    [row] = {KIND(name, of_unit, text), IF(CGROUP), \
+             NEEDS("a group-by of unit, container or cgroup alone, and such a control group"), \
+             INFLUX(name), __VA_ARGS__}
+#define PRESSURE_OF(row, resource, what, kind)                                         \
+    OF_CGROUP(row, "cgroup_" resource "_pressure_" kind, COUNTER, TALLY_UNIT_NS,       \
+              "Time that some or all tasks of the control group waited for " what,     \
+              NATIVE("cgroup_" resource "_pressure_seconds_total", "type", kind),      \
+              COLLECTD("derive", "cgroup_" resource "_pressure_" kind "_us", 0,        \
+                       TALLY_FORM_MICROSECONDS))
+#define PRESSURE(row, ...) \
+    PRESSURE_OF(row##_SOME, __VA_ARGS__, "some"), PRESSURE_OF(row##_FULL, __VA_ARGS__, "full")
+#define MEMORY_EVENT(row, event)                                                       \
+    OF_CGROUP(row, "cgroup_memory_events_" event, COUNTER, TALLY_UNIT_COUNT,           \
+              "How often the memory of the control group came to a limit, or cost a process its life", \
+              NATIVE("cgroup_memory_events_total", "type", event),                     \
+              COLLECTD("derive", "cgroup_memory_events_" event))
 
 #define ABOUT_SELF(name, collectd_type) \
     SELF, NATIVE(name), INFLUX(name), COLLECTD(collectd_type, name)
@@ -269,6 +288,45 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
             "Bytes sent, from the IP header on", "sent_bytes", "if_octets", 1),
     TRAFFIC(METRIC_TRANSMITTED_PACKETS, "transmit_packets", TALLY_UNIT_COUNT, "Packets sent",
             "sent_packets", "if_packets", 1),
+    OF_CGROUP(METRIC_CGROUP_CPU_PERIODS, "cgroup_cpu_periods", COUNTER, TALLY_UNIT_COUNT,
+              "Periods of its CPU limit in which the control group had something to run",
+              NATIVE("cgroup_cpu_periods_total"), COLLECTD("derive", "cgroup_cpu_periods")),
+    OF_CGROUP(METRIC_CGROUP_CPU_THROTTLED_PERIODS, "cgroup_cpu_throttled_periods", COUNTER,
+              TALLY_UNIT_COUNT, "Periods in which the control group was held up by its CPU limit",
+              NATIVE("cgroup_cpu_throttled_periods_total"),
+              COLLECTD("derive", "cgroup_cpu_throttled_periods")),
+    OF_CGROUP(METRIC_CGROUP_CPU_THROTTLED, "cgroup_cpu_throttled", COUNTER, TALLY_UNIT_NS,
+              "Time that the control group was held up by its CPU limit",
+              NATIVE("cgroup_cpu_throttled_seconds_total"),
+              COLLECTD("derive", "cgroup_cpu_throttled_us", 0, TALLY_FORM_MICROSECONDS)),
+    PRESSURE(METRIC_CGROUP_CPU_PRESSURE, "cpu", "a CPU"),
+    PRESSURE(METRIC_CGROUP_MEMORY_PRESSURE, "memory", "memory"),
+    PRESSURE(METRIC_CGROUP_IO_PRESSURE, "io", "I/O"),
+    MEMORY_EVENT(METRIC_CGROUP_MEMORY_EVENTS_HIGH, "high"),
+    MEMORY_EVENT(METRIC_CGROUP_MEMORY_EVENTS_MAX, "max"),
+    MEMORY_EVENT(METRIC_CGROUP_MEMORY_EVENTS_OOM, "oom"),
+    MEMORY_EVENT(METRIC_CGROUP_MEMORY_EVENTS_OOM_KILL, "oom_kill"),
+    OF_CGROUP(METRIC_CGROUP_MEMORY, "cgroup_memory", GAUGE, TALLY_UNIT_BYTES,
+              "Memory that is charged to the control group, page cache included",
+              NATIVE("cgroup_memory_bytes"), COLLECTD("memory", "cgroup")),
+    OF_CGROUP(METRIC_CGROUP_SWAP, "cgroup_swap", GAUGE, TALLY_UNIT_BYTES,
+              "Swap space that is charged to the control group",
+              NATIVE("cgroup_swap_bytes"), COLLECTD("memory", "cgroup_swap")),
+    OF_CGROUP(METRIC_CGROUP_PIDS, "cgroup_pids", GAUGE, TALLY_UNIT_COUNT,
+              "Processes and threads in the control group",
+              NATIVE("cgroup_pids"), COLLECTD("gauge", "cgroup_pids")),
+    OF_CGROUP(METRIC_CGROUP_MEMORY_PEAK, "cgroup_memory_peak", GAUGE, TALLY_UNIT_BYTES,
+              "Most memory that was charged to the control group so far",
+              NATIVE("cgroup_memory_peak_bytes"), COLLECTD("memory", "cgroup_peak")),
+    OF_CGROUP(METRIC_CGROUP_MEMORY_LIMIT, "cgroup_memory_limit", GAUGE, TALLY_UNIT_BYTES,
+              "Most memory that may be charged to the control group; absent without a limit",
+              NATIVE("cgroup_memory_limit_bytes"), COLLECTD("memory", "cgroup_limit")),
+    OF_CGROUP(METRIC_CGROUP_CPU_LIMIT, "cgroup_cpu_limit", GAUGE, TALLY_UNIT_RATIO,
+              "Most CPUs that the control group may use at a time (1 is one CPU); absent without a limit",
+              NATIVE("cgroup_cpu_limit_ratio"), COLLECTD("gauge", "cgroup_cpu_limit")),
+    OF_CGROUP(METRIC_CGROUP_PIDS_LIMIT, "cgroup_pids_limit", GAUGE, TALLY_UNIT_COUNT,
+              "Most processes and threads in the control group; absent without a limit",
+              NATIVE("cgroup_pids_limit"), COLLECTD("gauge", "cgroup_pids_limit")),
     [METRIC_START_TIME] = {GAUGE("start_time", TALLY_UNIT_UNIX_NS,
                                  "When the oldest process of the group started, since 1970"),
                            NATIVE("start_time_seconds"), PE("oldest_start_time_seconds"),
@@ -451,6 +509,8 @@ const struct part_row part_table[PARTS] = {
 _Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&
                    METRIC_HOST_SWAP_FREE - METRIC_HOST_MEMORY_TOTAL + 1 == HOST_MEMORIES,
                "one row for each");
+_Static_assert(METRIC_CGROUP_PIDS_LIMIT - METRIC_CGROUP_FIRST + 1 == CGROUP_FIGURES,
+               "one row for each figure");
 _Static_assert(METRIC_EXITS_OK + ENDINGS - ENDING_OK - 1 == METRIC_EXITS_OOM,
                "one row for each way to end that can be known");
 _Static_assert(METRIC_UNREADABLE_STATUS + (int)ORIGINS - 1 == METRIC_UNREADABLE_SOCKETS,

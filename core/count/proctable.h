@@ -40,6 +40,7 @@ struct process {
     /* What rules ask of ancestors (a mask, see group/rules.h), and one of its own has; the
      * same with itself among them, for its children. */
     uint32_t inherited_parents, lineage_parents;
+    uint32_t cgroup;    /* whose figures its group shows, in the table of them; 0: none */
     uint32_t seen;      /* number of the collection that saw it last */
     uint32_t fold;      /* its entry in the fold of this collection */
     process_id next;    /* chain of the hash, or of free records */

@@ -21,6 +21,7 @@ struct group_owner {
     uint64_t start_ticks;
 };
 #define NO_OWNER ((struct group_owner){0})
+#define CGROUPS_TOO_MANY UINT32_MAX
 
 /* With a top: where a group is, and was. */
 struct standing {
@@ -44,6 +45,7 @@ struct group {
     bool had_members;
     uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
     uint64_t cpu_ns; /* credited since it was last shown */
+    uint32_t cgroups; /* whose figures it shows; CGROUPS_TOO_MANY: not all are known */
     metric_set have;  /* what members gave */
     metric_set known; /* to show: those, and what is 0 without members */
     uint64_t value[METRICS_OF_GROUP];

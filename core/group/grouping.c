@@ -260,6 +260,19 @@ static struct text key_label(enum group_key key, struct text text, const struct 
     return text;
 }
 
+struct text grouping_cgroup(const struct grouping *g, const struct identity *id) {
+    struct text found = {"", 0};
+    for (size_t i = 0; i < g->group_by_count; i++) {
+        struct text path = g->group_by[i] == GROUP_UNIT        ? id->unit_cgroup
+                           : g->group_by[i] == GROUP_CONTAINER ? id->container_cgroup
+                           : g->group_by[i] == GROUP_CGROUP    ? id->cgroup
+                                                               : found;
+        if (path.len > found.len)
+            found = path;
+    }
+    return found;
+}
+
 static void add_label(struct group_labels *labels, const char *key, struct text value) {
     for (size_t i = 0; i < labels->count; i++)
         if (strcmp(labels->items[i].key, key) == 0)

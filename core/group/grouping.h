@@ -40,6 +40,10 @@ void grouping_free(struct grouping *g);
  * before they have a process. */
 int grouping_add_literals(const struct grouping *g, struct tallies *tallies);
 
+/* The path of the control group that the keys of group-by mean by this process: the one that
+ * is furthest down. Empty: none. */
+struct text grouping_cgroup(const struct grouping *g, const struct identity *id);
+
 /* What a process has from its ancestors. */
 struct lineage {
     uint32_t group;   /* rule group of the nearest one that has one; 0: none */

@@ -42,6 +42,8 @@ struct identity {
     struct text cgroups; /* the paths of all hierarchies, as process-exporter shows them */
     struct text cgroup;  /* one representative path */
     struct text unit, container; /* empty: none */
+    /* The paths of the control groups that are these: the process is in it or below. */
+    struct text unit_cgroup, container_cgroup;
     bool refused;         /* something that was asked for may not be read */
     bool lacks_user_name; /* user (or group) is a number, which may have a name later */
     bool lacks_arguments; /* it has an address space, and no command line in it */

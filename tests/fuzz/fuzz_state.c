@@ -4,6 +4,7 @@
  * would hardly ever hit. What is accepted comes out again as it went in, and can
  * be collected on.
  */
+#define _GNU_SOURCE
 #include "fuzz.h"
 
 #include "memproc.h"
@@ -25,6 +26,9 @@ static struct memproc *tree(void) {
     return m;
 }
 
+/* With control groups where the state has some: they would be dropped else. */
+static bool has_cgroups;
+
 static tally *fresh(const struct memproc *m) {
     struct tally_error error;
     tally_config *config;
@@ -32,6 +36,10 @@ static tally *fresh(const struct memproc *m) {
     CHECK(tally_config_new(&config) == 0, "out of memory");
     int r = tally_config_set(config, "procfs", MEMPROC_ROOT, &error);
     CHECK(r == 0, "procfs: %s", error.text);
+    if (has_cgroups)
+        r = tally_config_set(config, "group-by", "cgroup", &error) +
+            tally_config_set(config, "collect", "cgroup", &error);
+    CHECK(r == 0, "group-by and collect: %s", error.text);
     r = collector_new(config, NULL, memproc_io(m), &t, &error);
     CHECK(r == 0, "collector_new(): %s", error.text);
     tally_config_free(config);
@@ -86,6 +94,7 @@ static void decode(const struct memproc *m, const char *data, size_t len) {
 FUZZ_TARGET(state) {
     struct memproc *m = tree();
     const size_t sum_len = 8;
+    has_cgroups = memmem(data, len, "cgroups", strlen("cgroups"));
     decode(m, (const char *)data, len);
     if (len > sum_len) {
         uint64_t sum = UINT64_C(0xcbf29ce484222325);

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <utmp.h>
 
-static char root[256];
+static char host[256], root[264];
 static double now_s;
 static int64_t realtime_step_s;
 static bool root_is_hidden;
@@ -32,7 +32,7 @@ static struct {
 /* ---- Files ---------------------------------------------------------------------- */
 
 static void put_file(const char *name, const char *data, size_t len) {
-    char path[512];
+    char path[1280];
     snprintf(path, sizeof(path), "%s/%s", root, name);
     FILE *f = fopen(path, "w");
     ck_assert_msg(f != NULL, "can't write %s", path);
@@ -53,8 +53,10 @@ static int remove_one(const char *path, const struct stat *st, int type, struct 
 
 void tree_open(void) {
     const char *tmp = getenv("TMPDIR");
-    snprintf(root, sizeof(root), "%s/proctally-tree-XXXXXX", tmp ? tmp : "/tmp");
-    ck_assert_ptr_nonnull(mkdtemp(root));
+    snprintf(host, sizeof(host), "%s/proctally-tree-XXXXXX", tmp ? tmp : "/tmp");
+    ck_assert_ptr_nonnull(mkdtemp(host));
+    snprintf(root, sizeof(root), "%s/proc", host);
+    ck_assert_int_eq(mkdir(root, 0700), 0);
     memset(refusals, 0, sizeof(refusals));
     memset(&trigger, 0, sizeof(trigger));
     now_s = 1000;
@@ -68,7 +70,7 @@ void tree_open(void) {
 }
 
 void tree_close(void) {
-    nftw(root, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    nftw(host, remove_one, 16, FTW_DEPTH | FTW_PHYS);
 }
 
 const char *tree_path(void) {
@@ -100,6 +102,24 @@ void tree_set_host(uint64_t busy_ticks, unsigned cpus) {
 
 void tree_put_host(const char *file, const char *content) {
     put_file(file, content, strlen(content));
+}
+
+void tree_put_beside(const char *file, const char *content) {
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", host, file);
+    for (char *at = path + strlen(host) + 1; (at = strchr(at, '/')); at++) {
+        *at = '\0';
+        ck_assert(mkdir(path, 0700) == 0 || errno == EEXIST);
+        *at = '/';
+    }
+    snprintf(path, sizeof(path), "../%s", file);
+    put_file(path, content, strlen(content));
+}
+
+void tree_remove_beside(const char *dir) {
+    char path[1024];
+    snprintf(path, sizeof(path), "%s/%s", host, dir);
+    ck_assert_int_eq(nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS), 0);
 }
 
 void tree_put_file(uint32_t pid, const char *file, const char *content) {

@@ -49,6 +49,10 @@ void tree_remove(uint32_t pid);
 /* Another file of a process, and one of the host. */
 void tree_put_file(uint32_t pid, const char *file, const char *content);
 void tree_put_host(const char *file, const char *content);
+/* A file of the host elsewhere, as "sys/fs/cgroup/…", with the folders above it; and such a
+ * folder with all that is in it. */
+void tree_put_beside(const char *file, const char *content);
+void tree_remove_beside(const char *dir);
 /* The sessions file, one entry for each character: 'U' is a user's. Else there is none. */
 void tree_put_utmp(const char *entries);
 /* The directory itself can't be read. */

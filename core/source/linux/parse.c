@@ -713,6 +713,20 @@ static size_t find_nspawn_name(const char *buf, const char *end, const char **re
     return 0;
 }
 
+size_t parse_container_path(const char *buf, size_t len, const char *id, const char **ret_path) {
+    const char *line = id, *end = buf + len, *stop = id;
+    while (line > buf && line[-1] != '\n')
+        line--;
+    const char *colon = memchr(line, ':', (size_t)(id - line));
+    colon = colon ? memchr(colon + 1, ':', (size_t)(id - colon - 1)) : NULL;
+    if (!colon)
+        return 0;
+    while (stop < end && *stop != '/' && *stop != '\n')
+        stop++;
+    *ret_path = colon + 1;
+    return without_deleted(colon + 1, (size_t)(stop - colon - 1));
+}
+
 size_t parse_container(const char *buf, size_t len, const char **ret_id) {
     const char *end = buf + len;
     const char *id = find_hex_id(buf, end);

@@ -116,5 +116,7 @@ size_t parse_unit(const char *path, size_t len, const char **ret_unit);
  * a machine of systemd-nspawn (as systemd writes it, with \x2d for a dash).
  * Returns the length, 0 if there is none. */
 size_t parse_container(const char *buf, size_t len, const char **ret_id);
+/* The path of the control group that has this id in its name: as far as the end of that. */
+size_t parse_container_path(const char *buf, size_t len, const char *id, const char **ret_path);
 
 #endif

@@ -73,7 +73,13 @@ int identity_set_cgroups(struct identity *id, const char *text, size_t len, char
     id->cgroups = join_cgroups(text, len, joined);
     id->cgroup = (struct text){cgroup.path, cgroup.path_len};
     id->unit.len = parse_unit(cgroup.systemd, cgroup.systemd_len, &id->unit.at);
+    if (id->unit.len)
+        id->unit_cgroup = (struct text){
+            cgroup.systemd, (size_t)(id->unit.at + id->unit.len - cgroup.systemd)};
     id->container.len = parse_container(text, len, &id->container.at);
+    if (id->container.len)
+        id->container_cgroup.len =
+            parse_container_path(text, len, id->container.at, &id->container_cgroup.at);
     return 0;
 }
 

@@ -183,6 +183,26 @@ END_TEST
 
 #endif
 
+static const struct {
+    const char *group_by;
+    bool fits;
+} keys[] = {{"unit", true},          {"cgroup,container,unit", true}, {"name", false},
+            {"unit,name", false},    {"pid", false},                  {"", false}};
+
+START_TEST(of_figures_of_cgroups_that_no_group_has) {
+    tally_config *c = new_config();
+    struct tally_error text;
+
+    set(c, "group-by", keys[_i].group_by);
+    ck_assert(!tally_config_warning(c, 0, &text));
+    set(c, "collect", "cgroup");
+    ck_assert(tally_config_warning(c, 0, &text) == !keys[_i].fits);
+    if (!keys[_i].fits)
+        assert_mentions(text.text, "collect has cgroup");
+    tally_config_free(c);
+}
+END_TEST
+
 /* Rules without lines are called by their number and name. */
 START_TEST(of_rules_that_a_program_gave) {
     static const char *const name[] = {"much-too-long-a-name"};
@@ -210,6 +230,7 @@ int main(void) {
     tcase_add_test(tc, of_many_rules);
     tcase_add_test(tc, an_empty_list_of_expressions);
 #endif
+    tcase_add_loop_test(tc, of_figures_of_cgroups_that_no_group_has, 0, COUNT(keys));
     tcase_add_test(tc, of_rules_that_a_program_gave);
     return run_suite(suite);
 }

@@ -4,6 +4,7 @@
 #include "count/metrics.h"
 
 #include "base/number.h"
+#include "source/cgroup.h"
 #include "source/sample.h"
 #include "source/source.h"
 #include "suite.h"
@@ -131,6 +132,34 @@ START_TEST(a_row_for_each_kind_of_traffic) {
 }
 END_TEST
 
+/* In the order in which they are read. */
+START_TEST(a_row_for_each_figure_of_cgroups) {
+    static const char *const names[CGROUP_FIGURES] = {
+        [CGROUP_CPU_PERIODS] = "cgroup_cpu_periods",
+        [CGROUP_CPU_THROTTLED_PERIODS] = "cgroup_cpu_throttled_periods",
+        [CGROUP_CPU_THROTTLED_NS] = "cgroup_cpu_throttled",
+        [CGROUP_CPU_SOME_NS] = "cgroup_cpu_pressure_some",
+        [CGROUP_CPU_FULL_NS] = "cgroup_cpu_pressure_full",
+        [CGROUP_MEMORY_SOME_NS] = "cgroup_memory_pressure_some",
+        [CGROUP_MEMORY_FULL_NS] = "cgroup_memory_pressure_full",
+        [CGROUP_IO_SOME_NS] = "cgroup_io_pressure_some",
+        [CGROUP_IO_FULL_NS] = "cgroup_io_pressure_full",
+        [CGROUP_MEMORY_HIGH] = "cgroup_memory_events_high",
+        [CGROUP_MEMORY_MAX] = "cgroup_memory_events_max",
+        [CGROUP_MEMORY_OOM] = "cgroup_memory_events_oom",
+        [CGROUP_MEMORY_OOM_KILL] = "cgroup_memory_events_oom_kill",
+        [CGROUP_MEMORY_BYTES] = "cgroup_memory",
+        [CGROUP_SWAP_BYTES] = "cgroup_swap",
+        [CGROUP_PIDS] = "cgroup_pids",
+        [CGROUP_MEMORY_PEAK_BYTES] = "cgroup_memory_peak",
+        [CGROUP_MEMORY_LIMIT_BYTES] = "cgroup_memory_limit",
+        [CGROUP_CPU_LIMIT] = "cgroup_cpu_limit",
+        [CGROUP_PIDS_LIMIT] = "cgroup_pids_limit",
+    };
+    ck_assert_str_eq(metric_table[METRIC_CGROUP_FIRST + _i].metric.id, names[_i]);
+}
+END_TEST
+
 /* What a process can have less of later is no counter, and the other way round. */
 START_TEST(kinds) {
     static const enum metric counters[] = {
@@ -164,6 +193,8 @@ START_TEST(kinds) {
         wanted |= METRIC_SET(counters[i]);
     for (int i = 0; i < TRAFFIC_COUNTERS; i++)
         wanted |= METRIC_SET(METRIC_RECEIVED_BYTES_TCP + i);
+    for (int f = 0; f < CGROUP_COUNTERS; f++)
+        wanted |= METRIC_SET(METRIC_CGROUP_FIRST + f);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].metric.kind == TALLY_KIND_COUNTER)
             found |= METRIC_SET(m);
@@ -175,6 +206,7 @@ END_TEST
 /* ratio_of() gives billionths, which is what this unit means. */
 START_TEST(ratios_have_that_unit) {
     static const enum metric metrics[] = {METRIC_CPU_USAGE, METRIC_WORST_FD_RATIO,
+                                          METRIC_CGROUP_CPU_LIMIT,
                                           METRIC_SELF_COVERAGE};
 
     for (size_t m = 0; m < METRICS; m++) {
@@ -198,6 +230,7 @@ int main(void) {
     tcase_add_loop_test(tc, a_row_for_each_kind_of_socket, 0, SOCKET_KINDS);
     tcase_add_test(tc, states_of_tcp);
     tcase_add_loop_test(tc, a_row_for_each_kind_of_traffic, 0, TRAFFIC_COUNTERS);
+    tcase_add_loop_test(tc, a_row_for_each_figure_of_cgroups, 0, CGROUP_FIGURES);
     tcase_add_test(tc, kinds);
     return run_suite(suite);
 }
