@@ -350,7 +350,11 @@ INFLUX_COUNTERS = {
     "write_bytes", "read_count", "write_count", "voluntary_context_switches",
     "involuntary_context_switches", "minor_faults", "major_faults", "run_queue_wait",
     "blkio_delay", "starts", "exits", "processes_vanished", "groups_overflowed", "lost_events",
-    "threads_skipped", "pattern_limits", "cmdlines_cut", "state_failures"}
+    "threads_skipped", "pattern_limits", "cmdlines_cut", "state_failures", "cgroup_cpu_periods",
+    "cgroup_cpu_throttled_periods", "cgroup_cpu_throttled", "cgroup_cpu_pressure_some",
+    "cgroup_cpu_pressure_full", "cgroup_memory_pressure_some", "cgroup_memory_pressure_full",
+    "cgroup_io_pressure_some", "cgroup_io_pressure_full", "cgroup_memory_events_high",
+    "cgroup_memory_events_max", "cgroup_memory_events_oom", "cgroup_memory_events_oom_kill"}
 
 
 def _split(text, separator):

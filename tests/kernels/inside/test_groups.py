@@ -49,6 +49,62 @@ def case_units():
         one.end()
 
 
+def case_figures_of_units():
+    """Of the unit's own control group, though its processes are in two inside of that; the
+    same from both sources, and as systemd and the kernel have them. It is ended and started
+    again: counters go on."""
+    unit = unique("lim") + ".service"
+    d = [Driver("--group-by", "unit", "--collect", "cgroup", source=s) for s in ("procfs", "bpf")]
+    script = ('cg=/sys/fs/cgroup$(sed s/^0::// /proc/self/cgroup); mkdir $cg/a $cg/b; '
+              '(echo 0 >$cg/b/cgroup.procs; exec sleep 600) & echo 0 >$cg/a/cgroup.procs; '
+              'timeout 2 sh -c "while :; do :; done"; exec sleep 600')
+
+    def begin():
+        done("systemd-run", "-q", "--unit=" + unit, "-p", "MemoryMax=64M", "-p", "CPUQuota=25%",
+             "-p", "TasksMax=12", "-p", "Delegate=yes", "sh", "-c", script)
+        return "/sys/fs/cgroup" + shown(unit, "ControlGroup")
+
+    def of_file(text, key, scale=1):
+        return int(next(l.split()[1] for l in text.splitlines() if l.startswith(key + " "))) / scale
+
+    def is_right(path, before):
+        for one in d:
+            p = one.collect()[unit]
+            stat = read_text(path + "/cpu.stat")
+            check_equal([p.fields[k] for k in ("cgroup_memory_limit", "cgroup_cpu_limit",
+                                               "cgroup_pids_limit", "num_procs", "cgroup_pids")],
+                        [64 << 20, 0.25, 12, 2, 2], "limits and processes")
+            check_near(p.fields["cgroup_memory"], int(read_text(path + "/memory.current")),
+                       "memory", absolute=256 << 10)
+            check_equal("cgroup_memory_peak" in p.fields, os.path.exists(path + "/memory.peak"),
+                        "is there a peak")
+            for field, key, scale in (("cgroup_cpu_periods", "nr_periods", 1),
+                                      ("cgroup_cpu_throttled_periods", "nr_throttled", 1),
+                                      ("cgroup_cpu_throttled", "throttled_usec", 1e6)):
+                wanted = of_file(stat, key, scale) + before.get(field, 0)
+                check(of_file(stat, key, scale) > 0, "%s is 0" % key)
+                check_near(p.fields[field], wanted, field, absolute=0.01)
+            events = read_text(path + "/memory.events")
+            check_equal(p.fields["cgroup_memory_events_oom_kill"], of_file(events, "oom_kill"),
+                        "kills")
+            if os.path.exists(path + "/cpu.pressure"):
+                check(p.fields["cgroup_cpu_pressure_some"] > 0, "no pressure", p.fields)
+        return True
+    path = begin()
+    wait_for(lambda: is_right(path, {}), "the figures", 60, every=0.5)
+    before = dict(d[0].points[unit].fields)
+    systemctl("stop", unit)
+    for one in d:
+        p = one.collect()[unit]
+        check("cgroup_memory" not in p.fields and p.fields["cgroup_cpu_periods"] ==
+              before["cgroup_cpu_periods"], "after its end", p.fields)
+    path = begin()
+    wait_for(lambda: is_right(path, before), "the figures of the next one", 60, every=0.5)
+    systemctl("stop", unit)
+    for one in d:
+        one.end()
+
+
 def tiny_root():
     """All that a container needs."""
     root = os.path.join(temp_dir(), "root")
