@@ -26,7 +26,7 @@
 #define TARGETS_EXPORTER
 #endif
 #define TARGETS                                                                        \
-    X(classify) X(collect) X(config) X(encode) X(options) X(parse) X(state) X(utf8) \
+    X(classify) X(collect) X(config) X(encode) X(json) X(options) X(parse) X(state) X(utf8) \
     TARGETS_EXPORTER
 
 #define X(name) int fuzz_##name(const uint8_t *data, size_t len);
