@@ -151,6 +151,7 @@ int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
         s->groups = groups;
         s->group_size = size;
     }
+    s->known = 0;
     for (size_t i = 0; i < count; i++) {
         struct snapshot_group *to = &s->groups[i];
         const struct group *from = tallies->order[i];
@@ -159,6 +160,7 @@ int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
             to->texts = group_texts_ref(from->texts);
         }
         to->known = from->known;
+        s->known |= from->known;
         memcpy(to->value, from->value, sizeof(to->value));
         if (tallies->threads.is_on) {
             const struct thread_names *names = from->thread_names;

@@ -63,6 +63,7 @@ struct tally_snapshot {
     size_t group_count, group_size;
     struct snapshot_part *parts;
     size_t part_count, part_size;
+    metric_set known; /* of any of them */
 
     uint64_t self_value[SELF_METRICS];
     bool self_known[SELF_METRICS];

@@ -41,8 +41,19 @@ static void put_text(struct buf *to, const char *text) {
     buf_add(to, text, len);
 }
 
-static bool is_counter(size_t m) {
-    return metric_table[m].metric.kind == TALLY_KIND_COUNTER;
+/* Those that some group has: the others need not be written. */
+static metric_set counters_in_use(const struct tallies *t) {
+    metric_set used = 0;
+    for (size_t i = 0; i < t->end; i++) {
+        const struct group *g = t->groups[i];
+        if (!g)
+            continue;
+        used |= g->have;
+        for (size_t m = 0; m < METRICS_OF_GROUP; m++)
+            if (g->value[m])
+                used |= METRIC_SET(m);
+    }
+    return used & t->counters;
 }
 
 /* With a top a group has more numbers, which look like counters: who does not know them
@@ -51,18 +62,18 @@ static bool is_counter(size_t m) {
 static const char standing_id[] = "top standing", score_id[] = "top score";
 enum { STANDING_KNOWN = 1, STANDING_HIDDEN = 2 };
 
-static void put_counter_ids(struct buf *to, const struct tallies *t) {
+static void put_counter_ids(struct buf *to, const struct tallies *t, metric_set counters) {
     size_t count = 0;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        count += is_counter(m);
+        count += counters >> m & 1;
     put_number(to, t->top_by == TOP_BY_NONE ? count : 2 * count + 2);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (is_counter(m))
+        if (counters & METRIC_SET(m))
             put_text(to, metric_table[m].metric.id);
     if (t->top_by == TOP_BY_NONE)
         return;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (is_counter(m)) {
+        if (counters & METRIC_SET(m)) {
             char id[100];
             snprintf(id, sizeof(id), UNSHOWN "%s", metric_table[m].metric.id);
             put_text(to, id);
@@ -76,10 +87,10 @@ static void put_counter(struct buf *to, bool have, uint64_t value) {
     put_number(to, value);
 }
 
-static void put_standing(struct buf *to, const struct group *g) {
+static void put_standing(struct buf *to, const struct group *g, metric_set counters) {
     const struct standing *s = g->standing; /* what is left out has none */
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (is_counter(m))
+        if (counters & METRIC_SET(m))
             put_counter(to, s != NULL, s ? g->value[m] - s->shown[m] : 0);
     const bool is_known = s && !s->is_new;
     put_counter(to, is_known,
@@ -87,7 +98,8 @@ static void put_standing(struct buf *to, const struct group *g) {
     put_counter(to, is_known, is_known ? s->score : 0);
 }
 
-static void put_group(struct buf *to, const struct tallies *t, const struct group *g) {
+static void put_group(struct buf *to, const struct tallies *t, const struct group *g,
+                      metric_set counters) {
     put_text(to, g->texts ? g->texts->name : "");
     put_number(to, g->had_members);
     put_number(to, g->owner.pid);
@@ -101,10 +113,10 @@ static void put_group(struct buf *to, const struct tallies *t, const struct grou
         put_text(to, g->texts->labels[i].value);
     }
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (is_counter(m))
+        if (counters & METRIC_SET(m))
             put_counter(to, g->have >> m & 1, g->value[m]);
     if (t->top_by != TOP_BY_NONE)
-        put_standing(to, g);
+        put_standing(to, g, counters);
 }
 
 /* Counters about the collector, but for what is part of the tallies. */
@@ -308,7 +320,8 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     put_self(to, &c->self);
 
     /* counters by their names, so that a later version can have more of them */
-    put_counter_ids(to, tallies);
+    const metric_set counters = counters_in_use(tallies);
+    put_counter_ids(to, tallies, counters);
 
     for (size_t i = 0; i < tallies->end; i++)
         groups += tallies->groups[i] != NULL;
@@ -316,7 +329,7 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     for (size_t i = 0; i < tallies->end; i++)
         if (tallies->groups[i]) {
             put_number(to, i);
-            put_group(to, tallies, tallies->groups[i]);
+            put_group(to, tallies, tallies->groups[i], counters);
         }
 
     put_number(to, FIELD_COUNTERS);
@@ -464,7 +477,8 @@ static struct counter_place place_of(struct text id) {
     if (is_unshown)
         id = (struct text){id.at + len, id.len - len};
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (is_counter(m) && text_is(id, metric_table[m].metric.id))
+        if (metric_table[m].metric.kind == TALLY_KIND_COUNTER &&
+            text_is(id, metric_table[m].metric.id))
             return (struct counter_place){is_unshown ? PLACE_UNSHOWN : PLACE_VALUE,
                                           (enum metric)m};
     return (struct counter_place){PLACE_NONE, METRICS};

@@ -189,6 +189,11 @@ static void group_remove(struct tallies *t, uint32_t index) {
     t->order_count = 0; /* it may be listed */
 }
 
+/* A gauge that nobody asks for need not be cleared; but the host's figures have the states. */
+static bool is_left_alone(const struct tallies *t, size_t m) {
+    return t->switched_off & ~STATE_METRICS & METRIC_SET(m);
+}
+
 int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned origins) {
     *t = (struct tallies){
         .limit = limit,
@@ -209,7 +214,7 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
     }
     t->unshown = t->switched_off;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (metric_table[m].metric.kind == TALLY_KIND_GAUGE && !(t->switched_off & METRIC_SET(m)))
+        if (metric_table[m].metric.kind == TALLY_KIND_GAUGE && !is_left_alone(t, m))
             t->gauges[t->gauge_count++] = (uint8_t)m;
     for (size_t k = 0; k < t->gauge_count; k++)
         t->gauge_how[k] = (uint8_t)how_of(t->gauges[k]);

@@ -63,10 +63,23 @@ static void end_line(struct buf *to, size_t start, char separator, uint64_t time
     buf_add_char(to, '\n');
 }
 
-/* The known fields of metrics from..end; nothing is written if there are none. */
-static void add_line(struct buf *to, const tally_snapshot *s, size_t group, size_t from,
-                     size_t end) {
-    const bool self = metric_table[from].metric.scope == TALLY_SCOPE_SELF;
+/* Those of from..end that are fields and may be known. */
+struct fields {
+    size_t count;
+    uint8_t metrics[METRICS];
+};
+_Static_assert(METRICS <= UINT8_MAX, "metrics have numbers of one byte");
+
+static void list_fields(const tally_snapshot *s, size_t from, size_t end, struct fields *ret) {
+    ret->count = 0;
+    for (size_t m = from; m < end; m++)
+        if (metric_table[m].influx.field && (m >= METRIC_SELF_FIRST || s->known & METRIC_SET(m)))
+            ret->metrics[ret->count++] = (uint8_t)m;
+}
+
+/* The known ones of these fields; nothing is written if there are none. */
+static void add_line(struct buf *to, const tally_snapshot *s, size_t group, bool self,
+                     const struct fields *fields) {
     size_t start = to->len;
     buf_add_str(to, s->words->measurement);
     if (self)
@@ -75,10 +88,10 @@ static void add_line(struct buf *to, const tally_snapshot *s, size_t group, size
     if (!self)
         add_group_tags(to, s->groups[group].texts);
     char separator = ' ';
-    for (size_t m = from; m < end; m++) {
+    for (size_t i = 0; i < fields->count; i++) {
         uint64_t value;
-        if (metric_table[m].influx.field && snapshot_value(s, group, m, &value))
-            add_field(to, &separator, s, m, value);
+        if (snapshot_value(s, group, fields->metrics[i], &value))
+            add_field(to, &separator, s, fields->metrics[i], value);
     }
     end_line(to, start, separator, s->time_ns);
 }
@@ -108,12 +121,15 @@ static void add_part_lines(struct buf *to, const tally_snapshot *s, size_t group
 
 int tally_encode_influx(const tally_snapshot *s, tally_text *to, const char **ret_data,
                         size_t *ret_len) {
+    struct fields fields;
     buf_reset(&to->data);
+    list_fields(s, 0, METRICS_OF_GROUP, &fields);
     for (size_t i = 0; i < s->group_count; i++) {
-        add_line(&to->data, s, i, 0, METRICS_OF_GROUP);
+        add_line(&to->data, s, i, false, &fields);
         for (enum part_kind kind = 0; kind < PARTS; kind++)
             add_part_lines(&to->data, s, i, kind);
     }
-    add_line(&to->data, s, 0, METRIC_SELF_FIRST, METRIC_SELF_LAST + 1);
+    list_fields(s, METRIC_SELF_FIRST, METRIC_SELF_LAST + 1, &fields);
+    add_line(&to->data, s, 0, true, &fields);
     return text_finish(to, ret_data, ret_len);
 }

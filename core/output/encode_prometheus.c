@@ -238,17 +238,9 @@ static void add_family(tally_text *text, const tally_snapshot *s, size_t from, s
         }
 }
 
-/* Of any group. */
-static metric_set known_of_groups(const tally_snapshot *s) {
-    metric_set known = 0;
-    for (size_t i = 0; i < s->group_count; i++)
-        known |= s->groups[i].known;
-    return known;
-}
-
-/* Of the rows from..most_last. `known`: those of groups that any has. */
+/* Of the rows from..most_last. */
 static void add_rows(const tally_snapshot *s, tally_text *to, size_t from, size_t most_last,
-                     metric_set known, bool openmetrics) {
+                     bool openmetrics) {
     while (from <= most_last) {
         const enum tally_scope scope = metric_table[from].metric.scope;
         const bool self = scope == TALLY_SCOPE_SELF;
@@ -264,7 +256,7 @@ static void add_rows(const tally_snapshot *s, tally_text *to, size_t from, size_
                 break;
         }
         const metric_set rows = METRIC_SET(end - from) - 1;
-        if (name && (from >= METRICS_OF_GROUP || known & rows << from))
+        if (name && (from >= METRICS_OF_GROUP || s->known & rows << from))
             add_family(to, s, from, end, self, openmetrics);
         from = end;
     }
@@ -275,10 +267,10 @@ static int add_families(const tally_snapshot *s, tally_text *to, bool openmetric
     if (r < 0)
         return r;
     buf_reset(&to->data);
-    add_rows(s, to, 0, METRIC_SELF_LAST, known_of_groups(s), openmetrics);
+    add_rows(s, to, 0, METRIC_SELF_LAST, openmetrics);
     if (s->part_count)
         for (enum part_kind kind = 0; kind < PARTS; kind++)
-            add_rows(s, to, part_table[kind].first, part_table[kind].last, 0, openmetrics);
+            add_rows(s, to, part_table[kind].first, part_table[kind].last, openmetrics);
     return 0;
 }
 
