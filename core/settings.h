@@ -25,6 +25,16 @@ enum group_key {
 };
 extern const char *const group_key_names[GROUP_KEYS + 1]; /* ended by NULL */
 
+/* The labels that `container-names` adds. In the order of the names. */
+enum container_label {
+    CONTAINER_POD,
+    CONTAINER_NAMESPACE,
+    CONTAINER_NAME,
+    CONTAINER_IMAGE,
+    CONTAINER_LABELS
+};
+extern const char *const container_label_names[CONTAINER_LABELS];
+
 /* What `collect` switches. In the order of the names. */
 enum collect {
     COLLECT_CGROUP,
@@ -115,6 +125,7 @@ struct settings {
     bool children;
     enum group_key group_by[GROUP_KEYS];
     size_t group_by_count;
+    bool container_names;
     enum kernel_threads kernel_threads;
     uint64_t max_groups, expire_after_ns;
     uint64_t max_thread_names; /* of a group */

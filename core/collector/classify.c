@@ -76,6 +76,14 @@ static int find_group(struct round *round, const struct identity *id, struct lin
     struct match_time time = {.left_ns = MATCHING_NS - user->used_ns,
                               .may_defer = may_defer && !has_all};
     struct decision decision;
+    struct identity named;
+    if (t->containers) {
+        named = *id;
+        id = &named;
+        int e = containers_name(t->containers, &named);
+        if (e < 0)
+            return e;
+    }
     int r = grouping_decide(&t->grouping, id, ancestors, &time, &decision, NULL);
     user->used_ns = MATCHING_NS - time.left_ns;
     round->unsure |= time.ran_out && !has_all;

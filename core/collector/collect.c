@@ -261,6 +261,8 @@ static void begin(struct round *round) {
         t->source->boot_unix_ns = round->unix_ns - round->boot_ns;
     self_set(c, METRIC_SELF_PROCESSES, 0);
     self_set(c, METRIC_SELF_HIDDEN, 0);
+    if (t->containers)
+        containers_begin(t->containers);
     tallies_begin(&c->tallies);
     if (c->tallies.threads.is_on)
         tallies_begin_threads(&c->tallies);

@@ -291,6 +291,22 @@ static enum ancestors wanted_ancestors(const tally *t, size_t follow_count) {
     return follow_count ? ANCESTORS_LISTED : ANCESTORS_NONE;
 }
 
+/* A series can't have a label twice. -EINVAL. */
+static int check_labels(const struct settings *settings, struct tally_error *error) {
+    for (size_t i = 0; i < settings->labels.count; i++)
+        for (size_t k = 0; k < CONTAINER_LABELS; k++) {
+            const char *label = settings->labels.items[i], *own = container_label_names[k];
+            const size_t len = strlen(own);
+            if (strncmp(label, own, len) != 0 || label[len] != '=')
+                continue;
+            error_set(error, "labels has \"%s\", expected another key, as container-names gives "
+                             "groups a label of this name",
+                      own);
+            return -EINVAL;
+        }
+    return 0;
+}
+
 int collector_new(const tally_config *config, const struct tally_new_opts *given,
                   const struct io *io, tally **ret_tally, struct tally_error *error) {
     struct tally_new_opts opts = {0};
@@ -311,6 +327,8 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         r = tally_config_check(config, error);
     if (r == 0)
         r = config_settings(config, &t->settings);
+    if (r == 0 && t->settings.container_names)
+        r = check_labels(&t->settings, error);
     t->settings.brief = opts.brief;
     t->settings.with_cmdlines = opts.keep & TALLY_KEEP_CMDLINES;
     if (t->only_looks) {
@@ -344,6 +362,8 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     if (r == 0 && t->settings.collect & 1u << COLLECT_CGROUP &&
         settings_group_by_cgroup(&t->settings))
         r = cgroup_files_new(&t->io, t->settings.procfs, &t->cgroup_files);
+    if (r == 0 && t->settings.container_names)
+        r = containers_new(&t->io, t->settings.procfs, &t->containers);
     if (r == 0)
         r = open_counting(t);
     if (r == 0 && opts.inherit)
@@ -382,6 +402,7 @@ tally *tally_free(tally *t) {
     free(t->pss_order.turns);
     socket_table_free(&t->sockets);
     cgroup_files_free(t->cgroup_files);
+    containers_free(t->containers);
     if (t->source)
         t->source->ops->free(t->source);
     grouping_free(&t->grouping);

@@ -12,6 +12,7 @@
 #include "proctally.h"
 #include "settings.h"
 #include "source/cgroup.h"
+#include "source/containers.h"
 #include "source/socket_table.h"
 #include "source/source.h"
 
@@ -32,6 +33,7 @@ struct tally {
 
     struct source *source;
     struct cgroup_files *cgroup_files; /* NULL: their figures are not to be collected */
+    struct containers *containers;     /* NULL: their names are not to be shown */
     struct tally_error why_not_bpf; /* with source auto; "": it is */
     struct grouping grouping;
     struct counting counting;

@@ -403,6 +403,9 @@ static const char *known_key(struct text key) {
     for (size_t i = 0; i < GROUP_KEYS; i++)
         if (text_is(key, group_key_names[i]))
             return group_key_names[i];
+    for (size_t i = 0; i < CONTAINER_LABELS; i++)
+        if (text_is(key, container_label_names[i]))
+            return container_label_names[i];
     for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++)
         if (text_is(key, others[i]))
             return others[i];

@@ -544,6 +544,7 @@ int config_settings(const tally_config *c, struct settings *ret) {
     option_parse_count(value_of(c, OPTION_MAX_PROCESSES), &s.max_processes);
     option_parse_duration(value_of(c, OPTION_EXPIRE_AFTER), &s.expire_after_ns);
     option_parse_switch(value_of(c, OPTION_CHILDREN), &s.children);
+    option_parse_switch(value_of(c, OPTION_CONTAINER_NAMES), &s.container_names);
     /* process-exporter has no group-by and follows children: with its names,
      * its users' file alone has to give them its groups */
     const bool like_process_exporter = s.schema == TALLY_SCHEMA_PROCESS_EXPORTER;

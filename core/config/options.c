@@ -18,6 +18,10 @@ static const struct tally_option option_table[OPTIONS] = {
          "exe, cgroup, unit, container, pid. Empty: leave them out. With schema process-exporter "
          "the default is empty.",
          TALLY_OPTION_WORDS, true, group_key_names},
+    [OPTION_CONTAINER_NAMES] = {"container-names", "true|false", "false",
+                                "With group-by container: labels pod, namespace, container_name and "
+                                "image, as far as files of container runtimes on the host tell.",
+                                TALLY_OPTION_SWITCH, false, NULL},
     [OPTION_KERNEL_THREADS] =
         {"kernel-threads", "one|split|leave-out", "one",
          "What group-by does with the kernel's own threads: one group kernel, groups like those of "
@@ -150,6 +154,7 @@ const char *option_expected(enum option option) {
     case OPTION_PROCESS_NAMES:
         return "a list of rules";
     case OPTION_CHILDREN:
+    case OPTION_CONTAINER_NAMES:
     case OPTION_FOLD_THREAD_NAMES:
         return "true or false";
     case OPTION_COLLECT:

@@ -284,7 +284,7 @@ static int check_order(tally_config *c, const struct checked_rule *rules, size_t
 
 /* ---- Options that have no effect -------------------------------------------------------------- */
 
-static int check_collect(tally_config *c) {
+static int check_effect(tally_config *c) {
     struct settings s;
     int r = config_settings(c, &s);
     if (r < 0)
@@ -292,6 +292,14 @@ static int check_collect(tally_config *c) {
     if (s.collect & 1u << COLLECT_CGROUP && !settings_group_by_cgroup(&s)) {
         static const char text[] = "collect has cgroup, which has no effect with this group-by, "
                                    "expected no other keys than unit, container and cgroup";
+        r = string_list_add(&c->warnings, text, sizeof(text) - 1);
+    }
+    bool by_container = false;
+    for (size_t i = 0; i < s.group_by_count; i++)
+        by_container |= s.group_by[i] == GROUP_CONTAINER;
+    if (r == 0 && s.container_names && !by_container) {
+        static const char text[] = "container-names has no effect with this group-by, expected "
+                                   "container among its keys";
         r = string_list_add(&c->warnings, text, sizeof(text) - 1);
     }
     settings_free(&s);
@@ -374,7 +382,7 @@ static int find_warnings(tally_config *c) {
     if (r == 0)
         r = check_top(c);
     if (r == 0)
-        r = check_collect(c);
+        r = check_effect(c);
     struct checked_rule *rules = calloc(count + 1, sizeof(*rules));
     if (!rules)
         return -ENOMEM;

@@ -10,8 +10,8 @@
 
 /* Longest name of a group or value of a label, in bytes. */
 #define GROUP_NAME_MAX 512
-/* The keys of group-by, and those that pid brings along. */
-#define LABELS_MAX 16
+/* The keys of group-by, and those that pid and container bring along. */
+#define LABELS_MAX 20
 
 struct label {
     const char *key; /* constant text */

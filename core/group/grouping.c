@@ -318,6 +318,9 @@ static void join_keys(struct grouping *g, const struct identity *id, struct deci
         bool is_groupname = key == GROUP_NAME && g->group_by_count == 1;
         if (key != GROUP_PID && !is_groupname)
             add_label(&d->labels, group_key_names[key], key_label(key, text, id));
+        for (size_t k = 0; key == GROUP_CONTAINER && k < CONTAINER_LABELS; k++)
+            if (id->container_texts[k].len)
+                add_label(&d->labels, container_label_names[k], id->container_texts[k]);
     }
 }
 

@@ -6,6 +6,8 @@
 #ifndef IDENTITY_H
 #define IDENTITY_H
 
+#include "settings.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -44,6 +46,7 @@ struct identity {
     struct text unit, container; /* empty: none */
     /* The paths of the control groups that are these: the process is in it or below. */
     struct text unit_cgroup, container_cgroup;
+    struct text container_texts[CONTAINER_LABELS]; /* empty: not asked for, or not known */
     bool refused;         /* something that was asked for may not be read */
     bool lacks_user_name; /* user (or group) is a number, which may have a name later */
     bool lacks_arguments; /* it has an address space, and no command line in it */

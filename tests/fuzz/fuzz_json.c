@@ -2,7 +2,7 @@
 /* What container runtimes have written: documents as wholes, and arrays by their elements. */
 #include "fuzz.h"
 
-#include "base/json_find.h"
+#include "source/linux/container_names.h"
 
 #include <errno.h>
 #include <string.h>
@@ -42,6 +42,26 @@ static int find(const char *buf, size_t len) {
     return r;
 }
 
+static void check_names(const struct container_names *names) {
+    for (size_t i = 0; i < CONTAINER_LABELS; i++)
+        CHECK(names->len[i] <= CONTAINER_TEXT_SIZE, "a text of %zu bytes", names->len[i]);
+}
+
+static void check_containers(const char *buf, size_t len) {
+    struct container_names names;
+    struct json_array list = {.at = buf, .end = buf + len};
+    char id[CONTAINER_ID_LEN];
+    int r = parse_container_config(buf, len, &names);
+    CHECK(r == 0 || r == -EBADMSG, "parse_container_config(): %d", r);
+    if (r == 0)
+        check_names(&names);
+    while ((r = parse_next_stored(&list, id, &names)) == 1)
+        check_names(&names);
+    CHECK(r == 0 || r == -EBADMSG, "parse_next_stored(): %d", r);
+    if (parse_log_link(buf, len, id, &names) == 0)
+        check_names(&names);
+}
+
 FUZZ_TARGET(json) {
     const char *buf = (const char *)data;
     struct json_array array = {.at = buf, .end = buf + len};
@@ -55,5 +75,6 @@ FUZZ_TARGET(json) {
     }
     CHECK(r == 0 || r == -EBADMSG, "json_array_next(): %d", r);
     CHECK(r < 0 || whole == 0, "an array that is no document");
+    check_containers(buf, len);
     return 0;
 }

@@ -203,6 +203,19 @@ START_TEST(of_figures_of_cgroups_that_no_group_has) {
 }
 END_TEST
 
+START_TEST(of_names_of_containers_that_no_group_has) {
+    tally_config *c = new_config();
+    struct tally_error text;
+
+    set(c, "container-names", "true");
+    ck_assert(tally_config_warning(c, 0, &text));
+    assert_mentions(text.text, "container-names has no effect");
+    set(c, "group-by", "unit,container");
+    ck_assert(!tally_config_warning(c, 0, &text));
+    tally_config_free(c);
+}
+END_TEST
+
 /* Rules without lines are called by their number and name. */
 START_TEST(of_rules_that_a_program_gave) {
     static const char *const name[] = {"much-too-long-a-name"};
@@ -231,6 +244,7 @@ int main(void) {
     tcase_add_test(tc, an_empty_list_of_expressions);
 #endif
     tcase_add_loop_test(tc, of_figures_of_cgroups_that_no_group_has, 0, COUNT(keys));
+    tcase_add_test(tc, of_names_of_containers_that_no_group_has);
     tcase_add_test(tc, of_rules_that_a_program_gave);
     return run_suite(suite);
 }
