@@ -146,6 +146,63 @@ def case_without_effect():
     check("collect has cgroup" in out + err, "no warning", out, err)
 
 
+# ---- Containers by name ---------------------------------------------------------------------------
+
+IDS = {name: format(i, "x") * 64 for i, name in enumerate(
+    ("containerd", "docker", "podman", "kubelet", "nobody", "hostile"), 10)}
+TASKS = "run/containerd/io.containerd.runtime.v2.task/k8s.io/%s/config.json"
+
+
+def named_host():
+    h = Host()
+    h.put(TASKS % IDS["containerd"], json.dumps({"annotations": {
+        "io.kubernetes.cri.container-name": "nginx", "io.kubernetes.cri.sandbox-name": "web-1",
+        "io.kubernetes.cri.sandbox-namespace": "shop",
+        "io.kubernetes.cri.image-name": "docker.io/nginx:1.25"}}))
+    h.put("var/lib/docker/containers/%s/config.v2.json" % IDS["docker"],
+          json.dumps({"Name": "/cache", "Config": {"Image": "redis:7", "Labels": {}}}))
+    h.put("var/lib/containers/storage/overlay-containers/containers.json", json.dumps([
+        {"id": IDS["podman"], "names": ["db"],
+         "metadata": json.dumps({"name": "db", "image-name": "postgres:16"})}]))
+    h.put("var/log/containers/job-x_batch_main-%s.log" % IDS["kubelet"], "")
+    h.put(TASKS % IDS["hostile"], json.dumps({"annotations": {
+        "io.kubernetes.cri.sandbox-name": "a\"} 1\n# b\u202e\x1b[2J\\",
+        "io.kubernetes.cri.container-name": "x" * 5000}}))
+    for i, digits in enumerate(IDS.values()):
+        h.member(10 + i, "0::/kubepods/pod%d/%s\n" % (i, digits))
+    return h
+
+
+def case_container_names():
+    """All runtimes on one host; what is hostile in them does no harm in any dialect."""
+    h = named_host()
+    flags = ["--procfs", h.path, "--group-by", "container", "--container-names"]
+    wanted = {
+        "containerd": {"pod": "web-1", "namespace": "shop", "container_name": "nginx",
+                       "image": "docker.io/nginx:1.25"},
+        "docker": {"container_name": "cache", "image": "redis:7"},
+        "podman": {"container_name": "db", "image": "postgres:16"},
+        "kubelet": {"pod": "job-x", "namespace": "batch", "container_name": "main"},
+        "nobody": {},
+        "hostile": {"pod": 'a"} 1?# b??[2J?', "container_name": "x" * 512},
+    }
+    d = Driver(*flags)
+    status, out, err = run([TEXTFILE, *flags, "--output", "-"])
+    check_equal(status, 0, "status of textfile (%s)" % err)
+    m = Metrics(out)
+    for name, labels in wanted.items():
+        short = IDS[name][:12]
+        tags = {k: v for k, v in d.points[short].tags.items() if k not in ("groupname", "container")}
+        check_equal(tags, labels, "tags of " + name)
+        check_equal(m.get("proctally_processes", container=short, **labels), 1, "series of " + name)
+    check_equal(m.labels_of("pod"), {"web-1", "job-x", wanted["hostile"]["pod"]}, "pods")
+    d.end()
+    status, out, err = run([TEXTFILE, "--procfs", h.path, "--group-by", "container", "--output", "-"])
+    check(status == 0 and "web-1" not in out, "without being asked for", out, err)
+    status, out, err = run([TEXTFILE, *flags, "--labels", "pod=mine", "--output", "-"])
+    check(status == 2 and 'labels has "pod"' in err, "a label twice", (status, err))
+
+
 # ---- Real ------------------------------------------------------------------------------------------
 
 class Cgroup:
