@@ -65,7 +65,7 @@ enum { STANDING_KNOWN = 1, STANDING_HIDDEN = 2 };
 static void put_counter_ids(struct buf *to, const struct tallies *t, metric_set counters) {
     size_t count = 0;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        count += counters >> m & 1;
+        count += (counters & METRIC_SET(m)) != 0;
     put_number(to, t->top_by == TOP_BY_NONE ? count : 2 * count + 2);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (counters & METRIC_SET(m))
