@@ -11,6 +11,8 @@ const char *const group_key_names[GROUP_KEYS + 1] = {
 const char *const collect_names[COLLECTS + 1] = {
     "cgroup", "context-switches", "delays", "exits", "fds", "io", "memory-details", "network",
     "pss", "sockets", "states", "thread-names", "threads", NULL};
+const char *const container_label_names[CONTAINER_LABELS] = {"pod", "namespace", "container_name",
+                                                             "image"};
 const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
 const char *const top_by_names[] = {"cpu", "memory", "io", "network", NULL};

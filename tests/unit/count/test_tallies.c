@@ -586,7 +586,7 @@ START_TEST(credits_go_to_their_rows) {
     end();
     assert_value(g, rows[_i], before + 7);
     for (enum metric m = METRIC_RSS; m < METRICS_OF_GROUP; m++)
-        if (m != rows[_i] && tallies.counters & BIT(m) && m != METRIC_FAULTS &&
+        if (m != rows[_i] && tallies.counters & METRIC_SET(m) && m != METRIC_FAULTS &&
             m != METRIC_SWITCHES)
             ck_assert_uint_eq(g->value[m], 0);
     bool is_cpu = rows[_i] == METRIC_CPU_USER || rows[_i] == METRIC_CPU_SYSTEM;

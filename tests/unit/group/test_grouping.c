@@ -598,8 +598,8 @@ START_TEST(literal_groups_are_always_shown) {
     ck_assert_ptr_nonnull(g);
     ck_assert_ptr_nonnull(shown("lite" BAD));
     ck_assert_uint_eq(g->value[METRIC_PROCESSES], 0);
-    ck_assert(g->known & BIT(METRIC_PROCESSES));
-    ck_assert(!(g->known & BIT(METRIC_START_TIME)));
+    ck_assert(g->known & METRIC_SET(METRIC_PROCESSES));
+    ck_assert(!(g->known & METRIC_SET(METRIC_START_TIME)));
     ck_assert_ptr_eq(classify_under(&(struct person){.comm = "x"}, 0, NULL, NULL), g);
     ck_assert_ptr_eq(classify_under(&(struct person){.comm = "w"}, 0, NULL, NULL), g);
     collect_nothing(100000);
