@@ -68,8 +68,9 @@ static void count_in_groups(struct counting *c) {
 static void read_one(struct round *round, struct cgroup_record *r,
                      const struct cgroup_first_sight *first) {
     struct counting *c = &round->t->counting;
+    const struct text path = {r->path, r->path_len};
     struct cgroup_figures figures;
-    int e = cgroup_files_read(round->t->cgroup_files, (struct text){r->path, r->path_len}, &figures);
+    int e = cgroup_files_read(round->t->cgroup_files, path, &figures);
     r->is_gone = e == -ENOENT;
     if (e == 0)
         cgroup_credit(r, &figures, first, is_shown(&c->cgroups, r), &c->tallies);

@@ -80,9 +80,9 @@ static int find_group(struct round *round, const struct identity *id, struct lin
     if (t->containers) {
         named = *id;
         id = &named;
-        int e = containers_name(t->containers, &named);
-        if (e < 0)
-            return e;
+        /* for want of descriptors as for want of memory: later it may be known */
+        if (containers_name(t->containers, &named) < 0)
+            return -ENOMEM;
     }
     int r = grouping_decide(&t->grouping, id, ancestors, &time, &decision, NULL);
     user->used_ns = MATCHING_NS - time.left_ns;

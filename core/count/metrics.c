@@ -89,7 +89,7 @@
     PRESSURE_OF(row##_SOME, __VA_ARGS__, "some"), PRESSURE_OF(row##_FULL, __VA_ARGS__, "full")
 #define MEMORY_EVENT(row, event)                                                       \
     OF_CGROUP(row, "cgroup_memory_events_" event, COUNTER, TALLY_UNIT_COUNT,           \
-              "How often the memory of the control group came to a limit, or cost a process its life", \
+              "How often the memory of the control group came to a limit, or killed a process", \
               NATIVE("cgroup_memory_events_total", "type", event),                     \
               COLLECTD("derive", "cgroup_memory_events_" event))
 
