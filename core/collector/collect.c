@@ -190,6 +190,8 @@ static int visit_open(struct round *round, const struct listed *listed, process_
     if (hints.threads == THREADS_ALL && !s->threads && proctable_at(table, id)->thread_list)
         proctable_at(table, id)->thread_list->behind = true;
     process_remember(proctable_at(table, id), s, listed->marker, round->boot_s);
+    if (table->keeps_details)
+        proctable_remember_details(table, id, s);
     return account(round, id, s);
 }
 
@@ -215,6 +217,8 @@ static int visit(struct round *round, const struct listed *listed, int depth) {
     int r = open_listed(round, listed, known, &s);
     if (r == 1) {
         process_recall(known, &s);
+        if (table->keeps_details)
+            proctable_recall_details(table, id, &s);
         return account(round, id, &s);
     }
     if (r == 0) {
@@ -247,6 +251,13 @@ static uint64_t since(bool is_known, uint64_t now_ns, uint64_t before_ns) {
     return is_known && now_ns > before_ns ? now_ns - before_ns : 0;
 }
 
+/* 0: not known. */
+static uint64_t memory_of_host(const struct tally *t) {
+    struct host_details host;
+    source_host_memory(&t->io, t->settings.procfs, &host);
+    return host.memory_known & 1u << HOST_MEMORY_TOTAL ? host.memory_bytes[HOST_MEMORY_TOTAL] : 0;
+}
+
 static void begin(struct round *round) {
     struct tally *t = round->t;
     struct counting *c = &t->counting;
@@ -259,6 +270,8 @@ static void begin(struct round *round) {
     round->has_host = t->source->ops->host(t->source, &round->host) == 0;
     if (!round->has_host && t->source->boot_unix_ns == 0) /* hidden by subset=pid */
         t->source->boot_unix_ns = round->unix_ns - round->boot_ns;
+    if (t->settings.collect & 1u << COLLECT_MEMORY_DETAILS)
+        round->memory_bytes = memory_of_host(t);
     self_set(c, METRIC_SELF_PROCESSES, 0);
     self_set(c, METRIC_SELF_HIDDEN, 0);
     if (t->containers)
@@ -341,6 +354,7 @@ static int show(struct round *round) {
         .expire_after_ns = settings->expire_after_ns,
         .sees_traffic = round->health.sees_traffic,
         .endings = round->health.endings,
+        .memory_bytes = round->memory_bytes,
     };
     int r = tallies->top_by == TOP_BY_NONE ? 0 : top_choose(tallies);
     if (r < 0)

@@ -72,6 +72,7 @@ struct round {
     size_t listed_count;
     struct host_stat host;
     bool has_host;
+    uint64_t memory_bytes; /* of the host, where a share of that is to be told; 0: not known */
     struct source_health health;
     uint64_t partly_unreadable; /* processes with something refused */
     int sockets_error;          /* -errno: none are counted */

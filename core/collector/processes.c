@@ -154,6 +154,11 @@ int show_process(struct round *round, process_id id, const struct sample *s,
     }
     to->known = metrics_of_sample(&whole, start_unix_ns, to->value);
     to->known &= ~round->t->counting.tallies.switched_off;
+    if (round->memory_bytes && to->known & METRIC_SET(METRIC_RSS)) {
+        to->value[METRIC_MEMORY_USAGE] =
+            ratio_of((double)to->value[METRIC_RSS], (double)round->memory_bytes);
+        to->known |= METRIC_SET(METRIC_MEMORY_USAGE);
+    }
     set_cpu_usage(round, to, before, p);
     return round->snapshot->texts.error;
 }

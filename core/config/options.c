@@ -47,9 +47,9 @@ static const struct tally_option option_table[OPTIONS] = {
         {"collect", "WORD,…", "context-switches,delays,fds,io,network,states,threads",
          "Switches parts of the work on (WORD) or off (no-WORD), against the default: "
          "cgroup (limits, pressure and the like of control groups), context-switches, delays, exits "
-         "(by how they came, with source bpf), fds, io, memory-details (the highest so far), "
-         "network (with source bpf), pss (costly), sockets (by state), states, thread-names, "
-         "threads (running ones).",
+         "(by how they came, with source bpf), fds, io, memory-details (peak, shared, locked and "
+         "others), network (with source bpf), pss (costly), sockets (by state), states, "
+         "thread-names, threads (running ones).",
          TALLY_OPTION_WORDS, true, collect_names},
     [OPTION_METRICS] =
         {"metrics", "GLOB,…", "",

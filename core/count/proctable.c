@@ -11,9 +11,13 @@ void proctable_init(struct proctable *t) {
 void proctable_clear(struct proctable *t) {
     for (process_id id = proctable_next(t, 0); id != NO_PROCESS; id = proctable_next(t, id + 1))
         free(proctable_at(t, id)->pending);
-    for (size_t i = 0; i < t->chunk_count; i++)
+    for (size_t i = 0; i < t->chunk_count; i++) {
         free(t->chunks[i]);
+        if (t->keeps_details)
+            free(t->details[i]);
+    }
     free(t->chunks);
+    free(t->details);
     free(t->buckets);
     proctable_init(t);
 }
@@ -21,6 +25,10 @@ void proctable_clear(struct proctable *t) {
 static size_t bucket_of(const struct proctable *t, uint32_t pid) {
     /* pids come in runs: their low bits spread well enough */
     return pid & (t->bucket_count - 1);
+}
+
+static struct process_details *details_at(const struct proctable *t, process_id id) {
+    return &t->details[id >> CHUNK_BITS][id & (CHUNK_RECORDS - 1)];
 }
 
 process_id proctable_find(const struct proctable *t, uint32_t pid) {
@@ -84,14 +92,30 @@ static int grow_buckets(struct proctable *t) {
     return 0;
 }
 
+/* Of the chunk that is about to be added. */
+static int add_details(struct proctable *t) {
+    struct process_details **details =
+        realloc(t->details, (t->chunk_count + 1) * sizeof(*details));
+    if (!details)
+        return -1;
+    t->details = details;
+    details[t->chunk_count] = calloc(CHUNK_RECORDS, sizeof(**details));
+    return details[t->chunk_count] ? 0 : -1;
+}
+
 static int add_chunk(struct proctable *t) {
     struct process **chunks = realloc(t->chunks, (t->chunk_count + 1) * sizeof(*chunks));
     if (!chunks)
         return -1;
     t->chunks = chunks;
-    chunks[t->chunk_count] = calloc(CHUNK_RECORDS, sizeof(**chunks));
-    if (!chunks[t->chunk_count])
+    if (t->keeps_details && add_details(t) < 0)
         return -1;
+    chunks[t->chunk_count] = calloc(CHUNK_RECORDS, sizeof(**chunks));
+    if (!chunks[t->chunk_count]) {
+        if (t->keeps_details)
+            free(t->details[t->chunk_count]);
+        return -1;
+    }
     t->chunk_count++;
     return 0;
 }
@@ -107,6 +131,8 @@ process_id proctable_add(struct proctable *t, uint32_t pid) {
             return NO_PROCESS;
         id = (process_id)t->end++;
     }
+    if (t->keeps_details)
+        details_at(t, id)->have = 0;
     struct process *p = proctable_at(t, id);
     size_t b = bucket_of(t, pid);
     *p = (struct process){.pid = pid, .used = true, .next = t->buckets[b]};
@@ -177,4 +203,18 @@ void process_recall(const struct process *p, struct sample *ret) {
     sample_set(ret, FIELD_NICE, (uint64_t)p->nice);
     if (p->counts_threads)
         sample_set(ret, FIELD_THREADS_RUNNING, 0);
+}
+
+#define DETAILS (BIT(FIELDS) - BIT(FIELD_DETAIL_FIRST))
+
+void proctable_remember_details(struct proctable *t, process_id id, const struct sample *s) {
+    struct process_details *d = details_at(t, id);
+    d->have = s->have & DETAILS;
+    memcpy(d->value, &s->value[FIELD_DETAIL_FIRST], sizeof(d->value));
+}
+
+void proctable_recall_details(const struct proctable *t, process_id id, struct sample *s) {
+    const struct process_details *d = details_at(t, id);
+    s->have |= d->have;
+    memcpy(&s->value[FIELD_DETAIL_FIRST], d->value, sizeof(d->value));
 }

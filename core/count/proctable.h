@@ -86,6 +86,13 @@ struct process {
     uint32_t threads;
 };
 
+/* More gauges as of the last measurement, in a table of their own: it is there only if they
+ * are collected. */
+struct process_details {
+    uint64_t have; /* BIT(field) */
+    uint64_t value[FIELD_DETAILS];
+};
+
 _Static_assert(FIELD_CACHED_END <= 32, "counters and kept gauges have a bit each in 32 bits");
 _Static_assert(ORIGINS <= 8, "origins have a bit each in 8 bits");
 
@@ -99,7 +106,9 @@ void process_recall(const struct process *p, struct sample *ret);
 #define CHUNK_RECORDS (1u << CHUNK_BITS)
 
 struct proctable {
+    bool keeps_details; /* to be set before there are records */
     struct process **chunks;
+    struct process_details **details; /* of the records of each chunk, if they are kept */
     size_t chunk_count;
     process_id *buckets; /* by pid; a power of two */
     size_t bucket_count;
@@ -129,6 +138,10 @@ process_id proctable_find_known(const struct proctable *t, uint32_t pid, uint64_
  * with the same pid. NO_PROCESS: out of memory. */
 process_id proctable_add(struct proctable *t, uint32_t pid);
 void proctable_remove(struct proctable *t, process_id id);
+
+/* Keeps the details of a sample, and adds them to one that was recalled. */
+void proctable_remember_details(struct proctable *t, process_id id, const struct sample *s);
+void proctable_recall_details(const struct proctable *t, process_id id, struct sample *s);
 
 /* All records: for (id = proctable_next(t, 0); id != NO_PROCESS;
  *                   id = proctable_next(t, id + 1)) */

@@ -58,11 +58,20 @@ static const struct {
     {METRIC_DATA, FIELD_DATA_BYTES, HOW_SUM},
     {METRIC_STACK, FIELD_STACK_BYTES, HOW_SUM},
     {METRIC_CODE, FIELD_CODE_BYTES, HOW_SUM},
+    {METRIC_SHARED, FIELD_SHARED_BYTES, HOW_SUM},
+    {METRIC_SHMEM, FIELD_SHMEM_BYTES, HOW_SUM},
+    {METRIC_LOCKED, FIELD_LOCKED_BYTES, HOW_SUM},
+    {METRIC_PAGE_TABLES, FIELD_PAGE_TABLE_BYTES, HOW_SUM},
+    {METRIC_WORST_MAPPINGS, FIELD_MAPPINGS, HOW_HIGHEST},
+    {METRIC_WORST_OOM_SCORE, FIELD_OOM_SCORE, HOW_HIGHEST},
     {METRIC_OPEN_FDS, FIELD_OPEN_FDS, HOW_SUM},
     {METRIC_PRIORITY, FIELD_PRIORITY, HOW_LOWEST},
     {METRIC_PRIORITY, FIELD_PRIORITY_UP, HOW_HIGHEST},
     {METRIC_NICE, FIELD_NICE, HOW_LOWEST},
 };
+
+_Static_assert(sizeof(gauges) / sizeof(gauges[0]) <= FIELDS - FIELD_COUNTERS,
+               "a row for a field at most");
 
 #define STATE_METRICS                                                                       \
     (METRIC_SET(METRIC_STATE_RUNNING) | METRIC_SET(METRIC_STATE_SLEEPING) | METRIC_SET(METRIC_STATE_DISK_SLEEP) | \
@@ -81,7 +90,8 @@ static const struct {
 /* What a group without members can't have: nothing to take the extreme of. */
 #define EXTREMES                                                                     \
     (METRIC_SET(METRIC_START_TIME) | METRIC_SET(METRIC_PRIORITY) | METRIC_SET(METRIC_NICE) |              \
-     METRIC_SET(METRIC_WORST_FD_RATIO) | METRIC_SET(METRIC_PSS_AGE) | METRIC_SET(METRIC_RSS_PEAK))
+     METRIC_SET(METRIC_WORST_FD_RATIO) | METRIC_SET(METRIC_PSS_AGE) | METRIC_SET(METRIC_RSS_PEAK) | \
+     METRIC_SET(METRIC_WORST_MAPPINGS) | METRIC_SET(METRIC_WORST_OOM_SCORE))
 
 /* What reaped children used is no part of one process's own use. */
 #define REAPED_FIELDS (BIT(FIELD_CMAJFLT + 1) - BIT(FIELD_CUTIME_NS))
@@ -401,21 +411,27 @@ static metric_set metrics_of_fields(uint64_t fields) {
     return known;
 }
 
+static void note_fields(struct tallies *t, uint64_t fields) {
+    t->last_fields = fields;
+    t->last_metrics = metrics_of_fields(fields);
+    t->last_gauge_count = 0;
+    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
+        if (fields & BIT(gauges[i].field))
+            t->last_gauges[t->last_gauge_count++] = (uint8_t)i;
+}
+
 void tallies_member(struct tallies *t, uint32_t index, const struct sample *s,
                     uint64_t start_unix_ns) {
     struct group *g = t->groups[index];
-    if (s->have != t->last_fields || t->last_metrics == 0) {
-        t->last_fields = s->have;
-        t->last_metrics = metrics_of_fields(s->have);
-    }
+    if (s->have != t->last_fields || t->last_metrics == 0)
+        note_fields(t, s->have);
     const metric_set have = t->last_metrics;
     g->had_members = true;
     g->value[METRIC_PROCESSES]++;
 
-    for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++) {
+    for (size_t k = 0; k < t->last_gauge_count; k++) {
+        const size_t i = t->last_gauges[k];
         enum metric m = gauges[i].metric;
-        if (!(s->have & BIT(gauges[i].field)))
-            continue;
         uint64_t value = s->value[gauges[i].field];
         if (gauges[i].how == HOW_SUM)
             g->value[m] += value;
@@ -592,6 +608,17 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
         g->emptied_ns = moment->now_ns ? moment->now_ns : 1;
 }
 
+static void derive_memory_usage(struct tallies *t, uint64_t memory_bytes) {
+    for (size_t i = 1; i < t->end; i++) {
+        struct group *g = t->groups[i];
+        if (!g || !(g->known & METRIC_SET(METRIC_RSS)))
+            continue;
+        g->value[METRIC_MEMORY_USAGE] =
+            ratio_of((double)g->value[METRIC_RSS], (double)memory_bytes);
+        g->known |= METRIC_SET(METRIC_MEMORY_USAGE);
+    }
+}
+
 void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
     if (moment->sees_traffic)
         t->always |= TRAFFIC_METRICS;
@@ -600,6 +627,8 @@ void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
     for (size_t i = 1; i < t->end; i++)
         if (t->groups[i])
             derive(t, t->groups[i], moment);
+    if (moment->memory_bytes)
+        derive_memory_usage(t, moment->memory_bytes);
     if (t->top_by != TOP_BY_NONE && moment->interval_ns) {
         struct group *other = t->groups[t->other];
         other->value[METRIC_CPU_USAGE] =

@@ -79,6 +79,8 @@ struct tallies {
     /* Most samples have the same fields: what follows from these is worked out once. */
     uint64_t last_fields;
     metric_set last_metrics; /* 0: not yet */
+    uint8_t last_gauges[FIELDS - FIELD_COUNTERS]; /* rows of the table of gauges in tallies.c */
+    size_t last_gauge_count;
     uint64_t cpu_ns;    /* credited since they were last shown, to all groups */
     struct thread_counting threads;
 
@@ -149,6 +151,7 @@ struct tallies_moment {
     uint64_t expire_after_ns;
     bool sees_traffic;
     unsigned endings; /* 1 << enum ending: those that are told of */
+    uint64_t memory_bytes; /* that memory usage of 1 stands for; 0: it is not told */
 };
 /* Works out what is derived. */
 void tallies_end(struct tallies *t, const struct tallies_moment *moment);

@@ -48,7 +48,6 @@ enum field {
     FIELD_OPEN_FDS,
     FIELD_RSS_BYTES,
     FIELD_VMS_BYTES,
-    FIELD_RSS_PEAK_BYTES, /* highest FIELD_RSS_BYTES since its last execve(2) */
     FIELD_CACHED_END,
 
     FIELD_THREADS = FIELD_CACHED_END,
@@ -57,11 +56,22 @@ enum field {
     FIELD_PRIORITY, /* int64_t */
     FIELD_PRIORITY_UP, /* the same, where the higher is the more favoured */
     FIELD_NICE,     /* int64_t */
+
+    /* gauges that are kept too, if they are collected */
+    FIELD_RSS_PEAK_BYTES, /* highest FIELD_RSS_BYTES since its last execve(2) */
+    FIELD_SHARED_BYTES,   /* RssFile + RssShmem */
+    FIELD_SHMEM_BYTES,    /* RssShmem */
+    FIELD_LOCKED_BYTES,
+    FIELD_PAGE_TABLE_BYTES,
+    FIELD_MAPPINGS,
+    FIELD_OOM_SCORE, /* as in /proc/PID/oom_score */
     FIELDS
 };
 
 #define FIELD_CACHED_FIRST FIELD_SWAP_BYTES
 #define FIELD_CACHED (FIELD_CACHED_END - FIELD_CACHED_FIRST)
+#define FIELD_DETAIL_FIRST FIELD_RSS_PEAK_BYTES
+#define FIELD_DETAILS (FIELDS - FIELD_DETAIL_FIRST)
 #define FIELD_FOLDED_FIRST FIELD_CUTIME_NS
 #define FIELD_FOLDED (FIELD_FOLDED_END - FIELD_FOLDED_FIRST)
 

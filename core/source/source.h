@@ -298,6 +298,7 @@ int source_open(const struct settings *settings, const struct io *io,
 int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with_user,
                   struct sample *ret);
 /* What is not known is not an error. */
+void source_host_memory(const struct io *io, const char *root, struct host_details *ret);
 void source_host_details(const struct io *io, const char *root, struct host_details *ret);
 ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
                             uint64_t start_ticks, uint64_t inode, enum tally_process_text which, char *to,

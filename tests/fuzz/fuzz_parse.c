@@ -122,6 +122,7 @@ static void check_cgroup_files(const char *buf, size_t len) {
 FUZZ_TARGET(parse) {
     const char *buf = (const char *)data;
     struct status_file status;
+    struct status_memory memory;
     struct io_file io;
     struct schedstat_file schedstat;
     struct host_stat host;
@@ -131,6 +132,9 @@ FUZZ_TARGET(parse) {
     check_number(buf, len);
     check_stat(buf, len);
     PARSE(parse_status, status);
+    PARSE(parse_status_memory, memory);
+    CHECK(r < 0 || memory.known < 1u << MEMORY_LINES, "more lines than there are");
+    PARSE(parse_oom_score, number);
     PARSE(parse_io, io);
     PARSE(parse_schedstat, schedstat);
     PARSE(parse_fd_limit, number);

@@ -298,6 +298,8 @@ static void be_memory(const char *what) {
     if (at == MAP_FAILED)
         die("mmap");
     memset(at, 1, size);
+    if (strcmp(what, "locked") == 0 && mlock(at, size) < 0)
+        die("mlock");
 #ifdef MADV_PAGEOUT
     if (strcmp(what, "swapped") == 0)
         madvise(at, size, MADV_PAGEOUT);
@@ -449,6 +451,12 @@ static void be(const char *word, char *program) {
         be_sockets();
     if (strncmp(word, "memory-", 7) == 0)
         be_memory(word + 7);
+    if (strcmp(word, "oom-adjusted") == 0) {
+        int fd = open("/proc/self/oom_score_adj", O_WRONLY);
+        if (fd < 0 || write(fd, "500", 3) != 3)
+            die("oom_score_adj");
+        close(fd);
+    }
     if (strcmp(word, "another-user") == 0 && (setgid(61234) < 0 || setuid(61234) < 0))
         die("setuid");
     if (strcmp(word, "session") == 0 && setsid() < 0 && errno != EPERM)

@@ -21,9 +21,9 @@ MS = 1000 * 1000
 # ---- The metrics: how near is the same ---------------------------------------------------
 #
 # A number is how far the two may be apart, in the metric's unit. NEITHER: no process has it
-# by itself.
+# by itself. BPF: that source alone has it.
 
-NEITHER, ANY = "neither", "any"
+NEITHER, ANY, BPF = "neither", "any", "bpf"
 EXACT = 0
 METRICS = {
     "processes": EXACT,
@@ -43,6 +43,14 @@ METRICS = {
     "cpu_usage": 40 * MS,
     "memory_rss": EXACT,
     "memory_rss_peak": EXACT,
+    "memory_usage": EXACT,
+    "memory_shared": EXACT,
+    "memory_shmem": EXACT,
+    "memory_locked": EXACT,
+    "memory_page_tables": EXACT,
+    "worst_mappings": BPF,
+    # the kernel rounds, and its own sum of pages lacks what each CPU keeps to itself
+    "worst_oom_score": 2,
     "memory_vms": EXACT,
     "memory_swap": EXACT,
     # its shares of pages depend on who else maps them: others start and end meanwhile
@@ -162,9 +170,18 @@ KNOWN = {
     "sockets": {"tcp_listen": (1, 1), "tcp_established": (2, 2), "udp_sockets": (1, 1),
                 "unix_sockets": (2, 2)},
     "anonymous memory": {"memory_footprint": (24 * MIB, 26 * MIB),
-                         "memory_rss": (24 * MIB, 30 * MIB)},
-    "shared memory": {"memory_footprint": (0, 2 * MIB), "memory_rss": (24 * MIB, 30 * MIB)},
-    "memory of a file": {"memory_footprint": (0, 2 * MIB), "memory_rss": (24 * MIB, 30 * MIB)},
+                         "memory_rss": (24 * MIB, 30 * MIB), "memory_shmem": (0, 0),
+                         "memory_shared": (MIB // 2, 6 * MIB),
+                         "memory_page_tables": (48 << 10, 256 << 10)},
+    "shared memory": {"memory_footprint": (0, 2 * MIB), "memory_rss": (24 * MIB, 30 * MIB),
+                      "memory_shmem": (24 * MIB, 25 * MIB), "memory_shared": (24 * MIB, 29 * MIB),
+                      "memory_locked": (0, 0)},
+    "memory of a file": {"memory_footprint": (0, 2 * MIB), "memory_rss": (24 * MIB, 30 * MIB),
+                         "memory_shmem": (0, 0), "memory_shared": (24 * MIB, 29 * MIB)},
+    "locked memory": {"memory_locked": (24 * MIB, 25 * MIB)},
+    # the kernel shows it of 2,000 thirds
+    "OOM adjusted": {"worst_oom_score": (1000, 1010)},
+    "kernel thread": {"worst_oom_score": (0, 0), "memory_page_tables": (0, 0)},
     "executed": {"memory_footprint": (0, 2 * MIB), "cpu": (180 * MS, 500 * MS),
                  "io_written": (MIB, MIB + 65536)},
     "work": {"cpu": (180 * MS, 500 * MS), "io_written": (MIB, MIB + 65536), "io_read": (MIB, MIB + 65536),
@@ -335,6 +352,8 @@ CONDITIONS = {
     "anonymous memory": being("memory-anonymous"),
     "shared memory": being("memory-shared"),
     "memory of a file": being("memory-file"),
+    "locked memory": being("memory-locked"),
+    "OOM adjusted": being("oom-adjusted"),
     "swapped memory": swapped,
     "executed": being("executed"),
     "orphan": being("orphan"),
@@ -361,6 +380,10 @@ class Verdict:
             for key in sides[0][part].keys() | sides[1][part].keys():
                 self.cell(condition, key, table.get(key), *(s[part].get(key) for s in sides))
 
+        if condition in ("sleeping", "many threads"): # the rest may be about to have others
+            with open("/proc/%d/maps" % pid) as maps:
+                mapped = sum("[vsyscall]" not in line for line in maps)
+            self.cell(condition, "mappings", EXACT, mapped, sides[1]["has"].get("worst_mappings"))
         for key, (least, most) in KNOWN.get(condition, {}).items():
             for source, side in zip(("procfs", "bpf"), sides):
                 value = side["has"].get(key)
@@ -383,7 +406,7 @@ class Verdict:
         for c, keys, apart, _ in DIFFER:
             if key in keys and (condition == c or condition in c and isinstance(c, tuple)):
                 tolerance = apart
-        if tolerance == ANY:
+        if tolerance == ANY or (tolerance == BPF and procfs is None and bpf is not None):
             return
         same = procfs == bpf or (key in WITHIN_A_BUDGET and None in (procfs, bpf))
         if not same and tolerance and procfs is not None and bpf is not None:
@@ -421,7 +444,7 @@ def start_all(path):
 def case_matrix():
     """Every metric in every condition: at first sight, and as sleepers are remembered."""
     path = program()
-    watcher = Watcher(path, "collect=pss,sockets")
+    watcher = Watcher(path, "collect=pss,memory-details,sockets")
     pids = start_all(path)
     time.sleep(1)
     verdict = Verdict()
@@ -436,14 +459,15 @@ def case_matrix():
 
 # What becomes of a process that both know, and that has slept until then.
 CHANGES = ["dying", "niced", "favoured", "fifo", "descriptors", "sockets", "memory-anonymous",
-           "memory-file", "another-user", "session", "named", "threads", "ended-threads", "executed", "work",
+           "memory-file", "memory-locked", "oom-adjusted",
+           "another-user", "session", "named", "threads", "ended-threads", "executed", "work",
            "stopped", "traced"]
 
 
 def case_changes():
     """What was remembered of sleepers is not shown when it is not so any more."""
     path = program()
-    watcher = Watcher(path, "collect=sockets")
+    watcher = Watcher(path, "collect=memory-details,sockets")
     subjects = {w: Subject(path, w if w == "dying" else "later-" + w) for w in CHANGES}
     by_signal = Subject(path, "sleeping")
     verdict = Verdict()

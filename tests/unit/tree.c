@@ -180,6 +180,8 @@ static void put_status(const struct recorded *p) {
     if (p->rss_kib)
         len += snprintf(text + len, sizeof(text) - (size_t)len, "VmRSS:\t%llu kB\n",
                         (unsigned long long)p->rss_kib);
+    if (p->status_lines)
+        len += snprintf(text + len, sizeof(text) - (size_t)len, "%s", p->status_lines);
     snprintf(name, sizeof(name), "%u/status", p->pid);
     put_file(name, text, (size_t)len);
 }

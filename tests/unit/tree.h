@@ -26,6 +26,7 @@ struct recorded {
     uint32_t uid, gid;
     uint64_t swap_kib, anon_kib;
     uint64_t rss_kib; /* in status; 0: the line is missing */
+    const char *status_lines; /* more of it; NULL: none */
     uint64_t voluntary, involuntary;
     bool ignores_children;
     uint64_t rchar, wchar, syscr, syscw, read_bytes, write_bytes;

@@ -12,6 +12,7 @@
 #include "source/linux/bpf_sockets.h"
 #include "base/buf.h"
 #include "source/linux/cgroups.h"
+#include "source/linux/parse.h"
 #include "base/error.h"
 #include "source/linux/proc_identity.h"
 #include "source/linux/procfs.h"
@@ -21,6 +22,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <fcntl.h>
+#include <linux/oom.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -38,7 +40,7 @@
 
 /* Where the records of a process are in the listing. */
 struct place {
-    uint32_t process; /* a record_process, or a record_same */
+    uint32_t process; /* a record_process, a record_detailed, or a record_same */
     uint32_t exec;    /* a record_exec; NO_EXEC: none */
 };
 #define NO_EXEC UINT32_MAX
@@ -69,6 +71,8 @@ struct bpf {
     bool collects_fds, collects_threads, collects_memory_details, uses_cgroups, sees_terminals;
     bool collects_exits;
     uint64_t page_bytes;
+    uint64_t total_pages; /* memory and swap space of the host; 0: not known */
+    bool agrees_with_kernel; /* of OOM scores */
     int64_t proc_offset_ns; /* how far start times in /proc are ahead of the kernel's own */
     bool in_full; /* the next listing */
 
@@ -179,6 +183,13 @@ static int index_listing(void *data, struct buf *listing) {
                             (struct place){(uint32_t)at, exec});
             exec = NO_EXEC;
             break;
+        case RECORD_DETAILED:
+            len = sizeof(struct record_detailed);
+            process = (const void *)record;
+            r = add_process(b, process->pid, process->start_ns, LISTED_ACTIVE,
+                            (struct place){(uint32_t)at, exec});
+            exec = NO_EXEC;
+            break;
         case RECORD_SAME:
             len = sizeof(struct record_same);
             r = add_process(b, record->pid, record->start_ns, LISTED_ASLEEP,
@@ -245,7 +256,7 @@ static void add_threads_up(struct bpf *b) {
         const struct place *place = find(b, thread->pid);
         struct record_process *process =
             place ? (void *)(b->listing->data + place->process) : NULL;
-        if (!process || process->kind != RECORD_PROCESS)
+        if (!process || process->kind == RECORD_SAME)
             continue;
         for (size_t k = 0; k < USAGES; k++)
             process->usage.of[k] += thread->usage.of[k];
@@ -282,6 +293,55 @@ static uint64_t lacking_fields(const struct bpf *b) {
     return fields & b->wanted;
 }
 
+/* ---- The OOM score ------------------------------------------------------------------ */
+
+/* As oom_badness() and proc_oom_score() of the kernel work it out since Linux 5.9. */
+static uint64_t oom_score(const struct bpf *b, const struct record_detailed *d) {
+    const struct record_process *r = &d->process;
+    const int64_t total = (int64_t)b->total_pages;
+    if (r->flags & PROCESS_KTHREAD || r->pid == 1 || d->oom_adjustment == OOM_SCORE_ADJ_MIN)
+        return 0;
+    const uint64_t pages = r->file_pages + r->anon_pages + r->shmem_pages + r->swap_pages +
+                           d->page_table_bytes / b->page_bytes;
+    const int64_t badness = (int64_t)pages + d->oom_adjustment * (total / 1000);
+    const int64_t score = (1000 + badness * 1000 / total) * 2 / 3;
+    return score > 0 ? (uint64_t)score : 0;
+}
+
+static bool has_oom_score(const struct bpf *b, const struct record_detailed *d) {
+    const unsigned needed = MEMORY_PAGE_TABLES | MEMORY_OOM_ADJUSTMENT;
+    return b->total_pages && (d->known & needed) == needed;
+}
+
+/* The kernel says so of ourselves too: what is too far from that would be wrong of all. Its
+ * own sum of pages lacks what CPUs keep to themselves. */
+#define OOM_SCORE_ROOM 5
+static bool agrees_with_kernel(struct bpf *b) {
+    char text[24];
+    uint64_t kernels = 0;
+    const struct place *place = find(b, (uint32_t)getpid());
+    const struct record_detailed *own = place ? record_at(b, place->process) : NULL;
+    if (!own || own->process.kind != RECORD_DETAILED)
+        return b->agrees_with_kernel;
+    ssize_t n = io_read_file(b->io, AT_FDCWD, "/proc/self/oom_score", text, sizeof(text), NULL);
+    if (n <= 0 || parse_oom_score(text, (size_t)n, &kernels) < 0 || !has_oom_score(b, own))
+        return false;
+    const uint64_t ours = oom_score(b, own);
+    return (ours > kernels ? ours - kernels : kernels - ours) <= OOM_SCORE_ROOM;
+}
+
+/* Scores are parts of all memory and swap space. */
+static void prepare_oom_scores(struct bpf *b) {
+    const unsigned needed = 1u << HOST_MEMORY_TOTAL | 1u << HOST_SWAP_TOTAL;
+    struct host_details host;
+    source_host_memory(b->io, "/proc", &host);
+    b->total_pages = (host.memory_known & needed) == needed
+                         ? (host.memory_bytes[HOST_MEMORY_TOTAL] +
+                            host.memory_bytes[HOST_SWAP_TOTAL]) / b->page_bytes
+                         : 0;
+    b->agrees_with_kernel = agrees_with_kernel(b);
+}
+
 static int bpf_list(struct source *s, bool in_full, const struct listed **ret_listed,
                     size_t *ret_count) {
     struct bpf *b = bpf_of(s);
@@ -298,6 +358,8 @@ static int bpf_list(struct source *s, bool in_full, const struct listed **ret_li
             b->thread_fields |= 1u << f;
     b->in_full = false;
     add_threads_up(b);
+    if (b->collects_memory_details)
+        prepare_oom_scores(b);
     *ret_listed = b->listed;
     *ret_count = b->count;
     return 0;
@@ -329,6 +391,27 @@ static char state_letter(uint32_t state, uint32_t exit_state) {
     return letters[bits ? 32 - __builtin_clz(bits) : 0];
 }
 
+/* Of one that has an address space, or is a thread of the kernel, which has nothing of all
+ * that. */
+static void set_memory_details(const struct bpf *b, const struct record_process *r,
+                               struct sample *ret) {
+    const struct record_detailed *d = (const void *)r;
+    const uint64_t page = b->page_bytes;
+    sample_set(ret, FIELD_RSS_PEAK_BYTES, r->peak_pages * page);
+    sample_set(ret, FIELD_SHARED_BYTES, (r->file_pages + r->shmem_pages) * page);
+    sample_set(ret, FIELD_SHMEM_BYTES, r->shmem_pages * page);
+    if (r->kind != RECORD_DETAILED)
+        return; /* they were not asked for when the listing was made */
+    if (d->known & MEMORY_LOCKED)
+        sample_set(ret, FIELD_LOCKED_BYTES, d->locked_pages * page);
+    if (d->known & MEMORY_PAGE_TABLES)
+        sample_set(ret, FIELD_PAGE_TABLE_BYTES, d->page_table_bytes);
+    if (d->known & MEMORY_MAPPINGS)
+        sample_set(ret, FIELD_MAPPINGS, d->mappings);
+    if (b->agrees_with_kernel && has_oom_score(b, d))
+        sample_set(ret, FIELD_OOM_SCORE, oom_score(b, d));
+}
+
 static void set_gauges(const struct bpf *b, const struct record_process *r, struct sample *ret) {
     const uint64_t page = b->page_bytes;
     sample_set(ret, FIELD_RSS_BYTES, (r->file_pages + r->anon_pages + r->shmem_pages) * page);
@@ -336,7 +419,7 @@ static void set_gauges(const struct bpf *b, const struct record_process *r, stru
     sample_set(ret, FIELD_SWAP_BYTES, r->swap_pages * page);
     sample_set(ret, FIELD_VMS_BYTES, r->total_pages * page);
     if (b->collects_memory_details && r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD))
-        sample_set(ret, FIELD_RSS_PEAK_BYTES, r->peak_pages * page);
+        set_memory_details(b, r, ret);
     sample_set(ret, FIELD_DATA_BYTES, r->data_pages * page);
     sample_set(ret, FIELD_STACK_BYTES, r->stack_pages * page);
     sample_set(ret, FIELD_CODE_BYTES, r->code_pages * page);
@@ -417,7 +500,7 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
     if (!place)
         return -ESRCH;
     const struct record_process *r = record_at(b, place->process);
-    if (r->kind != RECORD_PROCESS)
+    if (r->kind == RECORD_SAME)
         return -EAGAIN;
     b->open = r;
     size_t comm_len = strnlen(r->comm, sizeof(r->comm));
@@ -903,6 +986,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
         .each_end = needs->each_end,
         .thread_names = collect & 1u << COLLECT_THREAD_NAMES,
         .endings = collect & 1u << COLLECT_EXITS,
+        .memory_details = collect & 1u << COLLECT_MEMORY_DETAILS,
     };
     if (!is_hosts_pid_namespace(io)) {
         error_set(why, "this is not the host's pid namespace");

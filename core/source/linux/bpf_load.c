@@ -64,6 +64,7 @@ void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants
     bss->want_thread_names = wants->thread_names;
     bss->want_each_end = wants->each_end;
     bss->want_endings = wants->endings;
+    bss->want_memory_details = wants->memory_details;
 }
 
 /* Items are allocated on demand, except in LRU maps, which are allocated in full. */

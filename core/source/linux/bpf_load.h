@@ -29,6 +29,7 @@ struct bpf_wants {
     bool thread_names; /* in listings */
     bool each_end; /* of what ends unlisted each by itself */
     bool endings;  /* how processes end */
+    bool memory_details; /* in listings */
     uint32_t max_processes;
     /* How far CLOCK_BOOTTIME is ahead of the kernel's own time, in this time namespace. */
     int64_t boot_offset_ns;

@@ -53,6 +53,14 @@ static void count_users(const struct io *io, struct host_details *ret) {
     ret->has_users = n == 0;
 }
 
+void source_host_memory(const struct io *io, const char *root, struct host_details *ret) {
+    char text[FILE_SIZE];
+    *ret = (struct host_details){0};
+    ssize_t n = read_file(io, root, "meminfo", text);
+    if (n > 0)
+        (void)parse_meminfo(text, (size_t)n, ret);
+}
+
 void source_host_details(const struct io *io, const char *root, struct host_details *ret) {
     static const struct {
         const char *file;

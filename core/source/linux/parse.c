@@ -366,6 +366,34 @@ int parse_status(const char *buf, size_t len, struct status_file *ret) {
     return 0;
 }
 
+int parse_status_memory(const char *buf, size_t len, struct status_memory *ret) {
+    static const struct {
+        const char *key;
+        size_t len;
+    } lines[MEMORY_LINES] = {
+        [MEMORY_LINE_FILE] = {TEXT("RssFile:")},
+        [MEMORY_LINE_SHMEM] = {TEXT("RssShmem:")},
+        [MEMORY_LINE_LOCKED] = {TEXT("VmLck:")},
+        [MEMORY_LINE_PAGE_TABLES] = {TEXT("VmPTE:")},
+    };
+    struct status_memory m = {0};
+    const char *cursor = buf, *end = buf + len, *line, *eol, *v;
+    while ((line = take_line(&cursor, end, &eol)) != NULL) {
+        if (*line != 'R' && *line != 'V')
+            continue;
+        for (size_t i = 0; i < MEMORY_LINES; i++) {
+            if ((v = after(line, eol, lines[i].key, lines[i].len)) == NULL)
+                continue;
+            int r = value_kib(v, eol, &m.bytes[i]);
+            if (r < 0)
+                return r;
+            m.known |= 1u << i;
+        }
+    }
+    *ret = m;
+    return 0;
+}
+
 /* ---- The other files of a process ---------------------------------------------- */
 
 int parse_io(const char *buf, size_t len, struct io_file *ret) {
@@ -416,6 +444,15 @@ int parse_schedstat(const char *buf, size_t len, struct schedstat_file *ret) {
         !field_u64(&p, end, &file.slices))
         return -EBADMSG;
     *ret = file;
+    return 0;
+}
+
+int parse_oom_score(const char *buf, size_t len, uint64_t *ret_score) {
+    const char *p = buf, *end = buf + len;
+    uint64_t score;
+    if (parse_u64(&p, end, &score) < 0 || (p < end && *p != '\n'))
+        return -EBADMSG;
+    *ret_score = score;
     return 0;
 }
 

@@ -62,6 +62,23 @@ struct status_file {
 };
 int parse_status(const char *buf, size_t len, struct status_file *ret);
 
+/* What else it has of memory. */
+enum memory_line {
+    MEMORY_LINE_FILE,        /* RssFile */
+    MEMORY_LINE_SHMEM,       /* RssShmem */
+    MEMORY_LINE_LOCKED,      /* VmLck */
+    MEMORY_LINE_PAGE_TABLES, /* VmPTE */
+    MEMORY_LINES
+};
+struct status_memory {
+    unsigned known; /* 1 << enum memory_line */
+    uint64_t bytes[MEMORY_LINES];
+};
+int parse_status_memory(const char *buf, size_t len, struct status_memory *ret);
+
+/* /proc/PID/oom_score */
+int parse_oom_score(const char *buf, size_t len, uint64_t *ret_score);
+
 /* /proc/PID/io */
 struct io_file {
     uint64_t rchar, wchar, syscr, syscw, read_bytes, write_bytes;

@@ -221,9 +221,48 @@ static bool is_still_there(struct procfs *p, const struct sample *s) {
            ours.st_ino == found.st_ino;
 }
 
+/* Of the file of which the text was just read. */
+static int set_memory_details(struct procfs *p, struct sample *s, size_t len) {
+    static const enum field fields[MEMORY_LINES] = {
+        [MEMORY_LINE_SHMEM] = FIELD_SHMEM_BYTES,
+        [MEMORY_LINE_LOCKED] = FIELD_LOCKED_BYTES,
+        [MEMORY_LINE_PAGE_TABLES] = FIELD_PAGE_TABLE_BYTES,
+    };
+    const unsigned shared = 1u << MEMORY_LINE_FILE | 1u << MEMORY_LINE_SHMEM;
+    struct status_memory m;
+    int r = parse_status_memory(p->dir.record, len, &m);
+    if (r < 0)
+        return r;
+    if (s->is_kernel) /* it has none of it */
+        m = (struct status_memory){.known = (1u << MEMORY_LINES) - 1};
+    for (size_t i = MEMORY_LINE_SHMEM; i < MEMORY_LINES; i++)
+        if (m.known & 1u << i)
+            sample_set(s, fields[i], m.bytes[i]);
+    if ((m.known & shared) == shared)
+        sample_set(s, FIELD_SHARED_BYTES, m.bytes[MEMORY_LINE_FILE] + m.bytes[MEMORY_LINE_SHMEM]);
+    return 0;
+}
+
+/* The kernel works it out anew each time. Before the other files, see procfs_open(). */
+static int measure_oom_score(struct procfs *p, struct sample *s) {
+    uint64_t score = 0;
+    if (s->value[FIELD_VMS_BYTES] == 0 && !s->is_kernel)
+        return 0; /* it has ended, and has nothing to give any more */
+    if (!s->is_kernel) {
+        const ssize_t n = proc_read(&p->dir, s->pid, "oom_score");
+        int r = n < 0 ? (int)n : parse_oom_score(p->dir.record, (size_t)n, &score);
+        if (r < 0)
+            return proc_note_error(s, ORIGIN_STATUS, r);
+    }
+    sample_set(s, FIELD_OOM_SCORE, score);
+    return 0;
+}
+
 static int measure_status(struct procfs *p, struct sample *s, struct status_file *status) {
     ssize_t n = p->status_fd < 0 ? p->status_fd : proc_read_fd(&p->dir, p->status_fd);
     int r = n < 0 ? (int)n : parse_status(p->dir.record, (size_t)n, status);
+    if (r == 0 && collects(p, COLLECT_MEMORY_DETAILS))
+        r = set_memory_details(p, s, (size_t)n);
     if (r < 0) {
         *status = (struct status_file){0};
         r = proc_note_error(s, ORIGIN_STATUS, r);
@@ -491,6 +530,8 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
         r = measure_io(p, s);
     if (r == 0 && collects(p, COLLECT_FDS))
         r = measure_fds(p, s, hints.fd_limit);
+    if (r == 0 && collects(p, COLLECT_MEMORY_DETAILS) && !p->brief)
+        r = measure_oom_score(p, s);
     if (r == 0 && p->sockets && !hints.left_out)
         r = proc_sockets_measure(p->sockets, s);
     if (r == 0 && (!is_single || hints.threads == THREADS_ALL))

@@ -206,7 +206,7 @@ END_TEST
 /* ratio_of() gives billionths, which is what this unit means. */
 START_TEST(ratios_have_that_unit) {
     static const enum metric metrics[] = {METRIC_CPU_USAGE, METRIC_WORST_FD_RATIO,
-                                          METRIC_CGROUP_CPU_LIMIT,
+                                          METRIC_MEMORY_USAGE, METRIC_CGROUP_CPU_LIMIT,
                                           METRIC_SELF_COVERAGE};
 
     for (size_t m = 0; m < METRICS; m++) {

@@ -194,6 +194,34 @@ START_TEST(growth_keeps_everything) {
 }
 END_TEST
 
+/* They cost nothing where they are not collected. */
+START_TEST(details) {
+    struct sample s = {.state = 'S'}, again = {.state = 'S'};
+    add(7, 100);
+    ck_assert_ptr_null(table.details);
+    proctable_clear(&table);
+    table.keeps_details = true;
+    for (uint32_t i = 0; i < 1000; i++) {
+        sample_set(&s, FIELD_LOCKED_BYTES, i);
+        sample_set(&s, FIELD_RSS_BYTES, 5); /* which is kept elsewhere */
+        proctable_remember_details(&table, add(8 + i, i), &s);
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        again = (struct sample){.have = BIT(FIELD_VMS_BYTES)};
+        proctable_recall_details(&table, proctable_find(&table, 8 + i), &again);
+        ck_assert(again.have == (BIT(FIELD_LOCKED_BYTES) | BIT(FIELD_VMS_BYTES)));
+        ck_assert_uint_eq(again.value[FIELD_LOCKED_BYTES], i);
+    }
+    /* not those of the process that had the place before */
+    process_id id = proctable_find(&table, 8);
+    proctable_remove(&table, id);
+    ck_assert_uint_eq(add(5000, 1), id);
+    again = (struct sample){.state = 'S'};
+    proctable_recall_details(&table, id, &again);
+    ck_assert(again.have == 0);
+}
+END_TEST
+
 START_TEST(places_are_used_again) {
     for (uint32_t round = 0; round < 100; round++) {
         for (uint32_t i = 0; i < 300; i++)
@@ -225,6 +253,7 @@ END_TEST
 START_TEST(no_memory_for_the_first) {
     long at = 0;
     process_id id;
+    table.keeps_details = _i;
 
     do {
         allocations = 0;
@@ -281,9 +310,10 @@ int main(void) {
     tc = add_open_case(suite, "growth");
     tcase_add_test(tc, growth_keeps_everything);
     tcase_add_test(tc, places_are_used_again);
+    tcase_add_test(tc, details);
     tcase_add_test(tc, cleared_it_can_be_used_again);
     tc = add_open_case(suite, "memory");
-    tcase_add_test(tc, no_memory_for_the_first);
+    tcase_add_loop_test(tc, no_memory_for_the_first, 0, 2);
     tcase_add_test(tc, no_memory_for_a_larger_hash);
     return run_suite(suite);
 }

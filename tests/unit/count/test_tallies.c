@@ -332,6 +332,8 @@ START_TEST(sums_over_members) {
         {FIELD_SWAP_BYTES, METRIC_SWAP},       {FIELD_DATA_BYTES, METRIC_DATA},
         {FIELD_STACK_BYTES, METRIC_STACK},     {FIELD_CODE_BYTES, METRIC_CODE},
         {FIELD_OPEN_FDS, METRIC_OPEN_FDS},     {FIELD_FOOTPRINT_BYTES, METRIC_FOOTPRINT},
+        {FIELD_SHARED_BYTES, METRIC_SHARED},   {FIELD_SHMEM_BYTES, METRIC_SHMEM},
+        {FIELD_LOCKED_BYTES, METRIC_LOCKED},   {FIELD_PAGE_TABLE_BYTES, METRIC_PAGE_TABLES},
     };
     struct sample a = {.state = 'S'}, b = {.state = 'S'};
     struct group *g = group("g");
@@ -398,6 +400,52 @@ START_TEST(priorities_that_go_up) {
         end();
         assert_value(g, METRIC_PRIORITY, 31);
     }
+}
+END_TEST
+
+START_TEST(highest_of_members) {
+    static const struct {
+        enum field field;
+        enum metric metric;
+    } highest[] = {{FIELD_RSS_PEAK_BYTES, METRIC_RSS_PEAK},
+                   {FIELD_MAPPINGS, METRIC_WORST_MAPPINGS},
+                   {FIELD_OOM_SCORE, METRIC_WORST_OOM_SCORE}};
+    struct sample a = {.state = 'S'}, b = {.state = 'S'};
+    struct group *g = group("g"), *empty = group("empty");
+    for (int i = 0; i < COUNT(highest); i++) {
+        sample_set(&a, highest[i].field, 100 + (uint64_t)i);
+        sample_set(&b, highest[i].field, 50);
+    }
+    begin();
+    member(g, &b);
+    member(g, &a);
+    member(g, &b);
+    end();
+    for (int i = 0; i < COUNT(highest); i++) {
+        assert_value(g, highest[i].metric, 100 + (uint64_t)i);
+        assert_absent(empty, highest[i].metric); /* nothing to take the highest of */
+    }
+}
+END_TEST
+
+START_TEST(memory_usage) {
+    struct sample s = {.state = 'S'};
+    struct group *g = group("g"), *empty = group("empty");
+    sample_set(&s, FIELD_RSS_BYTES, 300);
+    begin();
+    member(g, &s);
+    member(g, &s);
+    end();
+    assert_absent(g, METRIC_MEMORY_USAGE);
+    moment.memory_bytes = 2400;
+    end();
+    assert_value(g, METRIC_MEMORY_USAGE, 250000000);
+    assert_value(empty, METRIC_MEMORY_USAGE, 0);
+    begin();
+    member(g, &(struct sample){.state = 'S'});
+    end();
+    assert_absent(g, METRIC_MEMORY_USAGE);
+    assert_absent(empty, METRIC_MEMORY_USAGE);
 }
 END_TEST
 
@@ -1063,6 +1111,8 @@ int main(void) {
     tcase_add_test(tc, sums_over_members);
     tcase_add_test(tc, extremes);
     tcase_add_test(tc, priorities_that_go_up);
+    tcase_add_test(tc, highest_of_members);
+    tcase_add_test(tc, memory_usage);
     tcase_add_test(tc, footprint);
     tcase_add_test(tc, worst_fd_ratio);
     tcase_add_test(tc, states);

@@ -115,6 +115,7 @@ struct signal_struct {
     int leader;
     unsigned int flags;
     int group_exit_code;
+    short oom_score_adj;
     struct mm_struct *oom_mm; /* it was chosen to be killed for want of memory */
     struct pid *pids[PIDTYPE_MAX];
     struct tty_struct *tty;
@@ -166,7 +167,9 @@ struct file {
 };
 struct mm_struct {
     unsigned long hiwater_rss; /* as of the last time that pages were taken away */
-    unsigned long total_vm, data_vm, exec_vm, stack_vm;
+    unsigned long total_vm, data_vm, exec_vm, stack_vm, locked_vm;
+    atomic_long_t pgtables_bytes;
+    int map_count;
     unsigned long arg_start, arg_end;
     struct percpu_counter rss_stat[NR_MM_COUNTERS];
     struct file *exe_file;

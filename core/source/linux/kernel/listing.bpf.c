@@ -123,9 +123,33 @@ __noinline int add_pages_of_cpus(void) {
     return 0;
 }
 
+/* What a kernel does not have costs only that. `mm` may be NULL. */
+static __always_inline void read_memory_details(struct task_struct *task, struct mm_struct *mm,
+                                                struct record_detailed *d) {
+    const bool has_locked = bpf_core_field_exists(mm->locked_vm);
+    const bool has_page_tables = bpf_core_field_exists(mm->pgtables_bytes.counter);
+    const bool has_mappings = bpf_core_field_exists(mm->map_count);
+    if (bpf_core_field_exists(task->signal->oom_score_adj)) {
+        d->oom_adjustment = task->signal->oom_score_adj;
+        d->known |= MEMORY_OOM_ADJUSTMENT;
+    }
+    d->known |= (has_locked ? MEMORY_LOCKED : 0) | (has_mappings ? MEMORY_MAPPINGS : 0) |
+                (has_page_tables ? MEMORY_PAGE_TABLES : 0);
+    if (!mm)
+        return;
+    if (has_locked)
+        d->locked_pages = mm->locked_vm;
+    if (has_page_tables)
+        d->page_table_bytes = BPF_CORE_READ(mm, pgtables_bytes.counter);
+    if (has_mappings)
+        d->mappings = mm->map_count;
+}
+
 static __always_inline void read_memory(struct task_struct *task, struct scratch *scratch,
                                         struct record_process *r) {
     struct mm_struct *mm = task->mm;
+    if (want_memory_details)
+        read_memory_details(task, mm, &scratch->process);
     if (!mm)
         return;
     r->flags |= PROCESS_HAS_MEMORY;
@@ -283,6 +307,13 @@ static __always_inline void synthesize_lost_exits(void) {
     }
 }
 
+static __always_inline long write_process(struct seq_file *seq, struct scratch *scratch) {
+    struct record_detailed *r = &scratch->process;
+    return r->process.kind == RECORD_DETAILED
+               ? bpf_seq_write(seq, r, sizeof(*r))
+               : bpf_seq_write(seq, &r->process, sizeof(r->process));
+}
+
 SEC("iter/task")
 int list_tasks(struct bpf_iter__task *ctx) {
     struct task_struct *task = ctx->task;
@@ -323,9 +354,12 @@ int list_tasks(struct bpf_iter__task *ctx) {
         return 0;
 
     __u64 activity = activity_of(task); /* read before the figures that it stands for */
-    struct record_process *r = &scratch->process;
-    zero(r, sizeof(*r));
-    r->kind = RECORD_PROCESS;
+    struct record_process *r = &scratch->process.process;
+    if (want_memory_details)
+        zero(&scratch->process, sizeof(scratch->process));
+    else
+        zero(r, sizeof(*r));
+    r->kind = want_memory_details ? RECORD_DETAILED : RECORD_PROCESS;
     r->pid = pid;
     r->ppid = task->real_parent->tgid;
     r->start_ns = task->start_boottime;
@@ -354,7 +388,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
         zero(ended_threads, sizeof(*ended_threads));
         read_ended_usage(task->signal, ended_threads);
         usage_add(&r->usage, ended_threads);
-        bpf_seq_write(seq, r, sizeof(*r));
+        write_process(seq, scratch);
         return 0;
     }
     usage_add(&r->usage, &e->freed_threads);
@@ -367,7 +401,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
         /* it still is who it was; what it has become is told when on_exec has been called */
         if (e->execed)
             r->usage = e->until_exec;
-        bpf_seq_write(seq, r, sizeof(*r));
+        write_process(seq, scratch);
         return 0;
     }
     if (e->rebased) {
@@ -383,7 +417,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
      * for it again, so the entry must not change before the last write has succeeded. An exec
      * on another CPU between reading the flags above and clearing them here gets lost; that
      * moves a few microseconds of usage to another group. */
-    if (bpf_seq_write(seq, r, sizeof(*r)) < 0)
+    if (write_process(seq, scratch) < 0)
         return 0;
     e->execed = 0;
     e->rebased = 0;

@@ -31,8 +31,8 @@ SHARED __u32 want_ancestor; /* enum want_ancestor */
 /* Terminals in listings; and each process that ended unlisted by itself: so many at most
  * between two listings, which `unlisted` has room for besides what it holds by identity. */
 SHARED __u32 want_terminal, want_each_end, max_each_ends, each_ends;
-/* How processes end. */
-SHARED __u32 want_endings;
+/* How processes end; and struct record_detailed in listings. */
+SHARED __u32 want_endings, want_memory_details;
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
 /* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it
@@ -150,7 +150,7 @@ struct scratch {
     struct process_entry entry;
     struct unlisted unlisted;
     struct record_exec exec;
-    struct record_process process;
+    struct record_detailed process;
     struct program program;
     __u64 program_key;
     struct cgroup_path cgroup;

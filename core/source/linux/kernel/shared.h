@@ -212,6 +212,7 @@ enum record_kind {
     RECORD_SAME,
     RECORD_THREAD,
     RECORD_EXEC,
+    RECORD_DETAILED,     /* in place of RECORD_PROCESS, with want_memory_details */
     RECORD_NAMED_THREAD, /* in place of RECORD_THREAD, with want_thread_names */
     RECORD_MAIN_THREAD   /* of the process of the next record, besides; the same way */
 };
@@ -290,6 +291,20 @@ struct record_socket {
     __u32 pid;
     __u16 family;
     __u16 state; /* of SOCKET_OF_TCP: TCP_ESTABLISHED and so on */
+};
+
+/* With want_memory_details: a RECORD_DETAILED in place of a RECORD_PROCESS. */
+enum memory_details {
+    MEMORY_LOCKED = 1,
+    MEMORY_PAGE_TABLES = 2,
+    MEMORY_MAPPINGS = 4,
+    MEMORY_OOM_ADJUSTMENT = 8
+};
+struct record_detailed {
+    struct record_process process;
+    __u32 known; /* bits of enum memory_details */
+    __s32 oom_adjustment; /* as in /proc/PID/oom_score_adj */
+    __u64 locked_pages, page_table_bytes, mappings;
 };
 
 #endif

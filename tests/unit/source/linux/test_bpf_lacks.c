@@ -158,6 +158,9 @@ static void find_names(void) {
 #define TRAFFIC                                                                    \
     (METRIC_SET(METRIC_TRANSMITTED_PACKETS_UDP + 1) - METRIC_SET(METRIC_RECEIVED_BYTES_TCP))
 
+/* without them the score can't be worked out either */
+#define PAGE_TABLES (METRIC_SET(METRIC_PAGE_TABLES) | METRIC_SET(METRIC_WORST_OOM_SCORE))
+
 #define LINUX(major, minor) ((major) * 1000 + (minor))
 #define OPTIONAL(name_, said_, costs_, ...) \
     {.name = (name_), .said = (said_), .costs = (costs_)__VA_OPT__(, ) __VA_ARGS__}
@@ -202,7 +205,11 @@ static const struct optional {
     /* what has another name on the other side of that version */
     OPTIONAL("state", NULL, 0, .since = LINUX(5, 14)),
     OPTIONAL("__state", NULL, 0, .before = LINUX(5, 14)),
-    OPTIONAL("counter", NULL, 0, .since = LINUX(6, 2)),
+    OPTIONAL("counter", NULL, PAGE_TABLES, .since = LINUX(6, 2), .listed = ""),
+    OPTIONAL("pgtables_bytes", NULL, PAGE_TABLES, .listed = ""),
+    OPTIONAL("locked_vm", NULL, METRIC_SET(METRIC_LOCKED), .listed = ""),
+    OPTIONAL("map_count", NULL, METRIC_SET(METRIC_WORST_MAPPINGS), .listed = ""),
+    OPTIONAL("oom_score_adj", NULL, METRIC_SET(METRIC_WORST_OOM_SCORE), .listed = ""),
     OPTIONAL("counters", NULL, 0, .before = LINUX(6, 2)),
     /* memory then lacks what CPUs keep to themselves */
     OPTIONAL("pptrs", NULL, 0),
@@ -250,7 +257,7 @@ static tally *open_collector(struct tally_error *error) {
     if (tally_config_new(&config) == 0 &&
         tally_config_set(config, "group-by", "name,cgroup", error) == 0 &&
         tally_config_set(config, "max-groups", "100000", error) == 0 &&
-        tally_config_set(config, "collect", "exits", error) == 0)
+        tally_config_set(config, "collect", "exits,memory-details", error) == 0)
         (void)tally_new(config, NULL, &t, error);
     tally_config_free(config);
     return t;

@@ -689,6 +689,39 @@ START_TEST(status_kib_overflow) {
 }
 END_TEST
 
+START_TEST(status_memory) {
+    struct status_memory m;
+    const size_t len = sizeof(status_text) - 1;
+    ck_assert_int_eq(parse_status_memory(exact(status_text, len), len, &m), 0);
+    ck_assert_uint_eq(m.known, (1u << MEMORY_LINES) - 1);
+    ck_assert_uint_eq(m.bytes[MEMORY_LINE_FILE], 1660 * 1024);
+    ck_assert_uint_eq(m.bytes[MEMORY_LINE_SHMEM], 0);
+    ck_assert_uint_eq(m.bytes[MEMORY_LINE_LOCKED], 0);
+    ck_assert_uint_eq(m.bytes[MEMORY_LINE_PAGE_TABLES], 48 * 1024);
+    /* what is not there is not known, and a name is no line */
+    ck_assert_int_eq(parse_status_memory(IN("Name:\tVmLck:\nVmLckx: 1 kB\nVmPTE:\t7 kB"), &m), 0);
+    ck_assert_uint_eq(m.known, 1u << MEMORY_LINE_PAGE_TABLES);
+    ck_assert_uint_eq(m.bytes[MEMORY_LINE_PAGE_TABLES], 7 * 1024);
+    ck_assert_int_eq(parse_status_memory(IN(""), &m), 0);
+    ck_assert_uint_eq(m.known, 0);
+    ck_assert_int_eq(parse_status_memory(IN("VmLck:\t-1 kB\n"), &m), -EBADMSG);
+    ck_assert_int_eq(parse_status_memory(IN("RssFile:\t18446744073709551615 kB\n"), &m), -EBADMSG);
+}
+END_TEST
+
+START_TEST(oom_score) {
+    uint64_t score = 7;
+    ck_assert_int_eq(parse_oom_score(IN("667\n"), &score), 0);
+    ck_assert_uint_eq(score, 667);
+    ck_assert_int_eq(parse_oom_score(IN("0"), &score), 0);
+    ck_assert_uint_eq(score, 0);
+    ck_assert_int_eq(parse_oom_score(IN(""), &score), -EBADMSG);
+    ck_assert_int_eq(parse_oom_score(IN("-1\n"), &score), -EBADMSG);
+    ck_assert_int_eq(parse_oom_score(IN("6 7\n"), &score), -EBADMSG);
+    ck_assert_int_eq(parse_oom_score(IN("18446744073709551616\n"), &score), -EBADMSG);
+}
+END_TEST
+
 START_TEST(status_refused) {
     static const struct name bad[] = {
         {SAMPLE("")},
@@ -1356,6 +1389,8 @@ int main(void) {
     tcase_add_test(tc, status_long_lines);
     tcase_add_test(tc, status_kib_overflow);
     tcase_add_test(tc, status_refused);
+    tcase_add_test(tc, status_memory);
+    tcase_add_test(tc, oom_score);
     tc = add_case(suite, "files");
     tcase_add_test(tc, io_fields);
     tcase_add_test(tc, io_refused);

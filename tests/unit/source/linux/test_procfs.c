@@ -142,6 +142,76 @@ START_TEST(a_sleeper_that_ends_after_the_listing) {
 }
 END_TEST
 
+#define DETAILS \
+    "VmHWM:\t3000 kB\nVmLck:\t64 kB\nRssFile:\t1200 kB\nRssShmem:\t800 kB\nVmPTE:\t48 kB\n"
+
+START_TEST(details_of_memory) {
+    static const enum metric metrics[] = {METRIC_RSS_PEAK, METRIC_MEMORY_USAGE, METRIC_SHARED,
+                                          METRIC_SHMEM, METRIC_LOCKED, METRIC_PAGE_TABLES,
+                                          METRIC_WORST_OOM_SCORE};
+    worker.rss_kib = 2500;
+    worker.vsize = shell.vsize = 1 << 20;
+    worker.status_lines = DETAILS;
+    tree_put(&worker);
+    tree_put(&shell); /* an emulation of /proc without the lines */
+    tree_put_file(200, "oom_score", "667\n");
+    tree_put_host("meminfo", "MemTotal: 10000 kB\nSwapTotal: 0 kB\n");
+    tally *t = tree_collector("collect", "memory-details", NULL);
+    for (int i = 0; i < 3; i++) { /* at last from memory, of a sleeper */
+        collect_at(t, 1000 + 10 * i);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_RSS_PEAK), 3000 * 1024);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_MEMORY_USAGE), 250000000);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_SHARED), 2000 * 1024);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_SHMEM), 800 * 1024);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_LOCKED), 64 * 1024);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_PAGE_TABLES), 48 * 1024);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_WORST_OOM_SCORE), 667);
+        ck_assert(!has_value(t, "worker", METRIC_WORST_MAPPINGS));
+        for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++)
+            if (metrics[m] != METRIC_MEMORY_USAGE)
+                ck_assert_msg(!has_value(t, "sh", metrics[m]), "%s",
+                              metric_table[metrics[m]].metric.id);
+    }
+    /* without the total there is no share; and what can't be read is left out */
+    tree_put_host("meminfo", "");
+    tree_put_file(200, "oom_score", "many\n");
+    worker.utime = 1;
+    tree_put(&worker);
+    collect_at(t, 1040);
+    ck_assert(!has_value(t, "worker", METRIC_MEMORY_USAGE));
+    ck_assert(!has_value(t, "worker", METRIC_WORST_OOM_SCORE));
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_LOCKED), 64 * 1024);
+    tally_free(t);
+    /* off by default */
+    tree_put_host("meminfo", "MemTotal: 10000 kB\n");
+    t = tree_collector(NULL, NULL);
+    collect_at(t, 1050);
+    for (size_t m = 0; m < sizeof(metrics) / sizeof(metrics[0]); m++)
+        ck_assert(!has_value(t, "worker", metrics[m]));
+    tally_free(t);
+}
+END_TEST
+
+/* A thread of the kernel's has nothing of it, one that has ended nothing that is known. */
+START_TEST(details_without_an_address_space) {
+    struct recorded thread = {
+        .pid = 300, .ppid = 2, .start_ticks = 100, .comm = "kswapd0", .flags = 0x00200000};
+    worker.state = 'Z';
+    tree_put(&worker);
+    tree_put(&thread);
+    tree_put_file(200, "oom_score", "0\n");
+    tree_put_file(300, "oom_score", "0\n");
+    tally *t = tree_collector("collect", "memory-details", NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "kernel", METRIC_WORST_OOM_SCORE), 0);
+    ck_assert_uint_eq(value_of(t, "kernel", METRIC_LOCKED), 0);
+    ck_assert_uint_eq(value_of(t, "kernel", METRIC_SHARED), 0);
+    ck_assert(!has_value(t, "worker", METRIC_WORST_OOM_SCORE));
+    ck_assert(!has_value(t, "worker", METRIC_LOCKED));
+    tally_free(t);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("procfs");
     TCase *tc = add_case(suite, "other kernels");
@@ -153,5 +223,7 @@ int main(void) {
     tc = add_case(suite, "followed");
     tcase_add_checked_fixture(tc, setup, tree_close);
     tcase_add_test(tc, a_sleeper_that_ends_after_the_listing);
+    tcase_add_test(tc, details_of_memory);
+    tcase_add_test(tc, details_without_an_address_space);
     return run_suite(suite);
 }
