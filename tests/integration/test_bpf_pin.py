@@ -338,7 +338,10 @@ def case_arguments():
 def case_dropped_events():
     """A kernel that drops every event of one kind, from one moment on: what processes use is
     counted all the same, and so are the events."""
-    for program in ("on_free", "on_exit", "on_fork"):
+    # Without on_free it is as of the exit, when what was used since the last tick is not in the
+    # kernel's account yet, and is estimated: up to 10 ms of the 100 of each.
+    rooms = {"on_free": 0.1 + CPU_ROOM, "on_exit": CPU_ROOM, "on_fork": CPU_ROOM}
+    for program, room in rooms.items():
         cron, shorts = Cron(), Shorts()
         cron.run()
         # it takes what is pinned as it is, and holds none of these links itself
@@ -349,13 +352,13 @@ def case_dropped_events():
         os.unlink(os.path.join(cron.dir, program))
         link = before - cron.ids()
         wait_for(lambda: not existing(link), "the end of the link of " + program)
-        shorts.run(10, 0.03)
+        shorts.run(10, 0.1)
 
         def all_there():
             points = d.collect()
             check_equal(points.total([shorts.name], "exits"), shorts.count, "exits")
             check_near(points.cpu(shorts.name), shorts.used, "CPU seconds without " + program,
-                       relative=0.1)
+                       relative=room)
             return True
         wait_for(all_there, "all of them, without " + program, seconds=30, every=0.5)
         check_equal(d.points.total([shorts.name], "exits"), shorts.count, "exits, still")
