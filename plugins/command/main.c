@@ -32,12 +32,18 @@ static const struct verb *find_verb(const char *name) {
     return NULL;
 }
 
-/* Flags may stand before the verb, which alone knows what belongs to them. */
+static bool ends_flags(const char *argument) {
+    return strcmp(argument, "--") == 0;
+}
+
+/* Flags may stand before the verb, which alone knows what belongs to them; -- may end them. */
 static const struct verb *verb_in(int argc, char **argv, int *ret_at) {
     for (size_t i = 0; i < verb_count; i++) {
         int at = 1, len;
         while (at < argc && (len = cli_flag_length(verbs[i]->program, argv + at)) > 0)
             at += len;
+        if (at < argc && ends_flags(argv[at]))
+            at++;
         if (at < argc && strcmp(argv[at], verbs[i]->name) == 0) {
             *ret_at = at;
             return verbs[i];
@@ -105,7 +111,9 @@ int main(int argc, char **argv) {
     const struct verb *verb = verb_in(argc, argv, &at);
     if (!verb)
         return without_verb(argc, argv);
-    for (; at > 0; at--) /* it takes the place of the program's name */
-        argv[at] = argv[at - 1];
-    return run_verb(verb, argc - 1, argv + 1);
+    /* it goes, as the program's name does, and what ended the flags: there may be more */
+    const int gone = at > 1 && ends_flags(argv[at - 1]) ? 2 : 1;
+    for (at -= gone; at >= 0; at--)
+        argv[at + gone] = argv[at];
+    return run_verb(verb, argc - gone, argv + gone);
 }

@@ -33,6 +33,7 @@ def case_mistakes():
                                   "proctally help shows\n"),
             (("--nothing=1", "explain", "1"), "proctally: explain has no flag --nothing; expected "
                                               "one that proctally help explain shows\n"),
+            (("--",), 'proctally: "--" is no verb; expected one that proctally help shows\n'),
             (("explain", "--nothing"), "proctally explain: unknown flag --nothing; expected one "
                                        "that --help shows\n"),
             (("explain",), "proctally explain: expected the number of one process, as in proctally "
@@ -59,6 +60,10 @@ def case_answers():
                        (["--group-by", "user", "explain", pid],
                         ["--group-by", "user", "--explain", pid]),
                        (["explain", "other"], ["--explain", "other"]),
+                       (["--group-by", "user", "--", "explain", pid],
+                        ["--group-by", "user", "--explain", pid]),
+                       (["--", "explain", "--group-by", "user", pid],
+                        ["--group-by", "user", "--explain", pid]),
                        (["metrics"], ["--list-metrics"]),
                        (["config", "check", "--group-by=unit"],
                         ["--check-config", "--group-by=unit"])):
