@@ -686,10 +686,7 @@ def ask_while_restarting(connect, start_anew, restarts=8):
             process = start_anew()
             mark = len(answers)
             wait_for(lambda: len(answers) >= mark + 30, "some answers")
-            begun = time.monotonic()
             check_equal(stop(process), 0, "its status")
-            check(time.monotonic() - begun < 4, "it took %.1f s to end" %
-                  (time.monotonic() - begun))
         process = start_anew() # for those that are still to come in
     finally:
         go_on = False
@@ -734,7 +731,8 @@ def case_end_without_a_word():
     check_equal(e.ask(connection=idle)[0], 200, "status")
     begun = time.monotonic()
     e.end()
-    check(time.monotonic() - begun < 3, "it took %.1f s" % (time.monotonic() - begun))
+    # after 5 s it would leave in any case
+    check(time.monotonic() - begun < 4.5, "it took %.1f s" % (time.monotonic() - begun))
     for s in silent + [half]:
         check_equal(s.recv(1), b"", "what it said to one who said nothing")
         s.close()
