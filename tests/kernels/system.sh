@@ -8,7 +8,8 @@
 PACKAGES=systemd-sysv,systemd-container,dbus,kmod,udev,collectd-core,prometheus-node-exporter
 PACKAGES=$PACKAGES,libyaml-0-2,libpcre2-8-0,libmnl0,libbpf1,libcap2,libseccomp2
 # the library itself is called otherwise in the next suite
-PACKAGES=$PACKAGES,libmicrohttpd-dev,libselinux1-dev,libfuse3-dev,fuse3
+# debootstrap does not find what only provides a package, as libselinux1-dev does for libfuse3-dev
+PACKAGES=$PACKAGES,libmicrohttpd-dev,libfuse3-dev,libselinux1-dev,fuse3
 PACKAGES=$PACKAGES,libsubunit0,python3,iproute2,procps,bpftool,strace,busybox-static,curl,gcc,libc6-dev
 
 # The suite is this machine's: what was built here runs there.
