@@ -721,6 +721,39 @@ def case_end_and_new_connections():
                              lambda: start_by_systemd(s))
 
 
+def case_another_configuration_and_new_connections():
+    """Whoever came in before the web configuration changed is answered as well."""
+    form = "http_server_config: {headers: {X-Frame-Options: %s}}\n"
+    web = write_config(os.path.join(temp_dir(), "web.yml"), form % "deny")
+    e = Exporter("--web.config.file", web, "--min-age", "1ms")
+    answers, failures, go_on = [], [], True
+
+    def visit(pause):
+        while go_on:
+            try:
+                answers.append(ask_anew(
+                    lambda: socket.create_connection(("127.0.0.1", e.port), 20), pause))
+            except Exception as error:
+                failures.append(repr(error))
+    threads = [threading.Thread(target=visit, args=(i % 4 * 0.01,)) for i in range(16)]
+    for t in threads:
+        t.start()
+    try:
+        for i in range(8):
+            mark, said = len(answers), e.said().count("has been read again")
+            write_config(web, form % ("sameorigin" if i % 2 == 0 else "deny"))
+            e.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: e.said().count("has been read again") > said and
+                     len(answers) > mark + 25, "the new configuration")
+    finally:
+        go_on = False
+        for t in threads:
+            t.join()
+    check_equal(failures, [], "of %d on new connections failed" % len(answers))
+    check_equal(set(answers), {200}, "statuses")
+    e.end()
+
+
 def case_end_without_a_word():
     """SIGTERM is not held up for long by who has connected and asks for nothing."""
     e = Exporter()
