@@ -34,7 +34,8 @@ def test_catalogue():
     cpu = proctally.METRICS["cpu_user"]
     assert (cpu.kind, cpu.unit, cpu.scope) == ("counter", "seconds", "group")
     assert proctally.METRICS["memory_rss"].unit == "bytes"
-    assert {m.scope for m in proctally.METRICS.values()} == {"group", "host", "collector"}
+    assert {m.scope for m in proctally.METRICS.values()} == {
+        "group", "host", "collector", "thread name", "wait channel"}
 
 
 def test_values_are_those_of_the_kernel(sleeper):

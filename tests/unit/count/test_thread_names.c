@@ -334,6 +334,88 @@ START_TEST(due) {
 }
 END_TEST
 
+/* ---- Where they wait ---------------------------------------------------------------------------- */
+
+/* Reads them all; how many there were to read. */
+static size_t look(uint32_t pid, const char *channel) {
+    size_t at = 0, count = 0;
+    struct thread *found;
+
+    while ((found = channels_next(list, &counting, pid, &at))) {
+        ck_assert_int_eq(channels_set(list, &counting, found, channel, strlen(channel)), 0);
+        count++;
+    }
+    return count;
+}
+
+static uint32_t waiting(const char *channel) {
+    for (size_t i = 0; names->channels && i < names->channels->end; i++)
+        if (strcmp(names->channels->items[i].text, channel) == 0)
+            return names->channels->items[i].threads;
+    return 0;
+}
+
+START_TEST(channels_of_those_that_ran) {
+    channels_begin(&counting);
+    thread(100, 500, "main", 10, 1);
+    thread(101, 510, "worker", 20, 2);
+    take();
+    ck_assert_uint_eq(look(100, "futex_wait"), 2);
+    ck_assert_uint_eq(waiting("futex_wait"), 2);
+    ck_assert_uint_eq(look(100, "nowhere"), 0);
+    none(); /* one has run, the other has a new name and waits where it did */
+    thread(100, 500, "main", 10, 2);
+    thread(101, 510, "renamed", 20, 2);
+    take();
+    ck_assert_uint_eq(look(100, "do_poll"), 1);
+    ck_assert_uint_eq(waiting("do_poll"), 1);
+    ck_assert_uint_eq(waiting("futex_wait"), 1);
+    none();
+    thread(100, 500, "main", 11, 2);
+    take();
+    ck_assert_uint_eq(look(100, ""), 1); /* it runs */
+    ck_assert_uint_eq(waiting("do_poll"), 0);
+    ck_assert_uint_eq(waiting("futex_wait"), 0);
+    thread_names_expire(names->channels, 1, 0);
+    thread_names_expire(names->channels, 2, 0);
+    ck_assert_uint_eq(names->channels->count, 0);
+}
+END_TEST
+
+START_TEST(channels_move_with_the_group) {
+    struct thread_names *other = thread_names_new(), *first = names;
+
+    channels_begin(&counting);
+    thread(100, 500, "main", 10, 1);
+    take();
+    look(100, "futex_wait");
+    ck_assert_int_eq(threads_join(list, &counting, other), 0);
+    ck_assert_uint_eq(waiting("futex_wait"), 0);
+    names = other;
+    ck_assert_uint_eq(look(100, "futex_wait"), 1);
+    ck_assert_uint_eq(waiting("futex_wait"), 1);
+    thread_names_unref(first);
+}
+END_TEST
+
+/* Who is left out is the first the next time. */
+START_TEST(channels_have_a_budget) {
+    channels_begin(&counting);
+    counting.channels_left = 1;
+    thread(100, 500, "main", 10, 1);
+    thread(101, 510, "worker", 20, 2);
+    take();
+    ck_assert_uint_eq(look(100, "a"), 1);
+    ck_assert_uint_eq(counting.next_turn, 100);
+    channels_begin(&counting);
+    ck_assert_uint_eq(look(99, "b"), 0);
+    ck_assert_uint_eq(look(100, "b"), 1);
+    ck_assert_uint_eq(waiting("a") + waiting("b"), 2);
+    channels_begin(&counting);
+    ck_assert_uint_eq(counting.turn, 0);
+}
+END_TEST
+
 /* ---- Limits ------------------------------------------------------------------------------------- */
 
 START_TEST(no_room_for_threads) {
@@ -391,6 +473,11 @@ int main(void) {
     tcase_add_test(c, names_are_clean);
     tcase_add_test(c, numbers_fold);
     tcase_add_test(c, due);
+    c = add_case(s, "channels");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, channels_of_those_that_ran);
+    tcase_add_test(c, channels_move_with_the_group);
+    tcase_add_test(c, channels_have_a_budget);
     c = add_case(s, "limits");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, no_room_for_threads);

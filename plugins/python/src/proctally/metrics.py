@@ -26,7 +26,7 @@ class Metric:
     #: (1 is the whole) are float.
     unit: Literal["count", "bytes", "seconds", "ratio"]
     #: What has it: groups, and most of these single processes too; the host; the collector.
-    scope: Literal["group", "host", "collector"]
+    scope: Literal["group", "host", "collector", "thread name", "wait channel"]
 
 
 def _text(of: Any) -> str:
@@ -47,6 +47,8 @@ _SCOPES: Final = {
     lib.TALLY_SCOPE_GROUP: "group",
     lib.TALLY_SCOPE_HOST: "host",
     lib.TALLY_SCOPE_SELF: "collector",
+    lib.TALLY_SCOPE_THREAD_NAME: "thread name",
+    lib.TALLY_SCOPE_WAIT_CHANNEL: "wait channel",
 }
 
 
