@@ -278,11 +278,23 @@ int threads_join(struct thread_list *list, struct thread_counting *c, struct thr
     return 0;
 }
 
+/* Worked out for each thread each time, so by whole words. */
+static uint64_t hash_of_comm(const char *comm, size_t len) {
+    uint64_t h = len;
+    for (size_t at = 0; at < len; at += 8) {
+        uint64_t word = 0;
+        memcpy(&word, comm + at, len - at < 8 ? len - at : 8);
+        h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+        h ^= h >> 32;
+    }
+    return h;
+}
+
 bool threads_are_due(const struct thread_list *list, const struct sample *s, bool idle,
                      uint32_t now_s) {
     return !list || !idle || !list->whole || list->behind ||
            list->count != s->value[FIELD_THREADS] ||
-           list->main_hash != hash_bytes(s->comm, s->comm_len) ||
+           list->main_hash != hash_of_comm(s->comm, s->comm_len) ||
            now_s - list->read_s >= READ_AGAIN_S - s->pid % 16;
 }
 
@@ -400,13 +412,25 @@ static void take_use(struct thread *thread, struct thread_name *name, const stru
     thread->have |= (uint8_t)s->have;
 }
 
+/* Where its time is known exactly, and has not grown, it did nothing else either. */
+static bool has_slept(const struct thread *thread, const struct thread_sample *s, uint64_t hash) {
+    return s->exact_cpu_ns && thread->comm_hash == hash && thread->name != NO_NAME &&
+           thread->start_ticks == s->start_ticks && thread->have == s->have &&
+           thread->last[THREAD_UTIME_NS] + thread->last[THREAD_STIME_NS] == s->exact_cpu_ns &&
+           thread->last[THREAD_VOLUNTARY_SWITCHES] == s->value[THREAD_VOLUNTARY_SWITCHES];
+}
+
 static int take_thread(struct thread_list *list, struct thread_counting *c,
                        const struct thread_sample *s, const struct thread_moment *moment,
                        size_t *cursor) {
-    const uint64_t hash = hash_bytes(s->comm, s->comm_len);
+    const uint64_t hash = hash_of_comm(s->comm, s->comm_len);
     struct thread *thread = find_thread(list, s->tid, cursor);
     bool is_full, is_new = false;
     uint32_t slot = NO_NAME;
+    if (thread && has_slept(thread, s, hash)) {
+        thread->seen = true;
+        return 0;
+    }
     if (!thread || thread->name == NO_NAME || thread->comm_hash != hash) {
         if (list->names && thread_names_find(list->names, c, s->comm, s->comm_len, &slot) < 0)
             return -ENOMEM;
@@ -479,7 +503,7 @@ int threads_take(struct thread_list *list, struct thread_counting *c, const stru
         for (size_t i = 0; i < list->count; i++)
             list->items[i].seen = false;
         list->next_began_ticks = moment->now_ticks;
-        list->main_hash = hash_bytes(s->comm, s->comm_len);
+        list->main_hash = hash_of_comm(s->comm, s->comm_len);
         list->behind = list->overfull = false;
     }
     for (size_t i = 0; r == 0 && i < samples->count; i++)

@@ -8,8 +8,9 @@ import signal
 import statistics
 import subprocess
 import sys
+import time
 
-from contestants import Telegraf
+from contestants import Exporter, Telegraf
 
 BUILD, BIN, DIRECTORY = sys.argv[1:4]
 ROUNDS = 7
@@ -109,6 +110,53 @@ def real(processes, threads):
         load.wait()
 
 
+def by_name(processes, threads):
+    """Threads by name, beside process-exporter: each collects in turn after all processes have
+    run."""
+    theirs = shutil.which("prometheus-process-exporter") or shutil.which("process-exporter")
+    load = subprocess.Popen([f"{BIN}/load", str(processes), "0", str(threads)],
+                            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    found = []
+    try:
+        if load.stdout.readline() != b"ready\n":
+            print(f"left out: {processes} processes with {threads} threads by name")
+            return
+        for source in "procfs", "bpf":
+            for word in "no-thread-names", "thread-names":
+                found.append(Telegraf(f"source {source}, {word}",
+                                      f"{BUILD}/plugins/telegraf/proctally-telegraf",
+                                      "--source", source, "--collect", word))
+        if theirs:
+            config = f"{DIRECTORY}/names.yaml"
+            with open(config, "w") as f:
+                f.write("process_names:\n- name: '{{.Comm}}'\n  cmdline: ['.+']\n")
+            found.append(Exporter("process-exporter", [
+                theirs, "-config.path", config, "-web.listen-address", "127.0.0.1:19256",
+                "-gather-smaps=false"], "http://127.0.0.1:19256/metrics"))
+            for _ in range(120): # it answers when it has read all of them once
+                try:
+                    found[-1].ask()
+                    break
+                except OSError:
+                    time.sleep(1)
+        for mode in None, "awake", "awake", "awake", "awake", "awake":
+            load.stdin.write(b"\n")
+            load.stdin.flush()
+            load.stdout.readline()
+            for contestant in found:
+                contestant.measure(mode)
+        print(f"\n{f'by name: {processes} with {threads} threads':52} {'median':>9}")
+        for contestant in found:
+            print(f"{contestant.name:52} {contestant.cost_ns('awake') / 1e6:9.1f}", flush=True)
+    except RuntimeError as e:
+        print(f"left out: {e}")
+    finally:
+        for contestant in found:
+            contestant.close()
+        load.stdin.close()
+        load.wait()
+
+
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that all is ended
 print(f"{'CPU per collection, ms; threads skipped':52} {'first':>9} {'median':>9} {'most':>9} "
       f"{'skipped':>9}")
@@ -116,3 +164,4 @@ made_up(1, 50000)
 made_up(2000, 50)
 real(1, min(50000, room()))
 real(min(2000, room() // 50), 50)
+by_name(min(200, room() // 50), 50)
