@@ -197,10 +197,15 @@ static void put_process(struct buf *to, const struct progress *progress, const s
 /* A part that only some states have begins with its name. */
 static const char part_cgroups[] = "cgroups", part_threads[] = "threads";
 
-static void put_thread_names(struct buf *to, const struct thread_names *names) {
-    put_number(to, names->end);
+/* Free slots are left out: what was read is written the same again. */
+static void put_thread_names(struct buf *to, struct thread_names *names) {
+    uint32_t number = 0;
+    put_number(to, names->count + (names->other != NO_NAME));
     for (size_t i = 0; i < names->end; i++) {
-        const struct thread_name *name = &names->items[i];
+        struct thread_name *name = &names->items[i];
+        if (!name->text[0])
+            continue;
+        name->written_as = number++;
         put_text(to, name->text);
         put_number(to, name->known);
         put_number(to, name->emptied_ns);
@@ -227,7 +232,9 @@ static void put_thread_list(struct buf *to, const struct process *p) {
         put_number(to, thread->tid);
         put_number(to, thread->start_ticks);
         put_number(to, thread->comm_hash);
-        put_number(to, thread->name == NO_NAME ? 0 : thread->name + UINT64_C(1));
+        put_number(to, thread->name == NO_NAME
+                           ? 0
+                           : list->names->items[thread->name].written_as + UINT64_C(1));
         put_number(to, thread->have);
         for (size_t f = 0; f < THREAD_FIELDS; f++)
             if (thread->have & 1u << f)

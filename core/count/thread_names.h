@@ -31,6 +31,7 @@ struct thread_name {
     unsigned known;      /* 1 << thread_field, of the counters that some thread had */
     uint64_t used[THREAD_FIELDS];
     uint64_t emptied_ns; /* when it was first shown without threads; 0: it has some */
+    uint32_t written_as; /* its number in the state that is being written */
 };
 
 /* The names of one group. Lists of processes may outlive the group: it is shared. */

@@ -39,6 +39,8 @@ static tally *fresh(const struct memproc *m) {
     if (has_cgroups)
         r = tally_config_set(config, "group-by", "cgroup", &error) +
             tally_config_set(config, "collect", "cgroup", &error);
+    if (r == 0)
+        r = tally_config_set(config, "collect", "thread-names", &error);
     CHECK(r == 0, "group-by and collect: %s", error.text);
     r = collector_new(config, NULL, memproc_io(m), &t, &error);
     CHECK(r == 0, "collector_new(): %s", error.text);

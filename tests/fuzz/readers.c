@@ -465,6 +465,47 @@ static void expect_influx(struct reading *r, const tally *t) {
     }
 }
 
+/* What the groups are divided into. */
+static void expect_parts(struct reading *r, const tally *t, bool influx) {
+    static const struct {
+        enum tally_scope scope;
+        const char *label, *tag, *measurement;
+    } kinds[] = {{TALLY_SCOPE_THREAD_NAME, "threadname", "thread_name", "_threads"},
+                 {TALLY_SCOPE_WAIT_CHANNEL, "wchan", "wchan", "_wait_channels"}};
+    const tally_snapshot *s = t->snapshots.current;
+    const enum tally_schema schema = t->settings.schema;
+    const char *measurement = tally_snapshot_measurement(s), *part;
+    for (size_t g = 0; g < t->counting.tallies.order_count; g++)
+        for (size_t k = 0; k < sizeof(kinds) / sizeof(kinds[0]); k++)
+            for (size_t i = 0; (part = tally_snapshot_part_name(s, g, kinds[k].scope, i)); i++)
+                for (size_t m = 0; m < METRICS_IN_ALL; m++) {
+                    const struct metric_row *metric = &metric_table[m];
+                    const struct tally_prometheus_name *name = &metric->prometheus[schema];
+                    struct labels labels = {.count = 0};
+                    uint64_t value;
+                    char series[512];
+                    if (metric->metric.scope != kinds[k].scope || (!influx && !name->name) ||
+                        !tally_snapshot_part_value(s, g, i, m, &value))
+                        continue;
+                    add_labels(&labels, t, t->counting.tallies.order[g], influx,
+                               !influx && schema == TALLY_SCHEMA_PROCESS_EXPORTER);
+                    const char *key = influx ? kinds[k].tag : kinds[k].label;
+                    labels_add(&labels, copy(key, strlen(key)), copy(part, strlen(part)));
+                    if (!influx && name->label)
+                        labels_add(&labels, copy(name->label, strlen(name->label)),
+                                   copy(name->value, strlen(name->value)));
+                    snprintf(series, sizeof(series), "%s%s%s%s", influx ? measurement : "",
+                             influx ? kinds[k].measurement : t->settings.prefix,
+                             influx ? " " : "", influx ? metric->influx.field : name->name);
+                    struct number n =
+                        expected(metric, TALLY_FORM_NATURAL, value, tally_snapshot_time(s));
+                    if (influx && n.is_whole && n.whole > (uint64_t)INT64_MAX)
+                        n.whole = (uint64_t)INT64_MAX;
+                    reading_add(r, series, &labels, n);
+                    labels_free(&labels);
+                }
+}
+
 static void compare(struct reading *read, struct reading *wanted, bool types) {
     reading_sort(read);
     reading_sort(wanted);
@@ -493,6 +534,7 @@ void check_encoders(tally *t) {
     CHECK(r == 0, "tally_encode_prometheus(): %d", r);
     read_prometheus(&read, text, len);
     expect_prometheus(&wanted, t);
+    expect_parts(&wanted, t, false);
     compare(&read, &wanted, false);
     reading_free(&read);
     reading_free(&wanted);
@@ -502,6 +544,7 @@ void check_encoders(tally *t) {
     /* Telegraf is who reads it, */
     read_influx(&read, text, len, t->snapshots.current->time_ns, true);
     expect_influx(&wanted, t);
+    expect_parts(&wanted, t, true);
     compare(&read, &wanted, true);
     reading_free(&read);
     reading_free(&wanted);
