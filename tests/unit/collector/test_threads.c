@@ -37,6 +37,8 @@ static void put_thread(uint32_t tid, uint64_t start, const char *name, uint64_t 
              "%u (%s) S 1 50 50 0 -1 0 7 0 3 0 %llu 2 0 0 20 0 2 0 %llu 1 1 1\n", tid, name,
              (unsigned long long)utime, (unsigned long long)start);
     tree_put_file(50, file, text);
+    if (tid >= 100) /* one of very many */
+        return;
     snprintf(file, sizeof(file), "task/%u/io", tid);
     tree_put_file(50, file, "rchar: 1\nwchar: 2\nsyscr: 3\nsyscw: 4\nread_bytes: 4096\n"
                             "write_bytes: 8192\ncancelled_write_bytes: 0\n");
@@ -186,7 +188,7 @@ START_TEST(more_than_the_budget) {
     put_process(2100, 1);
     for (uint32_t i = 0; i < 2100; i++) {
         snprintf(name, sizeof(name), "worker-%u", i % 100);
-        put_thread(50 + i, TICKS(11), name, i, 1);
+        put_thread(i ? 100 + i : 50, TICKS(11), name, i, 1);
     }
     open_collector();
     for (uint64_t step = 0; step < 3; step++) {
