@@ -405,6 +405,40 @@ def case_hostile_names():
     c.stop()
 
 
+def case_threads_by_name():
+    """A value list for each name, with what collectd can't have in one changed."""
+    w = Workload("""
+def life(name):
+    set_name(name)
+    if name == b"busy":
+        end = time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID) + 0.3
+        while time.clock_gettime(time.CLOCK_THREAD_CPUTIME_ID) < end: pass
+    time.sleep(600)
+wait()
+for name in b"a/b", b"busy", b"idle", b"idle":
+    threading.Thread(target=life, args=(name,), daemon=True).start()
+wait()
+os._exit(0)
+""")
+    c = Collectd("<Plugin proctally>\n GroupBy \"name\"\n Collect \"thread-names\"\n</Plugin>")
+    base = "here/proctally-%s/" % w.name
+    c.wait_rows(base + "threads-thread-%s" % w.name, 1)
+    w.go_on()
+    c.wait_rows(base + "ps_cputime-thread-busy", 4)
+    c.wait_rows(base + "threads-thread-%s" % instance("a/b"), 1)
+    check_equal(c.last(base + "threads-thread-idle")["value"], 2, "threads called idle")
+    cpu = c.last(base + "ps_cputime-thread-busy")
+    check_near((cpu["user"] + cpu["syst"]) / 1e6, 0.3, "CPU time of the busy one", absolute=0.05)
+    types = {i.rsplit("/", 1)[1] for i in c.identifiers() if i.startswith(base)}
+    wanted = {"contextswitch-voluntary_thread-busy", "contextswitch-involuntary_thread-busy",
+              "disk_octets-thread-busy", "ps_pagefaults-thread-busy"}
+    check(wanted <= types, "values of threads", sorted(types))
+    channels = {t for t in types if t.startswith("threads-wchan-")}
+    check(channels, "no wait channels", sorted(types))
+    c.check_log()
+    c.stop()
+
+
 def case_taken_over():
     """What another user's processes are called changes nothing about a series: not
     those called like what collectd makes of the name, nor like the series itself."""
