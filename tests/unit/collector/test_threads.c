@@ -182,6 +182,19 @@ START_TEST(over_a_restart) {
 }
 END_TEST
 
+/* It is listed, and its files are gone. */
+START_TEST(one_ends_while_it_is_read) {
+    put_process(2, 30);
+    put_thread(50, TICKS(10), "server", 20, 4);
+    tree_put_thread(50, 51, 'S', 1, 1, 0);
+    open_collector();
+    const tally_snapshot *s = collect(100);
+    check_value(s, "server", "thread_count", 1);
+    ck_assert_uint_eq(
+        tally_snapshot_parts(s, group_named(s, "server"), TALLY_SCOPE_THREAD_NAME), 1);
+}
+END_TEST
+
 /* More threads than can be read at once: their number is not known before all were. */
 START_TEST(more_than_the_budget) {
     char name[32];
@@ -214,6 +227,7 @@ int main(void) {
     tcase_add_test(c, from_the_files);
     tcase_add_test(c, one_thread_is_told_by_the_process);
     tcase_add_test(c, over_a_restart);
+    tcase_add_test(c, one_ends_while_it_is_read);
     tcase_add_test(c, more_than_the_budget);
     return run_suite(s);
 }

@@ -430,6 +430,31 @@ START_TEST(no_room_for_threads) {
 }
 END_TEST
 
+/* Each with a name of its own. */
+START_TEST(very_many) {
+    enum { THREADS = 300000 };
+    struct thread_sample *many = calloc(THREADS, sizeof(*many));
+
+    ck_assert_ptr_nonnull(many);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        many[i] = (struct thread_sample){.tid = i + 1, .start_ticks = 500};
+        many[i].comm_len = (uint8_t)snprintf(many[i].comm, sizeof(many[i].comm), "t-%u", i);
+        many[i].have = 1u << THREAD_UTIME_NS;
+        many[i].value[THREAD_UTIME_NS] = 1;
+    }
+    samples.items = many;
+    samples.count = THREADS;
+    take();
+    ck_assert_uint_eq(counting.threads, THREADS_MAX);
+    ck_assert_uint_eq(counting.skipped, THREADS - THREADS_MAX);
+    ck_assert_uint_eq(names->count, 50);
+    check_name("other", THREADS_MAX - 50, THREADS_MAX - 50, 0);
+    take(); /* nothing twice */
+    check_name("other", THREADS_MAX - 50, THREADS_MAX - 50, 0);
+    free(many);
+}
+END_TEST
+
 START_TEST(out_of_memory) {
     bool done = false;
 
@@ -481,6 +506,7 @@ int main(void) {
     c = add_case(s, "limits");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, no_room_for_threads);
+    tcase_add_test(c, very_many);
     tcase_add_test(c, out_of_memory);
     return run_suite(s);
 }
