@@ -26,7 +26,8 @@ void describe_self(struct round *round) {
     self_set(c, METRIC_SELF_PARTIAL, health->is_partial);
     self_set(c, METRIC_SELF_GROUPS, c->tallies.order_count);
     self_set(c, METRIC_SELF_OVERFLOWED, c->tallies.refused.names);
-    self_set(c, METRIC_SELF_THREADS_SKIPPED, health->threads_skipped);
+    self_set(c, METRIC_SELF_THREADS_SKIPPED,
+             health->threads_skipped + c->tallies.threads.skipped);
     if (t->source->ends == ENDS_BY_EVENTS)
         self_set(c, METRIC_SELF_LOST_EVENTS, health->lost_events);
     self_set(c, METRIC_SELF_PATTERN_LIMITS, t->grouping.pattern_limits);

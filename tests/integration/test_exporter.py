@@ -817,6 +817,34 @@ def case_command_line_of_process_exporter():
     check(status == 2 and "in turn" in err, "an odd number of words", err)
 
 
+def case_threads_in_json():
+    """The same as in the text."""
+    w = Workload("""
+def life(): set_name(b'a "name"'); time.sleep(600)
+threading.Thread(target=life, daemon=True).start()
+time.sleep(0.1)
+say(ready=True)
+wait()
+os._exit(0)
+""")
+    w.hear()
+    e = Exporter("--include", w.name, "--collect", "thread-names")
+    metrics = e.metrics()
+    group, = [g for g in json.loads(e.ask("/groups.json")[2])["groups"] if g["name"] == w.name]
+    check_equal({t["name"]: t["metrics"]["thread_count"] for t in group["threads"]},
+                {w.name: 1, 'a "name"': 1}, "threads")
+    for t in group["threads"]:
+        check_equal(t["metrics"]["thread_cpu_user"],
+                    metrics.get("proctally_thread_cpu_seconds_total", threadname=t["name"],
+                                mode="user"), "CPU time of %s" % t["name"])
+    check_equal({c["name"]: c["metrics"]["threads_wchan"] for c in group["wait_channels"]},
+                {dict(l)["wchan"]: v for (n, l), v in metrics.series.items()
+                 if n == "proctally_threads_wchan"}, "wait channels")
+    group, = [g for g in json.loads(Exporter("--include", w.name).ask("/groups.json")[2])["groups"]
+              if g["name"] == w.name]
+    check("threads" not in group and "wait_channels" not in group, "without the word", group)
+
+
 def case_command_line_of_the_seed():
     """The exporter for macOS that proctally grew from."""
     w = Workload(SLEEPER)
