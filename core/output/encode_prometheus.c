@@ -213,8 +213,11 @@ static void add_family(tally_text *text, const tally_snapshot *s, size_t from, s
                        bool self, bool openmetrics) {
     const enum tally_schema schema = self ? TALLY_SCHEMA_NATIVE : s->words->schema;
     const char *prefix = self ? s->words->self_prefix : s->words->prefix;
-    struct family f = {.help = metric_table[from].prometheus[schema].help,
-                       .openmetrics = openmetrics};
+    struct family f; /* its rows are too long to be set to 0 first */
+    f.count = 0;
+    f.help = metric_table[from].prometheus[schema].help;
+    f.headed = false;
+    f.openmetrics = openmetrics;
     for (size_t m = from; m < end && f.count < FAMILY_ROWS; m++)
         if (metric_table[m].prometheus[schema].name) {
             f.index[f.count] = m;

@@ -39,11 +39,12 @@ static const char *means(const struct here *h, enum metric m) {
     const struct metric_row *row = &metric_table[m];
     if (row->metric.scope == TALLY_SCOPE_SELF)
         return "proctally";
-    if (row->origins & 1u << ORIGIN_PSS)
+    if (row->origins & 1u << ORIGIN_PSS || row->metric.scope == TALLY_SCOPE_WAIT_CHANNEL)
         return "procfs";
     if (row->origins & 1u << ORIGIN_SOCKETS && h->t->source->ends == ENDS_BY_FOLDING)
         return "sock_diag";
-    if (row->origins & 1u << ORIGIN_SCHED && h->health.by_taskstats)
+    if (row->metric.scope == TALLY_SCOPE_GROUP && row->origins & 1u << ORIGIN_SCHED &&
+        h->health.by_taskstats)
         return "taskstats";
     return h->t->source->name;
 }

@@ -37,6 +37,8 @@ START_TEST(standard_settings) {
     ck_assert_uint_eq(t.max_groups, 1000);
     ck_assert_uint_eq(s.expire_after_ns, 600 * UINT64_C(1000000000));
     ck_assert_uint_eq(t.expire_after_ns, s.expire_after_ns);
+    ck_assert_uint_eq(s.max_thread_names, 50);
+    ck_assert(!s.fold_thread_names);
     ck_assert_uint_eq(s.top, 50);
     ck_assert_uint_eq(t.top, 50);
     ck_assert_int_eq(s.schema, TALLY_SCHEMA_NATIVE);
@@ -56,6 +58,10 @@ START_TEST(process_exporter_settings) {
     s = plain_settings_of(c);
     ck_assert(s.children);
     ck_assert_uint_eq(s.group_by_count, 0);
+    ck_assert_uint_eq(s.collect, COLLECT_DEFAULT | 1u << COLLECT_THREAD_NAMES);
+    set(c, "collect", "no-thread-names");
+    s = plain_settings_of(c);
+    ck_assert_uint_eq(s.collect, COLLECT_DEFAULT);
     set(c, "children", "false");
     set(c, "group-by", "user");
     s = plain_settings_of(c);
