@@ -24,7 +24,7 @@ static void add_user_tags(struct buf *to, const struct string_list *labels) {
 
 /* A field keeps its type for ever: whole ones are integers, all others floats,
  * also when they happen to be whole. */
-static void add_field_value(struct buf *to, struct tally_number n) {
+static inline void add_field_value(struct buf *to, struct tally_number n) {
     if (n.is_whole) {
         uint64_t most = (uint64_t)INT64_MAX;
         if (n.whole > most)
@@ -42,7 +42,7 @@ static void add_group_tags(struct buf *to, const struct group_texts *texts) {
         add_tag(to, texts->labels[i].key, strlen(texts->labels[i].key), texts->labels[i].value);
 }
 
-static void add_field(struct buf *to, char *separator, const tally_snapshot *s, size_t m,
+static inline void add_field(struct buf *to, char *separator, const tally_snapshot *s, size_t m,
                       uint64_t value) {
     const struct tally_influx_name *name = &metric_table[m].influx;
     buf_add_char(to, *separator);

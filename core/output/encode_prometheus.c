@@ -187,9 +187,10 @@ struct family {
     bool headed, openmetrics;
 };
 
-static void head_once(struct family *f, struct buf *to) {
-    if (!f->headed)
-        (f->openmetrics ? add_openmetrics_head : add_head)(to, &f->rows[0], f->help);
+static inline void head_once(struct family *f, struct buf *to) {
+    if (f->headed)
+        return;
+    (f->openmetrics ? add_openmetrics_head : add_head)(to, &f->rows[0], f->help);
     f->headed = true;
 }
 
