@@ -118,6 +118,8 @@ struct tally_rule {
     struct tally_strings cgroup;  /* paths: the path itself, what is below it, or a glob; any of */
     struct tally_strings unit;    /* systemd units, exact or a glob; any of */
     struct tally_strings gid;     /* the same of the effective group */
+    struct tally_strings pid_file; /* paths of files with the process's number in them; any of.
+                                    * At most 64 in all rules */
     struct tally_strings kernel;  /* "true": threads of the kernel's own; "false": all others */
     /* And nothing of these selectors; NULL: not given. It has only selectors, and a size. */
     const struct tally_rule *unless;

@@ -17,7 +17,8 @@ const char *const kernel_threads_names[] = {"one", "split", "leave-out", NULL};
 const char *const source_names[SOURCES + 1] = {"auto", "procfs", "bpf", NULL};
 const char *const top_by_names[] = {"cpu", "memory", "io", "network", NULL};
 const char *const selector_names[SELECTOR_NAMES] = {
-    "comm", "exe", "cmdline", "user", "cgroup", "unit", "gid", "kernel", "parent"};
+    "comm", "exe", "cmdline", "user", "cgroup", "unit", "gid", "pid_file",
+    "kernel", "parent"};
 
 bool selection_is_empty(const struct selection *s) {
     bool is_empty = !s->unless && !s->parent;

@@ -79,6 +79,7 @@ enum selector {
     SELECTOR_CGROUP,
     SELECTOR_UNIT,
     SELECTOR_GID, /* by name or number */
+    SELECTOR_PID_FILE,
     SELECTOR_KERNEL, /* "true" or "false" */
     SELECTORS,
     SELECTOR_PARENT = SELECTORS, /* a selection of its own, besides the lists of texts */
@@ -88,6 +89,8 @@ extern const char *const selector_names[SELECTOR_NAMES];
 
 /* Selections of ancestors, in all rules together. */
 #define RULE_PARENTS_MOST 32
+/* Files that are read in each collection. */
+#define RULE_PID_FILES_MOST 64
 
 /* What a rule looks for: all that is given has to match. */
 struct selection {

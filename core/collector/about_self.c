@@ -178,6 +178,31 @@ static void judge_sockets(struct round *round) {
     notice_raise(notices, NOTICE_SOCKETS, "sockets are missing: %s", why.text);
 }
 
+static const char *what_is_wrong(int error) {
+    switch (error) {
+    case -EBADMSG:
+        return "it does not begin with the number of a process";
+    case -EFBIG:
+        return "it is too large for one";
+    case -ENOTSUP:
+        return "it is no regular file";
+    default:
+        return strerror(-error);
+    }
+}
+
+static void judge_pid_files(struct round *round) {
+    const struct pid_file *f = round->t->grouping.rules.pid_files.first;
+    while (f && f->error == 0)
+        f = f->next;
+    if (f)
+        notice_raise(&round->t->notices, NOTICE_PID_FILE,
+                     "the pid file %.300s means nobody: %s; its rule matches no process", f->path,
+                     what_is_wrong(f->error));
+    else
+        notice_clear(&round->t->notices, NOTICE_PID_FILE);
+}
+
 void raise_notices(struct round *round) {
     struct notices *notices = &round->t->notices;
     const struct source_health *health = &round->health;
@@ -205,4 +230,5 @@ void raise_notices(struct round *round) {
     judge_overflow(round);
     judge_patterns(round);
     judge_top(round);
+    judge_pid_files(round);
 }

@@ -20,9 +20,13 @@
 
 bool has_stale_identity(const struct round *round, const struct process *p) {
     const unsigned needs = round->t->grouping.needs;
+    if (!(needs & (IDENTITY_CGROUP | IDENTITY_NAMES | IDENTITY_PID_FILE)))
+        return false;
     const bool is_old = round->boot_s - p->identified_s >= IDENTITY_AGE_S;
     return (needs & IDENTITY_CGROUP && (!p->cgroup_settled || is_old)) ||
-           (needs & IDENTITY_NAMES && p->lacks_user_name && is_old);
+           (needs & IDENTITY_NAMES && p->lacks_user_name && is_old) ||
+           (needs & IDENTITY_PID_FILE &&
+            pid_files_concern(&round->t->grouping.rules.pid_files, p->pid));
 }
 
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s) {
@@ -32,8 +36,9 @@ bool needs_identity(const struct round *round, const struct process *p, const st
         return false;
     if (p->exec_marker != s->exec_marker || p->comm_hash != hash_bytes(s->comm, s->comm_len))
         return true;
-    if (s->has_credentials && (p->uid != s->uid || p->gid != s->gid))
-        return round->t->grouping.needs & IDENTITY_NAMES;
+    if (s->has_credentials && (p->uid != s->uid || p->gid != s->gid) &&
+        round->t->grouping.needs & (IDENTITY_NAMES | IDENTITY_PID_FILE))
+        return true;
     return has_stale_identity(round, p);
 }
 
@@ -129,8 +134,10 @@ static int find_lineage(struct round *round, const struct unlisted_usage *of, in
     return r;
 }
 
-/* What it inherits from the process that started it, even if that has ended. -ENOMEM. */
-static int inherit(struct round *round, struct process *p, const struct sample *s) {
+/* What it inherits from the process that started it, even if that has ended. *ret_is_early:
+ * it may be more once that is known. -ENOMEM. */
+static int inherit(struct round *round, struct process *p, const struct sample *s,
+                   bool *ret_is_early) {
     const struct proctable *table = &round->t->counting.table;
     struct lineage lineage = {0};
     if ((!p->classified || p->unsure) && (s->ancestor_pid || s->ancestor)) {
@@ -150,6 +157,8 @@ static int inherit(struct round *round, struct process *p, const struct sample *
             lineage.group = parent->lineage;
         lineage.is_followed |= parent->followed;
         lineage.parents |= parent->lineage_parents;
+        /* after a restart the parent may come later, and be what a new rule asks for */
+        *ret_is_early = !parent->classified && round->t->grouping.rules.parent_count;
     }
     p->inherited_parents |= lineage.parents;
     if (lineage.group)
@@ -186,11 +195,12 @@ static bool is_unclear(const struct round *round, struct process *p, const struc
 int classify(struct round *round, struct process *p, struct sample *s) {
     struct tally *t = round->t;
     struct identity id;
+    bool is_early = false;
     int r = t->source->ops->identify(t->source, s, t->grouping.needs, &id);
     if (r < 0)
         return r;
     /* before all else: its children may be asked about next */
-    r = inherit(round, p, s);
+    r = inherit(round, p, s, &is_early);
     if (r < 0)
         return r;
     if (is_unclear(round, p, s, &id)) {
@@ -211,7 +221,7 @@ int classify(struct round *round, struct process *p, struct sample *s) {
                    is_same, &group, &lineage);
     if (r < 0 && r != -EAGAIN)
         return r;
-    p->unsure = round->unsure;
+    p->unsure = round->unsure || is_early;
     t->wants_all |= p->unsure;
     if (r == -EAGAIN)
         return 0;

@@ -94,7 +94,7 @@ static inline uint64_t clock_ns(const struct tally *t, clockid_t clock) {
 /* Can it have become another since it was classified? */
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s);
 /* Its cgroup or the name of its user decides about its group, and has not been looked at for
- * long. */
+ * long; or a pid file that does means it, or not any more. */
 bool has_stale_identity(const struct round *round, const struct process *p);
 /* Finds the group of the open process. 1: not yet, as nobody can tell right now what it
  * is going to be; it is not to be counted before. -ESRCH: it has ended; -ENOMEM. */

@@ -18,6 +18,7 @@ enum notice {
     NOTICE_OVERFLOW,
     NOTICE_PATTERN_LIMIT,
     NOTICE_TOP,
+    NOTICE_PID_FILE,
     NOTICES
 };
 

@@ -239,6 +239,16 @@ static int settle_kernel(struct string_list *list, struct tally_error *error) {
     return 0;
 }
 
+static int check_paths(const struct string_list *paths, struct tally_error *error) {
+    for (size_t i = 0; i < paths->count; i++)
+        if (paths->items[i][0] != '/') {
+            error_set(error, "pid_file is \"%.*s\", expected a path that begins with a slash",
+                      SHOWN, paths->items[i]);
+            return -EINVAL;
+        }
+    return 0;
+}
+
 /* One selection, and those in it. */
 static int check_selection(struct selection *s, bool is_unless, struct tally_error *error) {
     const struct string_list *regexes = &s->selectors[SELECTOR_CMDLINE];
@@ -255,25 +265,42 @@ static int check_selection(struct selection *s, bool is_unless, struct tally_err
         r = config_check_cmdline(regexes->items[i], error);
     if (r == 0)
         r = settle_kernel(&s->selectors[SELECTOR_KERNEL], error);
+    if (r == 0)
+        r = check_paths(&s->selectors[SELECTOR_PID_FILE], error);
     if (r == 0 && s->unless)
         r = check_selection(s->unless, true, error);
     return r == 0 && s->parent ? check_selection(s->parent, false, error) : r;
 }
 
-static size_t parents_in(const struct selection *s) {
-    return (s->unless ? parents_in(s->unless) : 0) + (s->parent ? 1 + parents_in(s->parent) : 0);
+/* What costs something in each collection, or has a bit of its own. */
+struct limited {
+    size_t parents, pid_files;
+};
+
+static void count_limited(const struct selection *s, struct limited *ret) {
+    ret->pid_files += s->selectors[SELECTOR_PID_FILE].count;
+    ret->parents += s->parent != NULL;
+    if (s->unless)
+        count_limited(s->unless, ret);
+    if (s->parent)
+        count_limited(s->parent, ret);
 }
 
 /* All rules together must not have too many. */
-static int check_parents(const tally_config *c, const struct rule_text *rule,
-                         struct tally_error *error) {
-    size_t count = parents_in(&rule->when);
-    for (size_t i = 0; count && i < c->rule_count; i++)
-        count += parents_in(&c->rules[i].when);
-    if (count <= RULE_PARENTS_MOST)
+static int check_limits(const tally_config *c, const struct rule_text *rule,
+                        struct tally_error *error) {
+    struct limited all = {0};
+    count_limited(&rule->when, &all);
+    for (size_t i = 0; all.parents + all.pid_files && i < c->rule_count; i++)
+        count_limited(&c->rules[i].when, &all);
+    if (all.parents <= RULE_PARENTS_MOST && all.pid_files <= RULE_PID_FILES_MOST)
         return 0;
-    error_set(error, "the rules have %zu times parent, expected at most %d", count,
-              RULE_PARENTS_MOST);
+    if (all.parents > RULE_PARENTS_MOST)
+        error_set(error, "the rules have %zu times parent, expected at most %d", all.parents,
+                  RULE_PARENTS_MOST);
+    else
+        error_set(error, "the rules have %zu entries of pid_file, expected at most %d",
+                  all.pid_files, RULE_PID_FILES_MOST);
     return -EINVAL;
 }
 
@@ -300,7 +327,7 @@ int config_take_rule(tally_config *c, enum layer layer, struct rule_text *rule,
     }
     int r = check_rule(rule, error);
     if (r == 0)
-        r = check_parents(c, rule, error);
+        r = check_limits(c, rule, error);
     struct rule_text *rules = NULL;
     if (r == 0 && c->rule_layer <= layer) { /* else it is right, but overruled */
         rules = realloc(c->rules, (c->rule_count + 1) * sizeof(*rules));

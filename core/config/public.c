@@ -65,7 +65,8 @@ static int take_selectors(const struct tally_rule *rule, unsigned depth, struct 
         [SELECTOR_COMM] = &rule->comm,       [SELECTOR_EXE] = &rule->exe,
         [SELECTOR_CMDLINE] = &rule->cmdline, [SELECTOR_USER] = &rule->user,
         [SELECTOR_CGROUP] = &rule->cgroup,   [SELECTOR_UNIT] = &rule->unit,
-        [SELECTOR_GID] = &rule->gid,         [SELECTOR_KERNEL] = &rule->kernel};
+        [SELECTOR_GID] = &rule->gid,         [SELECTOR_PID_FILE] = &rule->pid_file,
+        [SELECTOR_KERNEL] = &rule->kernel};
     int r = 0;
     for (size_t s = 0; r == 0 && s < SELECTORS; s++)
         for (size_t i = 0; r == 0 && i < from[s]->count; i++)

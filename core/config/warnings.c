@@ -136,6 +136,7 @@ static int check_text(tally_config *c, const struct checked_rule *rule, enum sel
                                  "expected \"%.*s.service\"",
                         SHOWN, text, SHOWN, text);
         return 0;
+    case SELECTOR_PID_FILE:
     case SELECTOR_KERNEL:
     case SELECTOR_CMDLINE:
     case SELECTORS:

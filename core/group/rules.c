@@ -86,13 +86,15 @@ static const unsigned selector_needs[SELECTORS] = {
     [SELECTOR_EXE] = IDENTITY_CMDLINE,   [SELECTOR_CMDLINE] = IDENTITY_CMDLINE,
     [SELECTOR_USER] = IDENTITY_USER,     [SELECTOR_CGROUP] = IDENTITY_CGROUP,
     [SELECTOR_UNIT] = IDENTITY_CGROUP,   [SELECTOR_GID] = IDENTITY_GROUP,
+    [SELECTOR_PID_FILE] = IDENTITY_PID_FILE,
 };
 
 static bool any_matches(const struct condition *c, enum selector selector,
                         const struct identity *id) {
     const struct string_list *wanted = &c->text->selectors[selector];
     for (size_t i = 0; i < wanted->count; i++)
-        if (selector_is[selector](id, wanted->items[i]))
+        if (selector == SELECTOR_PID_FILE ? pid_file_means(c->pid_files[i], id)
+                                          : selector_is[selector](id, wanted->items[i]))
             return true;
     return false;
 }
@@ -198,6 +200,19 @@ static int condition_new(struct rules *rules, const struct selection *text,
     return *ret ? condition_open(rules, *ret, text) : -ENOMEM;
 }
 
+static int open_pid_files(struct rules *rules, struct condition *c) {
+    const struct string_list *paths = &c->text->selectors[SELECTOR_PID_FILE];
+    if (paths->count == 0)
+        return 0;
+    c->pid_files = calloc(paths->count, sizeof(*c->pid_files));
+    for (size_t i = 0; c->pid_files && i < paths->count; i++) {
+        c->pid_files[i] = pid_files_add(&rules->pid_files, paths->items[i]);
+        if (!c->pid_files[i])
+            return -ENOMEM;
+    }
+    return c->pid_files ? 0 : -ENOMEM;
+}
+
 /* What was made so far is in *c also on failure. */
 static int condition_open(struct rules *rules, struct condition *c, const struct selection *text) {
     const struct string_list *regexes = &text->selectors[SELECTOR_CMDLINE];
@@ -210,6 +225,8 @@ static int condition_open(struct rules *rules, struct condition *c, const struct
         r = pattern_new(regexes->items[i], &c->cmdline[i], NULL);
         c->cmdline_count += r == 0;
     }
+    if (r == 0)
+        r = open_pid_files(rules, c);
     if (r == 0)
         r = condition_new(rules, text->unless, &c->unless);
     if (r == 0)
@@ -228,6 +245,7 @@ static void condition_close(struct condition *c) {
     for (size_t i = 0; i < c->cmdline_count; i++)
         pattern_free(c->cmdline[i]);
     free(c->cmdline);
+    free(c->pid_files);
     for (size_t i = 0; i < 2; i++) {
         if (inner[i])
             condition_close(inner[i]);
@@ -276,5 +294,6 @@ void rules_free(struct rules *rules) {
         condition_close(&rules->items[i].when);
     }
     free(rules->items);
+    pid_files_free(&rules->pid_files);
     *rules = (struct rules){0};
 }

@@ -5,6 +5,7 @@
 
 #include "source/identity.h"
 #include "group/pattern.h"
+#include "group/pid_files.h"
 #include "settings.h"
 #include "group/template.h"
 
@@ -16,6 +17,7 @@ struct condition {
     const struct selection *text; /* in the settings */
     struct pattern **cmdline;
     size_t cmdline_count;
+    const struct pid_file **pid_files; /* as many as there are texts */
     struct condition *unless; /* NULL: none */
     struct condition *parent; /* NULL: none; it is one of rules.parents */
     uint32_t parent_bit;      /* of that, in a process's parents; 0: none */
@@ -35,6 +37,7 @@ struct rules {
      * has all of, or has such an ancestor: in a mask, by their places in this list. */
     const struct condition *parents[RULE_PARENTS_MOST];
     uint32_t parent_count;
+    struct pid_files pid_files;
 };
 
 /* The settings stay the caller's, and have to live as long. */

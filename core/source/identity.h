@@ -18,8 +18,11 @@ enum identity_part {
     IDENTITY_EXE = 1 << 1,
     IDENTITY_CGROUP = 1 << 2, /* cgroup path, unit and container */
     IDENTITY_USER = 1 << 3,
-    IDENTITY_GROUP = 1 << 4
+    IDENTITY_GROUP = 1 << 4,
+    IDENTITY_PID_FILE = 1 << 5 /* no part of it, but something that decides with it */
 };
+/* Those that are files of the process. */
+#define IDENTITY_FILES (IDENTITY_CMDLINE | IDENTITY_EXE | IDENTITY_CGROUP)
 /* Those that are names of a number which is known anyway. */
 #define IDENTITY_NAMES (IDENTITY_USER | IDENTITY_GROUP)
 

@@ -17,7 +17,7 @@
 static void set_selector(struct tally_rule *rule, const char *items[SELECTORS], const char *line) {
     struct tally_strings *to[SELECTORS] = {&rule->comm, &rule->exe,    &rule->cmdline,
                                            &rule->user, &rule->cgroup, &rule->unit,
-                                           &rule->gid,  &rule->kernel};
+                                           &rule->gid,  &rule->pid_file, &rule->kernel};
     for (size_t s = 0; s < SELECTORS; s++) {
         size_t len = strlen(selector_names[s]);
         if (strncmp(line, selector_names[s], len) != 0 || line[len] != '=')

@@ -422,7 +422,7 @@ static int add_rule(tally_config *config, const char *text, struct tally_error *
     const struct {
         const char *begin;
         struct tally_strings *list;
-    } selectors[] = {{"gid=", &rule.gid}, {"parent=", &parent.comm}};
+    } selectors[] = {{"gid=", &rule.gid}, {"parent=", &parent.comm}, {"pid_file=", &rule.pid_file}};
     struct tally_strings *list = &rule.comm;
     snprintf(group, sizeof(group), "%.*s", (int)(wanted - text) - 1, text);
     for (size_t i = 0; i < sizeof(selectors) / sizeof(selectors[0]); i++)

@@ -85,7 +85,7 @@ extern const struct io tree_io;
 
 /* A collector over the tree; options as NAME, VALUE pairs, ended by NULL. The
  * pair "rule", "GROUP COMM" adds a rule that makes such processes this group, as does
- * "GROUP gid=TEXT", or "GROUP parent=COMM" for what descends from such processes. */
+ * "GROUP gid=TEXT", "GROUP pid_file=PATH", or "GROUP parent=COMM" for what descends from such processes. */
 tally *tree_collector(const char *name, ...) __attribute__((sentinel));
 const tally_snapshot *tree_collect(tally *t);
 

@@ -699,7 +699,7 @@ static int bpf_identify(struct source *s, const struct sample *sample, unsigned 
                         struct identity *ret) {
     struct bpf *b = bpf_of(s);
     const struct record_process *r = b->open;
-    const bool has_more_there = parts & ~(unsigned)IDENTITY_NAMES || r->flags & PROCESS_KTHREAD;
+    const bool has_more_there = parts & IDENTITY_FILES || r->flags & PROCESS_KTHREAD;
     /* At its end a process has no address space any more, and /proc only a name. */
     const bool is_ending = !(r->flags & (PROCESS_HAS_MEMORY | PROCESS_KTHREAD));
     const bool is_noted = r->program != 0 || r->flags & PROCESS_FROM_BIRTH;

@@ -623,7 +623,7 @@ static int procfs_measure(struct source *source, struct sample *s, struct measur
 
 static int procfs_identify(struct source *source, const struct sample *s, unsigned parts,
                            struct identity *ret) {
-    const unsigned files = parts & (IDENTITY_CMDLINE | IDENTITY_EXE | IDENTITY_CGROUP);
+    const unsigned files = parts & IDENTITY_FILES;
     struct procfs *p = procfs_of(source);
     *ret = (struct identity){
         .pid = s->pid,

@@ -5,9 +5,12 @@
 
 #include "suite.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #define S NS_PER_S
 
@@ -456,6 +459,81 @@ START_TEST(descendants_of_what_a_rule_asks_for) {
 }
 END_TEST
 
+/* ---- Pid files --------------------------------------------------------------------------- */
+
+static void put_text(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    ck_assert_ptr_nonnull(f);
+    fputs(text, f);
+    ck_assert_int_eq(fclose(f), 0);
+}
+
+/* It moves when the file does, though it may sleep; and is nobody's when that is gone. */
+START_TEST(whom_a_pid_file_means) {
+    char path[600], rule[640];
+    struct tally_error notice;
+    snprintf(path, sizeof(path), "%s/x.pid", tree_path());
+    snprintf(rule, sizeof(rule), "daemon pid_file=%s", path);
+    shell.uid = worker.uid = getuid();
+    shell.run_ns = worker.run_ns = 1;
+    tree_put(&shell);
+    tree_put(&worker);
+    tally *t = tree_collector("rule", rule, NULL);
+    for (int i = 0; i < 3; i++) {
+        collect_at(t, 1002 + i);
+        assert_members(t, "daemon", 0);
+        assert_members(t, "sh", 1);
+    }
+    ck_assert(!tally_notice(t, &notice));
+    put_text(path, "100\n");
+    collect_at(t, 1010);
+    assert_members(t, "daemon", 1);
+    assert_members(t, "worker", 1);
+    collect_at(t, 1011);
+    put_text(path, "200\n");
+    worker.utime = 50;
+    tree_put(&worker);
+    collect_at(t, 1012);
+    assert_members(t, "daemon", 1);
+    assert_members(t, "sh", 1);
+    ck_assert_uint_eq(cpu_of(t, "daemon"), S / 2);
+    put_text(path, "what\n");
+    collect_at(t, 1013);
+    assert_members(t, "daemon", 0);
+    assert_members(t, "worker", 1);
+    ck_assert_uint_eq(cpu_of(t, "daemon"), S / 2);
+    ck_assert(tally_notice(t, &notice));
+    ck_assert_ptr_nonnull(strstr(notice.text, "x.pid means nobody: it does not begin with"));
+    ck_assert(!tally_notice(t, &notice));
+    ck_assert_int_eq(unlink(path), 0);
+    collect_at(t, 1014);
+    put_text(path, "2000\n");
+    collect_at(t, 1015);
+    assert_members(t, "daemon", 0);
+    ck_assert(!tally_notice(t, &notice));
+    tally_free(t);
+}
+END_TEST
+
+/* A collection that failed has not moved anybody. */
+START_TEST(a_pid_file_that_changed_before_a_failure) {
+    char path[600], rule[640];
+    snprintf(path, sizeof(path), "%s/x.pid", tree_path());
+    snprintf(rule, sizeof(rule), "daemon pid_file=%s", path);
+    shell.uid = getuid();
+    tree_put(&shell);
+    tally *t = tree_collector("rule", rule, NULL);
+    collect_at(t, 1002);
+    put_text(path, "100\n");
+    tree_hide(true);
+    ck_assert_int_eq(tally_collect(t, NULL), -EIO);
+    tree_hide(false);
+    collect_at(t, 1004);
+    assert_members(t, "daemon", 1);
+    tally_free(t);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("classify");
     TCase *tc;
@@ -480,5 +558,9 @@ int main(void) {
     tcase_add_test(tc, a_sleeping_parent_with_the_higher_pid);
     tcase_add_loop_test(tc, descendants_of_what_a_rule_asks_for, 0, 3);
     tcase_add_loop_test(tc, an_orphan_that_is_classified_again, 0, 2);
+    tc = add_case(suite, "pid files");
+    tcase_add_checked_fixture(tc, setup, tree_close);
+    tcase_add_test(tc, whom_a_pid_file_means);
+    tcase_add_test(tc, a_pid_file_that_changed_before_a_failure);
     return run_suite(suite);
 }

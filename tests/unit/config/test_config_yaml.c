@@ -162,6 +162,15 @@ START_TEST(too_many_parents) {
     assert_mentions(error.text, ":12: the rules have 33 times parent, expected at most 32");
     ck_assert_uint_eq(c->rule_count, 10);
     tally_config_free(c);
+
+    c = new_config();
+    strcpy(text, "process_names:\n- not:\n    pid_file: [/x");
+    for (int i = 1; i < 65; i++)
+        strcat(text, ", /x");
+    strcat(text, "]\n");
+    ck_assert_int_eq(load_bytes(c, text, strlen(text), &error), -EINVAL);
+    assert_mentions(error.text, "65 entries of pid_file, expected at most 64");
+    tally_config_free(c);
 }
 END_TEST
 
@@ -379,6 +388,10 @@ static const struct {
     {TEXT("process_names:\n- comm: a\n  name: x\n  name: y\n"), 4, "name", "expected once", false},
     {TEXT("process_names:\n- comm: a\n  drop: x\n"), 3, "drop", "expected true or false", false},
     {TEXT("process_names:\n- comm: a\n  name: b\n  drop: true\n"), 2, "drop", "expected one of",
+     false},
+    {TEXT("process_names:\n- comm: a\n- pid_file: [/a, x.pid]\n"), 3, "pid_file is \"x.pid\"",
+     "expected a path", false},
+    {TEXT("process_names:\n- comm: a\n- pid_file: ''\n"), 3, "pid_file is \"\"", "expected a path",
      false},
     {TEXT("process_names:\n- comm: a\n  kernel: x\n"), 2, "kernel is \"x\"",
      "expected true or false", false},

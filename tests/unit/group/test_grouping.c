@@ -76,7 +76,7 @@ static void add_rule(const char *name, const char *const selectors[SELECTORS]) {
     struct tally_rule rule = {.size = sizeof(rule), .name = name};
     struct tally_strings *to[SELECTORS] = {&rule.comm, &rule.exe,    &rule.cmdline,
                                            &rule.user, &rule.cgroup, &rule.unit,
-                                           &rule.gid,  &rule.kernel};
+                                           &rule.gid,  &rule.pid_file, &rule.kernel};
     struct tally_error error = {{0}};
 
     for (size_t s = 0; s < SELECTORS; s++) {

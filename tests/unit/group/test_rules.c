@@ -362,6 +362,7 @@ START_TEST(what_each_selector_reads) {
         [SELECTOR_CGROUP] = IDENTITY_CGROUP,
         [SELECTOR_UNIT] = IDENTITY_CGROUP,
         [SELECTOR_GID] = IDENTITY_GROUP,
+        [SELECTOR_PID_FILE] = IDENTITY_PID_FILE,
         [SELECTOR_KERNEL] = 0,
     };
     const char *selectors[SELECTORS] = {NULL};
