@@ -355,53 +355,108 @@ static int add_rule(struct instance *in, const oconfig_item_t *item,
     struct tally_error error;
     int r = tally_config_add_rule(in->config, rule, &error);
     if (r < 0)
-        ERROR(SAY "%s \"%s\": %s", item->key, rule->name, error.text);
+        ERROR(SAY "%s%s%s%s: %s", item->key, rule->name ? " \"" : "", rule->name ? rule->name : "",
+              rule->name ? "\"" : "", error.text);
     return r;
 }
 
-/* <Group "NAME-TEMPLATE"> Comm "a" "b" … </Group> */
-static int config_group(struct instance *in, const oconfig_item_t *item) {
-    if (item->values_num != 1 || item->values[0].type != OCONFIG_TYPE_STRING) {
-        ERROR(SAY "%s needs a name; expected <Group \"NAME\">", item->key);
+static const char *const selector_verbs[] = {"Comm", "Exe",     "Cmdline", "User",  "Cgroup",
+                                             "Unit", "Gid",     "PidFile", "Kernel"};
+enum { SELECTOR_VERBS = sizeof(selector_verbs) / sizeof(selector_verbs[0]) };
+
+/* What the selectors of a block ask for, and those of the blocks in it. */
+struct selection {
+    struct values values[SELECTOR_VERBS];
+    struct selection *unless, *parent;
+    struct tally_rule rule; /* made of these */
+};
+
+static void free_selection(struct selection *s) {
+    if (!s)
+        return;
+    for (size_t i = 0; i < SELECTOR_VERBS; i++)
+        free_values(&s->values[i]);
+    free_selection(s->unless);
+    free_selection(s->parent);
+    free(s);
+}
+
+static int read_selection(const oconfig_item_t *block, struct selection **ret);
+
+/* One selector: a verb with its values, or a block. */
+static int read_selector(const oconfig_item_t *block, const oconfig_item_t *item,
+                         struct selection *s) {
+    size_t at = 0;
+    struct selection **inner = is_key(item, "Not") ? &s->unless
+                               : is_key(item, "Parent") ? &s->parent
+                                                        : NULL;
+    if (inner && (item->values_num > 0 || *inner)) {
+        ERROR(SAY "%s has %s in another way; expected one block <%s>", block->key, item->key,
+              item->key);
         return -EINVAL;
     }
-    static const char *const verbs[] = {"Comm", "Exe", "Cmdline", "User", "Cgroup", "Unit"};
-    enum { VERBS = sizeof(verbs) / sizeof(verbs[0]) };
-    struct values selectors[VERBS] = {0};
-    const char *name = item->values[0].value.string;
-    int r = 0;
-    in->has_group = true;
-    for (int i = 0; r >= 0 && i < item->children_num; i++) {
-        const oconfig_item_t *child = &item->children[i];
-        size_t at = 0;
-        while (at < VERBS && !is_key(child, verbs[at]))
-            at++;
-        if (at == VERBS) {
-            ERROR(SAY "%s \"%s\" has %s; expected Comm, Exe, Cmdline, User, Cgroup or Unit",
-                  item->key, name, child->key);
-            r = -EINVAL;
-        } else if (child->values_num < 1 || child->children_num > 0) {
-            ERROR(SAY "%s \"%s\": %s has no value; expected one or more", item->key, name,
-                  child->key);
-            r = -EINVAL;
-        } else {
-            r = add_values(&selectors[at], child, 0);
-        }
+    if (inner)
+        return read_selection(item, inner);
+    while (at < SELECTOR_VERBS && !is_key(item, selector_verbs[at]))
+        at++;
+    if (at == SELECTOR_VERBS) {
+        ERROR(SAY "%s has %s; expected Comm, Exe, Cmdline, User, Cgroup, Unit, Gid, PidFile, "
+                  "Kernel, <Parent> or <Not>",
+              block->key, item->key);
+        return -EINVAL;
     }
-    if (r >= 0)
-        r = add_rule(in, item,
-                     &(struct tally_rule){
-                         .size = sizeof(struct tally_rule),
-                         .name = name,
-                         .comm = as_strings(&selectors[0]),
-                         .exe = as_strings(&selectors[1]),
-                         .cmdline = as_strings(&selectors[2]),
-                         .user = as_strings(&selectors[3]),
-                         .cgroup = as_strings(&selectors[4]),
-                         .unit = as_strings(&selectors[5]),
-                     });
-    for (size_t i = 0; i < VERBS; i++)
-        free_values(&selectors[i]);
+    if (item->values_num < 1 || item->children_num > 0) {
+        ERROR(SAY "%s: %s has no value; expected one or more", block->key, item->key);
+        return -EINVAL;
+    }
+    return add_values(&s->values[at], item, 0);
+}
+
+/* What was read so far is in *ret also on failure. */
+static int read_selection(const oconfig_item_t *block, struct selection **ret) {
+    struct selection *s = calloc(1, sizeof(*s));
+    if (!s) {
+        ERROR(SAY "out of memory");
+        return -ENOMEM;
+    }
+    *ret = s;
+    int r = 0;
+    for (int i = 0; r >= 0 && i < block->children_num; i++)
+        r = read_selector(block, &block->children[i], s);
+    s->rule = (struct tally_rule){
+        .size = sizeof(struct tally_rule),
+        .comm = as_strings(&s->values[0]),
+        .exe = as_strings(&s->values[1]),
+        .cmdline = as_strings(&s->values[2]),
+        .user = as_strings(&s->values[3]),
+        .cgroup = as_strings(&s->values[4]),
+        .unit = as_strings(&s->values[5]),
+        .gid = as_strings(&s->values[6]),
+        .pid_file = as_strings(&s->values[7]),
+        .kernel = as_strings(&s->values[8]),
+        .unless = s->unless ? &s->unless->rule : NULL,
+        .parent = s->parent ? &s->parent->rule : NULL,
+    };
+    return r;
+}
+
+/* <Group "NAME-TEMPLATE"> Comm "a" "b" … </Group>, and <Drop> … </Drop> for what is left out. */
+static int config_group(struct instance *in, const oconfig_item_t *item, bool drop) {
+    if (drop ? item->values_num != 0
+             : item->values_num != 1 || item->values[0].type != OCONFIG_TYPE_STRING) {
+        ERROR(SAY "%s %s; expected <%s>", item->key, drop ? "has a name" : "needs a name",
+              drop ? "Drop" : "Group \"NAME\"");
+        return -EINVAL;
+    }
+    struct selection *s = NULL;
+    int r = read_selection(item, &s);
+    if (r >= 0) {
+        s->rule.name = drop ? NULL : item->values[0].value.string;
+        s->rule.drop = drop;
+        r = add_rule(in, item, &s->rule);
+    }
+    in->has_group |= !drop;
+    free_selection(s);
     return r;
 }
 
@@ -467,7 +522,9 @@ static int config_item(struct instance *in, const oconfig_item_t *item) {
     if (is_key(item, "Config"))
         return config_file(in, item);
     if (is_key(item, "Group"))
-        return config_group(in, item);
+        return config_group(in, item, false);
+    if (is_key(item, "Drop"))
+        return config_group(in, item, true);
     if (is_key(item, "Process"))
         return config_process(in, item, false);
     if (is_key(item, "ProcessMatch"))

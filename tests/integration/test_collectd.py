@@ -250,8 +250,29 @@ def case_groups_and_verbs():
     third = Workload(SLEEPER, unique("t"), args=["--marker=blue"])
     other.hear()
     third.hear()
+    dropped, below = Workload(SLEEPER, unique("d")), Workload(SLEEPER, unique("b"))
+    dropped.hear()
+    below.hear()
     c = Collectd(f"""<Plugin proctally>
   GroupBy ""
+  <Drop>
+    Comm "{dropped.name}"
+  </Drop>
+  <Group "below">
+    Comm "glob:{below.name[:-2]}*"
+    Gid {os.getgid()}
+    Kernel false
+    <Parent>
+      Cmdline "test_collectd"
+    </Parent>
+    <Not>
+      User "nobody"
+      <Parent>
+        Comm "no such name"
+      </Parent>
+    </Not>
+  </Group>
+  Process "{dropped.name}"
   CollectFileDescriptor true
   CollectContextSwitch false
   CollectDelayAccounting false
@@ -271,17 +292,18 @@ def case_groups_and_verbs():
     wait_for(lambda: len(c.rows("here/proctally-group-one/ps_count")) > 1, "values")
     groups = {re.match(r"here/proctally-([^/]*)/", i).group(1) for i in c.identifiers()
               if i.startswith("here/proctally-")}
-    check_equal(groups, {"group-one", "match:blue", "nobody at all", other.name, "absent"},
+    check_equal(groups, {"group-one", "match:blue", "nobody at all", other.name, "absent", "below",
+                         dropped.name},
                 "groups")
     for group, count in (("group-one", 2), ("match:blue", 1), ("nobody at all", 0),
-                         (other.name, 1), ("absent", 0)):
+                         (other.name, 1), ("absent", 0), ("below", 1), (dropped.name, 0)):
         check_equal(c.last("here/proctally-%s/ps_count" % group)["processes"], count,
                     "processes in %s" % group)
     kinds = {i.split("/")[-1] for i in c.identifiers() if i.startswith("here/proctally-group-one")}
     check("file_handles" in kinds, "file descriptors are off", sorted(kinds))
     check(not any(k.startswith("contextswitch") for k in kinds), "context switches are on")
     check(not any("run_queue" in k for k in kinds), "delays are on", sorted(kinds))
-    c.check_log()
+    c.check_log("the rule never matches")
     c.stop()
 
 
@@ -490,6 +512,11 @@ MISTAKES = {
     "<Group \"x\">\n Cmdline \"(\"\n </Group>": "(",
     "<Group \"x\">\n Colour \"red\"\n </Group>": "Colour",
     "<Group>\n Comm \"x\"\n </Group>": "Group",
+    "<Drop \"x\">\n Comm \"x\"\n </Drop>": "expected <Drop>",
+    "<Group \"x\">\n <Not>\n Colour \"red\"\n </Not>\n </Group>": "Not has Colour",
+    "<Group \"x\">\n <Not>\n <Not>\n Comm \"x\"\n </Not>\n </Not>\n </Group>": "expected it once",
+    "<Group \"x\">\n <Parent \"x\">\n Comm \"x\"\n </Parent>\n </Group>": "one block <Parent>",
+    "<Group \"x\">\n PidFile \"x\"\n </Group>": "expected a path",
     "<Group \"{{.Nope}}\">\n Comm \"x\"\n </Group>": "Nope",
     "ProcessMatch \"x\"": "ProcessMatch",
     "CollectFileDescriptor \"maybe\"": "CollectFileDescriptor",
