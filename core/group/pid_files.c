@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 
 /* Some programs write more lines than that of the number: PostgreSQL eight. */
 #define SIZE_MOST 4096
@@ -77,6 +78,9 @@ static int read_opened(const struct io *io, int path_fd, struct pid_note *ret) {
         return -ENOTSUP;
     if (st.st_size > SIZE_MOST)
         return -EFBIG;
+    /* a copy with file capabilities must not read for whoever may start it */
+    if (getauxval(AT_SECURE) && !(st.st_mode & S_IROTH))
+        return -EACCES;
     int n = read_line(io, path_fd, line, sizeof(line));
     if (n < 0)
         return n;

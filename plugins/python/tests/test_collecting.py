@@ -88,6 +88,10 @@ def test_rules():
     snapshot = collector(rules=rules, group_by=[]).collect()
     assert snapshot.groups["pythons:python"]["processes"] >= 1
     assert set(snapshot.groups) <= {"pythons:python", "mine"}
+    rules = [{"drop": True, "not": {"cmdline": ["python"]}}, {"name": "mine", "gid": [os.getgid()],
+                                                            "kernel": False}]
+    snapshot = collector(rules=rules, group_by=[]).collect()
+    assert snapshot.groups["mine"]["processes"] >= 1
 
 
 def test_rules_without_yaml():
@@ -99,7 +103,13 @@ def test_rules_without_yaml():
         c._add_rule({"comm": "x"})
     with pytest.raises(proctally.ConfigError, match="regular expression"):
         c._add_rule({"name": "x", "cmdline": ["("]})
+    with pytest.raises(proctally.ConfigError, match="drop \\(True or False\\)"):
+        c._add_rule({"comm": ["x"], "drop": "yes"})
+    with pytest.raises(proctally.ConfigError, match="expected a path"):
+        c._add_rule({"name": "x", "not": {"pid_file": ["x"]}})
     c._add_rule({"name": "{{.Comm}}", "comm": ["a", "b"], "user": ["root"]})
+    c._add_rule({"drop": True, "comm": ["a"], "kernel": False, "gid": [0],
+                 "parent": {"comm": ["b"], "not": {"user": ["root"]}}})
 
 
 def test_host_and_collector():

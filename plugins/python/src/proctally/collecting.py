@@ -335,6 +335,40 @@ def _written(value: str | int | float | bool, is_duration: bool) -> str:
     return str(value)
 
 
+_SELECTORS = ("comm", "exe", "cmdline", "user", "cgroup", "unit", "gid", "pid_file", "kernel")
+
+
+def _rule(rule: Mapping[str, Any], kept: list[Any]) -> Any:
+    """The same in C; what it refers to lives as long as what is added to kept."""
+    new = ffi.new("struct tally_rule *")
+    kept.append(new)
+    new.size = ffi.sizeof("struct tally_rule")
+    for key, value in rule.items():
+        if key == "name" and isinstance(value, str):
+            kept.append(ffi.new("char[]", value.encode()))
+            new.name = kept[-1]
+        elif key == "drop" and isinstance(value, bool):
+            new.drop = value
+        elif key in ("parent", "not") and isinstance(value, Mapping):
+            setattr(new, "unless" if key == "not" else key, _rule(value, kept))
+        elif key in _SELECTORS and not isinstance(value, str):
+            values = [value] if isinstance(value, bool) else value
+            texts = [ffi.new("char[]", _written_selector(one).encode()) for one in values]
+            kept += [texts, ffi.new("const char *[]", texts)]
+            strings = getattr(new, key)
+            strings.items, strings.count = kept[-1], len(texts)
+        else:
+            raise ConfigError(
+                f'"{key}" in a rule is wrong, expected name (a text), drop (True or False), '
+                "parent or not (a dict), or as a list " + ", ".join(_SELECTORS)
+            )
+    return new
+
+
+def _written_selector(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
 class Collector:
     """Sorts the processes of this host into groups and counts what each has used.
 
@@ -345,7 +379,8 @@ class Collector:
 
     group_by: any of "name", "user", "cmdline", "exe", "cgroup", "unit", "container", "pid".
     rules: what is asked first, as in process_names of proctally.yaml(5); a list of dicts with
-    "name", "comm", "exe", "cmdline", "user", "cgroup", "unit".
+    "name", "comm", "exe", "cmdline", "user", "cgroup", "unit", "gid", "pid_file", "kernel",
+    "parent" and "not" (dicts of these), "drop".
     source: "auto" (bpf where it can be, which counts what is over too soon for a look into
     /proc; it takes some 0.3 s to load), "procfs" or "bpf".
     config: a file with options and rules; what is given here wins.
@@ -435,25 +470,8 @@ class Collector:
             raise_error(r, self._error)
 
     def _add_rule(self, rule: dict[str, Any]) -> None:
-        selectors = ("comm", "exe", "cmdline", "user", "cgroup", "unit")
         kept: list[Any] = []  # memory that the rule refers to
-        new = ffi.new("struct tally_rule *")
-        new.size = ffi.sizeof("struct tally_rule")
-        for key, value in rule.items():
-            if key == "name" and isinstance(value, str):
-                kept.append(ffi.new("char[]", value.encode()))
-                new.name = kept[-1]
-            elif key in selectors and not isinstance(value, str):
-                texts = [ffi.new("char[]", str(one).encode()) for one in value]
-                kept += [texts, ffi.new("const char *[]", texts)]
-                strings = getattr(new, key)
-                strings.items, strings.count = kept[-1], len(texts)
-            else:
-                raise ConfigError(
-                    f'"{key}" in a rule is wrong, expected name (a text), or as a list '
-                    + ", ".join(selectors)
-                )
-        r = lib.tally_config_add_rule(self._config, new, self._error)
+        r = lib.tally_config_add_rule(self._config, _rule(rule, kept), self._error)
         if r < 0:
             raise_error(r, self._error)
 
