@@ -37,7 +37,7 @@ int config_take_rule(tally_config *c, enum layer layer, struct rule_text *rule,
 void config_clear_rules(tally_config *c, enum layer layer);
 
 /* What a rule can look for, as it is written. */
-#define CONFIG_SELECTORS "comm, exe, cmdline, user, cgroup, unit, gid, pid_file, kernel, parent, not"
+#define CONFIG_SELECTORS "comm, exe, cmdline, user, cgroup, unit, gid, pid_file, kernel, parent or not"
 /* How deep selections may stand in each other. */
 #define CONFIG_SELECTION_DEPTH 3
 

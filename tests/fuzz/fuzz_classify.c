@@ -144,7 +144,8 @@ static void classify_parts(struct run *run, const struct part parts[5]) {
     buf_init(&why, 1 << 24);
     again = decide(run, &id, first, &why);
     /* what is given up at one time may not be at another */
-    CHECK(run->grouping.pattern_limits || (again == group && lineage.group == run->lineage.group),
+    CHECK(run->grouping.pattern_limits || (again == group && lineage.group == run->lineage.group &&
+                                            lineage.parents == run->lineage.parents),
           "decided otherwise the second time");
     check_why(&why);
     buf_free(&why);

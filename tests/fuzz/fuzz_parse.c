@@ -4,6 +4,7 @@
 #include "fuzz.h"
 
 #include "source/linux/parse.h"
+#include "group/pid_files.h"
 #include "source/linux/parse_cgroup.h"
 #include "source/linux/parse_host.h"
 
@@ -119,6 +120,13 @@ static void check_cgroup_files(const char *buf, size_t len) {
     }
 }
 
+static void check_pid_file(const char *buf, size_t len) {
+    uint32_t pid = UINT32_MAX;
+    int r = pid_file_parse(buf, len, &pid);
+    CHECK(r == 0 || r == -EBADMSG || r == -ENODATA, "pid_file_parse(): %d", r);
+    CHECK(r == 0 ? pid > 0 && pid <= 1u << 22 : pid == UINT32_MAX, "the number %u", pid);
+}
+
 FUZZ_TARGET(parse) {
     const char *buf = (const char *)data;
     struct status_file status;
@@ -145,5 +153,6 @@ FUZZ_TARGET(parse) {
     check_cgroup(buf, len);
     check_cgroup_files(buf, len);
     check_host(buf, len);
+    check_pid_file(buf, len);
     return 0;
 }
