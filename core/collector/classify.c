@@ -158,7 +158,8 @@ static int inherit(struct round *round, struct process *p, const struct sample *
         lineage.is_followed |= parent->followed;
         lineage.parents |= parent->lineage_parents;
         /* after a restart the parent may come later, and be what a new rule asks for */
-        *ret_is_early = !parent->classified && round->t->grouping.rules.parent_count;
+        *ret_is_early = p->restored && !parent->classified &&
+                        round->t->grouping.rules.parent_count;
     }
     p->inherited_parents |= lineage.parents;
     if (lineage.group)

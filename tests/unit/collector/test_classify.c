@@ -459,6 +459,28 @@ START_TEST(descendants_of_what_a_rule_asks_for) {
 }
 END_TEST
 
+/* A rule that is new asks for what nobody has noted; the child, of a lower number, is looked at
+ * before its parent. */
+START_TEST(a_new_rule_for_descendants) {
+    struct recorded child = worker;
+    child.pid = 50;
+    child.ppid = 100;
+    tree_put(&shell);
+    tree_put(&child);
+    tally *t = tree_collector(NULL, NULL);
+    collect_at(t, 1010);
+    tally *next = tree_collector_from(t, "rule", "below parent=sh", NULL);
+    tally_free(t);
+    collect_at(next, 1020);
+    collect_at(next, 1030);
+    assert_members(next, "below", 1);
+    /* and that is that */
+    ck_assert(!proctable_at(&next->counting.table,
+                            proctable_find(&next->counting.table, 50))->unsure);
+    tally_free(next);
+}
+END_TEST
+
 /* ---- Pid files --------------------------------------------------------------------------- */
 
 static void put_text(const char *path, const char *text) {
@@ -557,6 +579,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, setup, tree_close);
     tcase_add_test(tc, a_sleeping_parent_with_the_higher_pid);
     tcase_add_loop_test(tc, descendants_of_what_a_rule_asks_for, 0, 3);
+    tcase_add_test(tc, a_new_rule_for_descendants);
     tcase_add_loop_test(tc, an_orphan_that_is_classified_again, 0, 2);
     tc = add_case(suite, "pid files");
     tcase_add_checked_fixture(tc, setup, tree_close);
