@@ -20,13 +20,9 @@
 
 bool has_stale_identity(const struct round *round, const struct process *p) {
     const unsigned needs = round->t->grouping.needs;
-    if (!(needs & (IDENTITY_CGROUP | IDENTITY_NAMES | IDENTITY_PID_FILE)))
-        return false;
     const bool is_old = round->boot_s - p->identified_s >= IDENTITY_AGE_S;
     return (needs & IDENTITY_CGROUP && (!p->cgroup_settled || is_old)) ||
-           (needs & IDENTITY_NAMES && p->lacks_user_name && is_old) ||
-           (needs & IDENTITY_PID_FILE &&
-            pid_files_concern(&round->t->grouping.rules.pid_files, p->pid));
+           (needs & IDENTITY_NAMES && p->lacks_user_name && is_old);
 }
 
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s) {
@@ -40,6 +36,26 @@ bool needs_identity(const struct round *round, const struct process *p, const st
         round->t->grouping.needs & (IDENTITY_NAMES | IDENTITY_PID_FILE))
         return true;
     return has_stale_identity(round, p);
+}
+
+static void look_again(struct proctable *table, uint32_t pid) {
+    process_id id = proctable_find(table, pid);
+    if (id == NO_PROCESS)
+        return;
+    proctable_at(table, id)->unsure = true;
+    proctable_at(table, id)->asleep = false;
+}
+
+void heed_pid_files(struct tally *t) {
+    struct pid_files *files = &t->grouping.rules.pid_files;
+    pid_files_read(files, &t->io);
+    for (const struct pid_file *f = files->first; f; f = f->next)
+        if (pid_file_has_changed(f)) {
+            look_again(&t->counting.table, f->before.pid);
+            look_again(&t->counting.table, f->now.pid);
+        }
+    t->wants_all |= files->changed;
+    pid_files_settle(files);
 }
 
 /* ---- Within the time that matching may take ---------------------------------------------- */

@@ -399,10 +399,8 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
         .cpu_ns = clock_ns(t, CLOCK_THREAD_CPUTIME_ID),
     };
     int r = ret_snapshot ? snapshots_begin(&t->snapshots, &round.snapshot) : 0;
-    if (t->grouping.needs & IDENTITY_PID_FILE) {
-        pid_files_read(&t->grouping.rules.pid_files, &t->io);
-        t->wants_all |= t->grouping.rules.pid_files.changed;
-    }
+    if (t->grouping.needs & IDENTITY_PID_FILE)
+        heed_pid_files(t);
     if (r == 0)
         r = t->source->ops->list(t->source, t->wants_all, &round.listed, &round.listed_count);
     if (r < 0)
@@ -417,8 +415,6 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
         r = show(&round);
     if (r < 0)
         return r;
-    if (t->grouping.needs & IDENTITY_PID_FILE)
-        pid_files_settle(&t->grouping.rules.pid_files);
     raise_notices(&round);
     note_progress(&round);
     if (t->settings.state_file && !t->only_looks)

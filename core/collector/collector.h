@@ -94,8 +94,10 @@ static inline uint64_t clock_ns(const struct tally *t, clockid_t clock) {
 /* Can it have become another since it was classified? */
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s);
 /* Its cgroup or the name of its user decides about its group, and has not been looked at for
- * long; or a pid file that does means it, or not any more. */
+ * long. */
 bool has_stale_identity(const struct round *round, const struct process *p);
+/* Before the list is made: reads the pid files, and has whom they mean, or meant, looked at. */
+void heed_pid_files(struct tally *t);
 /* Finds the group of the open process. 1: not yet, as nobody can tell right now what it
  * is going to be; it is not to be counted before. -ESRCH: it has ended; -ENOMEM. */
 int classify(struct round *round, struct process *p, struct sample *s);

@@ -58,7 +58,8 @@ struct process {
     bool ended : 1;          /* fully counted, and kept for what its children inherit */
     bool is_kernel : 1;      /* a thread of the kernel's own */
     bool lacks_user_name : 1; /* its user had no name when it was identified */
-    bool unsure : 1;         /* its group was decided without enough time to match */
+    bool unsure : 1;         /* its group has to be decided again: there was not enough time to
+                              * match, or a pid file has changed */
     bool start_counted : 1;  /* in its group's starts; or it started before us */
     bool pss_refused : 1;    /* when it was read last, at pss_s */
     bool has_swap_pss : 1;

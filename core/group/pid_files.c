@@ -100,8 +100,9 @@ static int read_note(const struct io *io, const char *path, struct pid_note *ret
     return r;
 }
 
-static bool is_same(const struct pid_note *a, const struct pid_note *b) {
-    return a->pid == b->pid && a->owner == b->owner && a->written_s == b->written_s;
+bool pid_file_has_changed(const struct pid_file *file) {
+    const struct pid_note *a = &file->now, *b = &file->before;
+    return a->pid != b->pid || a->owner != b->owner || a->written_s != b->written_s;
 }
 
 void pid_files_read(struct pid_files *files, const struct io *io) {
@@ -114,7 +115,7 @@ void pid_files_read(struct pid_files *files, const struct io *io) {
             /* the program is not running, or has just begun to write the file */
             f->error = r == -ENOENT || r == -ENOTDIR || r == -ENODATA ? 0 : r;
         }
-        files->changed |= !is_same(&f->now, &f->before);
+        files->changed |= pid_file_has_changed(f);
     }
 }
 
@@ -122,13 +123,6 @@ void pid_files_settle(struct pid_files *files) {
     for (struct pid_file *f = files->first; f; f = f->next)
         f->before = f->now;
     files->changed = false;
-}
-
-bool pid_files_concern(const struct pid_files *files, uint32_t pid) {
-    for (const struct pid_file *f = files->changed ? files->first : NULL; f; f = f->next)
-        if ((f->now.pid == pid || f->before.pid == pid) && !is_same(&f->now, &f->before))
-            return true;
-    return false;
 }
 
 bool pid_file_means(const struct pid_file *file, const struct identity *id) {

@@ -37,10 +37,10 @@ void pid_files_free(struct pid_files *files);
 /* Reads them; what for want of memory or descriptors can't be read stays as it was. Sets
  * `changed`. */
 void pid_files_read(struct pid_files *files, const struct io *io);
-/* All processes that this concerns have been looked at. */
+/* All processes that this concerns are going to be looked at. */
 void pid_files_settle(struct pid_files *files);
-/* Is it one of those? */
-bool pid_files_concern(const struct pid_files *files, uint32_t pid);
+/* Does it mean another process than before, as far as it tells? */
+bool pid_file_has_changed(const struct pid_file *file);
 
 /* Is it the process that the file means? */
 bool pid_file_means(const struct pid_file *file, const struct identity *id);
