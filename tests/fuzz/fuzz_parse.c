@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Every parser of parse.h, parse_cgroup.h and parse_host.h on the same bytes: a seed is a file
- * of the kernel as it is. */
+/* Every parser of parse.h, parse_cgroup.h and parse_host.h, and those of macOS, on the same bytes:
+ * a seed is a file of the kernel, or an answer of macOS, as it is. */
 #include "fuzz.h"
 
+#include "source/darwin/parse.h"
 #include "source/linux/parse.h"
 #include "group/pid_files.h"
 #include "source/linux/parse_cgroup.h"
@@ -127,6 +128,25 @@ static void check_pid_file(const char *buf, size_t len) {
     CHECK(r == 0 ? pid > 0 && pid <= 1u << 22 : pid == UINT32_MAX, "the number %u", pid);
 }
 
+/* Never more than there are, or the environment would show. */
+static void check_arguments(const char *buf, size_t len) {
+    struct darwin_arguments a;
+    int32_t count;
+    size_t found = 1;
+    int r;
+    PARSE(darwin_parse_arguments, a);
+    if (r < 0)
+        return;
+    check_span(buf, len, a.path, a.path_len);
+    check_span(buf, len, a.at, a.len);
+    memcpy(&count, buf, sizeof(count));
+    for (size_t i = 0; i < a.len; i++)
+        found += a.at[i] == '\0';
+    CHECK(a.len == 0 || found <= (size_t)count, "%zu arguments, expected %d at most", found,
+          (int)count);
+    CHECK(a.len == 0 || a.at > a.path + a.path_len, "arguments before the end of the path");
+}
+
 FUZZ_TARGET(parse) {
     const char *buf = (const char *)data;
     struct status_file status;
@@ -154,5 +174,6 @@ FUZZ_TARGET(parse) {
     check_cgroup_files(buf, len);
     check_host(buf, len);
     check_pid_file(buf, len);
+    check_arguments(buf, len);
     return 0;
 }
