@@ -75,6 +75,9 @@
 #define TRAFFIC(metric, ...) \
     TRAFFIC_OF(metric##_TCP, __VA_ARGS__, "tcp"), TRAFFIC_OF(metric##_UDP, __VA_ARGS__, "udp")
 
+#define TRAFFIC_SUM(metric, name, unit, text) \
+    [metric] = {COUNTER("network_" name, unit, text), IF(NETWORK), BY_BPF, \
+                PROCESS("net_" name "_total")}
 #define OF_CGROUP(row, name, KIND, of_unit, text, ...) \
     [row] = {KIND(name, of_unit, text), IF(CGROUP), \
              NEEDS("a group-by of unit, container or cgroup alone, and such a control group"), \
@@ -152,6 +155,9 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
                     NATIVE("memory_rss_bytes"),
                     PE("memory_bytes", "memtype", "resident", .help = "Memory in use, by type"),
                     PROCESS("memory_rss_bytes"), INFLUX("memory_rss"), COLLECTD("ps_rss", "")},
+    [METRIC_RESIDENT] = {GAUGE("memory_resident", TALLY_UNIT_BYTES,
+                               "Resident memory, shared pages counted once for each process"),
+                         PROCESS("resident_memory_bytes")},
     [METRIC_RSS_PEAK] = {GAUGE("memory_rss_peak", TALLY_UNIT_BYTES,
                                "Highest resident memory that one of the processes has had"),
                          IF(MEMORY_DETAILS), READ(STATUS), NATIVE("memory_rss_peak_bytes"),
@@ -321,6 +327,12 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
             "Bytes sent, from the IP header on", "sent_bytes", "if_octets", 1),
     TRAFFIC(METRIC_TRANSMITTED_PACKETS, "transmit_packets", TALLY_UNIT_COUNT, "Packets sent",
             "sent_packets", "if_packets", 1),
+    TRAFFIC_SUM(METRIC_RECEIVED_BYTES, "receive_bytes", TALLY_UNIT_BYTES,
+                "Bytes received, from the IP header on"),
+    TRAFFIC_SUM(METRIC_RECEIVED_PACKETS, "receive_packets", TALLY_UNIT_COUNT, "Packets received"),
+    TRAFFIC_SUM(METRIC_TRANSMITTED_BYTES, "transmit_bytes", TALLY_UNIT_BYTES,
+                "Bytes sent, from the IP header on"),
+    TRAFFIC_SUM(METRIC_TRANSMITTED_PACKETS, "transmit_packets", TALLY_UNIT_COUNT, "Packets sent"),
     OF_CGROUP(METRIC_CGROUP_CPU_PERIODS, "cgroup_cpu_periods", COUNTER, TALLY_UNIT_COUNT,
               "Periods of its CPU limit in which the control group had something to run",
               NATIVE("cgroup_cpu_periods_total"), COLLECTD("derive", "cgroup_cpu_periods")),

@@ -28,6 +28,7 @@ enum metric {
     METRIC_CPU_SYSTEM,
     METRIC_CPU_USAGE,
     METRIC_RSS,
+    METRIC_RESIDENT, /* derived: the same by another name of the `process` schema */
     METRIC_RSS_PEAK,
     METRIC_VMS,
     METRIC_SWAP,
@@ -80,6 +81,10 @@ enum metric {
     METRIC_TRANSMITTED_BYTES_UDP,
     METRIC_TRANSMITTED_PACKETS_TCP,
     METRIC_TRANSMITTED_PACKETS_UDP,
+    METRIC_RECEIVED_BYTES, /* derived: both protocols, for the `process` schema */
+    METRIC_RECEIVED_PACKETS,
+    METRIC_TRANSMITTED_BYTES,
+    METRIC_TRANSMITTED_PACKETS,
     METRIC_CGROUP_CPU_PERIODS, /* one for each enum cgroup_figure, in its order */
     METRIC_CGROUP_CPU_THROTTLED_PERIODS,
     METRIC_CGROUP_CPU_THROTTLED,

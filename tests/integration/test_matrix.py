@@ -42,6 +42,7 @@ METRICS = {
     # two ticks in the second between two collections
     "cpu_usage": 40 * MS,
     "memory_rss": EXACT,
+    "memory_resident": EXACT,
     "memory_rss_peak": EXACT,
     "memory_usage": EXACT,
     "memory_shared": EXACT,
@@ -97,6 +98,10 @@ METRICS = {
     "network_transmit_bytes_udp": NEITHER,
     "network_transmit_packets_tcp": NEITHER,
     "network_transmit_packets_udp": NEITHER,
+    "network_receive_bytes": NEITHER,
+    "network_receive_packets": NEITHER,
+    "network_transmit_bytes": NEITHER,
+    "network_transmit_packets": NEITHER,
     "cgroup_cpu_periods": NEITHER,
     "cgroup_cpu_throttled_periods": NEITHER,
     "cgroup_cpu_throttled": NEITHER,

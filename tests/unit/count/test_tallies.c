@@ -682,6 +682,33 @@ START_TEST(derived_sums) {
 }
 END_TEST
 
+/* For the schema `process`: traffic of both protocols, and resident memory by another name. */
+START_TEST(sums_for_a_schema) {
+    struct group *g = group("g"), *h = group("h");
+    struct sample s = {.state = 'S'};
+
+    sample_set(&s, FIELD_RSS_BYTES, 4096);
+    begin();
+    member(g, &s);
+    member(h, &(struct sample){.state = 'S'});
+    tallies_add(&tallies, g->index, METRIC_RECEIVED_BYTES_TCP, 100);
+    tallies_add(&tallies, g->index, METRIC_RECEIVED_BYTES_UDP, 20);
+    tallies_add(&tallies, g->index, METRIC_TRANSMITTED_PACKETS_UDP, 3);
+    end();
+    assert_value(g, METRIC_RESIDENT, 4096);
+    assert_absent(h, METRIC_RESIDENT);
+    assert_absent(g, METRIC_RECEIVED_BYTES); /* this source does not see it */
+    moment.sees_traffic = true;
+    begin();
+    member(g, &s);
+    end();
+    assert_value(g, METRIC_RECEIVED_BYTES, 120);
+    assert_value(g, METRIC_RECEIVED_PACKETS, 0);
+    assert_value(g, METRIC_TRANSMITTED_BYTES, 0);
+    assert_value(g, METRIC_TRANSMITTED_PACKETS, 3);
+}
+END_TEST
+
 /* A kernel that does not tell the kinds apart gives the whole. */
 START_TEST(switches_as_a_whole) {
     struct group *g = group("g");
@@ -1123,6 +1150,7 @@ int main(void) {
     tcase_add_loop_test(tc, credits_go_to_their_rows, 0, FIELD_COUNTERS);
     tcase_add_test(tc, counters_go_on);
     tcase_add_test(tc, derived_sums);
+    tcase_add_test(tc, sums_for_a_schema);
     tcase_add_test(tc, switches_as_a_whole);
     tcase_add_test(tc, cpu_usage);
     tcase_add_test(tc, cpu_usage_since_it_was_shown);
