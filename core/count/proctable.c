@@ -163,7 +163,7 @@ process_id proctable_next(const struct proctable *t, process_id from) {
 void process_remember(struct process *p, const struct sample *s, uint64_t marker, uint32_t now_s) {
     for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
         p->gauge[f - FIELD_CACHED_FIRST] = s->value[f];
-    p->known = (uint32_t)s->have & (uint32_t)(BIT(FIELD_CACHED_END) - 1);
+    p->known = s->have & (BIT(FIELD_CACHED_END) - 1);
     p->unreadable = (uint8_t)s->unreadable;
     p->adopted |= p->orphan || (p->measured_s && p->ppid != s->ppid);
     p->ppid = s->ppid;

@@ -71,7 +71,7 @@ struct process {
     int16_t priority;
 
     uint32_t have;                 /* BIT(field) of the counters that have a last value */
-    uint32_t known;                /* BIT(field) of what the last measurement had */
+    uint64_t known;                /* BIT(field) of what the last measurement had */
     uint64_t last[FIELD_COUNTERS]; /* as of the last sample, each at its highest */
     uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
     uint64_t activity;             /* at that time; 0: not known */
@@ -94,7 +94,7 @@ struct process_details {
     uint64_t value[FIELD_DETAILS];
 };
 
-_Static_assert(FIELD_CACHED_END <= 32, "counters and kept gauges have a bit each in 32 bits");
+_Static_assert(FIELD_COUNTERS <= 32, "counters have a bit each in 32 bits");
 _Static_assert(ORIGINS <= 8, "origins have a bit each in 8 bits");
 
 /* Keeps the gauges of a sample, and what tells whether the next one can differ. */

@@ -39,7 +39,15 @@ static const enum metric counter_metric[FIELD_COUNTERS] = {
     [FIELD_IO_WRITES] = METRIC_IO_WRITES,
     [FIELD_DISK_READ_BYTES] = METRIC_DISK_READ,
     [FIELD_DISK_WRITTEN_BYTES] = METRIC_DISK_WRITTEN,
-    [FIELD_SWITCHES] = METRIC_SWITCHES,
+    [FIELD_SWITCHES] = METRIC_SWITCHES_UNSPLIT,
+    [FIELD_UNIX_CALLS] = METRIC_SYSCALLS_UNIX,
+    [FIELD_MACH_CALLS] = METRIC_SYSCALLS_MACH,
+    [FIELD_MESSAGES_SENT] = METRIC_MESSAGES_SENT,
+    [FIELD_MESSAGES_RECEIVED] = METRIC_MESSAGES_RECEIVED,
+    [FIELD_COW_FAULTS] = METRIC_COW_FAULTS,
+    [FIELD_INSTRUCTIONS] = METRIC_INSTRUCTIONS,
+    [FIELD_CYCLES] = METRIC_CYCLES,
+    [FIELD_ENERGY_NJ] = METRIC_ENERGY,
 };
 
 /* Gauges that are a field of each member, put together. */
@@ -588,9 +596,13 @@ static metric_set add_sums(uint64_t value[METRICS_OF_GROUP], metric_set known) {
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
         const enum metric *parts = sums[i].parts;
         if (!(known & METRIC_SET(parts[0]) && known & METRIC_SET(parts[1])))
-            continue; /* it may be known as a whole */
+            continue;
         value[sums[i].sum] = value[parts[0]] + value[parts[1]];
         more |= METRIC_SET(sums[i].sum);
+    }
+    if (known & METRIC_SET(METRIC_SWITCHES_UNSPLIT)) {
+        value[METRIC_SWITCHES] = value[METRIC_SWITCHES_UNSPLIT];
+        more |= METRIC_SET(METRIC_SWITCHES);
     }
     value[METRIC_RESIDENT] = value[METRIC_RSS];
     if (known & METRIC_SET(METRIC_RSS))

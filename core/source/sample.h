@@ -37,6 +37,14 @@ enum field {
     FIELD_FOLDED_END,
     /* the process's own use */
     FIELD_SWITCHES = FIELD_FOLDED_END, /* of both kinds, where nobody tells them apart */
+    FIELD_UNIX_CALLS,
+    FIELD_MACH_CALLS,
+    FIELD_MESSAGES_SENT, /* of Mach */
+    FIELD_MESSAGES_RECEIVED,
+    FIELD_COW_FAULTS, /* among FIELD_MINFLT */
+    FIELD_INSTRUCTIONS,
+    FIELD_CYCLES,
+    FIELD_ENERGY_NJ,
     FIELD_COUNTERS, /* how many counters; gauges from here on */
 
     /* gauges that stay as they are while the process does not run: kept with it */

@@ -308,6 +308,11 @@ static void set_task(const struct libproc *l, struct sample *s, const struct dar
         sample_set(s, FIELD_MINFLT, (uint64_t)(task->faults - task->pageins));
     if (collects(l, COLLECT_CONTEXT_SWITCHES))
         set_count(s, FIELD_SWITCHES, task->switches);
+    set_count(s, FIELD_UNIX_CALLS, task->unix_calls);
+    set_count(s, FIELD_MACH_CALLS, task->mach_calls);
+    set_count(s, FIELD_MESSAGES_SENT, task->messages_sent);
+    set_count(s, FIELD_MESSAGES_RECEIVED, task->messages_received);
+    set_count(s, FIELD_COW_FAULTS, task->cow_faults);
     sample_set(s, FIELD_RSS_BYTES, task->resident_bytes);
     sample_set(s, FIELD_VMS_BYTES, task->virtual_bytes);
     set_count(s, FIELD_THREADS, task->threads);
@@ -325,6 +330,13 @@ static void set_usage(const struct libproc *l, struct sample *s, const struct da
     sample_set(s, FIELD_CSTIME_NS, ns_of(l, usage->child_system_time));
     sample_set(s, FIELD_CMAJFLT, usage->child_pageins);
     sample_set(s, FIELD_FOOTPRINT_BYTES, usage->footprint_bytes);
+    /* a virtual machine has no such counters */
+    if (usage->instructions || usage->cycles) {
+        sample_set(s, FIELD_INSTRUCTIONS, usage->instructions);
+        sample_set(s, FIELD_CYCLES, usage->cycles);
+    }
+    if (usage->has_energy && usage->energy_nj)
+        sample_set(s, FIELD_ENERGY_NJ, usage->energy_nj);
     if (collects(l, COLLECT_DELAYS) && usage->runnable_time >= ran)
         sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, ns_of(l, usage->runnable_time - ran));
     if (collects(l, COLLECT_IO)) {

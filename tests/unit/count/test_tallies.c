@@ -623,7 +623,15 @@ START_TEST(credits_go_to_their_rows) {
         [FIELD_IO_WRITES] = METRIC_IO_WRITES,
         [FIELD_DISK_READ_BYTES] = METRIC_DISK_READ,
         [FIELD_DISK_WRITTEN_BYTES] = METRIC_DISK_WRITTEN,
-        [FIELD_SWITCHES] = METRIC_SWITCHES,
+        [FIELD_SWITCHES] = METRIC_SWITCHES_UNSPLIT,
+        [FIELD_UNIX_CALLS] = METRIC_SYSCALLS_UNIX,
+        [FIELD_MACH_CALLS] = METRIC_SYSCALLS_MACH,
+        [FIELD_MESSAGES_SENT] = METRIC_MESSAGES_SENT,
+        [FIELD_MESSAGES_RECEIVED] = METRIC_MESSAGES_RECEIVED,
+        [FIELD_COW_FAULTS] = METRIC_COW_FAULTS,
+        [FIELD_INSTRUCTIONS] = METRIC_INSTRUCTIONS,
+        [FIELD_CYCLES] = METRIC_CYCLES,
+        [FIELD_ENERGY_NJ] = METRIC_ENERGY,
     };
     struct group *g = group("g");
     uint64_t before = g->value[rows[_i]];
@@ -721,6 +729,7 @@ START_TEST(switches_as_a_whole) {
         tallies_credit(&tallies, g->index, FIELD_SWITCHES, 12);
         end();
         assert_value(g, METRIC_SWITCHES, 12 * round);
+        assert_value(g, METRIC_SWITCHES_UNSPLIT, 12 * round);
         assert_absent(g, METRIC_SWITCHES_VOLUNTARY);
     }
 }

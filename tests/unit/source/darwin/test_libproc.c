@@ -537,6 +537,13 @@ START_TEST(counters) {
     p->usage.disk_written_bytes = 8192;
     mac_use(p, 1, 1);
     p->usage.runnable_time += MAC_SECOND / 4; /* it waited for a CPU */
+    p->task.unix_calls = 11;
+    p->task.mach_calls = 12;
+    p->task.messages_sent = 13;
+    p->task.messages_received = 14;
+    p->task.cow_faults = 15;
+    p->usage.instructions = UINT64_C(1) << 40;
+    p->usage.cycles = UINT64_C(1) << 39;
     collect_at(t, 1010);
     ck_assert_uint_eq(value_of(t, "a", METRIC_FAULTS_MINOR), 90);
     ck_assert_uint_eq(value_of(t, "a", METRIC_FAULTS_MAJOR), 10);
@@ -545,6 +552,14 @@ START_TEST(counters) {
     ck_assert_uint_eq(value_of(t, "a", METRIC_DISK_READ), 4096);
     ck_assert_uint_eq(value_of(t, "a", METRIC_DISK_WRITTEN), 8192);
     ck_assert_uint_eq(value_of(t, "a", METRIC_RUN_QUEUE_WAIT), 250 * MS);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_SWITCHES_UNSPLIT), 33);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_SYSCALLS_UNIX), 11);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_SYSCALLS_MACH), 12);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_MESSAGES_SENT), 13);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_MESSAGES_RECEIVED), 14);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_COW_FAULTS), 15);
+    ck_assert(!has_value(t, "launchd", METRIC_INSTRUCTIONS)); /* none are counted for it */
+    ck_assert(!has_value(t, "a", METRIC_ENERGY)); /* an older system */
     tally_free(t);
 }
 END_TEST
