@@ -68,6 +68,7 @@ enum metric {
     METRIC_SWITCHES, /* derived: both kinds, for the `process` schema */
     METRIC_SWITCHES_VOLUNTARY,
     METRIC_SWITCHES_INVOLUNTARY,
+    METRIC_SWITCHES_UNSPLIT, /* of macOS, which does not tell them apart */
     METRIC_FAULTS, /* derived: both kinds, for the `process` schema */
     METRIC_FAULTS_MINOR,
     METRIC_FAULTS_MAJOR,
@@ -105,8 +106,7 @@ enum metric {
     METRIC_CGROUP_MEMORY_LIMIT,
     METRIC_CGROUP_CPU_LIMIT,
     METRIC_CGROUP_PIDS_LIMIT,
-    METRIC_SWITCHES_UNSPLIT, /* what macOS alone has */
-    METRIC_SYSCALLS_UNIX,
+    METRIC_SYSCALLS_UNIX, /* what macOS alone has */
     METRIC_SYSCALLS_MACH,
     METRIC_MESSAGES_SENT,
     METRIC_MESSAGES_RECEIVED,

@@ -109,7 +109,8 @@ START_TEST(a_new_record_is_empty) {
     process_id id = add(7, 100);
     struct process *p = proctable_at(&table, id);
 
-    p->have = p->known = 0xffff;
+    p->have = 0xffff;
+    p->known = 0xffff;
     p->last[FIELD_UTIME_NS] = 5;
     p->gauge[0] = 6;
     p->orphan = p->asleep = p->restored = true;
