@@ -582,6 +582,8 @@ static const struct {
      {METRIC_TRANSMITTED_PACKETS_TCP, METRIC_TRANSMITTED_PACKETS_UDP}},
 };
 
+#define COUNT_OF_SUMS (sizeof(sums) / sizeof(sums[0]))
+
 metric_set metric_parts(enum metric sum) {
     metric_set parts = 0;
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
@@ -592,8 +594,10 @@ metric_set metric_parts(enum metric sum) {
 
 /* Returns those that are known too. */
 static metric_set add_sums(uint64_t value[METRICS_OF_GROUP], metric_set known) {
+    /* those of traffic come last */
+    const size_t count = known & METRIC_SET(METRIC_RECEIVED_BYTES_TCP) ? COUNT_OF_SUMS : 3;
     metric_set more = 0;
-    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++) {
+    for (size_t i = 0; i < count; i++) {
         const enum metric *parts = sums[i].parts;
         if (!(known & METRIC_SET(parts[0]) && known & METRIC_SET(parts[1])))
             continue;
