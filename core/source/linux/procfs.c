@@ -198,10 +198,11 @@ static int read_stat(struct procfs *p, uint32_t pid, struct sample *ret) {
         return -ESRCH;
     if (r == 0 && stat.pid != pid)
         return -EBADMSG;
-    if (r == 0)
+    if (r == 0) {
         sample_from_stat(p, &stat, ret);
-    if (r == 0 && p->spares_memory)
-        sample_from_stat_alone(p, (size_t)n, ret);
+        if (p->spares_memory)
+            sample_from_stat_alone(p, (size_t)n, ret);
+    }
     return r;
 }
 
@@ -516,6 +517,11 @@ static int tell_main_thread(struct procfs *p, struct sample *s) {
     return 0;
 }
 
+static int measure_without_status(struct procfs *p, struct sample *s) {
+    int r = p->brief ? measure_brief(p, s) : 0;
+    return r < 0 ? r : measure_owner(p, s);
+}
+
 static int measure(struct procfs *p, struct sample *s, struct measure_hints hints) {
     struct status_file status = {0};
     const bool is_single = is_single_threaded(p, s);
@@ -536,10 +542,8 @@ static int measure(struct procfs *p, struct sample *s, struct measure_hints hint
         r = proc_sockets_measure(p->sockets, s);
     if (r == 0 && (!is_single || hints.threads == THREADS_ALL))
         r = measure_threads(p, s, hints.idle, hints.threads == THREADS_ALL);
-    if (r == 0 && p->brief)
-        r = measure_brief(p, s);
     if (r == 0) /* last: see procfs_open() */
-        r = p->reads_status ? measure_status(p, s, &status) : measure_owner(p, s);
+        r = p->reads_status ? measure_status(p, s, &status) : measure_without_status(p, s);
     if (r == 0 && is_single)
         measure_single_thread(p, s, &status);
     if (r == 0 && p->taskstats && s->state == 'Z' && is_single)
