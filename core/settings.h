@@ -137,6 +137,7 @@ struct settings {
     enum top_by top_by; /* TOP_BY_NONE: it is for group-by pid alone */
 
     metric_set unsent; /* what the option metrics leaves out */
+    unsigned unsent_parts; /* the same of parts of groups, from METRIC_THREAD_FIRST on */
     uint64_t unsent_self; /* the same about the collector: 1 << number from the first on */
 
     /* in which words */

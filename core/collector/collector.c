@@ -70,6 +70,7 @@ static int open_counting(tally *t) {
     c->tallies.threads.folds = t->settings.fold_thread_names;
     c->tallies.threads.max_names = t->settings.max_thread_names;
     c->tallies.unshown |= t->settings.unsent;
+    c->tallies.threads.shown &= ~t->settings.unsent_parts;
     c->tallies.top_by = t->settings.top_by;
     c->tallies.top = t->settings.top;
     return r < 0 ? r : grouping_add_literals(&t->grouping, &c->tallies);

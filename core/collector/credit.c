@@ -154,5 +154,5 @@ int credit_threads(struct round *round, struct process *p, const struct sample *
     if (r == 0 && s->threads)
         r = threads_take(p->thread_list, &tallies->threads, s, &moment);
     names->unknown += !p->thread_list->whole;
-    return r == 0 ? read_channels(round, p) : r;
+    return r == 0 && tallies->threads.shown & CHANNELS_SHOWN ? read_channels(round, p) : r;
 }

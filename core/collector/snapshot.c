@@ -119,8 +119,8 @@ static int reserve_parts(tally_snapshot *s, size_t more) {
 
 static int add_thread_names(tally_snapshot *s, struct snapshot_group *to, enum part_kind kind,
                             const struct thread_names *names, unsigned shown) {
-    const size_t count = names ? names->order_count : 0;
     const enum metric first = part_table[kind].first, last = part_table[kind].last;
+    const size_t count = names && shown & ((2u << (last - first)) - 1) ? names->order_count : 0;
     to->parts[kind].first = s->part_count;
     to->parts[kind].count = count;
     int r = reserve_parts(s, count);
@@ -166,7 +166,8 @@ int snapshot_set_groups(tally_snapshot *s, const struct tallies *tallies) {
             const struct thread_names *names = from->thread_names;
             int r = add_thread_names(s, to, PART_THREAD_NAME, names, tallies->threads.shown);
             if (r == 0)
-                r = add_thread_names(s, to, PART_WAIT_CHANNEL, names ? names->channels : NULL, 1);
+                r = add_thread_names(s, to, PART_WAIT_CHANNEL, names ? names->channels : NULL,
+                                     tallies->threads.shown / CHANNELS_SHOWN);
             if (r < 0)
                 return r;
         }

@@ -38,9 +38,20 @@ static uint64_t self_of_word(const char *word) {
     return found;
 }
 
+unsigned choice_parts_of_word(const char *word) {
+    unsigned found = 0;
+    for (size_t i = 0; i < PART_METRICS; i++)
+        if (matches(word, METRIC_THREAD_FIRST + i))
+            found |= 1u << i;
+    return found;
+}
+
 /* The bits that switch these metrics on. */
-static unsigned collect_of(metric_set metrics) {
+static unsigned collect_of(metric_set metrics, unsigned parts) {
     unsigned collect = 0;
+    for (size_t i = 0; i < PART_METRICS; i++)
+        if (parts >> i & 1)
+            collect |= metric_table[METRIC_THREAD_FIRST + i].collect;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metrics & METRIC_SET(m))
             collect |= metric_table[m].collect;
@@ -53,23 +64,34 @@ void choice_make(const struct string_list *words, struct choice *ret) {
         .groups = begins_empty ? 0 : ~(metric_set)0,
         /* about the collector: a few of each host, that alerts are made of */
         .self = UINT64_MAX,
+        .parts = begins_empty ? 0 : ~0u,
     };
     metric_set named = 0;
+    unsigned named_parts = 0;
     for (size_t i = 0; i < words->count; i++) {
         const char *word = words->items[i];
         const bool takes_away = word[0] == '!';
         word += takes_away;
         const metric_set groups = choice_of_word(word);
         const uint64_t self = self_of_word(word);
+        const unsigned parts = choice_parts_of_word(word);
+        ret->parts = takes_away ? ret->parts & ~parts : ret->parts | parts;
         ret->groups = takes_away ? ret->groups & ~groups : ret->groups | groups;
         ret->self = takes_away ? ret->self & ~self : ret->self | self;
-        if (!takes_away && !is_glob(word))
+        if (!takes_away && !is_glob(word)) {
             named |= groups;
+            named_parts |= parts;
+        }
     }
-    ret->named = collect_of(named & ret->groups);
+    ret->named = collect_of(named & ret->groups, named_parts & ret->parts);
 }
 
 /* ---- A word that stands for nothing ------------------------------------------------------ */
+
+/* The host's have no name in any agent. */
+static size_t next_sent(size_t m) {
+    return m + 1 == METRIC_HOST_FIRST ? METRIC_THREAD_FIRST : m + 1;
+}
 
 /* Without the prefix that the series have by default. */
 static bool is_called(const char *word, const char *name) {
@@ -84,7 +106,7 @@ static bool is_called(const char *word, const char *name) {
 
 /* The id of the metric that has this name in an agent's dialect, or nearly this id. */
 static const char *meant_by(const char *word) {
-    for (size_t m = 0; m < METRICS; m++) {
+    for (size_t m = 0; m < METRICS_IN_ALL; m = next_sent(m)) {
         const struct metric_row *row = &metric_table[m];
         bool is_it = is_called(word, row->influx.field);
         for (size_t s = 0; s < TALLY_SCHEMAS; s++)
@@ -92,7 +114,7 @@ static const char *meant_by(const char *word) {
         if (is_it)
             return row->metric.id;
     }
-    for (size_t m = 0; m < METRICS; m++)
+    for (size_t m = 0; m < METRICS_IN_ALL; m = next_sent(m))
         if (is_near(word, strlen(word), metric_table[m].metric.id))
             return metric_table[m].metric.id;
     return NULL;
@@ -103,7 +125,7 @@ int choice_check(const char *word, size_t len, struct tally_error *error) {
     const bool takes_away = len > 0 && word[0] == '!';
     if (len - takes_away > 0 && len - takes_away < sizeof(copy))
         memcpy(copy, word + takes_away, len - takes_away);
-    if (copy[0] && (choice_of_word(copy) || self_of_word(copy)))
+    if (copy[0] && (choice_of_word(copy) || self_of_word(copy) || choice_parts_of_word(copy)))
         return 0;
     const char *meant = meant_by(copy);
     if (meant)

@@ -15,11 +15,13 @@ int choice_check(const char *word, size_t len, struct tally_error *error);
 struct choice {
     metric_set groups;
     uint64_t self;      /* 1 << number, from METRIC_SELF_FIRST on */
+    unsigned parts;     /* the same, from METRIC_THREAD_FIRST on */
     unsigned named;     /* bits of enum collect: of metrics that are written out, and chosen */
 };
 void choice_make(const struct string_list *words, struct choice *ret);
 
 /* What a word without '!' stands for. */
 metric_set choice_of_word(const char *word);
+unsigned choice_parts_of_word(const char *word);
 
 #endif

@@ -431,6 +431,15 @@ static const struct {
     [TOP_BY_NETWORK] = {.collect = 1u << COLLECT_NETWORK},
 };
 
+static bool is_of_here(size_t m) {
+#ifdef __APPLE__
+    (void)m;
+    return true;
+#else
+    return !metric_table[m].macos_alone;
+#endif
+}
+
 /* What to collect, and what of it to send: of that nobody asks for nothing is read, as far as
  * it can be left out by itself. */
 static void set_what(const tally_config *c, struct settings *to) {
@@ -443,19 +452,28 @@ static void set_what(const tally_config *c, struct settings *to) {
     choice_make(words, &choice);
     to->collect |= choice.named & ~refused;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (choice.groups & METRIC_SET(m) && !is_about_reading(m)) {
+        if (choice.groups & METRIC_SET(m) && !is_about_reading(m) && is_of_here(m)) {
             wanted |= metric_table[m].collect;
             origins |= metric_table[m].origins;
+        }
+    for (size_t i = 0; i < PART_METRICS; i++)
+        if (choice.parts >> i & 1 && to->collect & metric_table[METRIC_THREAD_FIRST + i].collect) {
+            wanted |= metric_table[METRIC_THREAD_FIRST + i].collect;
+            wanted |= metric_table[METRIC_THREAD_FIRST + i].also_collect;
         }
     to->collect &= wanted;
     to->spares_memory = !(origins & 1u << ORIGIN_STATUS) && !needed_by[to->top_by].memory &&
                         !(choice.groups & METRIC_SET(METRIC_RSS)); /* stat's is less exact */
     to->spares_fd_limits = !(origins & 1u << ORIGIN_LIMITS);
     to->unsent = ~choice.groups;
+    to->unsent_parts = ~choice.parts;
     to->unsent_self = ~choice.self;
 }
 
 static bool sends(const struct settings *s, size_t metric) {
+    if (metric >= METRIC_THREAD_FIRST)
+        return s->collect & metric_table[metric].collect &&
+               !(s->unsent_parts >> (metric - METRIC_THREAD_FIRST) & 1);
     if (metric >= METRIC_SELF_FIRST)
         return !(s->unsent_self >> (metric - METRIC_SELF_FIRST) & 1);
     const unsigned collect = metric_table[metric].collect;
@@ -465,7 +483,8 @@ static bool sends(const struct settings *s, size_t metric) {
 bool tally_config_has_metric(const tally_config *c, size_t metric) {
     struct settings s = {0};
     set_what(c, &s);
-    return metric < METRICS && sends(&s, metric);
+    return (metric < METRICS || (metric >= METRIC_THREAD_FIRST && metric < METRICS_IN_ALL)) &&
+           sends(&s, metric);
 }
 
 int tally_config_check(const tally_config *c, struct tally_error *error) {
@@ -477,6 +496,8 @@ int tally_config_check(const tally_config *c, struct tally_error *error) {
     set_what(c, &s);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         any |= sends(&s, m) && !is_about_reading(m);
+    for (size_t m = METRIC_THREAD_FIRST; m < METRICS_IN_ALL; m++)
+        any |= sends(&s, m);
     if (!any) {
         error_set(error, "metrics leaves no metric of groups, expected at least one that is "
                          "collected (see --list-metrics --here)");

@@ -339,13 +339,20 @@ static int check_choice(tally_config *c) {
     struct tally_error text;
     int r = 0;
     for (size_t i = 0; r == 0 && i < words->count; i++) {
-        const metric_set found = words->items[i][0] == '!' ? 0 : choice_of_word(words->items[i]);
+        const bool takes_away = words->items[i][0] == '!';
+        const metric_set found = takes_away ? 0 : choice_of_word(words->items[i]);
+        const unsigned parts = takes_away ? 0 : choice_parts_of_word(words->items[i]);
         unsigned collect = 0;
         bool is_on = false;
         for (size_t m = 0; m < METRICS_OF_GROUP; m++)
             if (found & METRIC_SET(m)) {
                 collect |= metric_table[m].collect;
                 is_on |= metric_table[m].collect == 0 || tally_config_has_metric(c, m);
+            }
+        for (size_t k = 0; k < PART_METRICS; k++)
+            if (parts >> k & 1) {
+                collect |= metric_table[METRIC_THREAD_FIRST + k].collect;
+                is_on |= tally_config_has_metric(c, METRIC_THREAD_FIRST + k);
             }
         if (collect == 0 || is_on)
             continue;

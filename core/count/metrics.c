@@ -26,7 +26,7 @@
 #define READ_BOTH(file, other) .origins = 1u << ORIGIN_##file | 1u << ORIGIN_##other
 #define BY_BPF .by_bpf = true
 #define NEEDS(text) .needs = text
-#define ON_MACOS NEEDS("macOS")
+#define ON_MACOS .macos_alone = true, NEEDS("macOS")
 
 #define STATES "Processes by the state of their main thread"
 #define CPU "CPU time used by the processes of the group"

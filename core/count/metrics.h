@@ -207,6 +207,7 @@ enum metric {
 #define HOST_METRICS (METRIC_HOST_LAST - METRIC_HOST_FIRST + 1)
 #define METRICS_OF_GROUP ((size_t)METRIC_SELF_FIRST)
 #define THREAD_METRICS (METRIC_THREAD_LAST - METRIC_THREAD_FIRST + 1)
+#define PART_METRICS ((size_t)(METRICS_IN_ALL - METRIC_THREAD_FIRST)) /* with wait channels */
 
 /* What a group is divided into, and the words for that. */
 enum part_kind {
@@ -233,6 +234,7 @@ struct metric_row {
     unsigned also_collect; /* … and has to be on as well; 0: nothing */
     unsigned origins;  /* 1 << enum origin: a process that refuses one of these lacks it */
     bool by_bpf;       /* source procfs can't have it */
+    bool macos_alone;  /* Linux has nothing of it */
     const char *needs; /* what else has to be there, in words; NULL: nothing */
     struct tally_prometheus_name prometheus[TALLY_SCHEMAS]; /* about the collector: native only */
     struct tally_influx_name influx;

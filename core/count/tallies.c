@@ -225,7 +225,7 @@ int tallies_init(struct tallies *t, size_t limit, unsigned collect, unsigned ori
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].collect && !(metric_table[m].collect & collect))
             t->switched_off |= METRIC_SET(m);
-    for (size_t i = 0; i < THREAD_METRICS; i++) {
+    for (size_t i = 0; i < PART_METRICS; i++) {
         const struct metric_row *row = &metric_table[METRIC_THREAD_FIRST + i];
         if (row->collect & collect && (row->also_collect & collect) == row->also_collect)
             t->threads.shown |= 1u << i;
@@ -585,10 +585,10 @@ static const struct {
 #define COUNT_OF_SUMS (sizeof(sums) / sizeof(sums[0]))
 
 metric_set metric_parts(enum metric sum) {
-    metric_set parts = 0;
+    metric_set parts = sum == METRIC_SWITCHES ? METRIC_SET(METRIC_SWITCHES_UNSPLIT) : 0;
     for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
         if (sums[i].sum == sum)
-            parts = METRIC_SET(sums[i].parts[0]) | METRIC_SET(sums[i].parts[1]);
+            parts |= METRIC_SET(sums[i].parts[0]) | METRIC_SET(sums[i].parts[1]);
     return parts;
 }
 

@@ -80,11 +80,14 @@ struct thread_list {
     bool has_others; /* or had: its own figures do not speak for its main thread */
 };
 
+/* In `shown`: wait channels. */
+#define CHANNELS_SHOWN (1u << (METRIC_WAIT_CHANNEL - METRIC_THREAD_FIRST))
+
 /* What all groups have in common. */
 struct thread_counting {
     bool is_on;
     bool folds;      /* numbers in names */
-    unsigned shown;  /* 1 << (metric - METRIC_THREAD_FIRST) */
+    unsigned shown;  /* 1 << (metric - METRIC_THREAD_FIRST), wait channels among them */
     size_t max_names; /* of a group */
     size_t threads;  /* in all lists */
     uint64_t skipped; /* that did not fit, each time that they were seen */

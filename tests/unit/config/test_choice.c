@@ -78,6 +78,25 @@ START_TEST(a_sum_stands_for_its_parts) {
 }
 END_TEST
 
+/* Threads by name are not there by a glob alone, as all that is off by default. */
+START_TEST(threads_by_name) {
+    ck_assert(!sends(METRIC_THREAD_CPU_USER));
+    set(c, "metrics", "thread_*");
+    ck_assert(!sends(METRIC_THREAD_CPU_USER));
+    set(c, "metrics", "");
+    set(c, "metrics", "thread_cpu_user");
+    ck_assert(sends(METRIC_THREAD_CPU_USER) && !sends(METRIC_THREAD_COUNT));
+    ck_assert(!sends(METRIC_WAIT_CHANNEL) && !sends(METRIC_CPU_USER));
+    ck_assert_uint_eq(plain_settings_of(c).collect, 1u << COLLECT_THREAD_NAMES);
+    set(c, "metrics", "");
+    set(c, "collect", "thread-names");
+    ck_assert(sends(METRIC_THREAD_COUNT) && sends(METRIC_WAIT_CHANNEL));
+    set(c, "metrics", "!threads_wchan,!thread_disk_*");
+    ck_assert(sends(METRIC_THREAD_COUNT) && sends(METRIC_CPU_USER));
+    ck_assert(!sends(METRIC_WAIT_CHANNEL) && !sends(METRIC_THREAD_DISK_READ));
+}
+END_TEST
+
 /* One group of metrics is left out, and with it what has to be read for it. */
 static const struct {
     const char *globs;
@@ -242,6 +261,7 @@ int main(void) {
     tcase_add_test(tc, the_last_that_matches_decides);
     tcase_add_test(tc, begins_with_all_if_the_first_takes_away);
     tcase_add_test(tc, a_sum_stands_for_its_parts);
+    tcase_add_test(tc, threads_by_name);
     tcase_add_loop_test(tc, what_is_not_sent_is_not_collected, 0, COUNT(offs));
     tcase_add_test(tc, as_long_as_one_is_left_it_is_collected);
     tcase_add_test(tc, files_that_are_spared);
