@@ -31,7 +31,7 @@ def build(directory):
     core = os.path.join(SRC, "core")
     sources = [file for part in (core, os.path.join(SRC, "plugins/collectd"))
                for file in sorted(glob.glob(glob.escape(part) + "/**/*.c", recursive=True))
-               if not file.endswith(".bpf.c")]
+               if not file.endswith(".bpf.c") and "/source/darwin/" not in file]
     common = os.path.join(SRC, "plugins/common")
     sources += [os.path.join(common, name) for name in ("instance.c", "sha256.c")]
     status, out, err = run(
