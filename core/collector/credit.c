@@ -67,19 +67,21 @@ int credit(struct round *round, process_id id, struct sample *s) {
         return r;
     divide_cpu_time(p, s);
     const bool lifetimes = t->count_lifetimes && !c->progress.started;
-    uint64_t folded[FIELD_FOLDED] = {0};
-    uint64_t known = 0, waited_for = 0;
+    const uint64_t known = s->have >> FIELD_FOLDED_FIRST & (BIT(FIELD_FOLDED) - 1);
+    uint64_t folded[FIELD_FOLDED] = {0}, waited_for = 0;
     for (uint64_t left = s->have & COUNTER_FIELDS; left; left &= left - 1) {
         const enum field f = (enum field)__builtin_ctzll(left);
-        uint64_t increase = take_increase(p, s, f, lifetimes, t->source->restarts_lower);
-        if (f >= FIELD_FOLDED_FIRST && f < FIELD_FOLDED_END) {
-            folded[f - FIELD_FOLDED_FIRST] = increase;
-            known |= BIT(f - FIELD_FOLDED_FIRST);
-            if (f <= FIELD_CMAJFLT)
-                waited_for |= increase;
-        } else if (increase) {
-            tallies_credit(&c->tallies, p->group, f, increase);
+        if (p->have & BIT(f) && p->last[f] == s->value[f])
+            continue; /* as most are, of most processes */
+        const uint64_t increase = take_increase(p, s, f, lifetimes, t->source->restarts_lower);
+        if (f < FIELD_FOLDED_FIRST || f >= FIELD_FOLDED_END) {
+            if (increase)
+                tallies_credit(&c->tallies, p->group, f, increase);
+            continue;
         }
+        folded[f - FIELD_FOLDED_FIRST] = increase;
+        if (f <= FIELD_CMAJFLT)
+            waited_for |= increase;
     }
     /* reading thread by thread may take several collections to know the sums */
     if (s->have & (BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_RUN_QUEUE_WAIT_NS)))
