@@ -20,7 +20,8 @@ class InfluxName(ctypes.Structure):
 
 
 def catalogue():
-    """{id: (its field in line protocol or None, is it about proctally itself)}"""
+    """{id: (its field in line protocol or None, is it about proctally itself)}, of groups: those
+    of their threads are in lines of their own"""
     found = glob.glob(os.path.join(BUILD, "core/.libs/libproctally.so"))
     if not found:
         raise Skipped("there is no libproctally.so to read the catalogue from")
@@ -32,7 +33,8 @@ def catalogue():
         row = library.tally_metric(ctypes.c_size_t(number)).contents
         influx = library.tally_metric_influx(ctypes.c_size_t(number))
         if row.scope != 2:  # the host's
-            rows[row.id.decode()] = (influx.contents.field.decode() if influx else None,
+            has_field = influx and row.scope <= 1
+            rows[row.id.decode()] = (influx.contents.field.decode() if has_field else None,
                                      row.scope == 1)
         number += 1
     return rows
@@ -82,6 +84,8 @@ def check_true(*flags, prefix=(), source):
         if field:
             check_equal(table.here(name), field in (of_itself if about_self else shown),
                         "whether there is %s, %r" % (name, table.rows[name]))
+    for name in ("thread_count", "threads_wchan"):
+        check_equal(table.rows[name], (False, "-", "collect: [thread-names]"), name)
     driver.end()
     return table
 
@@ -195,9 +199,10 @@ def case_cost():
     check_equal(head.split(), ["PART", "ON", "us/PROCESS", "ms/COLLECTION", "ms/LATER"], "head")
     costs = {row[:18].strip(): row[18:].split() for row in rows}
     check_equal({name: cells[0] for name, cells in costs.items() if len(cells) == 4},
-                {"context-switches": "no", "delays": "no", "fds": "yes", "io": "no",
-                 "memory-details": "no", "network": "no", "pss": "no", "states": "no",
-                 "threads": "no"}, "what is on")
+                {"cgroup": "no", "context-switches": "no", "delays": "no", "exits": "no",
+                 "fds": "yes", "io": "no", "memory-details": "no", "network": "no", "pss": "no",
+                 "sockets": "no", "states": "no", "thread-names": "no", "threads": "no"},
+                "what is on")
     each, whole, later = (float(cell) for cell in costs["as configured"])
     check(each > 0 and whole >= later >= 0, "the whole", out)
     # what costs a file for each process shows, whether it is on or not
