@@ -68,7 +68,11 @@ FILES = {
 # Those that stand in no series of their own
 SUMS = {"states_other": ("states_stopped", "states_idle"),
         "context_switches": ("context_switches_voluntary", "context_switches_involuntary"),
-        "page_faults": ("page_faults_minor", "page_faults_major")}
+        "page_faults": ("page_faults_minor", "page_faults_major"),
+        "memory_resident_bytes": ("memory_rss_bytes",),
+        **{name: (name + "_tcp", name + "_udp") for name in (
+            "network_receive_bytes", "network_receive_packets",
+            "network_transmit_bytes", "network_transmit_packets")}}
 UNREADABLE = "unreadable"  # processes of which anything is
 
 SELF = {

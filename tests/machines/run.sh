@@ -75,7 +75,19 @@ inside() {
         mount --bind "$root" "$root"
         mount -t proc proc "$root/proc"
         mount --rbind /sys "$root/sys"
-        mount --rbind /dev "$root/dev"
+        # nodes of its own: what is installed there sets their modes
+        mount -t tmpfs -o mode=0755 dev "$root/dev"
+        for node in null zero full random urandom tty fuse; do
+            [ ! -e /dev/$node ] || cp -a /dev/$node "$root/dev/"
+        done
+        mkdir "$root/dev/pts" "$root/dev/shm"
+        mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+        mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+        ln -s pts/ptmx "$root/dev/ptmx"
+        ln -s /proc/self/fd "$root/dev/fd"
+        for number in 0:stdin 1:stdout 2:stderr; do
+            ln -s "/proc/self/fd/${number%:*}" "$root/dev/${number#*:}"
+        done
         mount -t tmpfs tmp "$root/tmp"
         cd "$root"
         pivot_root . mnt
