@@ -106,10 +106,11 @@ static bool is_idle(const struct process *p, const struct sample *s) {
 }
 
 /* A process with one thread that never had others is read as a whole. */
-static int threads_wanted(const struct round *round, const struct process *p,
-                          const struct sample *s) {
+static enum threads_wanted threads_wanted(const struct round *round, const struct process *p,
+                                          const struct sample *s) {
     const struct thread_list *list = p ? p->thread_list : NULL;
-    if (p && p->group == GROUP_LEFT_OUT && p->classified)
+    if (!round->t->counting.tallies.threads.is_on ||
+        (p && p->group == GROUP_LEFT_OUT && p->classified))
         return THREADS_UNWANTED;
     if (s->value[FIELD_THREADS] <= 1 && !(list && list->has_others))
         return THREADS_MAIN;
@@ -119,13 +120,11 @@ static int threads_wanted(const struct round *round, const struct process *p,
 
 static struct measure_hints hints_for(const struct round *round, const struct process *p,
                                       const struct sample *s) {
-    const bool by_thread = round->t->counting.tallies.threads.is_on;
     if (!p)
         return (struct measure_hints){.fd_limit = true,
-                                      .threads = by_thread ? threads_wanted(round, NULL, s)
-                                                           : THREADS_UNWANTED};
+                                      .threads = threads_wanted(round, NULL, s)};
     return (struct measure_hints){
-        .threads = by_thread ? threads_wanted(round, p, s) : THREADS_UNWANTED,
+        .threads = threads_wanted(round, p, s),
         .idle = is_idle(p, s),
         .fd_limit = p->fd_limit_s == 0 || round->boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S,
         .left_out = p->group == GROUP_LEFT_OUT,

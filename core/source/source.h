@@ -97,7 +97,7 @@ struct measure_hints {
     bool fd_limit; /* read it: it is not known, or long ago */
     /* Its threads one by one: not, if only the main thread can be told without reading it by
      * itself, or all of them. */
-    enum { THREADS_UNWANTED, THREADS_MAIN, THREADS_ALL } threads;
+    enum threads_wanted { THREADS_UNWANTED, THREADS_MAIN, THREADS_ALL } threads;
     bool left_out; /* nobody asks for its sockets */
 };
 
