@@ -131,7 +131,10 @@ def side_by_side(config_text, workers, groups):
         a2, b2, a3, b3 = theirs.read(), ours.read(), theirs.read(), ours.read()
         stable = {g for g in groups_of(a2) if groups_of(a2)[g] == groups_of(a3).get(g)}
         stable_ours = {g for g in groups_of(b2) if groups_of(b2)[g] == groups_of(b3).get(g)}
-        if all(g in stable and g in stable_ours for g in groups):
+        # nor while a worker is on its way to where it waits
+        waiting = [[set(of_threads(x, g).get("threads_wchan", ())) for g in groups]
+                   for x in (a2, a3)]
+        if all(g in stable and g in stable_ours for g in groups) and waiting[0] == waiting[1]:
             break
     everywhere = set(groups_of(a2)) | set(groups_of(b3))
     for group in sorted(everywhere):
