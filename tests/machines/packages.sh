@@ -12,7 +12,7 @@ fail() {
 }
 # The names of all files, but for those of others that come and go.
 files() {
-    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /root \
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /root -o -path /run \
         -o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/log \) \
         -prune -o -print | sort >"$1"
 }
@@ -38,7 +38,7 @@ left=$(grep proctally before || true)
 mkdir old
 for name in $names; do
     dpkg-deb -R ./new/"${name}"_*.deb unpacked
-    sed -i 's/^Version: .*/Version: 0.0.9-1/; s/(= [^)]*)/(= 0.0.9-1)/' unpacked/DEBIAN/control
+    sed -i 's/^Version: .*/Version: 0.0.9-1/; s/(= [^)]*)/(= 0.0.9-1)/g' unpacked/DEBIAN/control
     dpkg-deb -b unpacked "old/$name.deb" >/dev/null
     rm -rf unpacked
 done
@@ -77,7 +77,7 @@ esac
 [ ! -e /usr/lib/python3/dist-packages/proctally/bin/proctally ] ||
     fail "the Python package has a program of its own"
 if command -v systemd-analyze >/dev/null; then
-    find /lib/systemd/system/ -name 'proctally-*.service' -exec systemd-analyze verify {} +
+    find /lib/systemd/system/ -name 'proctally-*.service' -exec systemd-analyze --man=no verify {} +
 fi
 
 # shellcheck disable=SC2086
@@ -86,7 +86,7 @@ apt_get remove $names
     fail "removing takes the configuration and the counters away"
 [ ! -e /usr/bin/proctally ] || fail "removing leaves the programs"
 # shellcheck disable=SC2086
-apt_get purge $names
+dpkg --purge $names
 files after
 left=$(comm -13 before after)
 [ -z "$left" ] || fail "purging leaves" $left
