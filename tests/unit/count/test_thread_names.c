@@ -242,7 +242,7 @@ END_TEST
 /* ---- Names ---------------------------------------------------------------------------------- */
 
 START_TEST(names_are_bounded) {
-    char text[16];
+    char text[24];
 
     counting.max_names = 3;
     for (int i = 0; i < 60; i++) {
