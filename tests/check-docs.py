@@ -627,7 +627,8 @@ def check_manual(path, program):
     if program:
         check_flags(path, program)
     try:
-        _, out, error = run("groff", "-man", "-Tutf8", "-ww", "-z", "-Kutf8",
+        # a long name in a narrow column is no mistake
+        _, out, error = run("groff", "-man", "-Tutf8", "-ww", "-Wbreak", "-z", "-Kutf8",
                             os.path.join(SRC, path))
     except FileNotFoundError:
         return
