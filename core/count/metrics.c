@@ -592,13 +592,13 @@ const struct part_row part_table[PARTS] = {
 _Static_assert(METRIC_HOST_CPU_STEAL - METRIC_HOST_CPU_USER + 1 == HOST_TIMES &&
                    METRIC_HOST_SWAP_FREE - METRIC_HOST_MEMORY_TOTAL + 1 == HOST_MEMORIES,
                "one row for each");
-_Static_assert(METRIC_CGROUP_PIDS_LIMIT - METRIC_CGROUP_FIRST + 1 == CGROUP_FIGURES,
+_Static_assert(METRIC_CGROUP_PIDS_LIMIT - METRIC_CGROUP_FIRST + 1 == (int)CGROUP_FIGURES,
                "one row for each figure");
-_Static_assert(METRIC_EXITS_OK + ENDINGS - ENDING_OK - 1 == METRIC_EXITS_OOM,
+_Static_assert(METRIC_EXITS_OK + (int)ENDINGS - (int)ENDING_OK - 1 == METRIC_EXITS_OOM,
                "one row for each way to end that can be known");
 _Static_assert(METRIC_UNREADABLE_STATUS + (int)ORIGINS - 1 == METRIC_UNREADABLE_SOCKETS,
                "one row for each origin");
-_Static_assert(METRIC_TCP_ESTABLISHED + SOCKET_KINDS - 1 == METRIC_UNIX_SOCKETS,
+_Static_assert(METRIC_TCP_ESTABLISHED + (int)SOCKET_KINDS - 1 == METRIC_UNIX_SOCKETS,
                "one row for each kind of socket");
 
 const struct tally_metric *tally_metric(size_t number) {

@@ -52,9 +52,13 @@ static const char *means(const struct here *h, enum metric m) {
 /* Nobody asks for it. */
 static bool add_choice(const struct here *h, enum metric m, struct buf *to) {
     const struct settings *settings = &h->t->settings;
-    const bool is_unsent = metric_table[m].metric.scope == TALLY_SCOPE_SELF
-                               ? (settings->unsent_self >> (m - METRIC_SELF_FIRST) & 1) != 0
-                               : (settings->unsent & METRIC_SET(m)) != 0;
+    bool is_unsent = false;
+    if (m < METRICS_OF_GROUP)
+        is_unsent = settings->unsent & METRIC_SET(m);
+    else if (m <= METRIC_SELF_LAST)
+        is_unsent = settings->unsent_self >> (m - METRIC_SELF_FIRST) & 1;
+    else if (m >= METRIC_THREAD_FIRST)
+        is_unsent = settings->unsent_parts >> (m - METRIC_THREAD_FIRST) & 1;
     if (is_unsent)
         buf_add_str(to, "metrics, which leaves it out");
     return is_unsent;

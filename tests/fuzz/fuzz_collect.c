@@ -48,7 +48,8 @@ struct recorded {
 
 struct seen {
     char *group;
-    uint64_t have, value[METRICS_OF_GROUP];
+    metric_set have;
+    uint64_t value[METRICS_OF_GROUP];
 };
 
 struct run {
@@ -259,9 +260,9 @@ static void check_counters(struct run *run) {
             if (metric_table[m].metric.kind != TALLY_KIND_COUNTER ||
                 !tally_snapshot_value(s, i, m, &now[i].value[m]))
                 continue;
-            now[i].have |= BIT(m);
+            now[i].have |= METRIC_SET(m);
             check_counter(run, now[i].group, m,
-                          before && before->have & BIT(m) ? before->value[m] : 0,
+                          before && before->have & METRIC_SET(m) ? before->value[m] : 0,
                           now[i].value[m]);
         }
     }

@@ -79,7 +79,7 @@ FUZZ_TARGET(encode) {
             uint64_t metric = next_number(&at), value = next_number(&at);
             if (metric < METRICS_OF_GROUP) {
                 g->value[metric] = value;
-                g->known |= BIT(metric);
+                g->known |= METRIC_SET(metric);
             } else if (metric <= METRIC_SELF_LAST) {
                 self_set(&t->counting, (enum metric)metric, value);
             }
