@@ -655,7 +655,7 @@ static int get_cgroup_counters(struct reader *r, enum cgroup_figure *counters, s
         const struct text id = get_text(r);
         counters[i] = CGROUP_COUNTERS;
         for (enum cgroup_figure f = 0; f < CGROUP_COUNTERS; f++)
-            if (text_is(id, metric_table[METRIC_CGROUP_FIRST + f].metric.id))
+            if (text_is(id, metric_table[METRIC_CGROUP_FIRST + (size_t)f].metric.id))
                 counters[i] = f;
     }
     *ret_count = count;
@@ -854,7 +854,7 @@ static int get_threads(struct reader *r, struct counting *c, struct translation 
         struct text id = get_text(r);
         names->thread_fields[i] = THREAD_FIELDS;
         for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
-            if (text_is(id, metric_table[METRIC_THREAD_CPU_USER + f].metric.id))
+            if (text_is(id, metric_table[METRIC_THREAD_CPU_USER + (size_t)f].metric.id))
                 names->thread_fields[i] = f;
     }
     names->thread_groups = calloc(names->group_count + 1, sizeof(*names->thread_groups));

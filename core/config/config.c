@@ -417,7 +417,7 @@ static unsigned set_collect(const tally_config *c, struct settings *to) {
 
 /* What could not be read is told of what is read. */
 static bool is_about_reading(size_t m) {
-    return m >= METRIC_UNREADABLE_STATUS && m < METRIC_UNREADABLE_STATUS + ORIGINS;
+    return m >= METRIC_UNREADABLE_STATUS && m < METRIC_UNREADABLE_STATUS + (size_t)ORIGINS;
 }
 
 /* What a top goes by, beside CPU time. */

@@ -523,7 +523,7 @@ void tallies_ended(struct tallies *t, uint32_t index, const struct sample *final
 
 void tallies_add_endings(struct tallies *t, uint32_t index, enum ending ending, uint64_t count) {
     if (ending != ENDING_UNKNOWN)
-        t->groups[index]->value[METRIC_EXITS_OK + ending - ENDING_OK] += count;
+        t->groups[index]->value[METRIC_EXITS_OK + (int)ending - (int)ENDING_OK] += count;
 }
 
 void tallies_add_gauges(const struct tallies *t, struct group *to, const struct group *from) {

@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#ifdef __linux__
 #include <sys/auxv.h>
+#endif
 
 /* Some programs write more lines than that of the number: PostgreSQL eight. */
 #define SIZE_MOST 4096
@@ -16,6 +19,21 @@
 #define PID_MOST (UINT32_C(1) << 22)
 /* Start times are rounded, and the time of boot that they count from by up to a second. */
 #define SLACK_S 2u
+
+/* A file is looked at before it is opened to be read, as devices and pipes would take notice. On
+ * macOS that can't be done. */
+#ifdef __linux__
+#define OPEN_TO_LOOK (O_PATH | O_CLOEXEC)
+static bool is_privileged(void) {
+    return getauxval(AT_SECURE);
+}
+#else
+#define OPEN_TO_LOOK (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+#define st_mtim st_mtimespec
+static bool is_privileged(void) {
+    return issetugid();
+}
+#endif
 
 struct pid_file *pid_files_add(struct pid_files *files, const char *path) {
     for (struct pid_file *f = files->first; f; f = f->next)
@@ -59,6 +77,7 @@ int pid_file_parse(const char *text, size_t len, uint32_t *ret) {
 /* A path that is open only as such is opened to be read, once it is known to be harmless: by
  * the link to it, which leads nowhere else. */
 static int read_line(const struct io *io, int path_fd, char *to, size_t size) {
+#ifdef __linux__
     char link[40];
     snprintf(link, sizeof(link), "/proc/self/fd/%d", path_fd);
     int fd = io->openat(io->data, AT_FDCWD, link, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY, 0);
@@ -67,6 +86,9 @@ static int read_line(const struct io *io, int path_fd, char *to, size_t size) {
     ssize_t n = io_read_all(io, fd, to, size, NULL);
     io->close(io->data, fd);
     return (int)n;
+#else
+    return (int)io_read_all(io, path_fd, to, size, NULL);
+#endif
 }
 
 static int read_opened(const struct io *io, int path_fd, struct pid_note *ret) {
@@ -79,7 +101,7 @@ static int read_opened(const struct io *io, int path_fd, struct pid_note *ret) {
     if (st.st_size > SIZE_MOST)
         return -EFBIG;
     /* a copy with file capabilities must not read for whoever may start it */
-    if (getauxval(AT_SECURE) && !(st.st_mode & S_IROTH))
+    if (is_privileged() && !(st.st_mode & S_IROTH))
         return -EACCES;
     int n = read_line(io, path_fd, line, sizeof(line));
     if (n < 0)
@@ -92,7 +114,7 @@ static int read_opened(const struct io *io, int path_fd, struct pid_note *ret) {
 }
 
 static int read_note(const struct io *io, const char *path, struct pid_note *ret) {
-    int fd = io->openat(io->data, AT_FDCWD, path, O_PATH | O_CLOEXEC, 0);
+    int fd = io->openat(io->data, AT_FDCWD, path, OPEN_TO_LOOK, 0);
     if (fd < 0)
         return -errno;
     int r = read_opened(io, fd, ret);

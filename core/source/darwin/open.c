@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* What there is to read from on macOS, and what is asked outside of any collection. */
 #include "base/error.h"
+#include "source/cgroup.h"
+#include "source/containers.h"
 #include "source/darwin/libproc.h"
 #include "source/darwin/parse.h"
 
@@ -33,6 +35,49 @@ int tally_unpin(const char *dir, struct tally_error *error) {
     error_set(error, "nothing of proctally can be pinned at %.300s: there is no source bpf on macOS",
               dir);
     return -ENOTSUP;
+}
+
+/* ---- What is Linux' own ------------------------------------------------------------------- */
+
+int cgroup_files_new(const struct io *io, const char *procfs, struct cgroup_files **ret) {
+    (void)io, (void)procfs;
+    *ret = NULL;
+    return 0;
+}
+
+struct cgroup_files *cgroup_files_free(struct cgroup_files *f) {
+    (void)f;
+    return NULL;
+}
+
+int cgroup_files_read(const struct cgroup_files *f, struct text path, struct cgroup_figures *ret) {
+    (void)f, (void)path, (void)ret;
+    return -ENOENT;
+}
+
+enum cgroup_part cgroup_part_of(enum cgroup_figure figure) {
+    (void)figure;
+    return CGROUP_MEMORY;
+}
+
+int containers_new(const struct io *io, const char *procfs, struct containers **ret) {
+    (void)io, (void)procfs;
+    *ret = NULL;
+    return 0;
+}
+
+struct containers *containers_free(struct containers *c) {
+    (void)c;
+    return NULL;
+}
+
+void containers_begin(struct containers *c) {
+    (void)c;
+}
+
+int containers_name(struct containers *c, struct identity *id) {
+    (void)c, (void)id;
+    return 0;
 }
 
 /* ---- One process -------------------------------------------------------------------------- */
@@ -134,6 +179,11 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
 static void set_memory(struct host_details *to, enum host_memory which, uint64_t bytes) {
     to->memory_bytes[which] = bytes;
     to->memory_known |= 1u << which;
+}
+
+
+void source_host_memory(const struct io *io, const char *root, struct host_details *ret) {
+    source_host_details(io, root, ret); /* it is all one call after another */
 }
 
 void source_host_details(const struct io *io, const char *root, struct host_details *ret) {
