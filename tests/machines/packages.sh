@@ -38,7 +38,8 @@ left=$(grep proctally before || true)
 mkdir old
 for name in $names; do
     dpkg-deb -R ./new/"${name}"_*.deb unpacked
-    sed -i 's/^Version: .*/Version: 0.0.9-1/; s/(= [^)]*)/(= 0.0.9-1)/g' unpacked/DEBIAN/control
+    sed -i -e 's/^Version: .*/Version: 0.0.9-1/; s/(= [^)]*)/(= 0.0.9-1)/g' \
+        -e 's/\(libproctally[a-z0-9-]*\) (>= [^)]*)/\1/g' unpacked/DEBIAN/control
     dpkg-deb -b unpacked "old/$name.deb" >/dev/null
     rm -rf unpacked
 done

@@ -66,8 +66,7 @@ static __always_inline void add_to_unlisted(struct scratch *scratch,
     usage_add_atomic(&u->usage, usage);
     if (ended_count) {
         __sync_fetch_and_add(&u->ended, ended_count);
-        if (ended_by < ENDED_BYS)
-            __sync_fetch_and_add(&u->ended_by[ended_by], ended_count);
+        __sync_fetch_and_add(&u->ended_by[ended_by & (ENDED_BY_SLOTS - 1)], ended_count);
     }
     if (u->peak_pages < peak_pages)
         u->peak_pages = peak_pages;
@@ -85,8 +84,8 @@ static __always_inline bool add_process(struct scratch *scratch,
     u->identity = *identity;
     u->usage = *usage;
     u->ended = ended_count;
-    if (ended_by < ENDED_BYS)
-        u->ended_by[ended_by] = 1; /* also if the reader alone knows whether it counts */
+    /* also if the reader alone knows whether it counts */
+    u->ended_by[ended_by & (ENDED_BY_SLOTS - 1)] = 1;
     u->peak_pages = peak_pages;
     u->process = *process;
     return bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) == 0;

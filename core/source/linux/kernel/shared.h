@@ -54,6 +54,9 @@ enum ended_by {
     ENDED_BY_OOM,
     ENDED_BYS
 };
+/* A mask is a bound that the verifier of every kernel follows; Linux 5.10's does not follow a
+ * comparison there. */
+#define ENDED_BY_SLOTS 8
 
 enum traffic_kind {
     TRAFFIC_RECEIVED_BYTES,
@@ -137,7 +140,7 @@ struct unlisted {
     struct usage usage;
     struct traffic traffic;
     __u64 ended; /* processes that started and exited without being listed … */
-    __u64 ended_by[ENDED_BYS]; /* … by how that came; with want_endings */
+    __u64 ended_by[ENDED_BY_SLOTS]; /* … by how that came; with want_endings */
     __u64 peak_pages; /* the most that one of them had resident; 0: not known */
     /* pid 0: as above. Else one process alone: over its whole life, if it had no entry at its
      * end, because the map `processes` was full; it may have been listed, only the reader
