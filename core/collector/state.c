@@ -696,7 +696,8 @@ static int get_cgroups(struct reader *r, struct counting *c, const struct transl
     size_t counter_count;
     if (get_number(r) != CGROUP_PARTS)
         return -EBADMSG;
-    int e = get_cgroup_counters(r, counters, 2 * CGROUP_COUNTERS, &counter_count);
+    int e = get_cgroup_counters(r, counters, sizeof(counters) / sizeof(counters[0]),
+                                 &counter_count);
     const uint64_t count = e == 0 ? get_number(r) : 0;
     for (uint64_t i = 0; e == 0 && !r->bad && i < count; i++)
         e = get_cgroup(r, c, names, counters, counter_count);

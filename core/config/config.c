@@ -471,12 +471,12 @@ static void set_what(const tally_config *c, struct settings *to) {
 }
 
 static bool sends(const struct settings *s, size_t metric) {
+    const unsigned collect = metric_table[metric].collect;
     if (metric >= METRIC_THREAD_FIRST)
-        return s->collect & metric_table[metric].collect &&
+        return s->collect & collect &&
                !(s->unsent_parts >> (metric - METRIC_THREAD_FIRST) & 1);
     if (metric >= METRIC_SELF_FIRST)
         return !(s->unsent_self >> (metric - METRIC_SELF_FIRST) & 1);
-    const unsigned collect = metric_table[metric].collect;
     return (collect == 0 || s->collect & collect) && !(s->unsent & METRIC_SET(metric));
 }
 

@@ -78,13 +78,14 @@ static int by_size(const void *a, const void *b) {
 }
 
 size_t refused_largest(const struct refused *r, const struct refused_name **ret, size_t size) {
-    const struct refused_name *all[REFUSED_KEPT];
+    const struct refused_name *all[REFUSED_KEPT] = {NULL};
     size_t count = 0;
     for (size_t i = 0; r->kept && i < REFUSED_KEPT; i++)
         if (r->kept[i].hash)
             all[count++] = &r->kept[i];
-    if (count)
-        qsort(all, count, sizeof(all[0]), by_size);
+    if (count == 0)
+        return 0;
+    qsort(all, count, sizeof(all[0]), by_size);
     if (count > size)
         count = size;
     memcpy(ret, all, count * sizeof(all[0]));

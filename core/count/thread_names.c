@@ -124,7 +124,7 @@ static void clean_name(const struct thread_counting *c, const char *name, size_t
         memcpy(to, "unnamed", sizeof("unnamed"));
         return;
     }
-    memcpy(to, room, clean.len);
+    memcpy(to, clean.data, clean.len);
     to[clean.len] = '\0';
 }
 

@@ -176,24 +176,24 @@ static const struct rule *find_rule(struct grouping *g, const struct identity *i
                                     struct match_time *time, struct buf *why) {
     for (size_t i = 0; i < g->rules.count; i++) {
         const struct rule *rule = &g->rules.items[i];
-        struct mismatch not;
-        if (rule_matches(rule, id, above, time, &not)) {
+        struct mismatch miss;
+        if (rule_matches(rule, id, above, time, &miss)) {
             explain(why, "rule %zu (line %u): matches%s", i + 1, rule->text->line,
                     rule->text->drop ? ": left out" : "");
             return rule;
         }
-        g->pattern_limits += not.gave_up;
-        const bool lacks_words = id->cmdline.len == 0 && (not.selector == SELECTOR_EXE ||
-                                                          not.selector == SELECTOR_CMDLINE);
+        g->pattern_limits += miss.gave_up;
+        const bool lacks_words = id->cmdline.len == 0 && (miss.selector == SELECTOR_EXE ||
+                                                          miss.selector == SELECTOR_CMDLINE);
         explain(why, "rule %zu (line %u): %s%s %s%s", i + 1, rule->text->line,
-                not.is_unless ? "not: " : "", selector_names[not.selector],
-                not.gave_up && not.is_unless ? "may match"
-                : not.is_unless              ? "matches"
+                miss.is_unless ? "not: " : "", selector_names[miss.selector],
+                miss.gave_up && miss.is_unless ? "may match"
+                : miss.is_unless              ? "matches"
                                              : "does not match",
-                not.gave_up   ? " (took too many steps, given up)"
-                : not.selector == SELECTOR_PARENT && !not.is_unless
+                miss.gave_up   ? " (took too many steps, given up)"
+                : miss.selector == SELECTOR_PARENT && !miss.is_unless
                     ? " (no ancestor that is known has all of it)"
-                : lacks_words && !not.is_unless
+                : lacks_words && !miss.is_unless
                     ? " (there is no command line, as of zombies and kernel threads)"
                     : "");
     }

@@ -68,7 +68,7 @@ int pid_file_parse(const char *text, size_t len, uint32_t *ret) {
         if (pid > PID_MOST)
             return -EBADMSG;
     }
-    if (pid == 0 || (at < len && !memchr(" \t\r\n", text[at], 4)))
+    if (pid == 0 || (at < len && (text[at] == '\0' || !strchr(" \t\r\n", text[at]))))
         return -EBADMSG;
     *ret = pid;
     return 0;
@@ -92,7 +92,7 @@ static int read_line(const struct io *io, int path_fd, char *to, size_t size) {
 }
 
 static int read_opened(const struct io *io, int path_fd, struct pid_note *ret) {
-    char line[LINE_BYTES];
+    char line[LINE_BYTES] = "";
     struct stat st;
     if (io->fstatat(io->data, path_fd, "", &st, AT_EMPTY_PATH) < 0)
         return -errno;

@@ -174,13 +174,14 @@ int tally_explain_cost(const tally_config *config, tally_text *to, const char **
                (unsigned long long)all.processes, "PART", "ON", "us/PROCESS", "ms/COLLECTION",
                "ms/LATER");
     add_row(&to->data, "as configured", "", &all);
-    for (size_t i = 0; r == 0 && i < COLLECTS; i++) {
+    for (size_t i = 0; i < COLLECTS; i++) {
         struct cost with;
         r = measure_word(config, collect_names[i], &io_kernel, &with, &without, error);
+        if (r < 0)
+            break;
         with.first_ns = beyond(with.first_ns, without.first_ns);
         with.later_ns = beyond(with.later_ns, without.later_ns);
-        if (r == 0)
-            add_row(&to->data, collect_names[i], collect & 1u << i ? "yes" : "no", &with);
+        add_row(&to->data, collect_names[i], collect & 1u << i ? "yes" : "no", &with);
     }
     return r < 0 ? r : text_finish(to, ret_data, ret_len);
 }

@@ -572,8 +572,8 @@ static int explain_cost(const struct cli *cli) {
     struct tally_error error;
     tally_config *config;
     tally_text *text = NULL;
-    const char *data;
-    size_t len;
+    const char *data = "";
+    size_t len = 0;
     if (cli_configure(cli, &config, &error) < 0) {
         cli_say(cli->program, 'E', "%s", error.text);
         return CLI_MISUSED;

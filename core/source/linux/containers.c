@@ -175,7 +175,7 @@ static const struct {
 static int read_places(struct containers *c, const char *id) {
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         char name[256];
-        struct container_names names;
+        struct container_names names = {0};
         snprintf(name, sizeof(name), "%s%.*s%s", places[i].before, (int)CONTAINER_ID_LEN, id,
                  places[i].behind);
         int r = read_file(c, name);
