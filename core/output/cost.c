@@ -175,7 +175,7 @@ int tally_explain_cost(const tally_config *config, tally_text *to, const char **
                "ms/LATER");
     add_row(&to->data, "as configured", "", &all);
     for (size_t i = 0; i < COLLECTS; i++) {
-        struct cost with;
+        struct cost with = {0};
         r = measure_word(config, collect_names[i], &io_kernel, &with, &without, error);
         if (r < 0)
             break;
