@@ -581,12 +581,11 @@ static const struct {
     {METRIC_TRANSMITTED_PACKETS,
      {METRIC_TRANSMITTED_PACKETS_TCP, METRIC_TRANSMITTED_PACKETS_UDP}},
 };
-
 #define COUNT_OF_SUMS (sizeof(sums) / sizeof(sums[0]))
 
 metric_set metric_parts(enum metric sum) {
     metric_set parts = sum == METRIC_SWITCHES ? METRIC_SET(METRIC_SWITCHES_UNSPLIT) : 0;
-    for (size_t i = 0; i < sizeof(sums) / sizeof(sums[0]); i++)
+    for (size_t i = 0; i < COUNT_OF_SUMS; i++)
         if (sums[i].sum == sum)
             parts |= METRIC_SET(sums[i].parts[0]) | METRIC_SET(sums[i].parts[1]);
     return parts;
@@ -594,10 +593,8 @@ metric_set metric_parts(enum metric sum) {
 
 /* Returns those that are known too. */
 static metric_set add_sums(uint64_t value[METRICS_OF_GROUP], metric_set known) {
-    /* those of traffic come last */
-    const size_t count = known & METRIC_SET(METRIC_RECEIVED_BYTES_TCP) ? COUNT_OF_SUMS : 3;
     metric_set more = 0;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < COUNT_OF_SUMS; i++) {
         const enum metric *parts = sums[i].parts;
         if (!(known & METRIC_SET(parts[0]) && known & METRIC_SET(parts[1])))
             continue;
