@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "source/linux/parse.h"
 
+#include "base/line.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -76,19 +78,6 @@ static int value_sigset(const char *p, const char *eol, uint64_t *ret) {
 }
 
 /* ---- Lines ------------------------------------------------------------------ */
-
-/* Returns the line at *cursor and moves the cursor behind it; the last one need
- * not end in a newline. NULL at the end. */
-static inline const char *take_line(const char **cursor, const char *end, const char **ret_eol) {
-    const char *line = *cursor, *eol;
-
-    if (line >= end)
-        return NULL;
-    eol = memchr(line, '\n', (size_t)(end - line));
-    *ret_eol = eol ? eol : end;
-    *cursor = eol ? eol + 1 : end;
-    return line;
-}
 
 /* What stands behind the key that the line begins with, or NULL. */
 static inline const char *after(const char *line, const char *eol, const char *key, size_t len) {

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "source/linux/parse_cgroup.h"
 
+#include "base/line.h"
+
 #include <errno.h>
 #include <string.h>
 
@@ -62,10 +64,8 @@ static int parse_keys(const char *buf, size_t len, const struct key *keys, size_
                       struct cgroup_figures *ret) {
     const char *end = buf + len;
     struct cgroup_figures found = {0};
-    for (const char *at = buf; at < end;) {
-        const char *eol = memchr(at, '\n', (size_t)(end - at));
-        if (!eol)
-            eol = end;
+    const char *cursor = buf, *at, *eol;
+    while ((at = take_line(&cursor, end, &eol)) != NULL) {
         for (size_t i = 0; i < count; i++) {
             const size_t key_len = strlen(keys[i].name);
             uint64_t n;
@@ -78,7 +78,6 @@ static int parse_keys(const char *buf, size_t len, const struct key *keys, size_
                 return -EBADMSG;
             cgroup_set(&found, keys[i].figure, n);
         }
-        at = eol < end ? eol + 1 : end;
     }
     for (size_t i = 0; i < count; i++)
         if (found.have & 1u << keys[i].figure)
@@ -118,10 +117,8 @@ static int parse_pressure(const char *buf, size_t len, enum cgroup_figure some,
     static const char total[] = " total=";
     const char *end = buf + len;
     struct cgroup_figures found = {0};
-    for (const char *at = buf; at < end;) {
-        const char *eol = memchr(at, '\n', (size_t)(end - at));
-        if (!eol)
-            eol = end;
+    const char *cursor = buf, *at, *eol;
+    while ((at = take_line(&cursor, end, &eol)) != NULL) {
         const bool is_some = eol - at > 5 && memcmp(at, "some ", 5) == 0;
         const bool is_full = eol - at > 5 && memcmp(at, "full ", 5) == 0;
         if (is_some || is_full) {
@@ -137,7 +134,6 @@ static int parse_pressure(const char *buf, size_t len, enum cgroup_figure some,
                 return -EBADMSG;
             cgroup_set(&found, is_some ? some : some + 1, us * 1000);
         }
-        at = eol < end ? eol + 1 : end;
     }
     for (enum cgroup_figure f = some; f <= some + 1; f++)
         if (found.have & 1u << f)

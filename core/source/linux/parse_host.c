@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "source/linux/parse_host.h"
 
+#include "base/line.h"
+
 #include <errno.h>
 #include <string.h>
 #include <utmp.h>
@@ -41,10 +43,8 @@ int parse_meminfo(const char *buf, size_t len, struct host_details *ret) {
     uint64_t bytes[HOST_MEMORIES] = {0};
     unsigned known = 0;
     const char *end = buf + len;
-    for (const char *at = buf; at < end;) {
-        const char *eol = memchr(at, '\n', (size_t)(end - at));
-        if (!eol)
-            eol = end;
+    const char *cursor = buf, *at, *eol;
+    while ((at = take_line(&cursor, end, &eol)) != NULL) {
         for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
             const size_t key_len = strlen(lines[i].key);
             if ((size_t)(eol - at) <= key_len || memcmp(at, lines[i].key, key_len) != 0)
@@ -56,7 +56,6 @@ int parse_meminfo(const char *buf, size_t len, struct host_details *ret) {
             bytes[lines[i].memory] = kib * 1024;
             known |= 1u << lines[i].memory;
         }
-        at = eol < end ? eol + 1 : end;
     }
     memcpy(ret->memory_bytes, bytes, sizeof(bytes));
     ret->memory_known = known;
