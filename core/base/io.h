@@ -18,12 +18,22 @@
 #define CLOCK_BOOTTIME CLOCK_MONOTONIC_RAW
 #endif
 
+/* What getdents() fills its room with, one after the other: the kernel's struct linux_dirent64,
+ * which not every C library has a name for. */
+struct directory_entry {
+    uint64_t inode;
+    int64_t offset;
+    uint16_t length; /* of the entry, in bytes: the next begins there */
+    uint8_t type;
+    char name[];
+};
+
 struct io {
     int (*openat)(void *data, int dir_fd, const char *path, int flags, mode_t mode);
     int (*close)(void *data, int fd);
     ssize_t (*read)(void *data, int fd, void *to, size_t len);
     ssize_t (*write)(void *data, int fd, const void *from, size_t len);
-    ssize_t (*getdents)(void *data, int fd, void *to, size_t len); /* struct dirent64, of Linux */
+    ssize_t (*getdents)(void *data, int fd, void *to, size_t len); /* of Linux */
     off_t (*rewind)(void *data, int fd);
     ssize_t (*readlinkat)(void *data, int dir_fd, const char *path, char *to, size_t len);
     int (*fstatat)(void *data, int dir_fd, const char *path, struct stat *ret, int flags);

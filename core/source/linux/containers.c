@@ -6,7 +6,6 @@
 #include "source/linux/container_names.h"
 #include "source/linux/host_root.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -216,7 +215,7 @@ static int keep_link(struct containers *c, const char *name) {
 
 /* Kubelet's links tell names by their own: they are not followed. */
 static int read_links(struct containers *c) {
-    _Alignas(struct dirent64) char entries[32768];
+    _Alignas(struct directory_entry) char entries[32768];
     int r = 0;
     int fd = open_on_host(c, "/var/log/containers", O_DIRECTORY);
     if (fd < 0)
@@ -226,9 +225,9 @@ static int read_links(struct containers *c) {
         if (n <= 0)
             break;
         for (ssize_t at = 0; r == 0 && at < n; count++) {
-            const struct dirent64 *entry = (const void *)(entries + at);
-            r = keep_link(c, entry->d_name);
-            at += entry->d_reclen;
+            const struct directory_entry *entry = (const void *)(entries + at);
+            r = keep_link(c, entry->name);
+            at += entry->length;
         }
     }
     c->io->close(c->io->data, fd);

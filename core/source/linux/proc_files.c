@@ -8,15 +8,6 @@
 #include <fcntl.h>
 #include <string.h>
 
-/* glibc has no portable name for the kernel's struct linux_dirent64. */
-struct directory_entry {
-    uint64_t inode;
-    int64_t offset;
-    uint16_t length;
-    uint8_t type;
-    char name[];
-};
-
 /* Without a name an entry has 19 bytes, padded to 24; the longest name has 255 and a NUL. */
 #define SHORTEST_ENTRY 24u
 #define LONGEST_ENTRY 280u
