@@ -689,6 +689,24 @@ def case_frozen():
     w.end()
 
 
+def case_done_to_a_sleeper():
+    """What others do to a process that sleeps shows in the next collection."""
+    d, grouped = Driver(source="bpf"), Driver("--group-by", "cgroup", source="bpf")
+    w, group = Workload(SLEEPER), make_cgroup("moved")
+    w.hear()
+    for _ in range(3):
+        d.collect()
+        grouped.collect()
+    nice = d.points[w.name].fields["nice"]
+    name = "/" + os.path.relpath(group, cgroup_root())
+    check(name not in grouped.points, "the empty control group is there")
+    os.setpriority(os.PRIO_PROCESS, w.pid, nice + 3)
+    check_equal(d.collect()[w.name].fields["nice"], nice + 3, "its nice value")
+    write_text(os.path.join(group, "cgroup.procs"), str(w.pid))
+    check_equal(get(grouped.collect(), name, "num_procs"), 1, "processes in %s" % name)
+    w.end()
+
+
 def case_time_namespace():
     """Where the time since boot is shifted, a process began when ps says it did, and nothing
     else is different."""

@@ -26,6 +26,7 @@
 
 const struct map_shape map_shapes[MAPS] = {
     [MAP_PROCESSES] = {"processes", sizeof(uint32_t), sizeof(struct process_entry)},
+    [MAP_SLOTS] = {"slots", sizeof(uint32_t), sizeof(struct slot)},
     [MAP_DYING] = {"dying", sizeof(uint32_t), sizeof(struct dying_thread)},
     [MAP_ENDED] = {"ended", sizeof(struct process_key), sizeof(struct ended)},
     [MAP_UNLISTED] = {"unlisted", sizeof(uint64_t), sizeof(struct unlisted)},
@@ -67,10 +68,18 @@ void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants
     bss->want_memory_details = wants->memory_details;
 }
 
+/* The least that is not smaller, for 2 to 2^31. */
+static uint32_t power_of_two(uint32_t count) {
+    return UINT32_C(1) << (32 - __builtin_clz(count - 1));
+}
+
 /* Items are allocated on demand, except in LRU maps, which are allocated in full. */
 static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bool will_be_pinned) {
     const uint32_t most = wants->max_processes > 256 ? wants->max_processes : 256;
+    const uint32_t slots = power_of_two(most);
     bpf_map__set_max_entries(s->maps.processes, most);
+    bpf_map__set_max_entries(s->maps.slots, slots);
+    s->bss->slot_mask = slots - 1;
     bpf_map__set_max_entries(s->maps.dying, most);
     bpf_map__set_max_entries(s->maps.ended, most);
     bpf_map__set_max_entries(s->maps.unlisted, most / 4 + (wants->each_end ? most : 0));
@@ -202,6 +211,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
         return r;
     const struct bpf_map *maps[MAPS] = {
         [MAP_PROCESSES] = h->skeleton->maps.processes,
+        [MAP_SLOTS] = h->skeleton->maps.slots,
         [MAP_DYING] = h->skeleton->maps.dying,
         [MAP_ENDED] = h->skeleton->maps.ended,
         [MAP_UNLISTED] = h->skeleton->maps.unlisted,

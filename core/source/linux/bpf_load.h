@@ -38,6 +38,7 @@ struct bpf_wants {
 /* The maps that are read, or mapped. */
 enum map_id {
     MAP_PROCESSES,
+    MAP_SLOTS,
     MAP_DYING,
     MAP_ENDED,
     MAP_UNLISTED,

@@ -255,6 +255,9 @@ static int begin_listing(struct bpf_programs *p) {
     if (r < 0)
         return r;
     p->kernel.data->list_in_full = p->in_full;
+    bss->list_ns = now_ns(p);
+    bss->remember_s = 10;
+    bss->remember_step_s = 1;
     bss->lost_exit_count = 0; /* an earlier reader may have been killed before it did this */
     int fd = bpf_iter_create(p->kernel.list_fd);
     if (fd < 0)

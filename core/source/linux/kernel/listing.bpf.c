@@ -265,19 +265,52 @@ static __always_inline int list_thread(struct seq_file *seq, struct task_struct 
 }
 
 /* Changes whenever the thread runs: each run ends in a context switch, and one that is still
- * going on shows in the run time. Never 0. */
+ * going on shows in the run time. */
 static __always_inline __u64 activity_of(struct task_struct *task) {
-    return task->se.sum_exec_runtime + task->nvcsw + task->nivcsw + 1;
+    return task->se.sum_exec_runtime + task->nvcsw + task->nivcsw;
+}
+
+static __always_inline __u64 mix(__u64 hash, __u64 more) {
+    hash = (hash ^ more) * 0x9e3779b97f4a7c15;
+    return hash ^ hash >> 29;
+}
+
+/* Changes when the process runs, and when others do to it what a listing shows: reparent it,
+ * move it to another control group, renice it, freeze it (it does not run for that since
+ * Linux 6.1). */
+static __always_inline __u64 mark_of(struct task_struct *task, struct scratch *scratch) {
+    scratch->as_numbers.parent = (__u64)task->real_parent;
+    if (has_cgroups())
+        scratch->as_numbers.cgroups = (__u64)task->cgroups;
+    barrier();
+    __u64 mark = mix(task->start_boottime, (__u64)task->tgid << 32 | state_of(task));
+    mark = mix(mark, activity_of(task));
+    mark = mix(mark, (__u64)task->prio << 32 | (__u32)task->static_prio);
+    mark = mix(mark, scratch->as_numbers.parent);
+    return mix(mark, scratch->as_numbers.cgroups);
+}
+
+static __always_inline struct slot *slot_of(__u32 pid) {
+    __u32 index = pid & slot_mask;
+    return bpf_map_lookup_elem(&slots, &index);
 }
 
 /* A process whose only thread has not run since it was last listed in full has not changed,
- * except for what others do to it: freeze it (it does not run for that since Linux 6.1), swap
- * its memory out, renice it … So one whose state is the same is listed in full again after 10 to 25 seconds, which spreads them over several listings. */
-static __always_inline bool has_slept(struct task_struct *task, const struct process_entry *e,
-                                      __u32 pid, __u64 now_ns) {
-    return e->listed && !e->execed && !e->rebased && e->threads == 1 &&
-           e->activity == activity_of(task) && state_of(task) != TASK_RUNNING &&
-           state_of(task) == (__u32)e->state && !task->exit_state && now_ns - e->shown_ns < (25 - pid % 16) * 1000000000ULL;
+ * except for its memory and its limits, so it is listed in full again after a while. */
+static __always_inline bool has_slept(struct task_struct *task, __u32 pid, __u64 mark) {
+    const struct slot *slot = slot_of(pid);
+    return slot && slot->mark == mark &&
+           (__u32)(list_ns / 1000000000) - slot->shown_s <
+               remember_s + pid % 16 * remember_step_s;
+}
+
+/* The slot may be that of another process, which another listing is about to look at. */
+static __always_inline void remember(__u32 pid, __u64 mark) {
+    struct slot *slot = slot_of(pid);
+    if (!slot)
+        return;
+    slot->mark = mark;
+    slot->shown_s = list_ns / 1000000000;
 }
 
 /* execve(2) gives the process its new address space, then its new name, reads the program,
@@ -291,12 +324,12 @@ static __always_inline bool is_in_exec(struct task_struct *task) {
 
 /* One that no listing has shown is not shown yet: it would be taken for something that
  * nobody has started. Unless it is stuck there. */
-static __always_inline bool is_put_off(struct process_entry *e, __u64 now_ns) {
+static __always_inline bool is_put_off(struct process_entry *e) {
     if (!e || e->listed || e->execed)
         return false;
     if (!e->in_exec_ns)
-        e->in_exec_ns = now_ns;
-    return now_ns - e->in_exec_ns < IN_EXEC_MOST_NS;
+        e->in_exec_ns = list_ns;
+    return list_ns - e->in_exec_ns < IN_EXEC_MOST_NS;
 }
 
 static __always_inline void synthesize_lost_exits(void) {
@@ -332,6 +365,12 @@ int list_tasks(struct bpf_iter__task *ctx) {
     if (!scratch)
         return 0;
     __u32 pid = task->tgid;
+    const __u64 mark = mark_of(task, scratch); /* before the figures that it stands for */
+    if (!list_in_full && has_slept(task, pid, mark)) {
+        struct record_same same = {RECORD_SAME, pid, task->start_boottime};
+        bpf_seq_write(seq, &same, sizeof(same));
+        return 0;
+    }
     struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
     if (e && e->start_ns != task->start_boottime) {
         retire_former(pid, task->start_boottime, SCRATCH_LIST);
@@ -339,21 +378,14 @@ int list_tasks(struct bpf_iter__task *ctx) {
     }
     if (!cpu_offsets_known)
         learn_cpu_offsets();
-    __u64 now_ns = bpf_ktime_get_boot_ns();
-    if (e && !list_in_full && has_slept(task, e, pid, now_ns)) {
-        struct record_same same = {RECORD_SAME, pid, e->start_ns};
-        bpf_seq_write(seq, &same, sizeof(same));
-        return 0;
-    }
     if (!e)
         e = track_late(task, scratch, pid);
     const bool in_exec = is_in_exec(task);
-    if (in_exec && is_put_off(e, now_ns))
+    if (in_exec && is_put_off(e))
         return 0;
     if (want_thread_names && list_named_thread(seq, task, RECORD_MAIN_THREAD) < 0)
         return 0;
 
-    __u64 activity = activity_of(task); /* read before the figures that it stands for */
     struct record_process *r = &scratch->process.process;
     if (want_memory_details)
         zero(&scratch->process, sizeof(scratch->process));
@@ -422,8 +454,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
     e->execed = 0;
     e->rebased = 0;
     e->listed = 1;
-    e->activity = activity;
-    e->state = r->state;
-    e->shown_ns = now_ns;
+    if (e->threads == 1 && !r->running && !r->exit_state)
+        remember(pid, mark);
     return 0;
 }

@@ -35,6 +35,13 @@ SHARED __u32 want_terminal, want_each_end, max_each_ends, each_ends;
 SHARED __u32 want_endings, want_memory_details;
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
+/* When it began, since boot. */
+SHARED __u64 list_ns;
+/* For how long a process that has not run is taken to be as it was: this, and up to fifteen
+ * steps more, so that those that came together are not all due together. */
+SHARED __u32 remember_s, remember_step_s;
+/* Of `slots`, less 1: a power of two, less 1. */
+SHARED __u32 slot_mask;
 /* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it
  * stays where it is. */
 SHARED __u32 format;
@@ -75,6 +82,13 @@ SHARED struct {
     __type(key, __u32); /* pid */
     __type(value, struct process_entry);
 } processes SEC(".maps");
+
+SHARED struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(max_entries, 65536);
+    __type(key, __u32);
+    __type(value, struct slot);
+} slots SEC(".maps");
 
 /* Threads between on_exit and on_free. Those that stay here show that on_free was never
  * called: the kernel drops an event where handling it could recurse, and not only there. */
@@ -161,6 +175,10 @@ struct scratch {
         __u64 of_cpus[NR_MM_COUNTERS]; /* per-CPU pointers */
         __s32 part[NR_MM_COUNTERS];
     } pages;
+    /* Pointers turn into numbers where they are written and read again. */
+    struct {
+        __u64 parent, cgroups;
+    } as_numbers;
 };
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);

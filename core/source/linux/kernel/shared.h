@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 6
+#define BPF_FORMAT 7
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -173,9 +173,6 @@ struct process_entry {
     __u32 ended_by;    /* since its main thread exited, with want_endings */
     __u32 pad;
     __s64 threads;     /* not freed yet */
-    __u64 activity;    /* activity_of() when it was last listed in full */
-    __u64 state;       /* at that time */
-    __u64 shown_ns;    /* when that was, since boot */
     __u64 in_exec_ns;  /* since when it is not listed for being in the middle of an exec */
     __u64 found_late_ns;          /* when it was found, since boot, if it was found late */
     /* The highest resident size that it ever had: at its last exec, and at its end. The kernel
@@ -187,6 +184,15 @@ struct process_entry {
     struct usage freed_threads;   /* of threads that were freed */
     struct usage until_exec;      /* total at its first exec since it was listed */
     struct usage since_exec;      /* total at its last exec: what is its own began there */
+};
+
+/* A process with one thread as it was when it was last listed in full, if it slept. They are
+ * looked up by pid, of which only the lower bits count: where two processes get the same slot,
+ * each costs the other a full record. */
+struct slot {
+    __u64 mark;    /* mark_of() */
+    __u32 shown_s; /* when that was, since boot */
+    __u32 pad;
 };
 
 /* A task is usually freed some hundredths of a second after its exit; on a very busy host it
