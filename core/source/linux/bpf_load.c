@@ -80,7 +80,8 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.processes, most);
     bpf_map__set_max_entries(s->maps.slots, slots);
     s->bss->slot_mask = slots - 1;
-    bpf_map__set_max_entries(s->maps.dying, most);
+    /* few die at a time; what has no room there is only not looked for if it gets lost */
+    bpf_map__set_max_entries(s->maps.dying, most > 2048 ? most / 8 : 256);
     bpf_map__set_max_entries(s->maps.ended, most);
     bpf_map__set_max_entries(s->maps.unlisted, most / 4 + (wants->each_end ? most : 0));
     s->bss->max_each_ends = most / 2; /* on each of its two sides */

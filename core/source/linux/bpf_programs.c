@@ -17,6 +17,7 @@
 
 #define READ_SIZE (64u << 10)
 #define LISTING_CEILING ((size_t)1 << 31)
+#define LISTING_KEPT ((size_t)1 << 20)
 
 /* A queue of what was taken out of maps. */
 struct items {
@@ -38,6 +39,7 @@ struct bpf_programs {
     struct bpf_handles kernel;
     uint64_t lost_events; /* since this reader opened them, and since the reader before it */
     struct items ended, unlisted;
+    uint64_t ended_count; /* of the programs, when they were last taken */
     struct batch *batch;
     int listing_fd; /* an iterator that is being read; -1: none */
     struct buf listing;
@@ -55,6 +57,7 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     p->kernel.boot_offset_ns = wants->boot_offset_ns;
     p->listing_fd = -1;
     p->in_full = true;
+    p->ended_count = UINT64_MAX; /* what others have left is not counted */
     buf_init(&p->listing, LISTING_CEILING);
     p->batch = calloc(1, sizeof(*p->batch));
     if (!p->batch) {
@@ -231,6 +234,17 @@ static int take_ended(struct bpf_programs *p, enum map_id map, const void *key,
     return 0;
 }
 
+/* Walking an empty table of 65,536 takes some 80 microseconds. */
+static int take_all_ended(struct bpf_programs *p) {
+    const uint64_t count = __atomic_load_n(&p->kernel.bss->ended_count, __ATOMIC_ACQUIRE);
+    if (p->ended_count == count)
+        return 0;
+    int r = for_each(p, MAP_ENDED, bpf_map_lookup_and_delete_batch, take_ended);
+    if (r == 0) /* what is added meanwhile is counted after that: it is taken next time */
+        p->ended_count = count;
+    return r;
+}
+
 /* From the side that the programs have left. Nothing is added to it any more: a program that
  * was running when the sides were switched has ended long before the listing was read. */
 static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *key,
@@ -245,15 +259,22 @@ static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *ke
 
 /* ---- A round ------------------------------------------------------------------------- */
 
+/* The first listing shows all in full, the others hardly anybody. */
+static void give_back_listing(struct buf *listing) {
+    if (listing->size >= LISTING_KEPT && listing->len < listing->size / 4)
+        buf_free(listing);
+}
+
 /* The ended come first: none of them can be in the listing any more, and whatever ends from
  * here on is for the next round. */
 static int begin_listing(struct bpf_programs *p) {
     struct proctally_bpf__bss *bss = p->kernel.bss;
     int r = synthesize_lost_exits(p);
     if (r == 0)
-        r = for_each(p, MAP_ENDED, bpf_map_lookup_and_delete_batch, take_ended);
+        r = take_all_ended(p);
     if (r < 0)
         return r;
+    give_back_listing(&p->listing);
     p->kernel.data->list_in_full = p->in_full;
     bss->list_ns = now_ns(p);
     bss->remember_s = 10;

@@ -111,6 +111,8 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
         scratch->ended.ended_by = e->ended_by;
         if (bpf_map_update_elem(&ended, &key, &scratch->ended, BPF_ANY) < 0)
             count_lost_event();
+        else
+            __sync_fetch_and_add(&ended_count, 1);
     }
     if (e->listed)
         return;

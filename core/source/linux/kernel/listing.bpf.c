@@ -1,70 +1,19 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The listing: list_tasks is called for each task when bpf_programs.c reads from its
+ * The listing: list_tasks is called for each task when bpf_listing.c reads from its
  * iterator, and writes a record of it. Or it synthesizes lost exits, if there are any in
  * lost_exits.
  */
-#include "maps.bpf.h"
-#include "usage.bpf.h"
-#include "identity.bpf.h"
+#include "process.bpf.h"
 #include "ending.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
 
 /* life.bpf.c */
 int synthesize_exit(__u32 tid, __u32 slot);
-int retire_former(__u32 pid, __u64 start_ns, __u32 slot);
 
-/* ---- File descriptors ------------------------------------------------------------------ */
+/* ---- Memory that CPUs keep to themselves ----------------------------------------------- */
 
-static __always_inline __u32 count_bits(__u64 word) {
-    word -= word >> 1 & 0x5555555555555555;
-    word = (word & 0x3333333333333333) + (word >> 2 & 0x3333333333333333);
-    return (word + (word >> 4) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56;
-}
-
-/* The kernel sizes a table of descriptors for 64, or for a multiple of 128. */
-#define FD_STEP 128
-#define FD_STEPS_MAX 64
-
-static __always_inline void count_fds(struct task_struct *task, struct record_process *r) {
-    struct files_struct *files = task->files;
-    if (!files)
-        return;
-    struct fdtable *table = files->fdt;
-    __u32 size = table->max_fds;
-    const unsigned long *bits = table->open_fds;
-    __u64 words[2];
-    __u32 count = 0;
-    if (size <= 64) {
-        bpf_probe_read_kernel(words, sizeof(words[0]), bits);
-        count = count_bits(words[0]);
-    } else if (size > FD_STEP * FD_STEPS_MAX) {
-        r->flags |= PROCESS_MANY_FDS;
-        return;
-    } else {
-        for (__u32 i = 0; i < FD_STEPS_MAX; i++) {
-            if (i * FD_STEP >= size)
-                break;
-            if (bpf_probe_read_kernel(words, sizeof(words),
-                                      (const char *)bits + i * (FD_STEP / 8)) < 0)
-                return;
-            count += count_bits(words[0]) + count_bits(words[1]);
-        }
-    }
-    r->fds = count;
-    r->flags |= PROCESS_HAS_FDS;
-}
-
-/* ---- Memory and state ------------------------------------------------------------------ */
-
-/* What the kernel counts per CPU can be below 0 for a moment. */
-static __always_inline __u64 not_negative(__s64 value) {
-    return value < 0 ? 0 : value;
-}
-
-/* Of the CPUs beyond this, memory lacks what they have not added to the common counters. */
-#define CPUS_MAX 1024
 /* What the address of a per-CPU variable is for each CPU, less its per-CPU pointer. */
 __u64 cpu_offsets[CPUS_MAX];
 __u32 cpu_offsets_known;
@@ -123,118 +72,7 @@ __noinline int add_pages_of_cpus(void) {
     return 0;
 }
 
-/* What a kernel does not have costs only that. `mm` may be NULL. */
-static __always_inline void read_memory_details(struct task_struct *task, struct mm_struct *mm,
-                                                struct record_detailed *d) {
-    const bool has_locked = bpf_core_field_exists(mm->locked_vm);
-    const bool has_page_tables = bpf_core_field_exists(mm->pgtables_bytes.counter);
-    const bool has_mappings = bpf_core_field_exists(mm->map_count);
-    if (bpf_core_field_exists(task->signal->oom_score_adj)) {
-        d->oom_adjustment = task->signal->oom_score_adj;
-        d->known |= MEMORY_OOM_ADJUSTMENT;
-    }
-    d->known |= (has_locked ? MEMORY_LOCKED : 0) | (has_mappings ? MEMORY_MAPPINGS : 0) |
-                (has_page_tables ? MEMORY_PAGE_TABLES : 0);
-    if (!mm)
-        return;
-    if (has_locked)
-        d->locked_pages = mm->locked_vm;
-    if (has_page_tables)
-        d->page_table_bytes = BPF_CORE_READ(mm, pgtables_bytes.counter);
-    if (has_mappings)
-        d->mappings = mm->map_count;
-}
-
-static __always_inline void read_memory(struct task_struct *task, struct scratch *scratch,
-                                        struct record_process *r) {
-    struct mm_struct *mm = task->mm;
-    if (want_memory_details)
-        read_memory_details(task, mm, &scratch->process);
-    if (!mm)
-        return;
-    r->flags |= PROCESS_HAS_MEMORY;
-    r->total_pages = mm->total_vm;
-    r->data_pages = mm->data_vm;
-    r->stack_pages = mm->stack_vm;
-    r->code_pages = mm->exec_vm;
-    struct mm_struct___atomic *old = (void *)mm;
-    __s64 *pages = scratch->pages.counts;
-    if (bpf_core_field_exists(old->rss_stat.count)) {
-        /* that verifier follows no typed pointer into an array of a typedef */
-        pages[MM_FILEPAGES] = BPF_CORE_READ(old, rss_stat.count[MM_FILEPAGES].counter);
-        pages[MM_ANONPAGES] = BPF_CORE_READ(old, rss_stat.count[MM_ANONPAGES].counter);
-        pages[MM_SWAPENTS] = BPF_CORE_READ(old, rss_stat.count[MM_SWAPENTS].counter);
-        pages[MM_SHMEMPAGES] = BPF_CORE_READ(old, rss_stat.count[MM_SHMEMPAGES].counter);
-    } else {
-        pages[MM_FILEPAGES] = mm->rss_stat[MM_FILEPAGES].count;
-        pages[MM_ANONPAGES] = mm->rss_stat[MM_ANONPAGES].count;
-        pages[MM_SWAPENTS] = mm->rss_stat[MM_SWAPENTS].count;
-        pages[MM_SHMEMPAGES] = mm->rss_stat[MM_SHMEMPAGES].count;
-        __u64 *at = scratch->pages.of_cpus;
-        at[0] = (__u64)BPF_CORE_READ(mm, rss_stat[0].counters);
-        at[1] = (__u64)BPF_CORE_READ(mm, rss_stat[1].counters);
-        at[2] = (__u64)BPF_CORE_READ(mm, rss_stat[2].counters);
-        at[3] = (__u64)BPF_CORE_READ(mm, rss_stat[3].counters);
-        if (cpu_offsets_known)
-            add_pages_of_cpus();
-    }
-    r->file_pages = not_negative(pages[MM_FILEPAGES]);
-    r->anon_pages = not_negative(pages[MM_ANONPAGES]);
-    r->swap_pages = not_negative(pages[MM_SWAPENTS]);
-    r->shmem_pages = not_negative(pages[MM_SHMEMPAGES]);
-    const __u64 resident = r->file_pages + r->anon_pages + r->shmem_pages;
-    r->peak_pages = mm->hiwater_rss > resident ? mm->hiwater_rss : resident;
-}
-
-/* As new_encode_dev() of the kernel does it for /proc/PID/stat. */
-static __always_inline __u32 device_number(__u32 major, __u32 minor) {
-    return (minor & 0xff) | major << 8 | (minor & ~0xff) << 12;
-}
-
-static __always_inline void read_terminal(struct task_struct *task, struct record_process *r) {
-    struct tty_struct *tty = BPF_CORE_READ(task, signal, tty);
-    if (!tty)
-        return;
-    struct tty_struct___pgrp *old = (void *)tty;
-    struct pid *heard = bpf_core_field_exists(old->pgrp) ? BPF_CORE_READ(old, pgrp)
-                                                         : BPF_CORE_READ(tty, ctrl.pgrp);
-    r->terminal = device_number(BPF_CORE_READ(tty, driver, major),
-                                BPF_CORE_READ(tty, driver, minor_start) +
-                                    BPF_CORE_READ(tty, index));
-    if (task->signal->leader)
-        r->flags |= PROCESS_LEADS_SESSION;
-    if (heard && heard == BPF_CORE_READ(task, signal, pids[PIDTYPE_PGID]))
-        r->flags |= PROCESS_IN_FOREGROUND;
-}
-
-static __always_inline __u32 state_of(struct task_struct *task) {
-    struct task_struct___state *old = (void *)task;
-    if (bpf_core_field_exists(old->state))
-        return old->state;
-    return task->__state;
-}
-
-/* An execve(2) takes milliseconds. */
-#define IN_EXEC_MOST_NS 2000000000ULL
-
 /* ---- Records --------------------------------------------------------------------------- */
-
-/* An entry for a process that started before us, or when the map was full. */
-static __always_inline struct process_entry *track_late(struct task_struct *task,
-                                                        struct scratch *scratch, __u32 pid) {
-    struct signal_struct *signal = task->signal;
-    struct process_entry *e = &scratch->entry;
-    zero(e, sizeof(*e));
-    e->start_ns = task->start_boottime;
-    e->found_late_ns = bpf_ktime_get_boot_ns();
-    e->found_late = 1;
-    e->threads = signal->nr_threads;
-    e->exec_peak_pages = signal->maxrss;
-    read_ended_usage(signal, &e->freed_threads);
-    read_identity(task, &e->identity);
-    e->identity.ancestor = known_ancestor(pid, e->start_ns);
-    return track_process(pid, e);
-}
 
 /* Below 0: there was no room, and this will be called for the task again. */
 static __always_inline long list_named_thread(struct seq_file *seq, struct task_struct *task,
@@ -264,74 +102,6 @@ static __always_inline int list_thread(struct seq_file *seq, struct task_struct 
     return 0;
 }
 
-/* Changes whenever the thread runs: each run ends in a context switch, and one that is still
- * going on shows in the run time. */
-static __always_inline __u64 activity_of(struct task_struct *task) {
-    return task->se.sum_exec_runtime + task->nvcsw + task->nivcsw;
-}
-
-static __always_inline __u64 mix(__u64 hash, __u64 more) {
-    hash = (hash ^ more) * 0x9e3779b97f4a7c15;
-    return hash ^ hash >> 29;
-}
-
-/* Changes when the process runs, and when others do to it what a listing shows: reparent it,
- * move it to another control group, renice it, freeze it (it does not run for that since
- * Linux 6.1). */
-static __always_inline __u64 mark_of(struct task_struct *task, struct scratch *scratch) {
-    scratch->as_numbers.parent = (__u64)task->real_parent;
-    if (has_cgroups())
-        scratch->as_numbers.cgroups = (__u64)task->cgroups;
-    barrier();
-    __u64 mark = mix(task->start_boottime, (__u64)task->tgid << 32 | state_of(task));
-    mark = mix(mark, activity_of(task));
-    mark = mix(mark, (__u64)task->prio << 32 | (__u32)task->static_prio);
-    mark = mix(mark, scratch->as_numbers.parent);
-    return mix(mark, scratch->as_numbers.cgroups);
-}
-
-static __always_inline struct slot *slot_of(__u32 pid) {
-    __u32 index = pid & slot_mask;
-    return bpf_map_lookup_elem(&slots, &index);
-}
-
-/* A process whose only thread has not run since it was last listed in full has not changed,
- * except for its memory and its limits, so it is listed in full again after a while. */
-static __always_inline bool has_slept(struct task_struct *task, __u32 pid, __u64 mark) {
-    const struct slot *slot = slot_of(pid);
-    return slot && slot->mark == mark &&
-           (__u32)(list_ns / 1000000000) - slot->shown_s <
-               remember_s + pid % 16 * remember_step_s;
-}
-
-/* The slot may be that of another process, which another listing is about to look at. */
-static __always_inline void remember(__u32 pid, __u64 mark) {
-    struct slot *slot = slot_of(pid);
-    if (!slot)
-        return;
-    slot->mark = mark;
-    slot->shown_s = list_ns / 1000000000;
-}
-
-/* execve(2) gives the process its new address space, then its new name, reads the program,
- * which can take long, and writes the arguments last. Until then /proc shows neither the old
- * nor the new command line; on_exec comes after that. */
-static __always_inline bool is_in_exec(struct task_struct *task) {
-    struct mm_struct *mm = task->mm;
-    /* arg_start is set where the stack is made, arg_end when they are there */
-    return mm && !mm->arg_end && !(task->flags & PF_KTHREAD);
-}
-
-/* One that no listing has shown is not shown yet: it would be taken for something that
- * nobody has started. Unless it is stuck there. */
-static __always_inline bool is_put_off(struct process_entry *e) {
-    if (!e || e->listed || e->execed)
-        return false;
-    if (!e->in_exec_ns)
-        e->in_exec_ns = list_ns;
-    return list_ns - e->in_exec_ns < IN_EXEC_MOST_NS;
-}
-
 static __always_inline void synthesize_lost_exits(void) {
     for (__u32 i = 0; i < LOST_EXITS_MAX; i++) {
         if (i >= lost_exit_count)
@@ -340,8 +110,10 @@ static __always_inline void synthesize_lost_exits(void) {
     }
 }
 
-static __always_inline long write_process(struct seq_file *seq, struct scratch *scratch) {
-    struct record_detailed *r = &scratch->process;
+static __always_inline long write_process(struct seq_file *seq, struct shown *shown) {
+    struct record_detailed *r = &shown->process;
+    if (shown->exec.kind && bpf_seq_write(seq, &shown->exec, sizeof(shown->exec)) < 0)
+        return -1;
     return r->process.kind == RECORD_DETAILED
                ? bpf_seq_write(seq, r, sizeof(*r))
                : bpf_seq_write(seq, &r->process, sizeof(r->process));
@@ -366,94 +138,25 @@ int list_tasks(struct bpf_iter__task *ctx) {
         return 0;
     __u32 pid = task->tgid;
     const __u64 mark = mark_of(task, scratch); /* before the figures that it stands for */
-    if (!list_in_full && has_slept(task, pid, mark)) {
+    if (!list_in_full && has_slept(pid, mark)) {
         struct record_same same = {RECORD_SAME, pid, task->start_boottime};
         bpf_seq_write(seq, &same, sizeof(same));
         return 0;
     }
-    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
-    if (e && e->start_ns != task->start_boottime) {
-        retire_former(pid, task->start_boottime, SCRATCH_LIST);
-        e = NULL;
-    }
+    struct process_entry *e = entry_of(task, scratch);
     if (!cpu_offsets_known)
         learn_cpu_offsets();
-    if (!e)
-        e = track_late(task, scratch, pid);
-    const bool in_exec = is_in_exec(task);
-    if (in_exec && is_put_off(e))
+    struct shown *shown = &scratch->shown;
+    if (!describe(task, scratch, e, shown))
         return 0;
+    /* When the buffer is full, the kernel drops what was written for this task and calls us
+     * for it again, so the entry must not change before the last write has succeeded. */
     if (want_thread_names && list_named_thread(seq, task, RECORD_MAIN_THREAD) < 0)
         return 0;
-
-    struct record_process *r = &scratch->process.process;
-    if (want_memory_details)
-        zero(&scratch->process, sizeof(scratch->process));
-    else
-        zero(r, sizeof(*r));
-    r->kind = want_memory_details ? RECORD_DETAILED : RECORD_PROCESS;
-    r->pid = pid;
-    r->ppid = task->real_parent->tgid;
-    r->start_ns = task->start_boottime;
-    r->exec_id = task->self_exec_id;
-    r->flags = (task->flags & PF_KTHREAD ? PROCESS_KTHREAD : 0) |
-               (task->flags & PF_FORKNOEXEC ? PROCESS_FORKED_ONLY : 0) |
-               (in_exec ? PROCESS_IN_EXEC : 0);
-    r->threads = task->signal->nr_threads;
-    r->fd_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_cur;
-    r->uid = task->real_cred->euid.val;
-    r->gid = task->real_cred->egid.val;
-    r->priority = task->prio;
-    r->static_priority = task->static_prio;
-    r->state = state_of(task);
-    r->exit_state = task->exit_state;
-    r->running = r->state == TASK_RUNNING && !r->exit_state;
-    bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
-    read_thread_usage(task, &r->usage);
-    read_memory(task, scratch, r);
-    count_fds(task, r);
-    if (want_terminal)
-        read_terminal(task, r);
-    if (!e) {
-        /* its ended threads are in signal_struct, as far as that tells */
-        struct usage *ended_threads = &scratch->share;
-        zero(ended_threads, sizeof(*ended_threads));
-        read_ended_usage(task->signal, ended_threads);
-        usage_add(&r->usage, ended_threads);
-        write_process(seq, scratch);
+    if (write_process(seq, shown) < 0 || !e || !shown->settles)
         return 0;
-    }
-    usage_add(&r->usage, &e->freed_threads);
-    if (!e->found_late)
-        r->flags |= PROCESS_FROM_BIRTH;
-    r->program = e->identity.program;
-    r->ancestor = e->identity.ancestor;
-    r->cgroup = e->identity.cgroup;
-    if (in_exec && (e->listed || e->execed)) {
-        /* it still is who it was; what it has become is told when on_exec has been called */
-        if (e->execed)
-            r->usage = e->until_exec;
-        write_process(seq, scratch);
-        return 0;
-    }
-    if (e->rebased) {
-        struct record_exec *exec = &scratch->exec;
-        exec->kind = RECORD_EXEC;
-        exec->was_listed = e->execed;
-        exec->until_exec = e->until_exec;
-        exec->since_exec = e->since_exec;
-        if (bpf_seq_write(seq, exec, sizeof(*exec)) < 0)
-            return 0;
-    }
-    /* When the buffer is full, the kernel drops what was written for this task and calls us
-     * for it again, so the entry must not change before the last write has succeeded. An exec
-     * on another CPU between reading the flags above and clearing them here gets lost; that
-     * moves a few microseconds of usage to another group. */
-    if (write_process(seq, scratch) < 0)
-        return 0;
-    e->execed = 0;
-    e->rebased = 0;
-    e->listed = 1;
+    settle(e);
+    const struct record_process *r = &shown->process.process;
     if (e->threads == 1 && !r->running && !r->exit_state)
         remember(pid, mark);
     return 0;

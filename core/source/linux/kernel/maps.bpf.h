@@ -51,6 +51,8 @@ SHARED __u64 lost_events;
 SHARED __u32 new_programs, max_new_programs;
 /* Which side of `unlisted` and `unlisted_rest` to add to: UNLISTED_SIDE or 0. */
 SHARED __u64 unlisted_side;
+/* How many were ever added to `ended`. */
+SHARED __u64 ended_count;
 /* How many of lost_events readers have already reported. */
 SHARED __u64 lost_reported;
 /* The kernel has tracepoints for sending and receiving (since Linux 6.3), so the owner of
@@ -163,8 +165,7 @@ struct scratch {
     struct usage now, share;
     struct process_entry entry;
     struct unlisted unlisted;
-    struct record_exec exec;
-    struct record_detailed process;
+    struct shown shown;
     struct program program;
     __u64 program_key;
     struct cgroup_path cgroup;

@@ -186,7 +186,7 @@ struct process_entry {
     struct usage since_exec;      /* total at its last exec: what is its own began there */
 };
 
-/* A process with one thread as it was when it was last listed in full, if it slept. They are
+/* A process as it was when it was last listed in full, if it slept. They are
  * looked up by pid, of which only the lower bits count: where two processes get the same slot,
  * each costs the other a full record. */
 struct slot {
@@ -314,6 +314,14 @@ struct record_detailed {
     __u32 known; /* bits of enum memory_details */
     __s32 oom_adjustment; /* as in /proc/PID/oom_score_adj */
     __u64 locked_pages, page_table_bytes, mappings;
+};
+
+/* What a listing shows of one process. */
+struct shown {
+    struct record_exec exec; /* kind 0: none */
+    struct record_detailed process; /* or only its record_process */
+    __u32 settles; /* once it has been shown its entry is up to date */
+    __u32 pad;
 };
 
 #endif
