@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,6 +37,8 @@ const struct map_shape map_shapes[MAPS] = {
     [MAP_CGROUPS] = {"cgroups", sizeof(uint64_t), sizeof(struct cgroup_path)},
     [MAP_DATA] = {"data", sizeof(uint32_t), sizeof(struct proctally_bpf__data)},
     [MAP_BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
+    [MAP_FOUND] = {"found", sizeof(uint32_t), sizeof(struct found)},
+    [MAP_ANSWERS] = {"answers", sizeof(uint32_t), sizeof(struct answer)},
 };
 
 #define TYPES_PATH "/sys/kernel/btf/vmlinux"
@@ -50,7 +53,9 @@ void bpf_handles_reset(struct bpf_handles *h) {
     for (size_t i = 0; i < MAPS; i++)
         h->map_fds[i] = -1;
     h->skeleton = NULL;
-    h->list_fd = -1;
+    h->list_fd = h->survey_fd = h->show_fd = -1;
+    h->found = NULL;
+    h->answers = NULL;
     h->data = NULL;
     h->bss = NULL;
 }
@@ -79,6 +84,7 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     const uint32_t slots = power_of_two(most);
     bpf_map__set_max_entries(s->maps.processes, most);
     bpf_map__set_max_entries(s->maps.slots, slots);
+    bpf_map__set_max_entries(s->maps.found, most);
     s->bss->slot_mask = slots - 1;
     /* few die at a time; what has no room there is only not looked for if it gets lost */
     bpf_map__set_max_entries(s->maps.dying, most > 2048 ? most / 8 : 256);
@@ -95,22 +101,35 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || will_be_pinned ? most / 16 : 1);
 }
 
+/* Of the kernel, for programs. */
+static bool has_function(const struct btf *types, const char *name) {
+    return btf__find_by_name_kind(types, name, BTF_KIND_FUNC) > 0;
+}
+
 static bool has_tracepoint(const struct btf *types, const char *name) {
     char type[64];
     snprintf(type, sizeof(type), "btf_trace_%s", name);
     return btf__find_by_name_kind(types, type, BTF_KIND_TYPEDEF) > 0;
 }
 
+/* What can be left out. */
+struct bpf_parts {
+    bool traffic, survey;
+};
+
 /* A program whose tracepoint the kernel does not have would keep it from all of them. */
 static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const struct btf *types,
-                   bool traffic, bool will_be_pinned) {
+                   struct bpf_parts parts, bool will_be_pinned) {
+    const bool traffic = parts.traffic;
+    const bool survey = parts.survey && has_function(types, "bpf_iter_task_new") &&
+                        has_function(types, "bpf_task_from_pid");
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
     struct bpf_program *of_owners[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
     bool sees_owners = has_tracepoint(types, "sock_recv_length");
     s->data->list_in_full = 1;
     s->bss->format = BPF_FORMAT;
     s->bss->sees_owners = sees_owners;
-    s->bss->cpus = (uint32_t)libbpf_num_possible_cpus();
+    s->rodata->cpus = (uint32_t)libbpf_num_possible_cpus();
     bpf_set_wants(s->bss, wants);
     size_maps(s, wants, will_be_pinned);
     bool sees_begin = has_tracepoint(types, "tcp_sendmsg_locked");
@@ -123,6 +142,10 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
     bpf_program__set_autoload(s->progs.on_socket, traffic);
     bpf_program__set_autoload(s->progs.on_state, traffic && sees_owners);
     bpf_map__set_autocreate(s->maps.sockets, traffic);
+    bpf_program__set_autoload(s->progs.survey, survey);
+    bpf_program__set_autoload(s->progs.show_asked, survey);
+    bpf_map__set_autocreate(s->maps.found, survey);
+    bpf_map__set_autocreate(s->maps.answers, survey);
 }
 
 /* Attaches to the root cgroup, next to the programs that others have there. -EBUSY: one of
@@ -156,7 +179,7 @@ static bool has_right(int capability) {
 }
 
 /* All or nothing. What libbpf says of a failure goes to `why`. */
-static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
+static int load(const struct bpf_wants *wants, struct bpf_parts parts, bool will_be_pinned,
                 struct proctally_bpf **ret, struct tally_error *why) {
     struct btf *types = btf__load_vmlinux_btf();
     if (!types)
@@ -164,7 +187,7 @@ static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned
     struct proctally_bpf *s = proctally_bpf__open();
     int r = s ? 0 : -errno;
     if (r == 0)
-        set_up(s, wants, types, traffic, will_be_pinned);
+        set_up(s, wants, types, parts, will_be_pinned);
     btf__free(types);
     bpf_log_to(why);
     if (r == 0)
@@ -174,7 +197,7 @@ static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned
         error_set(why, "the variables of the programs can't be mapped");
         r = -ENOTSUP;
     }
-    if (r == 0 && traffic)
+    if (r == 0 && parts.traffic)
         r = attach_traffic(s);
     if (r == 0)
         r = proctally_bpf__attach(s);
@@ -188,11 +211,58 @@ static int load(const struct bpf_wants *wants, bool traffic, bool will_be_pinned
     return 0;
 }
 
+/* A survey only saves time: a kernel that refuses it is not to lack the rest. */
+static int load_most(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
+                     struct proctally_bpf **ret, struct tally_error *why) {
+    struct bpf_parts parts = {.traffic = traffic, .survey = true};
+    int r = load(wants, parts, will_be_pinned, ret, why);
+    if (r >= 0 || r == -EPERM)
+        return r;
+    parts.survey = false;
+    return load(wants, parts, will_be_pinned, ret, why);
+}
+
+static void *map_values(int fd, size_t size, int protection) {
+    void *at = mmap(NULL, size, protection, MAP_SHARED, fd, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+/* Values of an array are one after the other, each padded to 8 bytes. */
+_Static_assert(sizeof(struct found) % 8 == 0 && sizeof(struct answer) % 8 == 0, "no padding");
+
+static size_t found_bytes(const struct bpf_handles *h) {
+    return h->found_most * sizeof(struct found);
+}
+
+void bpf_unmap_survey(struct bpf_handles *h) {
+    if (h->found)
+        munmap((void *)(uintptr_t)h->found, found_bytes(h));
+    if (h->answers)
+        munmap(h->answers, ASKED_MOST * sizeof(struct answer));
+    h->found = NULL;
+    h->answers = NULL;
+}
+
+void bpf_map_survey(struct bpf_handles *h) {
+    struct bpf_map_info info = {0};
+    __u32 len = sizeof(info);
+    if (h->survey_fd < 0 || h->show_fd < 0 || h->map_fds[MAP_FOUND] < 0 ||
+        h->map_fds[MAP_ANSWERS] < 0 ||
+        bpf_obj_get_info_by_fd(h->map_fds[MAP_FOUND], &info, &len) < 0)
+        return;
+    h->found_most = info.max_entries;
+    h->found = map_values(h->map_fds[MAP_FOUND], found_bytes(h), PROT_READ);
+    h->answers = map_values(h->map_fds[MAP_ANSWERS], ASKED_MOST * sizeof(struct answer),
+                            PROT_READ | PROT_WRITE);
+    if (!h->found || !h->answers)
+        bpf_unmap_survey(h);
+}
+
 int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,
              struct tally_error *why) {
     int r = -ENOTSUP;
     if (wants->traffic) {
-        r = load(wants, true, will_be_pinned, &h->skeleton, &h->no_traffic);
+        r = load_most(wants, true, will_be_pinned, &h->skeleton, &h->no_traffic);
         h->sees_traffic = r == 0;
         if (r == 0) /* what libbpf warned of on the way it could do without */
             h->no_traffic.text[0] = '\0';
@@ -207,7 +277,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
             error_set(&h->no_traffic, "%s", strerror(-r));
     }
     if (r < 0)
-        r = load(wants, false, will_be_pinned, &h->skeleton, why);
+        r = load_most(wants, false, will_be_pinned, &h->skeleton, why);
     if (r < 0)
         return r;
     const struct bpf_map *maps[MAPS] = {
@@ -222,10 +292,17 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
         [MAP_CGROUPS] = h->skeleton->maps.cgroups,
         [MAP_DATA] = h->skeleton->maps.data,
         [MAP_BSS] = h->skeleton->maps.bss,
+        [MAP_FOUND] = h->skeleton->maps.found,
+        [MAP_ANSWERS] = h->skeleton->maps.answers,
     };
     for (size_t i = 0; i < MAPS; i++)
         h->map_fds[i] = bpf_map__fd(maps[i]);
     h->list_fd = bpf_link__fd(h->skeleton->links.list_tasks);
+    if (bpf_program__autoload(h->skeleton->progs.survey)) {
+        h->survey_fd = bpf_program__fd(h->skeleton->progs.survey);
+        h->show_fd = bpf_program__fd(h->skeleton->progs.show_asked);
+    }
+    bpf_map_survey(h);
     h->data = h->skeleton->data;
     h->bss = h->skeleton->bss;
     return 0;

@@ -48,8 +48,11 @@ enum map_id {
     MAP_CGROUPS,
     MAP_DATA, /* global variables */
     MAP_BSS,
+    MAP_FOUND, /* the last two only where the kernel can do surveys */
+    MAP_ANSWERS,
     MAPS
 };
+#define MAPS_ALWAYS ((size_t)MAP_FOUND)
 struct map_shape {
     const char *name; /* by which it is pinned */
     size_t key_size, value_size;
@@ -61,6 +64,10 @@ struct bpf_handles {
     struct proctally_bpf *skeleton; /* owns the rest; NULL: adopted from where it was pinned */
     int map_fds[MAPS];              /* -1: none */
     int list_fd;                    /* the link of list_tasks */
+    int survey_fd, show_fd;         /* the programs; -1: none */
+    const struct found *found;      /* what the last survey has found; NULL: there can be none */
+    uint32_t found_most;            /* … there is room for */
+    struct answer *answers;         /* ASKED_MOST */
     struct proctally_bpf__data *data;
     struct proctally_bpf__bss *bss;
     int64_t boot_offset_ns;        /* as wanted */
@@ -74,6 +81,9 @@ void bpf_handles_reset(struct bpf_handles *h);
  * a warning of libbpf in why; see bpf_explain(). */
 int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,
              struct tally_error *why);
+/* Makes surveys possible, if the descriptors of their programs and maps are there. */
+void bpf_map_survey(struct bpf_handles *h);
+void bpf_unmap_survey(struct bpf_handles *h);
 /* What the programs record from now on. */
 void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants);
 

@@ -19,6 +19,9 @@
 #include <unistd.h>
 
 #define LIST_LINK "list_tasks"
+/* These are run, not attached, so the programs themselves are pinned. */
+#define SURVEY_PROGRAM "survey"
+#define SHOW_PROGRAM "show_asked"
 /* If this link is pinned, so is everything else that counts traffic. */
 #define TRAFFIC_LINK "count_received"
 
@@ -36,7 +39,7 @@ static int pin(struct bpf_handles *h, const char *dir) {
     uint32_t links = 0;
     int r = 0;
     for (size_t i = 0; i < MAPS && r == 0; i++)
-        if (bpf_obj_pin(h->map_fds[i], path_of(&path, dir, map_shapes[i].name)) < 0)
+        if (h->map_fds[i] >= 0 && bpf_obj_pin(h->map_fds[i], path_of(&path, dir, map_shapes[i].name)) < 0)
             r = -errno;
     for (int i = 0; i < h->skeleton->skeleton->prog_cnt && r == 0; i++) {
         const struct bpf_prog_skeleton *program = &h->skeleton->skeleton->progs[i];
@@ -45,6 +48,12 @@ static int pin(struct bpf_handles *h, const char *dir) {
         if (bpf_obj_pin(bpf_link__fd(*program->link), path_of(&path, dir, program->name)) < 0)
             r = -errno;
         links++;
+    }
+    if (r == 0 && h->survey_fd >= 0) {
+        if (bpf_obj_pin(h->survey_fd, path_of(&path, dir, SURVEY_PROGRAM)) < 0 ||
+            bpf_obj_pin(h->show_fd, path_of(&path, dir, SHOW_PROGRAM)) < 0)
+            r = -errno;
+        links += 2;
     }
     if (r == 0)
         h->bss->pinned_links = links;
@@ -94,7 +103,7 @@ static bool is_size_of(size_t of_map, size_t of_struct) {
 /* -ENOENT: nothing is pinned at dir; -ESTALE: something incomplete, or of another version.
  * After any other error we don't know what is there. */
 static int adopt(struct bpf_handles *h, const char *dir) {
-    int found = 0;
+    size_t found = 0;
     for (size_t i = 0; i < MAPS; i++) {
         struct bpf_map_info info = {0};
         __u32 len = sizeof(info);
@@ -108,14 +117,14 @@ static int adopt(struct bpf_handles *h, const char *dir) {
         if (info.key_size != map_shapes[i].key_size ||
             !is_size_of(info.value_size, map_shapes[i].value_size))
             return -ESTALE;
-        found++;
+        found += i < MAPS_ALWAYS;
     }
     h->list_fd = get_pinned(dir, LIST_LINK);
     if (h->list_fd < 0 && h->list_fd != -ENOENT)
         return h->list_fd;
     if (found == 0 && h->list_fd < 0)
         return -ENOENT;
-    if (found < MAPS || h->list_fd < 0)
+    if (found < MAPS_ALWAYS || h->list_fd < 0)
         return -ESTALE;
     void *data = map_memory(h, MAP_DATA);
     void *bss = map_memory(h, MAP_BSS);
@@ -132,6 +141,9 @@ static int adopt(struct bpf_handles *h, const char *dir) {
     if (h->bss->format != BPF_FORMAT || h->bss->pinned_links == 0)
         return -ESTALE;
     int links = count_links(dir);
+    h->survey_fd = get_pinned(dir, SURVEY_PROGRAM);
+    h->show_fd = get_pinned(dir, SHOW_PROGRAM);
+    bpf_map_survey(h);
     return links < 0 ? links : (uint32_t)links == h->bss->pinned_links ? 0 : -ESTALE;
 }
 
@@ -143,8 +155,12 @@ void bpf_pins_close(struct bpf_handles *h) {
     for (size_t i = 0; i < MAPS; i++)
         if (h->map_fds[i] >= 0)
             close(h->map_fds[i]);
-    if (h->list_fd >= 0)
-        close(h->list_fd);
+    bpf_unmap_survey(h);
+    for (size_t i = 0; i < 3; i++) {
+        const int fd = (const int[]){h->list_fd, h->survey_fd, h->show_fd}[i];
+        if (fd >= 0)
+            close(fd);
+    }
     bpf_handles_reset(h);
 }
 

@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "source/linux/bpf_programs.h"
 
+#include "source/linux/bpf_listing.h"
 #include "source/linux/bpf_log.h"
 #include "source/linux/bpf_pins.h"
 #include "source/linux/bpf_skeleton.h"
@@ -14,10 +15,6 @@
 
 /* Items to ask for in one call. A call fails if a bucket of the hash table has more. */
 #define BATCH 512u
-
-#define READ_SIZE (64u << 10)
-#define LISTING_CEILING ((size_t)1 << 31)
-#define LISTING_KEPT ((size_t)1 << 20)
 
 /* A queue of what was taken out of maps. */
 struct items {
@@ -41,8 +38,7 @@ struct bpf_programs {
     struct items ended, unlisted;
     uint64_t ended_count; /* of the programs, when they were last taken */
     struct batch *batch;
-    int listing_fd; /* an iterator that is being read; -1: none */
-    struct buf listing;
+    struct bpf_listing listing;
     bool in_full; /* what the next listing is to be */
 };
 
@@ -55,10 +51,9 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
         return -ENOMEM;
     bpf_handles_reset(&p->kernel);
     p->kernel.boot_offset_ns = wants->boot_offset_ns;
-    p->listing_fd = -1;
+    bpf_listing_init(&p->listing);
     p->in_full = true;
     p->ended_count = UINT64_MAX; /* what others have left is not counted */
-    buf_init(&p->listing, LISTING_CEILING);
     p->batch = calloc(1, sizeof(*p->batch));
     if (!p->batch) {
         bpf_programs_free(p);
@@ -84,21 +79,16 @@ bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *
     return p->kernel.sees_traffic;
 }
 
-static void end_listing(struct bpf_programs *p) {
-    if (p->listing_fd >= 0)
-        close(p->listing_fd);
-    p->listing_fd = -1;
-}
-
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
     if (!p)
         return NULL;
-    if (p->kernel.skeleton)
+    if (p->kernel.skeleton) {
+        bpf_unmap_survey(&p->kernel);
         proctally_bpf__destroy(p->kernel.skeleton);
-    else
+    } else {
         bpf_pins_close(&p->kernel);
-    end_listing(p);
-    buf_free(&p->listing);
+    }
+    bpf_listing_free(&p->listing);
     free(p->ended.at);
     free(p->unlisted.at);
     free(p->batch);
@@ -259,12 +249,6 @@ static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *ke
 
 /* ---- A round ------------------------------------------------------------------------- */
 
-/* The first listing shows all in full, the others hardly anybody. */
-static void give_back_listing(struct buf *listing) {
-    if (listing->size >= LISTING_KEPT && listing->len < listing->size / 4)
-        buf_free(listing);
-}
-
 /* The ended come first: none of them can be in the listing any more, and whatever ends from
  * here on is for the next round. */
 static int begin_listing(struct bpf_programs *p) {
@@ -274,41 +258,21 @@ static int begin_listing(struct bpf_programs *p) {
         r = take_all_ended(p);
     if (r < 0)
         return r;
-    give_back_listing(&p->listing);
     p->kernel.data->list_in_full = p->in_full;
     bss->list_ns = now_ns(p);
     bss->remember_s = 10;
     bss->remember_step_s = 1;
     bss->lost_exit_count = 0; /* an earlier reader may have been killed before it did this */
-    int fd = bpf_iter_create(p->kernel.list_fd);
-    if (fd < 0)
-        return -errno;
-    p->listing_fd = fd;
+    r = bpf_listing_begin(&p->listing, &p->kernel, p->in_full);
+    if (r < 0)
+        return r;
     p->in_full = false;
-    buf_reset(&p->listing);
     /* until it is complete nobody can tell what it will have shown */
     __atomic_store_n(&bss->listed_until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
     __atomic_store_n(&bss->unlisted_side, bss->unlisted_side ^ UNLISTED_SIDE, __ATOMIC_SEQ_CST);
     __atomic_store_n(&bss->each_ends, 0, __ATOMIC_RELAXED);
     bss->new_programs = 0;
     return 0;
-}
-
-static int read_listing(struct bpf_programs *p) {
-    struct buf *listing = &p->listing;
-    listing->error = 0; /* of the first try */
-    for (;;) {
-        int r = buf_reserve(listing, READ_SIZE);
-        if (r < 0)
-            return r;
-        ssize_t n = read(p->listing_fd, listing->data + listing->len, listing->size - listing->len);
-        if (n == 0)
-            return 0;
-        if (n > 0)
-            listing->len += (size_t)n;
-        else if (errno != EINTR && errno != EAGAIN)
-            return -errno;
-    }
 }
 
 /* The programs consider a process known once it is in a listing: when it ends, they no longer
@@ -318,20 +282,20 @@ int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *us
     drop_handed_out(&p->ended);
     drop_handed_out(&p->unlisted);
     p->in_full |= in_full;
-    const bool is_second_try = p->listing_fd >= 0;
+    const bool is_second_try = p->listing.is_begun;
     int r = is_second_try ? 0 : begin_listing(p);
     if (r == 0)
-        r = read_listing(p);
+        r = bpf_listing_read(&p->listing, &p->kernel);
     if (r == 0)
         __atomic_store_n(&p->kernel.bss->listed_until_ns, now_ns(p), __ATOMIC_SEQ_CST);
     if (r == 0)
-        r = use(data, &p->listing);
+        r = use(data, &p->listing.records);
     if (r == 0)
         r = for_each(p, MAP_UNLISTED, bpf_map_lookup_batch, take_unlisted);
     if (r == 0)
         r = for_each(p, MAP_UNLISTED_REST, bpf_map_lookup_batch, take_unlisted);
     if (r == 0 || is_second_try)
-        end_listing(p);
+        bpf_listing_end(&p->listing);
     if (r < 0 && is_second_try)
         p->in_full = true;
     return r;

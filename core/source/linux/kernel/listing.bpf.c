@@ -12,6 +12,26 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* life.bpf.c */
 int synthesize_exit(__u32 tid, __u32 slot);
 
+/* ---- Many descriptors ---------------------------------------------------------------------- */
+
+/* Below 0: they can't be read. */
+__noinline int count_many_fds(void) {
+    struct scratch *scratch = scratch_for(SCRATCH_LIST);
+    __u64 words[2];
+    if (!scratch)
+        return -1;
+    scratch->fds.count = 0;
+    for (__u32 i = 0; i < FD_STEPS_MAX; i++) {
+        if (i * FD_STEP >= scratch->fds.size)
+            break;
+        if (bpf_probe_read_kernel(words, sizeof(words),
+                                  (const char *)scratch->fds.bits + i * (FD_STEP / 8)) < 0)
+            return -1;
+        scratch->fds.count += count_bits(words[0]) + count_bits(words[1]);
+    }
+    return 0;
+}
+
 /* ---- Memory that CPUs keep to themselves ----------------------------------------------- */
 
 /* What the address of a per-CPU variable is for each CPU, less its per-CPU pointer. */

@@ -40,6 +40,8 @@ SHARED __u64 list_ns;
 /* For how long a process that has not run is taken to be as it was: this, and up to fifteen
  * steps more, so that those that came together are not all due together. */
 SHARED __u32 remember_s, remember_step_s;
+/* How many processes the last survey has found, and how many are asked about. */
+SHARED __u32 found_count, asked_count;
 /* Of `slots`, less 1: a power of two, less 1. */
 SHARED __u32 slot_mask;
 /* BPF_FORMAT of the process that loaded the programs. Another one looks here first, so it
@@ -61,8 +63,9 @@ SHARED __u32 sees_owners;
 /* What started before this, since boot, can have been listed. While a listing is being made
  * that is everything. */
 SHARED __u64 listed_until_ns;
-/* How many there can be, numbered from 0. */
-SHARED __u32 cpus;
+/* How many there can be, numbered from 0. Constant, so that the verifier goes through loops over
+ * them as often as there are some, and not as there might be. */
+SHARED const volatile __u32 cpus;
 /* What this kernel was built without: 1 << enum usage_kind, LACKS_CGROUPS, LACKS_OOM_MARK.
  * Known after the first listing. */
 SHARED __u64 lacks;
@@ -176,6 +179,10 @@ struct scratch {
         __u64 of_cpus[NR_MM_COUNTERS]; /* per-CPU pointers */
         __s32 part[NR_MM_COUNTERS];
     } pages;
+    struct {
+        __u64 bits; /* pointer to the bitmap */
+        __u32 size, count;
+    } fds;
     /* Pointers turn into numbers where they are written and read again. */
     struct {
         __u64 parent, cgroups;

@@ -12,9 +12,12 @@
 
 /* Of the CPUs beyond this, memory lacks what they have not added to the common counters. */
 #define CPUS_MAX 1024
-/* listing.bpf.c */
+#define FD_STEP 128
+#define FD_STEPS_MAX 64
+/* listing.bpf.c: loops, which the verifier is to go through once and not on every path */
 extern __u32 cpu_offsets_known;
 int learn_cpu_offsets(void);
+int count_many_fds(void);
 int add_pages_of_cpus(void);
 /* life.bpf.c */
 int retire_former(__u32 pid, __u64 start_ns, __u32 slot);
@@ -27,36 +30,30 @@ static __always_inline __u32 count_bits(__u64 word) {
     return (word + (word >> 4) & 0x0f0f0f0f0f0f0f0f) * 0x0101010101010101 >> 56;
 }
 
-/* The kernel sizes a table of descriptors for 64, or for a multiple of 128. */
-#define FD_STEP 128
-#define FD_STEPS_MAX 64
-
-static __always_inline void count_fds(struct task_struct *task, struct record_process *r) {
+/* The kernel sizes a table of descriptors for 64, or for a multiple of FD_STEP. */
+static __always_inline void count_fds(struct task_struct *task, struct scratch *scratch,
+                                      struct record_process *r) {
     struct files_struct *files = task->files;
     if (!files)
         return;
     struct fdtable *table = files->fdt;
     __u32 size = table->max_fds;
     const unsigned long *bits = table->open_fds;
-    __u64 words[2];
-    __u32 count = 0;
-    if (size <= 64) {
-        bpf_probe_read_kernel(words, sizeof(words[0]), bits);
-        count = count_bits(words[0]);
-    } else if (size > FD_STEP * FD_STEPS_MAX) {
+    if (size > FD_STEP * FD_STEPS_MAX) {
         r->flags |= PROCESS_MANY_FDS;
         return;
-    } else {
-        for (__u32 i = 0; i < FD_STEPS_MAX; i++) {
-            if (i * FD_STEP >= size)
-                break;
-            if (bpf_probe_read_kernel(words, sizeof(words),
-                                      (const char *)bits + i * (FD_STEP / 8)) < 0)
-                return;
-            count += count_bits(words[0]) + count_bits(words[1]);
-        }
     }
-    r->fds = count;
+    if (size <= 64) {
+        __u64 word = 0;
+        bpf_probe_read_kernel(&word, sizeof(word), bits);
+        r->fds = count_bits(word);
+    } else {
+        scratch->fds.bits = (__u64)bits;
+        scratch->fds.size = size;
+        if (count_many_fds() < 0)
+            return;
+        r->fds = scratch->fds.count;
+    }
     r->flags |= PROCESS_HAS_FDS;
 }
 
@@ -295,7 +292,7 @@ static __always_inline void read_process(struct task_struct *task, struct scratc
     bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
     read_thread_usage(task, &r->usage);
     read_memory(task, scratch, detailed);
-    count_fds(task, r);
+    count_fds(task, scratch, r);
     if (want_terminal)
         read_terminal(task, r);
 }

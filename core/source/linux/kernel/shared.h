@@ -324,4 +324,29 @@ struct shown {
     __u32 pad;
 };
 
+/* A survey gives up after so many tasks, which take it 10 ms: it can't be interrupted. */
+#define SURVEYED_MOST 50000
+#define FOUND_TOO_MANY 0xffffffffu
+/* What a survey finds of a process: a RECORD_SAME, or that it is awake. */
+#define FOUND_AWAKE 0
+struct found {
+    union {
+        struct record_same same;
+        struct {
+            __u32 kind, pid;
+            __u64 mark; /* mark_of() before it is described */
+        };
+    };
+};
+
+/* A question for show_asked, and the answer. */
+#define ASKED_MOST 64
+struct answer {
+    __u64 mark; /* of `found` */
+    __u32 pid;
+    __u32 is_there; /* shown is valid */
+    __s64 threads;
+    struct shown shown;
+};
+
 #endif

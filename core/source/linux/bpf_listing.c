@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: MIT */
+#define _GNU_SOURCE
+#include "source/linux/bpf_listing.h"
+
+#include "source/linux/bpf_skeleton.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define READ_SIZE (64u << 10)
+#define CEILING ((size_t)1 << 31)
+#define KEPT_SIZE ((size_t)1 << 20)
+/* After a survey that found too many: how often it is not tried again. */
+#define SKIP 15u
+
+void bpf_listing_init(struct bpf_listing *l) {
+    *l = (struct bpf_listing){.fd = -1};
+    buf_init(&l->records, CEILING);
+}
+
+void bpf_listing_end(struct bpf_listing *l) {
+    if (l->fd >= 0)
+        close(l->fd);
+    l->fd = -1;
+    l->is_begun = false;
+}
+
+void bpf_listing_free(struct bpf_listing *l) {
+    bpf_listing_end(l);
+    buf_free(&l->records);
+    free(l->found);
+    free(l->sorting);
+}
+
+static int open_iterator(struct bpf_listing *l, const struct bpf_handles *kernel) {
+    l->fd = bpf_iter_create(kernel->list_fd);
+    return l->fd < 0 ? -errno : 0;
+}
+
+static int read_iterator(struct bpf_listing *l) {
+    struct buf *records = &l->records;
+    for (;;) {
+        int r = buf_reserve(records, READ_SIZE);
+        if (r < 0)
+            return r;
+        ssize_t n = read(l->fd, records->data + records->len, records->size - records->len);
+        if (n == 0)
+            return 0;
+        if (n > 0)
+            records->len += (size_t)n;
+        else if (errno != EINTR && errno != EAGAIN)
+            return -errno;
+    }
+}
+
+/* ---- Surveys ------------------------------------------------------------------------- */
+
+static int run_program(int fd) {
+    struct bpf_test_run_opts opts = {.sz = sizeof(opts)};
+    return bpf_prog_test_run_opts(fd, &opts) < 0 ? -errno : 0;
+}
+
+/* Tasks come by the order of their creation, which is that of their pids until these wrap. */
+static void sort_found(struct bpf_listing *l) {
+    enum { BITS = 11, PASSES = 2 }; /* pids have 22 bits at most */
+    size_t unsorted = 1;
+    while (unsorted < l->found_count &&
+           l->found[unsorted - 1].same.pid < l->found[unsorted].same.pid)
+        unsorted++;
+    if (unsorted >= l->found_count)
+        return;
+    for (unsigned shift = 0; shift < BITS * PASSES; shift += BITS) {
+        uint32_t places[1u << BITS] = {0}, place = 0;
+        for (size_t i = 0; i < l->found_count; i++)
+            places[l->found[i].same.pid >> shift & ((1u << BITS) - 1)]++;
+        for (size_t i = 0; i < 1u << BITS; i++) {
+            const uint32_t count = places[i];
+            places[i] = place;
+            place += count;
+        }
+        for (size_t i = 0; i < l->found_count; i++)
+            l->sorting[places[l->found[i].same.pid >> shift & ((1u << BITS) - 1)]++] = l->found[i];
+        struct found *sorted = l->sorting;
+        l->sorting = l->found;
+        l->found = sorted;
+    }
+}
+
+static int make_room_for_found(struct bpf_listing *l, size_t count) {
+    if (count <= l->found_size)
+        return 0;
+    const size_t size = count + count / 4;
+    struct found *found = realloc(l->found, size * sizeof(*found));
+    if (found)
+        l->found = found;
+    struct found *sorting = realloc(l->sorting, size * sizeof(*sorting));
+    if (sorting)
+        l->sorting = sorting;
+    if (!found || !sorting)
+        return -ENOMEM;
+    l->found_size = size;
+    return 0;
+}
+
+/* 1: it was made; 0: in vain. */
+static int make_survey(struct bpf_listing *l, const struct bpf_handles *kernel) {
+    int r = run_program(kernel->survey_fd);
+    const size_t count = kernel->bss->found_count;
+    if (r < 0)
+        return r;
+    if (count > kernel->found_most) {
+        l->skip = SKIP;
+        return 0;
+    }
+    r = make_room_for_found(l, count);
+    if (r < 0)
+        return r;
+    memcpy(l->found, kernel->found, count * sizeof(*l->found));
+    l->found_count = count;
+    l->done = 0;
+    sort_found(l);
+    return 1;
+}
+
+static void add_answer(struct buf *records, const struct answer *a) {
+    const struct shown *s = &a->shown;
+    if (!a->is_there)
+        return; /* it has ended, or is not to be shown yet */
+    if (s->exec.kind)
+        buf_add(records, &s->exec, sizeof(s->exec));
+    if (s->process.process.kind == RECORD_DETAILED)
+        buf_add(records, &s->process, sizeof(s->process));
+    else
+        buf_add(records, &s->process.process, sizeof(s->process.process));
+}
+
+/* The next processes, up to as many that are awake as one call answers for. What has been
+ * answered counts as shown, so there is room for it first. */
+static int show_some(struct bpf_listing *l, const struct bpf_handles *kernel) {
+    uint32_t asked = 0, answered = 0;
+    size_t end = l->done;
+    for (; end < l->found_count; end++) {
+        const struct found *f = &l->found[end];
+        if (f->kind != FOUND_AWAKE)
+            continue;
+        if (asked == ASKED_MOST)
+            break;
+        kernel->answers[asked].pid = f->pid;
+        kernel->answers[asked++].mark = f->mark;
+    }
+    int r = buf_reserve(&l->records, (end - l->done) * sizeof(struct record_same) +
+                                         asked * sizeof(struct shown));
+    kernel->bss->asked_count = asked;
+    if (r == 0 && asked > 0)
+        r = run_program(kernel->show_fd);
+    if (r < 0)
+        return r;
+    for (; l->done < end; l->done++) {
+        if (l->found[l->done].kind == FOUND_AWAKE)
+            add_answer(&l->records, &kernel->answers[answered++]);
+        else
+            buf_add(&l->records, &l->found[l->done].same, sizeof(struct record_same));
+    }
+    return 0;
+}
+
+/* ---- Both ------------------------------------------------------------------------------ */
+
+/* A listing in full, as the first one is, takes much more room than the others. */
+static void reset_records(struct buf *records) {
+    if (records->size >= KEPT_SIZE && records->len < records->size / 4)
+        buf_free(records);
+    buf_reset(records);
+}
+
+int bpf_listing_begin(struct bpf_listing *l, const struct bpf_handles *kernel, bool in_full) {
+    /* of threads a survey tells nothing */
+    bool may_survey = kernel->found && !in_full && !kernel->bss->want_thread_names;
+    if (may_survey && l->skip) {
+        l->skip--;
+        may_survey = false;
+    }
+    int r = may_survey ? make_survey(l, kernel) : 0;
+    if (r == 0)
+        r = open_iterator(l, kernel);
+    l->is_begun = r >= 0;
+    reset_records(&l->records);
+    return r < 0 ? r : 0;
+}
+
+int bpf_listing_read(struct bpf_listing *l, const struct bpf_handles *kernel) {
+    int r = 0;
+    l->records.error = 0; /* of the first try */
+    if (l->fd >= 0)
+        return read_iterator(l);
+    while (r == 0 && l->done < l->found_count)
+        r = show_some(l, kernel);
+    return r;
+}
