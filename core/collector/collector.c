@@ -61,6 +61,7 @@ static int open_counting(tally *t) {
         c->progress.parent_keys[i] = rules_parent_key(&t->grouping.rules, i);
     cgroup_table_init(&c->cgroups, t->settings.max_groups);
     c->table.keeps_details = t->settings.collect & 1u << COLLECT_MEMORY_DETAILS;
+    c->table.keeps_darwin_fields = t->source->has_darwin_fields;
     self_set(c, METRIC_SELF_VANISHED, 0);
     self_set(c, METRIC_SELF_CMDLINES_CUT, 0);
     if (t->settings.state_file)

@@ -5,23 +5,23 @@
 #include <errno.h>
 
 /* What a counter went up by since the last sample, or since birth. */
-static uint64_t take_increase(struct process *p, const struct sample *s, enum field f,
-                              bool lifetimes, bool restarts_lower) {
+static uint64_t take_increase(struct process *p, uint64_t *last, const struct sample *s,
+                              enum field f, bool lifetimes, bool restarts_lower) {
     uint64_t now = s->value[f], increase = 0;
     if (!(p->have & BIT(f))) {
         bool waited_for = f >= FIELD_CUTIME_NS && f <= FIELD_CMAJFLT;
         /* a lifetime is that of the process, not of children that are long gone */
         if (p->from_birth && !(lifetimes && waited_for))
             increase = now;
-        p->last[f] = now;
+        *last = now;
         p->have |= (uint32_t)BIT(f);
-    } else if (now > p->last[f]) {
-        increase = now - p->last[f];
-        p->last[f] = now;
+    } else if (now > *last) {
+        increase = now - *last;
+        *last = now;
     } else if (p->restored && (restarts_lower || f == FIELD_VOLUNTARY_SWITCHES ||
                                f == FIELD_INVOLUNTARY_SWITCHES || f == FIELD_RUN_QUEUE_WAIT_NS)) {
         /* sums over threads begin again at 0 when we do */
-        p->last[f] = now;
+        *last = now;
     }
     /* otherwise keep the highest: after a dip nothing may be counted twice */
     return increase;
@@ -57,6 +57,17 @@ void divide_cpu_time(const struct process *p, struct sample *s) {
     s->value[FIELD_STIME_NS] = system;
 }
 
+/* What only macOS tells: own use, all of it. */
+static void credit_darwin(struct round *round, process_id id, const struct sample *s) {
+    struct counting *c = &round->t->counting;
+    struct process *p = proctable_at(&c->table, id);
+    for (uint64_t left = s->have & DARWIN_FIELDS; left; left &= left - 1) {
+        const enum field f = (enum field)__builtin_ctzll(left);
+        uint64_t *last = proctable_last(&c->table, id, f);
+        tallies_credit(&c->tallies, p->group, f, take_increase(p, last, s, f, false, false));
+    }
+}
+
 int credit(struct round *round, process_id id, struct sample *s) {
     const struct tally *t = round->t;
     struct counting *c = &round->t->counting;
@@ -69,12 +80,15 @@ int credit(struct round *round, process_id id, struct sample *s) {
     const bool lifetimes = t->count_lifetimes && !c->progress.started;
     const uint64_t known = s->have >> FIELD_FOLDED_FIRST & (BIT(FIELD_FOLDED) - 1);
     uint64_t folded[FIELD_FOLDED] = {0}, waited_for = 0;
-    for (uint64_t left = s->have & COUNTER_FIELDS; left; left &= left - 1) {
+    if (c->table.keeps_darwin_fields)
+        credit_darwin(round, id, s);
+    for (uint64_t left = s->have & COUNTER_FIELDS & ~DARWIN_FIELDS; left; left &= left - 1) {
         const enum field f = (enum field)__builtin_ctzll(left);
         if (p->have & BIT(f) && p->last[f] == s->value[f])
             continue; /* as most are, of most processes */
-        const uint64_t increase = take_increase(p, s, f, lifetimes, t->source->restarts_lower);
-        if (f < FIELD_FOLDED_FIRST || f >= FIELD_FOLDED_END) {
+        const uint64_t increase =
+            take_increase(p, &p->last[f], s, f, lifetimes, t->source->restarts_lower);
+        if (f < FIELD_FOLDED_FIRST) {
             if (increase)
                 tallies_credit(&c->tallies, p->group, f, increase);
             continue;
@@ -107,7 +121,7 @@ int credit_until_exec(struct round *round, process_id id, const struct sample *s
             return r;
     }
     divide_cpu_time(p, &since);
-    for (enum field f = 0; f < FIELD_COUNTERS; f++)
+    for (enum field f = 0; f < FIELD_DARWIN_FIRST; f++)
         if (since.have & BIT(f) && (!(p->have & BIT(f)) || since.value[f] > p->last[f])) {
             p->last[f] = since.value[f];
             p->have |= (uint32_t)BIT(f);

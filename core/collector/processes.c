@@ -150,7 +150,7 @@ int show_process(struct round *round, process_id id, const struct sample *s,
     const uint64_t have = p->have & counters_read(round->t);
     for (uint64_t left = have; left; left &= left - 1) {
         const enum field f = (enum field)__builtin_ctzll(left);
-        sample_set(&whole, f, p->last[f]);
+        sample_set(&whole, f, *proctable_last(&round->t->counting.table, id, f));
     }
     to->known = metrics_of_sample(&whole, start_unix_ns, to->value);
     to->known &= ~round->t->counting.tallies.switched_off;

@@ -158,7 +158,9 @@ static void put_parents(struct buf *to, const struct progress *progress, uint32_
             put_number(to, progress->parent_keys[i]);
 }
 
-static void put_process(struct buf *to, const struct progress *progress, const struct process *p) {
+static void put_process(struct buf *to, const struct counting *c, process_id id) {
+    const struct progress *progress = &c->progress;
+    const struct process *p = proctable_at(&c->table, id);
     const bool has_parents = p->inherited_parents | p->lineage_parents;
     put_number(to, p->pid);
     put_number(to, p->ppid);
@@ -187,7 +189,7 @@ static void put_process(struct buf *to, const struct progress *progress, const s
     put_number(to, p->have);
     for (size_t f = 0; f < FIELD_COUNTERS; f++)
         if (p->have & BIT(f))
-            put_number(to, p->last[f]);
+            put_number(to, *proctable_last(&c->table, id, (enum field)f));
     for (size_t k = 0; p->pending && k < FIELD_FOLDED; k++)
         put_number(to, p->pending->all[k]);
     for (size_t k = 0; p->pending && k < FIELD_FOLDED; k++)
@@ -348,7 +350,7 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
          id = proctable_next(&c->table, id + 1))
         if (!proctable_at(&c->table, id)->ended)
-            put_process(to, progress, proctable_at(&c->table, id));
+            put_process(to, c, id);
     if (c->cgroups.count)
         put_cgroups(to, &c->cgroups);
     if (tallies->threads.is_on)
@@ -595,9 +597,15 @@ static int get_process(struct reader *r, struct counting *c, const struct transl
     p->have = get_number32(r);
     if (r->bad || p->have >> FIELD_COUNTERS)
         return -EBADMSG;
-    for (size_t f = 0; f < FIELD_COUNTERS; f++)
-        if (p->have & BIT(f))
-            p->last[f] = get_number(r);
+    for (uint32_t left = p->have; left; left &= left - 1) {
+        const enum field f = (enum field)__builtin_ctz(left);
+        const uint64_t value = get_number(r);
+        uint64_t *last = proctable_last(&c->table, id, f);
+        if (last)
+            *last = value;
+        else
+            p->have &= ~(uint32_t)BIT(f);
+    }
     if (!names->same_source) {
         p->have &= SAME_EVERYWHERE;
         p->from_birth = false; /* what else it did was counted then, the other way */

@@ -15,9 +15,12 @@ void proctable_clear(struct proctable *t) {
         free(t->chunks[i]);
         if (t->keeps_details)
             free(t->details[i]);
+        if (t->keeps_darwin_fields)
+            free(t->darwin[i]);
     }
     free(t->chunks);
     free(t->details);
+    free(t->darwin);
     free(t->buckets);
     proctable_init(t);
 }
@@ -103,6 +106,15 @@ static int add_details(struct proctable *t) {
     return details[t->chunk_count] ? 0 : -1;
 }
 
+static int add_darwin(struct proctable *t) {
+    struct process_darwin **darwin = realloc(t->darwin, (t->chunk_count + 1) * sizeof(*darwin));
+    if (!darwin)
+        return -1;
+    t->darwin = darwin;
+    darwin[t->chunk_count] = calloc(CHUNK_RECORDS, sizeof(**darwin));
+    return darwin[t->chunk_count] ? 0 : -1;
+}
+
 static int add_chunk(struct proctable *t) {
     struct process **chunks = realloc(t->chunks, (t->chunk_count + 1) * sizeof(*chunks));
     if (!chunks)
@@ -110,14 +122,21 @@ static int add_chunk(struct proctable *t) {
     t->chunks = chunks;
     if (t->keeps_details && add_details(t) < 0)
         return -1;
+    if (t->keeps_darwin_fields && add_darwin(t) < 0)
+        goto no_darwin;
     chunks[t->chunk_count] = calloc(CHUNK_RECORDS, sizeof(**chunks));
-    if (!chunks[t->chunk_count]) {
-        if (t->keeps_details)
-            free(t->details[t->chunk_count]);
-        return -1;
-    }
+    if (!chunks[t->chunk_count])
+        goto no_records;
     t->chunk_count++;
     return 0;
+
+no_records:
+    if (t->keeps_darwin_fields)
+        free(t->darwin[t->chunk_count]);
+no_darwin:
+    if (t->keeps_details)
+        free(t->details[t->chunk_count]);
+    return -1;
 }
 
 process_id proctable_add(struct proctable *t, uint32_t pid) {

@@ -72,7 +72,7 @@ struct process {
 
     uint32_t have;                 /* BIT(field) of the counters that have a last value */
     uint64_t known;                /* BIT(field) of what the last measurement had */
-    uint64_t last[FIELD_COUNTERS]; /* as of the last sample, each at its highest */
+    uint64_t last[FIELD_DARWIN_FIRST]; /* as of the last sample, each at its highest */
     uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
     uint64_t activity;             /* at that time; 0: not known */
     struct pending_credit *pending; /* NULL: nothing */
@@ -94,6 +94,11 @@ struct process_details {
     uint64_t value[FIELD_DETAILS];
 };
 
+/* More counters as of the last sample, likewise: on macOS. */
+struct process_darwin {
+    uint64_t last[FIELD_DARWIN]; /* process.have tells which are valid */
+};
+
 _Static_assert(FIELD_COUNTERS <= 32, "counters have a bit each in 32 bits");
 _Static_assert(ORIGINS <= 8, "origins have a bit each in 8 bits");
 
@@ -107,9 +112,10 @@ void process_recall(const struct process *p, struct sample *ret);
 #define CHUNK_RECORDS (1u << CHUNK_BITS)
 
 struct proctable {
-    bool keeps_details; /* to be set before there are records */
+    bool keeps_details, keeps_darwin_fields; /* to be set before there are records */
     struct process **chunks;
     struct process_details **details; /* of the records of each chunk, if they are kept */
+    struct process_darwin **darwin;   /* likewise */
     size_t chunk_count;
     process_id *buckets; /* by pid; a power of two */
     size_t bucket_count;
@@ -123,6 +129,15 @@ void proctable_clear(struct proctable *t);
 
 static inline struct process *proctable_at(const struct proctable *t, process_id id) {
     return &t->chunks[id >> CHUNK_BITS][id & (CHUNK_RECORDS - 1)];
+}
+
+/* Where the last value of a counter is kept; NULL: not at all. */
+static inline uint64_t *proctable_last(const struct proctable *t, process_id id, enum field f) {
+    if (f < FIELD_DARWIN_FIRST)
+        return &proctable_at(t, id)->last[f];
+    return t->keeps_darwin_fields
+               ? &t->darwin[id >> CHUNK_BITS][id & (CHUNK_RECORDS - 1)].last[f - FIELD_DARWIN_FIRST]
+               : NULL;
 }
 
 /* The latest incarnation with this pid, or NO_PROCESS. */

@@ -35,8 +35,8 @@ enum field {
     FIELD_DISK_READ_BYTES,  /* read_bytes: fetched from storage */
     FIELD_DISK_WRITTEN_BYTES,
     FIELD_FOLDED_END,
-    /* the process's own use */
-    FIELD_SWITCHES = FIELD_FOLDED_END, /* of both kinds, where nobody tells them apart */
+    /* the process's own use, on macOS alone */
+    FIELD_SWITCHES = FIELD_FOLDED_END, /* of both kinds, which nobody tells apart there */
     FIELD_UNIX_CALLS,
     FIELD_MACH_CALLS,
     FIELD_MESSAGES_SENT, /* of Mach */
@@ -83,7 +83,13 @@ enum field {
 #define FIELD_FOLDED_FIRST FIELD_CUTIME_NS
 #define FIELD_FOLDED (FIELD_FOLDED_END - FIELD_FOLDED_FIRST)
 
+/* Counters that no source of Linux has: a process's record has no room for them, see
+ * count/proctable.h. */
+#define FIELD_DARWIN_FIRST FIELD_SWITCHES
+#define FIELD_DARWIN (FIELD_COUNTERS - FIELD_DARWIN_FIRST)
+
 #define COUNTER_FIELDS (BIT(FIELD_COUNTERS) - 1)
+#define DARWIN_FIELDS (COUNTER_FIELDS & ~(BIT(FIELD_DARWIN_FIRST) - 1))
 
 _Static_assert(FIELDS <= 64, "one presence bit per field in 64 bits");
 

@@ -37,6 +37,7 @@ struct source {
      * that this kernel does not add to the parent's. 0: it adds them all. */
     uint64_t keeps_apart;
     const char *full_rights; /* that reading all of each process takes; NULL: those of Linux */
+    bool has_darwin_fields;  /* it hands out DARWIN_FIELDS */
     bool marks_by_inode; /* listed.marker is the inode of the process's directory */
     uint64_t tick_ns;      /* of the times since boot that it hands out */
     uint64_t boot_unix_ns; /* when the host booted, since 1970; known after host() */

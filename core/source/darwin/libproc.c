@@ -581,6 +581,7 @@ int libproc_new(const struct darwin_calls *calls, const struct io *io, unsigned 
     l->source.ends = ENDS_BY_FOLDING;
     l->source.tick_ns = TICK_NS;
     l->source.full_rights = "root";
+    l->source.has_darwin_fields = true;
     /* of reaped children the kernel adds up CPU time and page-ins */
     l->source.keeps_apart = BIT(FIELD_CMINFLT) | BIT(FIELD_IO_READ_BYTES) |
                             BIT(FIELD_IO_WRITTEN_BYTES) | BIT(FIELD_IO_READS) |

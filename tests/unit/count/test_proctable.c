@@ -223,6 +223,28 @@ START_TEST(details) {
 }
 END_TEST
 
+/* Nor what only macOS counts, on Linux. */
+START_TEST(darwin_fields) {
+    process_id id = add(7, 100);
+    ck_assert_ptr_null(table.darwin);
+    ck_assert_ptr_null(proctable_last(&table, id, FIELD_ENERGY_NJ));
+    ck_assert_ptr_eq(proctable_last(&table, id, FIELD_UTIME_NS),
+                     &proctable_at(&table, id)->last[FIELD_UTIME_NS]);
+    proctable_clear(&table);
+    table.keeps_darwin_fields = true;
+    for (uint32_t i = 0; i < 1000; i++) {
+        id = add(8 + i, i);
+        *proctable_last(&table, id, FIELD_SWITCHES) = i;
+        *proctable_last(&table, id, FIELD_ENERGY_NJ) = 1000 + i;
+    }
+    for (uint32_t i = 0; i < 1000; i++) {
+        id = proctable_find(&table, 8 + i);
+        ck_assert_uint_eq(*proctable_last(&table, id, FIELD_SWITCHES), i);
+        ck_assert_uint_eq(*proctable_last(&table, id, FIELD_ENERGY_NJ), 1000 + i);
+    }
+}
+END_TEST
+
 START_TEST(places_are_used_again) {
     for (uint32_t round = 0; round < 100; round++) {
         for (uint32_t i = 0; i < 300; i++)
@@ -254,7 +276,8 @@ END_TEST
 START_TEST(no_memory_for_the_first) {
     long at = 0;
     process_id id;
-    table.keeps_details = _i;
+    table.keeps_details = _i & 1;
+    table.keeps_darwin_fields = _i & 2;
 
     do {
         allocations = 0;
@@ -312,9 +335,10 @@ int main(void) {
     tcase_add_test(tc, growth_keeps_everything);
     tcase_add_test(tc, places_are_used_again);
     tcase_add_test(tc, details);
+    tcase_add_test(tc, darwin_fields);
     tcase_add_test(tc, cleared_it_can_be_used_again);
     tc = add_open_case(suite, "memory");
-    tcase_add_loop_test(tc, no_memory_for_the_first, 0, 2);
+    tcase_add_loop_test(tc, no_memory_for_the_first, 0, 4);
     tcase_add_test(tc, no_memory_for_a_larger_hash);
     return run_suite(suite);
 }

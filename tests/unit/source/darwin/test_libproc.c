@@ -650,17 +650,41 @@ START_TEST(restart) {
     tally *t = mac_collector(NULL, NULL);
     collect_at(t, 1000);
     mac_use(p, 1, 0);
+    p->task.unix_calls = 100;
     collect_at(t, 1010);
     ck_assert_int_eq(tree_encode_state(t), 0);
     mac.clock_step_s = -1800;
     mac_use(p, 2, 0);
+    p->task.unix_calls = 140;
     mac_use(mac_start(301, 1, "b", 1015), 3, 0);
     tally *u = mac_collector(NULL, NULL);
     clock_set(1020);
     ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
     collect_at(u, 1020);
     ck_assert_uint_eq(user_ms(u, "a"), 3000);
+    ck_assert_uint_eq(value_of(u, "a", METRIC_SYSCALLS_UNIX), 140);
     ck_assert_uint_eq(value_of(u, "a", METRIC_EXITS), 0);
+    tally_free(t);
+    tally_free(u);
+}
+END_TEST
+
+/* What Linux has no room for is passed over there. */
+START_TEST(state_of_macos_on_linux) {
+    struct mac_process *p = mac_start(300, 1, "a", 100);
+    tally *t = mac_collector(NULL, NULL);
+    p->task.unix_calls = 100;
+    mac_use(p, 1, 0);
+    collect_at(t, 1000);
+    ck_assert_int_eq(tree_encode_state(t), 0);
+    tally *u = tree_collector(NULL, NULL);
+    memcpy(u->source->boot_id, t->source->boot_id, sizeof(u->source->boot_id));
+    clock_set(1020);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
+    const struct proctable *table = &u->counting.table;
+    const struct process *read = proctable_at(table, proctable_find(table, 300));
+    ck_assert_uint_eq(read->have & DARWIN_FIELDS, 0);
+    ck_assert_uint_eq(read->last[FIELD_UTIME_NS], 1000 * MS);
     tally_free(t);
     tally_free(u);
 }
@@ -763,6 +787,7 @@ int main(void) {
     tc = add_case(suite, "collector");
     tcase_add_checked_fixture(tc, mac_open, mac_close);
     tcase_add_test(tc, restart);
+    tcase_add_test(tc, state_of_macos_on_linux);
     tcase_add_test(tc, born_between_two_runs);
     tcase_add_test(tc, no_memory_is_taken_in_the_steady_state);
     tcase_add_test(tc, without_memory);
