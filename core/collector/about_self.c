@@ -33,6 +33,8 @@ void describe_self(struct round *round) {
     self_set(c, METRIC_SELF_PATTERN_LIMITS, t->grouping.pattern_limits);
     self_set(c, METRIC_SELF_SOURCE_PROCFS, strcmp(t->source->name, "procfs") == 0);
     self_set(c, METRIC_SELF_SOURCE_BPF, strcmp(t->source->name, "bpf") == 0);
+    if (strcmp(t->source->name, "darwin") == 0) /* no row where it can't be */
+        self_set(c, METRIC_SELF_SOURCE_DARWIN, 1);
     describe_coverage(round);
     self_set(c, METRIC_SELF_DURATION, clock_ns(t, CLOCK_MONOTONIC) - round->mono_ns);
     self_set(c, METRIC_SELF_CPU, clock_ns(t, CLOCK_THREAD_CPUTIME_ID) - round->cpu_ns);

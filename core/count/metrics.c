@@ -495,6 +495,9 @@ const struct metric_row metric_table[METRICS_IN_ALL] = {
     [METRIC_SELF_SOURCE_BPF] = {GAUGE("source_bpf", TALLY_UNIT_COUNT, SOURCE), SELF,
                                 NATIVE("source", "source", "bpf"), INFLUX("source_bpf"),
                                 COLLECTD("gauge", "source_bpf")},
+    [METRIC_SELF_SOURCE_DARWIN] = {GAUGE("source_darwin", TALLY_UNIT_COUNT, SOURCE), SELF,
+                                   ON_MACOS, NATIVE("source", "source", "darwin"),
+                                   INFLUX("source_darwin"), COLLECTD("gauge", "source_darwin")},
 
     HOST(METRIC_HOST_UPTIME, "uptime", GAUGE, TALLY_UNIT_NS, "Time since the host booted"),
     HOST(METRIC_HOST_LOAD_1, "load_1", GAUGE, TALLY_UNIT_RATIO, LOAD "minute"),

@@ -166,15 +166,6 @@ static void list_programs(struct watch *w) {
 }
 
 /* "bpf" or "procfs", as the metrics about the collector have it. */
-static const char *source_of(const tally_snapshot *s) {
-    size_t metric;
-    uint64_t value;
-    return s && tally_metric_find("source_bpf", &metric) == 0 &&
-                   tally_snapshot_value(s, 0, metric, &value) && value
-               ? "bpf"
-               : "procfs";
-}
-
 void watch_finish(struct watch *w) {
     struct summary *s = &w->summary;
     if (!w->root_ended || w->options->waits_for_orphans)
@@ -184,7 +175,9 @@ void watch_finish(struct watch *w) {
         watch_wait_for_command(w);
     if (!w->snapshot)
         return;
-    s->source = source_of(w->snapshot);
+    s->source = cli_source(w->snapshot);
+    if (!s->source)
+        s->source = "procfs"; /* nothing was seen of it */
     settle_figures(w);
     list_programs(w);
     s->wall_ns = w->ended_ns - w->begun_ns;

@@ -161,12 +161,12 @@ static void head_memory(const struct top *top, struct line *line) {
 static void head_found(const struct top *top, struct line *line) {
     const struct top_model *model = &top->model;
     char cell[CELL_SIZE];
-    uint64_t is_bpf = 0, ended;
+    uint64_t ended;
     const bool has_ended = top_model_ended(model, &ended);
-    top_model_metric(model, TOP_M_SOURCE_BPF, &is_bpf);
+    const char *source = cli_source(model->now);
     add(line, "Found: %s%% of CPU time", metric(top, TOP_M_COVERAGE, TOP_PERCENT, cell));
     add(line, ", ended %s%%", figure(has_ended, TOP_PERCENT, ended, cell));
-    add(line, ", source %s", is_bpf ? "bpf" : "procfs");
+    add(line, ", source %s", source ? source : UNKNOWN);
     add(line, ", lost %s", metric(top, TOP_M_LOST_EVENTS, TOP_COUNT, cell));
     add(line, "; %zu groups by %s", tally_snapshot_groups(model->now), top->group_by);
 }

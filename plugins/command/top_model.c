@@ -54,7 +54,6 @@ static const char *const metric_ids[TOP_METRICS] = {
     [TOP_M_SENT_UDP] = "network_transmit_bytes_udp",
     [TOP_M_COVERAGE] = "cpu_coverage",
     [TOP_M_LOST_EVENTS] = "lost_events",
-    [TOP_M_SOURCE_BPF] = "source_bpf",
     [TOP_M_UPTIME] = "host_uptime",
     [TOP_M_LOAD_1] = "host_load_1",
     [TOP_M_LOAD_5] = "host_load_5",

@@ -72,7 +72,6 @@ enum top_metric {
     TOP_M_SENT_UDP,
     TOP_M_COVERAGE,
     TOP_M_LOST_EVENTS,
-    TOP_M_SOURCE_BPF,
     TOP_M_UPTIME,
     TOP_M_LOAD_1,
     TOP_M_LOAD_5,

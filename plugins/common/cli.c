@@ -44,6 +44,18 @@ static size_t shared_flag_count(const struct cli_program *program) {
     return program->is_verb ? 3 : sizeof(shared_flags) / sizeof(shared_flags[0]);
 }
 
+const char *cli_source(const tally_snapshot *s) {
+    static const char *const rows[] = {"source_procfs", "source_bpf", "source_darwin"};
+    for (size_t i = 0; s && i < sizeof(rows) / sizeof(rows[0]); i++) {
+        size_t metric;
+        uint64_t value;
+        if (tally_metric_find(rows[i], &metric) == 0 &&
+            tally_snapshot_value(s, 0, metric, &value) && value)
+            return rows[i] + strlen("source_");
+    }
+    return NULL;
+}
+
 void cli_say(const struct cli_program *program, char level, const char *format, ...) {
     char text[2048];
     va_list args;

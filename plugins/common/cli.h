@@ -105,6 +105,9 @@ bool cli_stays(const struct cli *cli, const tally_config *config);
  * sees, it sees while it runs. */
 void cli_choose_source(const struct cli *cli, tally_config *config);
 
+/* The source that a snapshot comes from, by name; NULL: there is no snapshot. */
+const char *cli_source(const tally_snapshot *s);
+
 /* One line on stderr; level is 'E', 'W' or 'I'. */
 void cli_say(const struct cli_program *program, char level, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -30,19 +30,12 @@ bool demand_is_background(const struct demand *d) {
     return tally_config_interval(d->service->config, &interval_ns) == 1;
 }
 
-static bool is_from_bpf(const tally_snapshot *s) {
-    size_t metric;
-    uint64_t value;
-    return tally_metric_find("source_bpf", &metric) == 0 &&
-           tally_snapshot_value(s, 0, metric, &value) && value;
-}
-
 int demand_collect(struct demand *d) {
     int r = service_collect(d->service);
     d->looked_ns = service_now_ns();
     d->collected_ns = r < 0 ? 0 : d->looked_ns;
     if (r == 0)
-        d->is_source_bpf = is_from_bpf(d->service->snapshot);
+        d->source = cli_source(d->service->snapshot);
     return r;
 }
 
@@ -53,7 +46,7 @@ bool demand_is_fresh(const struct demand *d) {
 }
 
 static uint64_t look_after_ns(const struct demand *d) {
-    return d->is_source_bpf ? LOOK_BPF_NS : LOOK_PROCFS_NS;
+    return d->source && strcmp(d->source, "bpf") == 0 ? LOOK_BPF_NS : LOOK_PROCFS_NS;
 }
 
 /* When the next collection is due that nobody asks for. */
@@ -100,7 +93,7 @@ bool demand_reload(struct demand *d, bool now) {
 }
 
 void demand_say(const struct demand *d) {
-    const char *source = d->is_source_bpf ? "bpf" : "procfs";
+    const char *source = d->source ? d->source : "not known yet";
     const struct service *s = d->service;
     if (demand_is_background(d))
         cli_say(s->cli.program, 'I', "source %s, collecting every %s", source,

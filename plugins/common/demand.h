@@ -15,7 +15,7 @@ struct demand {
     uint64_t looked_ns;    /* when processes were looked at last */
     uint64_t watched_ns;   /* when files were looked at last */
     uint64_t beat_ns;      /* of the next collection in the background */
-    bool is_source_bpf;    /* what the last snapshot came from */
+    const char *source;    /* what the last snapshot came from; NULL: there was none */
 };
 
 /* Reads the flag --min-age. -EINVAL, with a sentence said. */

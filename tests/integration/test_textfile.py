@@ -133,6 +133,25 @@ def case_schemas():
     check(m.get("my_processes_seen", site='"x\\y') > 0, "no label on its own metrics")
 
 
+def case_process_schema():
+    """Each process by itself, by the names and labels of the exporters for macOS."""
+    w = Workload(BURNER)
+    w.hear()
+    w.go_on()
+    used = w.hear()["cpu"]
+    m = good("--schema", "process", "--group-by", "pid")
+    who = {"pid": str(w.pid), "ppid": str(os.getpid()), "uid": str(os.getuid()),
+           "gid": str(os.getgid()), "path": os.readlink("/proc/%d/exe" % w.pid)}
+    cpu = [m.get("process_cpu_seconds_total", mode=mode, **who) for mode in ("user", "system")]
+    check(None not in cpu, "no series of that process with these labels", who)
+    check_near(sum(cpu), used, "CPU seconds, not cut to whole ones", absolute=4 * TICK)
+    check(m.get("process_resident_memory_bytes", **who) > 1 << 20, "resident memory")
+    check_equal(m.get("process_resident_memory_bytes", **who),
+                m.get("process_memory_rss_bytes", **who), "one value by two names")
+    check(m.get("proctally_source", source="darwin") is None, "the source of macOS has a row")
+    w.end()
+
+
 # ---- The service --------------------------------------------------------------------
 
 def start_service(*flags, **how):

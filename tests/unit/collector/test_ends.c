@@ -992,6 +992,32 @@ START_TEST(traffic_goes_to_its_rows) {
 }
 END_TEST
 
+/* Both protocols in one, in the schema that has it so. */
+START_TEST(traffic_in_the_process_schema) {
+    static const char *const lines[] = {"receive_bytes_total", "receive_packets_total",
+                                        "transmit_bytes_total", "transmit_packets_total"};
+    char line[200];
+    const char *text;
+    size_t len;
+    add_actor(shell);
+    script.sees_traffic = true;
+    tally *t = ends_collector("schema", "process", NULL);
+    collect_at(t, 1000);
+    struct unlisted u = {.comm = "sh", .known_pid = 100, .is_known = true};
+    for (size_t i = 0; i < TRAFFIC_COUNTERS; i++)
+        u.traffic[i] = 100 + i;
+    tell_unlisted(u);
+    collect_at(t, 1010);
+    ck_assert_int_eq(tree_prometheus(t, &text, &len), 0);
+    for (int i = 0; i < COUNT(lines); i++) {
+        snprintf(line, sizeof(line), "process_net_%s{groupname=\"sh\",name=\"sh\",user=\"root\"} %d\n",
+                 lines[i], 201 + 4 * i);
+        ck_assert_msg(memmem(text, len, line, strlen(line)), "no %s", line);
+    }
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(traffic_that_is_not_seen_is_absent) {
     struct tally_error notice;
     add_actor(shell);
@@ -1561,6 +1587,7 @@ int main(void) {
         T(unlisted_usage_is_counted_without_time_to_match, 1),
 #endif
         T(traffic_goes_to_its_rows, 1),
+        T(traffic_in_the_process_schema, 1),
         T(traffic_that_is_not_seen_is_absent, 1),
         T(endings_go_to_their_rows, 1),
         T(ends_told_one_by_one_have_endings, 1),

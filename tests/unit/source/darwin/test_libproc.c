@@ -455,6 +455,16 @@ START_TEST(lack_of_rights_is_said) {
 }
 END_TEST
 
+START_TEST(the_source_has_a_row) {
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_SOURCE_DARWIN), 1);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_SOURCE_PROCFS), 0);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_SOURCE_BPF), 0);
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(traffic_is_not_counted_and_that_is_said) {
     struct tally_error text;
     bool said = false;
@@ -560,6 +570,70 @@ START_TEST(counters) {
     ck_assert_uint_eq(value_of(t, "a", METRIC_COW_FAULTS), 15);
     ck_assert(!has_value(t, "launchd", METRIC_INSTRUCTIONS)); /* none are counted for it */
     ck_assert(!has_value(t, "a", METRIC_ENERGY)); /* an older system */
+    tally_free(t);
+}
+END_TEST
+
+/* All that the exporters for macOS have that use these names, each by their labels. */
+START_TEST(process_schema) {
+    static const struct {
+        const char *name, *more;
+        const char *value;
+    } series[] = {{"num_procs", "", "1"},
+                  {"threads", ",state=\"total\"", "5"},
+                  {"threads", ",state=\"running\"", "2"},
+                  {"cpu_seconds_total", ",mode=\"user\"", "1.5"},
+                  {"cpu_seconds_total", ",mode=\"system\"", "0.25"},
+                  {"memory_rss_bytes", "", "1000"},
+                  {"resident_memory_bytes", "", "1000"},
+                  {"memory_vms_bytes", "", "5000"},
+                  {"phys_footprint_bytes", "", "700"},
+                  {"open_fds", "", "3"},
+                  {"diskio_bytes_read_total", "", "4096"},
+                  {"diskio_bytes_write_total", "", "8192"},
+                  {"context_switches_total", "", "33"},
+                  {"faults_total", "", "100"},
+                  {"pageins_total", "", "10"},
+                  {"syscalls_unix_total", "", "11"},
+                  {"syscalls_mach_total", "", "12"},
+                  {"messages_sent_total", "", "13"},
+                  {"messages_received_total", "", "14"},
+                  {"cow_faults_total", "", "15"},
+                  {"priority", "", "31"}};
+    struct mac_process *p = mac_start(300, 1, "a", 100);
+    const char *text;
+    size_t len;
+    p->path = "/Applications/A \"B\"";
+    tally *t = mac_collector("schema", "process", "group-by", "pid", NULL);
+    collect_at(t, 1000);
+    mac_use(p, 1.5, 0.25);
+    p->task.resident_bytes = 1000;
+    p->task.virtual_bytes = 5000;
+    p->task.faults = 100;
+    p->task.pageins = 10;
+    p->task.cow_faults = 15;
+    p->task.messages_sent = 13;
+    p->task.messages_received = 14;
+    p->task.mach_calls = 12;
+    p->task.unix_calls = 11;
+    p->task.switches = 33;
+    p->task.threads = 5;
+    p->task.threads_running = 2;
+    p->usage.pageins = 10;
+    p->usage.footprint_bytes = 700;
+    p->usage.disk_read_bytes = 4096;
+    p->usage.disk_written_bytes = 8192;
+    p->fds = 3;
+    collect_at(t, 1010);
+    ck_assert_int_eq(tree_prometheus(t, &text, &len), 0);
+    for (int i = 0; i < COUNT(series); i++) {
+        char line[300];
+        snprintf(line, sizeof(line),
+                 "process_%s{groupname=\"300\",pid=\"300\",ppid=\"1\",uid=\"%u\",gid=\"20\","
+                 "path=\"/Applications/A \\\"B\\\"\",name=\"a\",user=\"%u\"%s} %s\n",
+                 series[i].name, MAC_USER, MAC_USER, series[i].more, series[i].value);
+        ck_assert_msg(memmem(text, len, line, strlen(line)), "no %s", line);
+    }
     tally_free(t);
 }
 END_TEST
@@ -771,6 +845,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, mac_open, mac_close);
     tcase_add_test(tc, other_users_processes);
     tcase_add_loop_test(tc, lack_of_rights_is_said, 0, 2);
+    tcase_add_test(tc, the_source_has_a_row);
     tcase_add_test(tc, traffic_is_not_counted_and_that_is_said);
     tcase_add_test(tc, the_kernel);
 
@@ -778,6 +853,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, mac_open, mac_close);
     tcase_add_test(tc, gauges);
     tcase_add_test(tc, counters);
+    tcase_add_test(tc, process_schema);
     tcase_add_test(tc, no_time_runnable);
     tcase_add_test(tc, saturation);
     tcase_add_test(tc, not_collected);
