@@ -63,6 +63,10 @@ static int print_overview(void) {
 
 static int run_verb(const struct verb *verb, int argc, char **argv) {
     struct cli cli;
+    if (verb->why_not) {
+        cli_say(verb->program, 'E', "%s", verb->why_not);
+        return CLI_MISUSED;
+    }
     int status = cli_begin(&cli, verb->program, argc, argv);
     if (status < 0)
         status = verb->main(&cli);

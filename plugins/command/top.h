@@ -53,6 +53,14 @@ void top_write_json(const struct top *top, FILE *to);
 bool top_write_process(const struct top *top, pid_t pid, uint64_t start_ns, FILE *to,
                        size_t width);
 
+/* A title and a text, cleaned and cut. */
+void top_write_text_line(FILE *to, const char *title, const char *text, size_t len, size_t width);
+
+/* ---- top_files.c, where a process's files can be told ---------------------------------------- */
+
+/* How many descriptors it has open, and a line for each. */
+void top_write_files(const struct top *top, pid_t pid, size_t process, FILE *to, size_t width);
+
 /* ---- top_terminal.c -------------------------------------------------------------------------- */
 
 /* Standard input and output are a terminal, and one of a known type. Says why not. */

@@ -501,9 +501,12 @@ static void add_processes(struct top_model *model) {
             add_ended(model, g, NONE);
 }
 
+/* For compare(): the arguments of qsort_r(3) are in another order on macOS. */
+static const struct top_model *sorted;
+
 /* Numbers fall and texts rise, unless reversed; what is not known comes last. */
-static int compare(const void *a, const void *b, void *data) {
-    const struct top_model *model = data;
+static int compare(const void *a, const void *b) {
+    const struct top_model *model = sorted;
     const size_t i = *(const size_t *)a, k = *(const size_t *)b;
     const struct top_node *x = &model->nodes[i], *y = &model->nodes[k];
     int order = 0;
@@ -579,7 +582,8 @@ int top_model_arrange(struct top_model *model) {
     for (size_t i = 0; i < model->node_count; i++)
         if (model->nodes[i].is_kept || model->is_tree)
             model->order[count++] = i;
-    qsort_r(model->order, count, sizeof(*model->order), compare, model);
+    sorted = model;
+    qsort(model->order, count, sizeof(*model->order), compare);
     model->rows = model->row_room;
     if (model->is_tree) {
         put_tree(model);

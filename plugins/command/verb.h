@@ -9,6 +9,7 @@ struct verb {
     const char *name;
     const char *short_help; /* a line in the list of verbs */
     const struct cli_program *program;
+    const char *why_not; /* this system lacks it; NULL: it does not, and what follows is there */
     /* When the command line has been read; the status to exit with. */
     int (*main)(struct cli *cli);
 };
