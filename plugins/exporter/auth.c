@@ -105,7 +105,7 @@ static bool is_right(struct auth *auth, const struct job *job) {
     /* a failure is "*0", which is no hash */
     const bool is_same =
         got && strlen(got) == HASH_BYTES && gnutls_memcmp(got, job->hash, HASH_BYTES) == 0;
-    explicit_bzero(&auth->crypt, sizeof(auth->crypt));
+    gnutls_memset(&auth->crypt, 0, sizeof(auth->crypt));
     return is_same && job->is_known;
 }
 
@@ -113,7 +113,7 @@ static bool is_right(struct auth *auth, const struct job *job) {
 static void finish(struct auth *auth, struct job *job) {
     struct waiter *waiters = job->waiters;
     const size_t count = job->waiter_count;
-    explicit_bzero(job, sizeof(*job));
+    gnutls_memset(job, 0, sizeof(*job));
     pthread_mutex_unlock(&auth->mutex);
     for (size_t i = 0; i < count; i++)
         waiters[i].done(waiters[i].data);
@@ -167,7 +167,7 @@ static bool decode(const char *authorization, char to[static CREDENTIALS_BYTES])
         memcpy(to, plain.data, plain.size);
         to[plain.size] = 0;
     }
-    explicit_bzero(plain.data, plain.size);
+    gnutls_memset(plain.data, 0, plain.size);
     gnutls_free(plain.data);
     return is_good;
 }
@@ -185,7 +185,7 @@ static void make_key(const struct auth *auth, const char *hash, bool is_known,
     memcpy(text.hash, hash, sizeof(text.hash));
     memcpy(text.credentials, credentials, strlen(credentials));
     sha256(&text, sizeof(text), ret->digest);
-    explicit_bzero(&text, sizeof(text));
+    gnutls_memset(&text, 0, sizeof(text));
 }
 
 /* The one for this key, or one that is free; NULL if all are taken. */
@@ -250,7 +250,7 @@ int auth_ask(struct auth *auth, const char *authorization, void (*done)(void *da
     pthread_mutex_lock(&auth->mutex);
     int r = look_up(auth, credentials, &(struct waiter){done, data});
     pthread_mutex_unlock(&auth->mutex);
-    explicit_bzero(credentials, sizeof(credentials));
+    gnutls_memset(credentials, 0, sizeof(credentials));
     return r;
 }
 
@@ -260,7 +260,7 @@ static void free_users(struct users *users) {
     for (size_t i = 0; i < users->count; i++) {
         free(users->list[i].name);
         if (users->list[i].hash)
-            explicit_bzero(users->list[i].hash, HASH_BYTES);
+            gnutls_memset(users->list[i].hash, 0, HASH_BYTES);
         free(users->list[i].hash);
     }
     free(users->list);
@@ -306,7 +306,7 @@ int auth_set_users(struct auth *auth, const struct web_user *users, size_t count
 
 static void free_memory(struct auth *auth) {
     free_users(&auth->users);
-    explicit_bzero(auth, sizeof(*auth));
+    gnutls_memset(auth, 0, sizeof(*auth));
     free(auth);
 }
 

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 #include "listen.h"
 
+#include "system.h"
+
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/filter.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <stddef.h>
@@ -43,7 +44,7 @@ static bool is_abandoned(const struct sockaddr_un *at, socklen_t len) {
     struct stat st;
     if (lstat(at->sun_path, &st) < 0 || !S_ISSOCK(st.st_mode))
         return false;
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = system_socket(AF_UNIX);
     if (fd < 0)
         return false;
     bool abandoned = connect(fd, (const struct sockaddr *)at, len) < 0 && errno == ECONNREFUSED;
@@ -62,7 +63,7 @@ static int listen_unix(const char *address, const char *path, struct listener *r
     memcpy(at.sun_path, path, path_len + 1);
     socklen_t len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + path_len + 1);
 
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = system_socket(AF_UNIX);
     if (fd < 0)
         return fail(error, address, -errno);
     int r = bind(fd, (struct sockaddr *)&at, len) < 0 ? -errno : 0;
@@ -83,7 +84,7 @@ static int listen_unix(const char *address, const char *path, struct listener *r
 
 static int listen_at(const struct addrinfo *at, bool both_families) {
     const int on = 1, v6_only = !both_families;
-    int fd = socket(at->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = system_socket(at->ai_family);
     if (fd < 0)
         return -errno;
     int r = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
@@ -198,24 +199,14 @@ ssize_t listen_inherited(struct listener *ret, size_t size, struct tally_error *
 /* ---- The end -------------------------------------------------------------------------- */
 
 /* To close a socket resets all connections that nobody has accepted yet, and so does shutdown(2)
- * of TCP's; with backlog 0 one more gets in. A filter takes from it what would begin a
- * connection: the other side tries again, and is refused, or finds whoever listens there then.
- * A handshake that has begun goes on, as what ends it has no SYN. */
+ * of TCP's; with backlog 0 one more gets in. */
 void listen_no_more(const struct listener *l) {
-    enum { FLAGS_AT = 13, SYN = 0x02 }; /* in the head of a segment */
-    struct sock_filter steps[] = {
-        BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_AT),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, SYN, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, 0),
-        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
-    };
-    const struct sock_fprog no_more = {sizeof(steps) / sizeof(steps[0]), steps};
     if (l->is_shared)
         return;
     if (l->is_unix) /* those that wait can be accepted all the same */
         (void)shutdown(l->fd, SHUT_RD);
     else
-        (void)setsockopt(l->fd, SOL_SOCKET, SO_ATTACH_FILTER, &no_more, sizeof(no_more));
+        system_begin_no_more(l->fd);
 }
 
 int listen_accept_last(const struct listener *l, struct sockaddr_storage *ret_from,
@@ -223,6 +214,6 @@ int listen_accept_last(const struct listener *l, struct sockaddr_storage *ret_fr
     *ret_len = sizeof(*ret_from);
     if (l->is_shared)
         return -EAGAIN;
-    int fd = accept4(l->fd, (struct sockaddr *)ret_from, ret_len, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    int fd = system_accept(l->fd, (struct sockaddr *)ret_from, ret_len);
     return fd < 0 ? -errno : fd;
 }

@@ -6,6 +6,7 @@
 #include "page.h"
 #include "rate.h"
 #include "service.h"
+#include "system.h"
 #include "tls.h"
 
 #include <errno.h>
@@ -15,7 +16,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -76,7 +76,7 @@ struct door {
 
 struct server {
     struct server_options options;
-    int wake_fd;
+    struct wake wake;
     struct auth *auth;    /* of the users of the newest door */
     pthread_mutex_t lock; /* for all that follows, and the lists above */
     struct door *door;
@@ -96,7 +96,7 @@ struct server {
 };
 
 static void wake(struct server *s) {
-    (void)!write(s->wake_fd, &(uint64_t){1}, sizeof(uint64_t));
+    wake_up(&s->wake);
 }
 
 /* ---- Answers --------------------------------------------------------------------------- */
@@ -689,8 +689,9 @@ int server_new(const struct server_options *options, struct web_config *web, str
     s->first.next = &s->last;
     s->last.prev = &s->first;
     pthread_mutex_init(&s->lock, NULL);
-    s->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int r = s->wake_fd < 0 ? -errno : make_pages(s, web);
+    int r = wake_open(&s->wake);
+    if (r == 0)
+        r = make_pages(s, web);
     if (r == 0)
         r = auth_new(web ? web->users : NULL, web ? web->user_count : 0, &s->auth);
     if (r == 0)
@@ -702,8 +703,7 @@ int server_new(const struct server_options *options, struct web_config *web, str
         auth_free(s->auth);
         door_free(s->door);
         drop_pages(s);
-        if (s->wake_fd >= 0)
-            close(s->wake_fd);
+        wake_close(&s->wake);
         pthread_mutex_destroy(&s->lock);
         free(s);
         return r;
@@ -745,7 +745,7 @@ const struct web_config *server_web(const struct server *s) {
 }
 
 int server_fd(const struct server *s) {
-    return s->wake_fd;
+    return s->wake.fd;
 }
 
 /* Doors by which everybody has left. */
@@ -764,8 +764,7 @@ static void free_left_doors(struct server *s) {
 
 struct server_wants server_take_wants(struct server *s) {
     struct server_wants wants = {0};
-    uint64_t count;
-    (void)!read(s->wake_fd, &count, sizeof(count));
+    wake_taken(&s->wake);
     free_left_doors(s);
     pthread_mutex_lock(&s->lock);
     for (struct request *r = s->waiting; r; r = r->next)
@@ -872,7 +871,7 @@ struct server *server_free(struct server *s, uint64_t grace_ns) {
         close(s->options.listeners[i].fd);
     drop_bodies(s);
     drop_pages(s);
-    close(s->wake_fd);
+    wake_close(&s->wake);
     pthread_mutex_destroy(&s->lock);
     free(s);
     return NULL;

@@ -162,7 +162,7 @@ static void list_names(char *text, size_t size, const char *(*name)(size_t i, co
 
 static void wipe(void *text, size_t len) {
     if (text)
-        explicit_bzero(text, len);
+        gnutls_memset(text, 0, len);
     free(text);
 }
 
@@ -868,7 +868,7 @@ static int read_document(struct loader *l) {
 static void wipe_document(yaml_document_t *document) {
     for (yaml_node_t *n = document->nodes.start; n < document->nodes.top; n++)
         if (n->type == YAML_SCALAR_NODE)
-            explicit_bzero(n->data.scalar.value, n->data.scalar.length);
+            gnutls_memset(n->data.scalar.value, 0, n->data.scalar.length);
     yaml_document_delete(document);
 }
 
@@ -903,8 +903,9 @@ static int read_yaml(struct loader *l, const char *text, size_t len) {
             wipe_document(&next);
         }
     }
-    explicit_bzero(parser.raw_buffer.start, (size_t)(parser.raw_buffer.end - parser.raw_buffer.start));
-    explicit_bzero(parser.buffer.start, (size_t)(parser.buffer.end - parser.buffer.start));
+    gnutls_memset(parser.raw_buffer.start, 0,
+                  (size_t)(parser.raw_buffer.end - parser.raw_buffer.start));
+    gnutls_memset(parser.buffer.start, 0, (size_t)(parser.buffer.end - parser.buffer.start));
     yaml_parser_delete(&parser);
     return r;
 }
