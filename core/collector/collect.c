@@ -297,7 +297,7 @@ static int scan(struct round *round) {
         int e = visit(round, &round->listed[i], 0);
         r = r < 0 ? r : e;
     }
-    if (is_told_once) {
+    if (t->source->ops->next_unlisted) {
         int e = credit_unlisted(round);
         r = r < 0 ? r : e;
     }

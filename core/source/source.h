@@ -247,7 +247,8 @@ struct source_ops {
      * it says false, after list() and before anything is opened. */
     bool (*next_ended)(struct source *s, struct sample *ret);
     /* The next of what was used unlisted; the same way, but when all that are listed
-     * have had their turn: it may be theirs. Parts as in identify(). */
+     * have had their turn: it may be theirs. Parts as in identify(). With ENDS_BY_FOLDING it is
+     * traffic alone, and this may be NULL. */
     bool (*next_unlisted)(struct source *s, unsigned parts, struct unlisted_usage *ret);
     /* Who an ancestor was that has not been listed either, and its own ancestor. */
     bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_usage *ret);

@@ -2,16 +2,19 @@
 # SPDX-License-Identifier: MIT
 """Programs for macOS, looked at where none can be run.
 
-    macho.py check FILE CPU SYSTEM STUBS     CPU arm64 or x86_64, SYSTEM such as 11.0
+    macho.py check FILE CPU SYSTEM STUBS [STUBS...]   CPU arm64 or x86_64, SYSTEM such as 11.0
+    macho.py stub OUT NAME HERE...           what HERE (shared libraries of Linux) export, as the
+                                             list of what the library NAME of macOS does
     macho.py universal OUT FILE FILE...      one file for several CPUs
 
 check: it is a program for that CPU which starts on that system and later ones, needs no
-library but the system's own, has a signature where the CPU wants one, and every symbol that
-it imports is in STUBS (libSystem.tbd). Prints how many there are; else what is wrong, and
-leaves with 1."""
+library but the system's own and those of which a list is given, has a signature where the CPU
+wants one, and every symbol that it imports is in STUBS (libSystem.tbd) or in one of those
+lists. Prints how many there are; else what is wrong, and leaves with 1."""
 
 import re
 import struct
+import subprocess
 import sys
 
 CPUS = {"arm64": (0x0100000C, 0), "x86_64": (0x01000007, 3)}
@@ -79,20 +82,48 @@ def stubs(path, cpu):
     return names
 
 
-def check(path, cpu, system, stub_list):
+def install_name(path):
+    return re.search(r"^install-name:\s*'([^']*)'", open(path, encoding="utf-8").read(), re.M)[1]
+
+
+def stub(out, name, libraries):
+    symbols = set()
+    for library in libraries:
+        for line in subprocess.run(["nm", "-D", "--defined-only", library], check=True,
+                                   stdout=subprocess.PIPE, text=True).stdout.splitlines():
+            symbol = line.split()[-1].split("@")[0]
+            if re.fullmatch(r"\w+", symbol):
+                symbols.add("_" + symbol)
+    targets = "[ arm64-macos, x86_64-macos ]"
+    with open(out, "w", encoding="utf-8") as file:
+        file.write(f"""--- !tapi-tbd
+tbd-version: 4
+targets: {targets}
+install-name: '{name}'
+exports:
+  - targets: {targets}
+    symbols: [ {", ".join(sorted(symbols))} ]
+...
+""")
+
+
+def check(path, cpu, system, stub_list, more):
     found = read(path)
     major, minor = (int(n) for n in system.split("."))
     if found["cpu"] != CPUS[cpu] or found["kind"] != EXECUTE or not found["flags"] & PIE:
         fail(f"{path} is no program for {cpu}, with a place of its own each time")
     if found["system"] != major << 16 | minor << 8:
         fail(f"{path} is for another system than macOS {system}: {found['system']}")
-    if found["libraries"] != [SYSTEM_LIBRARY]:
-        fail(f"{path} needs {found['libraries']}, expected only {SYSTEM_LIBRARY}")
+    allowed = {SYSTEM_LIBRARY, *map(install_name, more)}
+    if SYSTEM_LIBRARY not in found["libraries"] or set(found["libraries"]) - allowed:
+        fail(f"{path} needs {found['libraries']}, expected only {sorted(allowed)}")
     if cpu == "arm64" and not found["signed"]:
         fail(f"{path} is not signed, and would not be started")
     known = stubs(stub_list, cpu)
     if len(known) < 1000 or "_sysctlbyname" not in known:
         fail(f"{stub_list} is not understood")
+    for one in more:
+        known |= stubs(one, cpu)
     missing = sorted(set(found["imports"]) - known)
     if missing or not found["imports"]:
         fail(f"{path} imports what macOS does not have: {' '.join(missing) or 'nothing at all'}")
@@ -115,8 +146,10 @@ def universal(out, paths):
             file.write(data)
 
 
-if len(sys.argv) == 6 and sys.argv[1] == "check":
-    check(*sys.argv[2:])
+if len(sys.argv) >= 6 and sys.argv[1] == "check":
+    check(*sys.argv[2:6], sys.argv[6:])
+elif len(sys.argv) > 4 and sys.argv[1] == "stub":
+    stub(sys.argv[2], sys.argv[3], sys.argv[4:])
 elif len(sys.argv) > 3 and sys.argv[1] == "universal":
     universal(sys.argv[2], sys.argv[3:])
 else:

@@ -147,6 +147,25 @@ static void check_arguments(const char *buf, size_t len) {
     CHECK(a.len == 0 || a.at > a.path + a.path_len, "arguments before the end of the path");
 }
 
+/* A datagram, message by message. */
+static void check_network(const char *buf, size_t len) {
+    static const char *const releases[] = {"19.0", "20.0", "24.0"};
+    for (size_t i = 0; i < sizeof(releases) / sizeof(releases[0]); i++) {
+        const struct darwin_flow_layout *layout = darwin_flow_layout(releases[i]);
+        struct darwin_message m;
+        ssize_t taken;
+        for (size_t at = 0; at < len; at += (size_t)taken) {
+            taken = darwin_parse_network(buf + at, len - at, layout, &m);
+            CHECK(taken >= 16 || taken == -EBADMSG || taken == -EPROTO, "%zd", taken);
+            CHECK(taken < 0 || (size_t)taken <= len - at, "more than there is");
+            if (taken < 0)
+                break;
+            CHECK(m.flow.name_len <= DARWIN_FLOW_NAME, "a name of %u bytes", m.flow.name_len);
+            CHECK(m.kind == DARWIN_MESSAGE_FLOW || m.flow.pid == 0, "a process of no flow");
+        }
+    }
+}
+
 FUZZ_TARGET(parse) {
     const char *buf = (const char *)data;
     struct status_file status;
@@ -158,6 +177,7 @@ FUZZ_TARGET(parse) {
     struct pss pss;
     int r;
     check_number(buf, len);
+    check_network(buf, len);
     check_stat(buf, len);
     PARSE(parse_status, status);
     PARSE(parse_status_memory, memory);

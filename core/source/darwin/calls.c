@@ -4,6 +4,7 @@
 #include "source/darwin/calls.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <libproc.h>
 #include <mach/mach.h>
 #include <mach/mach_time.h>
@@ -13,6 +14,9 @@
 #include <sys/proc_info.h>
 #include <sys/resource.h>
 #include <sys/sysctl.h>
+#include <sys/ioctl.h>
+#include <sys/kern_control.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 /* The header for this one is not public. */
@@ -44,12 +48,15 @@ struct kernel {
     size_t size; /* in bytes */
     mach_port_t host;
     int rusage_version;
+    int network_fd; /* -1: not asked for */
 };
 
 static void kernel_free(void *data) {
     struct kernel *k = data;
     free(k->list);
     mach_port_deallocate(mach_task_self(), k->host);
+    if (k->network_fd >= 0)
+        close(k->network_fd);
     free(k);
 }
 
@@ -286,12 +293,68 @@ static uint32_t kernel_user(void *data) {
     return geteuid();
 }
 
+/* ---- Network statistics ----------------------------------------------------------------------- */
+
+static int kernel_release(void *data, char *to, size_t size) {
+    (void)data;
+    return sysctlbyname("kern.osrelease", to, &size, NULL, 0) < 0 ? -errno : 0;
+}
+
+#define NETWORK_CONTROL "com.apple.network.statistics"
+/* What flows that end between two collections need; the kernel gives as much as it may. */
+#define NETWORK_BUFFER (2 << 20)
+#ifndef SYSPROTO_CONTROL /* their header is not in every SDK */
+#define SYSPROTO_CONTROL 2
+#endif
+#ifndef AF_SYS_CONTROL
+#define AF_SYS_CONTROL 2
+#endif
+
+static int connect_network(int fd) {
+    struct ctl_info info = {.ctl_name = NETWORK_CONTROL};
+    const int buffer = NETWORK_BUFFER;
+    if (fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 || ioctl(fd, CTLIOCGINFO, &info) < 0)
+        return -errno;
+    const struct sockaddr_ctl at = {.sc_len = sizeof(at),
+                                    .sc_family = AF_SYSTEM,
+                                    .ss_sysaddr = AF_SYS_CONTROL,
+                                    .sc_id = info.ctl_id};
+    if (connect(fd, (const struct sockaddr *)&at, sizeof(at)) < 0 ||
+        fcntl(fd, F_SETFL, O_NONBLOCK) < 0)
+        return -errno;
+    (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof(buffer));
+    return 0;
+}
+
+static int kernel_network_open(void *data) {
+    struct kernel *k = data;
+    const int fd = socket(PF_SYSTEM, SOCK_DGRAM, SYSPROTO_CONTROL);
+    int r = fd < 0 ? -errno : connect_network(fd);
+    if (r == 0)
+        k->network_fd = fd;
+    else if (fd >= 0)
+        close(fd);
+    return r;
+}
+
+static int kernel_network_send(void *data, const void *message, size_t len) {
+    const struct kernel *k = data;
+    return send(k->network_fd, message, len, 0) < 0 ? -errno : 0;
+}
+
+static ssize_t kernel_network_read(void *data, void *to, size_t size) {
+    const struct kernel *k = data;
+    const ssize_t n = recv(k->network_fd, to, size, 0);
+    return n < 0 ? -errno : n;
+}
+
 int darwin_calls_open(struct darwin_calls *ret) {
     struct kernel *k = calloc(1, sizeof(*k));
     if (!k)
         return -ENOMEM;
     k->host = mach_host_self();
     k->rusage_version = RUSAGE_INFO_V6;
+    k->network_fd = -1;
     *ret = (struct darwin_calls){
         .data = k,
         .free = kernel_free,
@@ -307,6 +370,10 @@ int darwin_calls_open(struct darwin_calls *ret) {
         .timebase = kernel_timebase,
         .boot_id = kernel_boot_id,
         .user = kernel_user,
+        .release = kernel_release,
+        .network_open = kernel_network_open,
+        .network_send = kernel_network_send,
+        .network_read = kernel_network_read,
     };
     return 0;
 }

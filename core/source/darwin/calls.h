@@ -115,6 +115,14 @@ struct darwin_calls {
     /* Which boot this is. */
     int (*boot_id)(void *data, char *to, size_t size);
     uint32_t (*user)(void *data); /* who we are, effectively */
+
+    /* Which kernel this is: "24.5.0". */
+    int (*release)(void *data, char *to, size_t size);
+    /* Network statistics, see network.h: once, before the others. Reading takes one datagram,
+     * and does not wait: -EAGAIN. */
+    int (*network_open)(void *data);
+    int (*network_send)(void *data, const void *message, size_t len);
+    ssize_t (*network_read)(void *data, void *to, size_t size);
 };
 
 /* Those of the kernel that this runs on (calls.c, on macOS alone). -ENOMEM. */

@@ -10,6 +10,7 @@
 #include "source/darwin/libproc.h"
 
 #include "base/error.h"
+#include "source/darwin/network.h"
 #include "source/darwin/parse.h"
 #include "source/users.h"
 
@@ -71,6 +72,8 @@ struct libproc {
     char *arguments; /* NULL until somebody asks */
     char command[CMDLINE_SIZE];
     char path[PATH_SIZE];
+
+    struct network *network; /* NULL: not collected */
 
     struct darwin_host host;
     uint64_t busy; /* in hundredths of a second */
@@ -194,6 +197,17 @@ static void number_processes(struct libproc *l) {
     find_clock_steps(l, newcomers);
 }
 
+/* Which of those that are listed that is. */
+static bool resolve(void *data, uint32_t pid, uint64_t unique, uint64_t *ret_start_ticks) {
+    const struct libproc *l = data;
+    const struct darwin_process key = {.pid = pid};
+    const struct darwin_process *p = bsearch(&key, l->processes, l->count, sizeof(key), by_pid);
+    if (!p || l->uniques[p - l->processes].number != unique)
+        return false;
+    *ret_start_ticks = p->start_us - l->epoch_us + added_us(l, unique);
+    return true;
+}
+
 static int libproc_list(struct source *s, bool in_full, const struct listed **ret_listed,
                         size_t *ret_count) {
     struct libproc *l = libproc_of(s);
@@ -208,9 +222,16 @@ static int libproc_list(struct source *s, bool in_full, const struct listed **re
         l->listed[i] = (struct listed){.pid = l->processes[i].pid,
                                        .marker = l->processes[i].start_us};
     number_processes(l);
+    r = l->network ? network_poll(l->network, resolve, l) : 0;
     *ret_listed = l->listed;
     *ret_count = l->count;
-    return 0;
+    return r;
+}
+
+static bool libproc_next_unlisted(struct source *s, unsigned parts, struct unlisted_usage *ret) {
+    struct libproc *l = libproc_of(s);
+    (void)parts; /* a name is all that is told of whoever is gone */
+    return l->network && network_next(l->network, ret);
 }
 
 /* ---- Opening ---------------------------------------------------------------------- */
@@ -520,8 +541,10 @@ static int libproc_host(struct source *s, struct host_stat *ret) {
 static void libproc_health(struct source *s, struct source_health *ret) {
     const struct libproc *l = libproc_of(s);
     *ret = (struct source_health){.lacks_rights = l->calls.user(l->calls.data) != 0};
-    if (collects(l, COLLECT_NETWORK))
-        error_set(&ret->no_traffic, "macOS tells of it only in ways that change with each release");
+    if (l->network) {
+        ret->no_traffic = *network_why_not(l->network);
+        ret->sees_traffic = !ret->no_traffic.text[0];
+    }
 }
 
 static struct source *libproc_free(struct source *s) {
@@ -529,6 +552,7 @@ static struct source *libproc_free(struct source *s) {
     if (l->calls.free)
         l->calls.free(l->calls.data);
     users_free(l->users);
+    network_free(l->network);
     free(l->processes);
     free(l->uniques);
     free(l->newcomers);
@@ -550,6 +574,7 @@ static const struct source_ops libproc_ops = {
     .host = libproc_host,
     .health = libproc_health,
     .is_alive = libproc_is_alive,
+    .next_unlisted = libproc_next_unlisted,
 };
 
 /* What does not change while the host runs. */
@@ -596,6 +621,8 @@ int libproc_new(const struct darwin_calls *calls, const struct io *io, unsigned 
         r = users_new(io, &l->users);
     if (r == 0)
         r = find_out(l);
+    if (r == 0 && collects(l, COLLECT_NETWORK))
+        r = network_new(calls, &l->network);
     if (r < 0) {
         libproc_free(&l->source);
         return r;

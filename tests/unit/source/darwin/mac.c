@@ -4,6 +4,7 @@
 #include <check.h>
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 struct mac mac;
@@ -133,6 +134,93 @@ static uint32_t user(void *data) {
     return mac.user;
 }
 
+/* ---- Its network statistics ------------------------------------------------------------------ */
+
+static int release(void *data, char *to, size_t size) {
+    (void)data;
+    snprintf(to, size, "%s", mac.release);
+    return 0;
+}
+
+static void put(char *to, const void *value, size_t size) {
+    memcpy(to, value, size);
+}
+#define PUT(message, at, type, value) put((message) + (at), &(type){value}, sizeof(type))
+
+/* Room for a message, which waits to be read. NULL: the buffer is full. */
+static char *tell(uint64_t context, uint32_t type, size_t len, uint16_t flags) {
+    if (mac.told_count == sizeof(mac.told_len) / sizeof(mac.told_len[0]))
+        return NULL;
+    char *m = mac.told[mac.told_count];
+    mac.told_len[mac.told_count++] = len;
+    memset(m, 0, sizeof(mac.told[0]));
+    PUT(m, 0, uint64_t, context);
+    PUT(m, 8, uint32_t, type);
+    PUT(m, 12, uint16_t, (uint16_t)len);
+    PUT(m, 14, uint16_t, flags);
+    return m;
+}
+
+static void tell_flow(const struct mac_flow *f, uint64_t context, uint16_t flags) {
+    const bool udp = f->provider == 4 || f->provider == 5;
+    char *m = tell(context, 10006, 152 + (udp ? mac.udp_size : mac.tcp_size), flags);
+    if (!m)
+        return;
+    PUT(m, 16, uint64_t, f->number);
+    PUT(m, 32, uint64_t, f->received_packets);
+    PUT(m, 40, uint64_t, f->received_bytes);
+    PUT(m, 48, uint64_t, f->sent_packets);
+    PUT(m, 56, uint64_t, f->sent_bytes);
+    PUT(m, 144, uint32_t, f->provider);
+    PUT(m, 152, uint64_t, f->unique);
+    PUT(m, 152 + (udp ? 128 : mac.tcp_pid), uint32_t, f->pid);
+    put(m + 152 + (udp ? 132 : mac.tcp_name), f->name, strlen(f->name));
+}
+
+static int network_open(void *data) {
+    (void)data;
+    return mac.network_error;
+}
+
+static int network_send(void *data, const void *message, size_t len) {
+    static size_t at;
+    uint64_t context;
+    uint32_t type;
+    (void)data;
+    memcpy(&context, message, sizeof(context));
+    memcpy(&type, (const char *)message + 8, sizeof(type));
+    mac.requests++;
+    /* no assertions of the library's, which take memory while there may be none */
+    if (len != (type == 1002 ? 56 : 24) || (type != 1002 && type != 1007))
+        abort();
+    if (type == 1002) {
+        tell(context, 0, 16, 0);
+        at = 0;
+        return 0;
+    }
+    for (size_t n = 0; at < mac.flow_count && n < mac.flows_an_answer; at++)
+        if (!mac.flows[at].ended) {
+            tell_flow(&mac.flows[at], context, 0);
+            n++;
+        }
+    tell(context, 0, 16, at < mac.flow_count ? 2 : 0);
+    at = at < mac.flow_count ? at : 0;
+    return 0;
+}
+
+static ssize_t network_read(void *data, void *to, size_t size) {
+    (void)data;
+    if (mac.told_at == mac.told_count) {
+        mac.told_at = mac.told_count = 0;
+        return -EAGAIN;
+    }
+    const size_t len = mac.told_len[mac.told_at];
+    if (len > size)
+        abort();
+    memcpy(to, mac.told[mac.told_at++], len);
+    return (ssize_t)len;
+}
+
 const struct darwin_calls mac_calls = {
     .free = free_mac,
     .list = list,
@@ -146,6 +234,10 @@ const struct darwin_calls mac_calls = {
     .timebase = timebase,
     .boot_id = boot_id,
     .user = user,
+    .release = release,
+    .network_open = network_open,
+    .network_send = network_send,
+    .network_read = network_read,
 };
 
 /* ---- What happens on it ------------------------------------------------------------------- */
@@ -195,12 +287,37 @@ void mac_use(struct mac_process *p, double user_s, double system_s) {
     p->task.system_time = p->usage.system_time;
 }
 
+struct mac_flow *mac_flow(uint32_t provider, const struct mac_process *p) {
+    ck_assert_uint_lt(mac.flow_count, 64);
+    struct mac_flow *f = &mac.flows[mac.flow_count++];
+    *f = (struct mac_flow){.number = 1000 + mac.flow_count,
+                           .provider = provider,
+                           .pid = p->listed.pid,
+                           .unique = p->unique.number,
+                           .name = p->task.name};
+    return f;
+}
+
+void mac_flow_end(struct mac_flow *f) {
+    tell_flow(f, 0, 4);
+    char *m = tell(0, 10002, 24, 0);
+    if (m)
+        PUT(m, 16, uint64_t, f->number);
+    f->ended = true;
+}
+
 void mac_open(void) {
     tree_open();
     mac = (struct mac){.timebase = {MAC_HERTZ, 125, 3},
                        .host = {.cpus = 8},
                        .boot_id = "5E2D9F4C-0E51-4A3B-8B6E-0C4D5A7F1B20",
-                       .next_number = 1};
+                       .next_number = 1,
+                       .release = "24.5.0",
+                       .tcp_size = 344,
+                       .udp_size = 280,
+                       .tcp_pid = 116,
+                       .tcp_name = 196,
+                       .flows_an_answer = 64};
     struct mac_process *kernel = mac_start(0, 0, "kernel_task", MAC_BOOT_S);
     struct mac_process *launchd = mac_start(1, 0, "launchd", MAC_BOOT_S);
     kernel->listed.uid = launchd->listed.uid = 0;

@@ -465,14 +465,204 @@ START_TEST(the_source_has_a_row) {
 }
 END_TEST
 
-START_TEST(traffic_is_not_counted_and_that_is_said) {
+/* ---- Network traffic ------------------------------------------------------------ */
+
+static bool says(tally *t, const char *what) {
     struct tally_error text;
     bool said = false;
+    while (tally_notice(t, &text))
+        said |= strstr(text.text, what) != NULL;
+    return said;
+}
+
+/* What flows have used before us is not ours. */
+START_TEST(traffic) {
+    struct mac_process *a = mac_start(300, 1, "a", 100), *b = mac_start(301, 1, "b", 100);
+    struct mac_flow *old = mac_flow(2, a);
+    old->received_bytes = 1000000;
+    old->sent_packets = 500;
     tally *t = mac_collector(NULL, NULL);
     collect_at(t, 1000);
-    while (tally_notice(t, &text))
-        said |= strstr(text.text, "network traffic is not counted: macOS") != NULL;
-    ck_assert(said);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_RECEIVED_BYTES_TCP), 0);
+    ck_assert_uint_eq(value_of(t, "b", METRIC_TRANSMITTED_PACKETS_UDP), 0);
+    old->received_bytes += 100;
+    old->received_packets += 3;
+    old->sent_bytes += 20;
+    old->sent_packets += 2;
+    struct mac_flow *udp = mac_flow(5, a), *quic = mac_flow(8, b);
+    udp->received_bytes = 70;
+    udp->sent_packets = 1;
+    quic->sent_bytes = 9000;
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_RECEIVED_BYTES_TCP), 100);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_RECEIVED_PACKETS_TCP), 3);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 20);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_PACKETS_TCP), 2);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_RECEIVED_BYTES_UDP), 70);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_PACKETS_UDP), 1);
+    ck_assert_uint_eq(value_of(t, "b", METRIC_TRANSMITTED_BYTES_UDP), 9000);
+    ck_assert_uint_eq(value_of(t, "b", METRIC_TRANSMITTED_BYTES_TCP), 0);
+    collect_at(t, 1020); /* nothing more */
+    ck_assert_uint_eq(value_of(t, "a", METRIC_RECEIVED_BYTES), 170);
+    ck_assert(!says(t, "network"));
+    tally_free(t);
+}
+END_TEST
+
+/* The last of it is told as it ends, and counted once; whoever has the number then is new. */
+START_TEST(traffic_to_the_end) {
+    struct mac_process *a = mac_start(300, 1, "a", 100);
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    struct mac_flow *f = mac_flow(2, a);
+    f->sent_bytes = 10;
+    collect_at(t, 1010);
+    f->sent_bytes = 15;
+    mac_flow_end(f);
+    struct mac_flow *brief = mac_flow(2, a);
+    brief->sent_bytes = 100;
+    mac_flow_end(brief);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 115);
+    mac_flow(2, a)->number = f->number;
+    mac.flows[2].sent_bytes = 3;
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 118);
+    tally_free(t);
+}
+END_TEST
+
+/* A process that has ended in between, and one that no list has shown. */
+START_TEST(traffic_of_the_ended) {
+    struct mac_process *a = mac_start(300, 1, "a", 100);
+    tally *t = mac_collector(NULL, NULL);
+    struct mac_flow *f = mac_flow(2, a);
+    collect_at(t, 1000);
+    f->sent_bytes = 7;
+    mac_flow_end(f);
+    mac_end(a);
+    mac_reap(a);
+    struct mac_process *curl = mac_start(302, 1, "curl", 1005);
+    struct mac_flow *g = mac_flow(2, curl);
+    g->received_bytes = 4096;
+    mac_flow_end(g);
+    mac_end(curl);
+    mac_reap(curl);
+    /* another one has that pid by now */
+    mac_start(300, 1, "other", 1008);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 7);
+    ck_assert_uint_eq(value_of(t, "curl", METRIC_RECEIVED_BYTES_TCP), 4096);
+    ck_assert_uint_eq(value_of(t, "other", METRIC_TRANSMITTED_BYTES_TCP), 0);
+    tally_free(t);
+}
+END_TEST
+
+/* More flows than one answer has. Those that are not told of any more are forgotten. */
+START_TEST(traffic_in_parts) {
+    struct mac_process *a = mac_start(300, 1, "a", 100);
+    tally *t = mac_collector(NULL, NULL);
+    mac.flows_an_answer = 3;
+    for (int i = 0; i < 10; i++)
+        mac_flow(2, a);
+    collect_at(t, 1000);
+    mac.requests = 0;
+    for (int i = 0; i < 10; i++)
+        mac.flows[i].sent_bytes = 1;
+    collect_at(t, 1010);
+    ck_assert_uint_eq(mac.requests, 4);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 10);
+    mac.flow_count = 5; /* their end was not told */
+    collect_at(t, 1020);
+    mac.flow_count = 10; /* so that these are new */
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 15);
+    tally_free(t);
+}
+END_TEST
+
+/* Started after the list was made: it is counted once it is listed. */
+START_TEST(traffic_before_it_is_listed) {
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    struct mac_process *a = mac_start(300, 1, "a", 1005);
+    mac_flow(2, a)->sent_bytes = 50;
+    a->gone = true; /* as far as the list knows */
+    collect_at(t, 1010);
+    a->gone = false;
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 50);
+    tally_free(t);
+}
+END_TEST
+
+static const struct {
+    const char *release;
+    size_t tcp_size, udp_size, tcp_pid, tcp_name;
+} releases[] = {{"19.6.0", 304, 256, 100, 180},
+                {"20.6.0", 336, 272, 116, 196},
+                {"21.0.0", 344, 280, 116, 196},
+                {"24.5.0", 344, 280, 116, 196}};
+
+START_TEST(traffic_by_release) {
+    struct mac_process *a = mac_start(300, 1, "a", 100);
+    mac.release = releases[_i].release;
+    mac.tcp_size = releases[_i].tcp_size;
+    mac.udp_size = releases[_i].udp_size;
+    mac.tcp_pid = releases[_i].tcp_pid;
+    mac.tcp_name = releases[_i].tcp_name;
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    mac_flow(2, a)->sent_bytes = 50;
+    mac_flow(4, a)->sent_bytes = 60;
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 50);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_UDP), 60);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(traffic_of_other_systems_is_refused) {
+    static const char *const unknown[] = {"25.0.0", "18.7.0", "", "x", "24x"};
+    mac.release = unknown[_i];
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert(says(t, "network traffic is not counted: what the kernel tells of it is not known"));
+    ck_assert(!has_value(t, "launchd", METRIC_RECEIVED_BYTES_TCP));
+    ck_assert_uint_eq(mac.requests, 0);
+    tally_free(t);
+}
+END_TEST
+
+/* A known release, and structures that are others all the same. */
+START_TEST(traffic_that_is_described_otherwise_is_refused) {
+    struct mac_process *a = mac_start(300, 1, "a", 100);
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    mac_flow(2, a)->sent_bytes = 50;
+    mac.tcp_size = 352;
+    collect_at(t, 1010);
+    ck_assert(says(t, "network traffic is not counted: the kernel describes a flow in 352 bytes, "
+                      "expected 344 for TCP, 280 for UDP"));
+    const unsigned requests = mac.requests;
+    collect_at(t, 1020);
+    ck_assert_uint_eq(mac.requests, requests);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(traffic_that_may_not_be_asked_for) {
+    mac.network_error = -EPERM;
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    ck_assert(says(t, "network traffic is not counted: the kernel's statistics can't be asked: "));
+    tally_free(t);
+    mac.requests = 0;
+    mac.network_error = 0;
+    t = mac_collector("collect", "no-network", NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(mac.requests, 0);
+    ck_assert(!says(t, "network"));
     tally_free(t);
 }
 END_TEST
@@ -528,7 +718,7 @@ START_TEST(gauges) {
     static const enum metric absent[] = {METRIC_SWAP,     METRIC_WORST_FD_RATIO,
                                          METRIC_IO_READ,  METRIC_SWITCHES_VOLUNTARY,
                                          METRIC_DATA,     METRIC_BLKIO_DELAY,
-                                         METRIC_RSS_PEAK, METRIC_RECEIVED_BYTES_TCP};
+                                         METRIC_RSS_PEAK};
     for (int i = 0; i < COUNT(absent); i++)
         ck_assert_msg(!has_value(t, "a", absent[i]), "%s", metric_table[absent[i]].metric.id);
     tally_free(t);
@@ -846,7 +1036,15 @@ int main(void) {
     tcase_add_test(tc, other_users_processes);
     tcase_add_loop_test(tc, lack_of_rights_is_said, 0, 2);
     tcase_add_test(tc, the_source_has_a_row);
-    tcase_add_test(tc, traffic_is_not_counted_and_that_is_said);
+    tcase_add_test(tc, traffic);
+    tcase_add_test(tc, traffic_to_the_end);
+    tcase_add_test(tc, traffic_of_the_ended);
+    tcase_add_test(tc, traffic_in_parts);
+    tcase_add_test(tc, traffic_before_it_is_listed);
+    tcase_add_loop_test(tc, traffic_by_release, 0, COUNT(releases));
+    tcase_add_loop_test(tc, traffic_of_other_systems_is_refused, 0, 5);
+    tcase_add_test(tc, traffic_that_is_described_otherwise_is_refused);
+    tcase_add_test(tc, traffic_that_may_not_be_asked_for);
     tcase_add_test(tc, the_kernel);
 
     tc = add_case(suite, "values");
