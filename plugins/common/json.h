@@ -7,6 +7,10 @@
 
 #include <stdio.h>
 
+/* jansson has a function of that name, too, which it would call in place of its own, or which
+ * could not be linked beside this one: who uses both does not include both headers. */
+#define json_string proctally_json_string
+
 /* A string with its quotes. What is no valid UTF-8 becomes U+FFFD, byte by byte. */
 void json_string(FILE *to, const char *text, size_t len);
 void json_text(FILE *to, const char *text); /* the same of a whole one */

@@ -6,6 +6,7 @@
 
 #include <crypt.h>
 #include <errno.h>
+#include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>
 #include <pthread.h>
 #include <signal.h>
@@ -13,7 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/random.h>
 
 enum {
     JOBS = 16,   /* passwords that wait, or are being worked out */
@@ -315,7 +315,7 @@ int auth_new(const struct web_user *users, size_t count, struct auth **ret) {
     if (!auth)
         return -ENOMEM;
     int r = copy_users(users, count, &auth->users);
-    if (r == 0 && getrandom(auth->secret, sizeof(auth->secret), 0) != sizeof(auth->secret))
+    if (r == 0 && gnutls_rnd(GNUTLS_RND_KEY, auth->secret, sizeof(auth->secret)) < 0)
         r = -EIO;
     if (r == 0) {
         sigset_t all, before;
