@@ -38,7 +38,8 @@ struct network {
     const struct darwin_flow_layout *layout;
     struct tally_error why_not;
     struct flow *flows;
-    uint32_t round; /* 1: the first, when all flows are from before */
+    uint32_t round;
+    bool has_begun; /* all flows are known: one that is not is new, else it is from before us */
     bool is_full;   /* some flow had no room in this round */
     struct piece *pieces;
     size_t count, size, handed_out;
@@ -119,7 +120,7 @@ static int make_room(struct network *n) {
     return 0;
 }
 
-/* One that begins while there is no room for it is not counted. */
+/* What one has used while there was no room for it is not counted. */
 static int find_flow(struct network *n, const struct darwin_flow *told, struct flow **ret) {
     struct flow *f;
     HASH_FIND(hh, n->flows, &told->number, sizeof(told->number), f);
@@ -139,7 +140,7 @@ static int find_flow(struct network *n, const struct darwin_flow *told, struct f
         free(f);
         return -ENOMEM;
     }
-    if (n->round == 1) /* from before us */
+    if (!n->has_begun)
         memcpy(f->last, told->counts, sizeof(f->last));
     *ret = f;
     return 0;
@@ -148,7 +149,7 @@ static int find_flow(struct network *n, const struct darwin_flow *told, struct f
 /* A process that is not listed yet will be next time, unless the flow ends before. */
 static int take_flow(struct network *n, const struct darwin_flow *told, network_resolver *resolve,
                      void *data) {
-    struct flow *f;
+    struct flow *f = NULL;
     uint64_t more = 0;
     int r = make_room(n);
     if (r == 0)
@@ -257,11 +258,12 @@ static int ask(struct network *n, network_resolver *resolve, void *data) {
 int network_poll(struct network *n, network_resolver *resolve, void *data) {
     if (n->why_not.text[0])
         return 0;
-    n->round = n->round < UINT32_MAX ? n->round + 1 : 2;
+    n->round++;
     n->is_full = false;
     int r = ask(n, resolve, data);
     if (r == 1 && !n->is_full)
         forget_untold(n);
+    n->has_begun = (n->has_begun || r == 1) && !n->is_full;
     if (r < 0 && r != -ENOMEM && !n->why_not.text[0])
         error_set(&n->why_not, "the kernel's statistics can't be read: %s", strerror(-r));
     return r == -ENOMEM ? r : 0;

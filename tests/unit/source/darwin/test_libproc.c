@@ -973,7 +973,7 @@ END_TEST
 
 START_TEST(no_memory_is_taken_in_the_steady_state) {
     for (uint32_t i = 0; i < 50; i++)
-        mac_start(300 + i, 1, "many", 100);
+        mac_flow(2, mac_start(300 + i, 1, "many", 100));
     tally *t = mac_collector("group-by", "name,user", NULL);
     collect_at(t, 1000);
     collect_at(t, 1010);
@@ -981,10 +981,59 @@ START_TEST(no_memory_is_taken_in_the_steady_state) {
     for (int i = 0; i < 5; i++) {
         for (size_t k = 0; k < mac.count; k++)
             mac_use(&mac.processes[k], 0.1, 0);
+        for (size_t k = 0; k < mac.flow_count; k++)
+            mac.flows[k].sent_bytes += 10;
         collect_at(t, 1020 + 10 * i);
     }
     ck_assert_int_eq((long)allocations, before);
+    ck_assert_uint_eq(value_of(t, "many:501", METRIC_TRANSMITTED_BYTES_TCP), 50 * 5 * 10);
     tally_free(t);
+}
+END_TEST
+
+/* What could not be taken for want of memory is taken the next time, and nothing twice. */
+START_TEST(traffic_without_memory) {
+    struct mac_process *a = mac_start(300, 1, "a", 100);
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    for (int i = 0; i < 40; i++)
+        mac_flow(2, a)->sent_bytes = 10;
+    for (unsigned i = 1; i < 100; i++) {
+        clock_set(1000 + i);
+        allocations = 0;
+        fail_allocation_at = i;
+        const int r = tally_collect(t, NULL);
+        fail_allocation_at = 0;
+        ck_assert(r == 0 || r == -ENOMEM);
+        mac.told_at = mac.told_count = 0;
+    }
+    collect_at(t, 1200);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 400);
+    tally_free(t);
+}
+END_TEST
+
+/* Then flows from before us are still that. */
+START_TEST(traffic_that_begins_without_memory) {
+    struct mac_process *a = mac_start(300, 1, "a", 100);
+    for (int i = 0; i < 40; i++)
+        mac_flow(2, a)->sent_bytes = 1000;
+    for (unsigned i = 1; i < 150; i += 3) {
+        tally *t = mac_collector(NULL, NULL);
+        clock_set(1000);
+        allocations = 0;
+        fail_allocation_at = i;
+        const int r = tally_collect(t, NULL);
+        fail_allocation_at = 0;
+        ck_assert(r == 0 || r == -ENOMEM);
+        mac.told_at = mac.told_count = 0;
+        collect_at(t, 1010);
+        ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 0);
+        mac.flows[0].sent_bytes += 5;
+        collect_at(t, 1020);
+        ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 5);
+        tally_free(t);
+    }
 }
 END_TEST
 
@@ -1064,6 +1113,8 @@ int main(void) {
     tcase_add_test(tc, state_of_macos_on_linux);
     tcase_add_test(tc, born_between_two_runs);
     tcase_add_test(tc, no_memory_is_taken_in_the_steady_state);
+    tcase_add_test(tc, traffic_without_memory);
+    tcase_add_test(tc, traffic_that_begins_without_memory);
     tcase_add_test(tc, without_memory);
     return run_suite(suite);
 }
