@@ -15,7 +15,7 @@
 #define LACKING(word, text)                                                                     \
     static const struct cli_program word##_program = {.name = "proctally " #word, .is_verb = true}; \
     const struct verb verb_##word = {                                                           \
-        .name = #word, .short_help = "Not on macOS.", .program = &word##_program, .why_not = text}
+        .name = #word, .short_help = "not on macOS", .program = &word##_program, .why_not = text}
 
 LACKING(run, NO_WATCHING);
 LACKING(attach, NO_WATCHING);
