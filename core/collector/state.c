@@ -8,6 +8,7 @@
  * 0.1.0), which lacks what was not shown yet, is read too.
  */
 #include "collector/state.h"
+#include "collector/state_parts.h"
 
 #include "base/hash.h"
 
@@ -24,22 +25,6 @@ static const char version[] = "2\n";
 #define CHECKSUM_LEN 8
 
 /* ---- Writing --------------------------------------------------------------------- */
-
-static void put_number(struct buf *to, uint64_t value) {
-    if (buf_reserve(to, 10) < 0)
-        return;
-    while (value >= 0x80) {
-        to->data[to->len++] = (char)(value | 0x80);
-        value >>= 7;
-    }
-    to->data[to->len++] = (char)value;
-}
-
-static void put_text(struct buf *to, const char *text) {
-    size_t len = strlen(text);
-    put_number(to, len);
-    buf_add(to, text, len);
-}
 
 /* Those that some group has: the others need not be written. */
 static metric_set counters_in_use(const struct tallies *t) {
@@ -199,106 +184,6 @@ static void put_process(struct buf *to, const struct counting *c, process_id id)
 /* A part that only some states have begins with its name. */
 static const char part_cgroups[] = "cgroups", part_threads[] = "threads";
 
-/* Free slots are left out: what was read is written the same again. */
-static void put_thread_names(struct buf *to, struct thread_names *names) {
-    uint32_t number = 0;
-    put_number(to, names->count + (names->other != NO_NAME));
-    for (size_t i = 0; i < names->end; i++) {
-        struct thread_name *name = &names->items[i];
-        if (!name->text[0])
-            continue;
-        name->written_as = number++;
-        put_text(to, name->text);
-        put_number(to, name->known);
-        put_number(to, name->emptied_ns);
-        for (size_t f = 0; f < THREAD_FIELDS; f++)
-            put_number(to, name->used[f]);
-    }
-}
-
-enum { WHOLE = 1, BEHIND = 2, HAS_OTHERS = 4 };
-
-static void put_thread_list(struct buf *to, const struct process *p) {
-    const struct thread_list *list = p->thread_list;
-    put_number(to, p->pid);
-    put_number(to, p->start_ticks);
-    put_number(to, p->group);
-    put_number(to, list->began_ticks);
-    put_number(to, list->main_hash);
-    put_number(to, list->read_s);
-    put_number(to, (list->whole ? WHOLE : 0) | (list->behind ? BEHIND : 0) |
-                       (list->has_others ? HAS_OTHERS : 0));
-    put_number(to, list->count);
-    for (size_t i = 0; i < list->count; i++) {
-        const struct thread *thread = &list->items[i];
-        put_number(to, thread->tid);
-        put_number(to, thread->start_ticks);
-        put_number(to, thread->comm_hash);
-        put_number(to, thread->name == NO_NAME
-                           ? 0
-                           : list->names->items[thread->name].written_as + UINT64_C(1));
-        put_number(to, thread->have);
-        for (size_t f = 0; f < THREAD_FIELDS; f++)
-            if (thread->have & 1u << f)
-                put_number(to, thread->last[f]);
-    }
-}
-
-/* A list that is of another group's names by now is not kept: they are begun anew then. */
-static bool is_kept_list(const struct counting *c, const struct process *p) {
-    return !p->ended && p->thread_list && p->thread_list->names &&
-           c->tallies.groups[p->group]->thread_names == p->thread_list->names;
-}
-
-static void put_threads(struct buf *to, const struct counting *c) {
-    const struct tallies *tallies = &c->tallies;
-    size_t groups = 0, lists = 0;
-    put_text(to, part_threads);
-    put_number(to, THREAD_FIELDS);
-    for (size_t f = 0; f < THREAD_FIELDS; f++)
-        put_text(to, metric_table[METRIC_THREAD_CPU_USER + f].metric.id);
-    for (size_t i = 0; i < tallies->end; i++)
-        groups += tallies->groups[i] && tallies->groups[i]->thread_names;
-    put_number(to, groups);
-    for (size_t i = 0; i < tallies->end; i++)
-        if (tallies->groups[i] && tallies->groups[i]->thread_names) {
-            put_number(to, i);
-            put_thread_names(to, tallies->groups[i]->thread_names);
-        }
-    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
-         id = proctable_next(&c->table, id + 1))
-        lists += is_kept_list(c, proctable_at(&c->table, id));
-    put_number(to, lists);
-    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
-         id = proctable_next(&c->table, id + 1))
-        if (is_kept_list(c, proctable_at(&c->table, id)))
-            put_thread_list(to, proctable_at(&c->table, id));
-}
-
-static void put_cgroups(struct buf *to, const struct cgroup_table *t) {
-    put_text(to, part_cgroups);
-    put_number(to, CGROUP_PARTS);
-    put_number(to, CGROUP_COUNTERS);
-    for (size_t f = 0; f < CGROUP_COUNTERS; f++)
-        put_text(to, metric_table[METRIC_CGROUP_FIRST + f].metric.id);
-    put_number(to, t->count);
-    for (size_t i = NO_CGROUP + 1; i < t->end; i++) {
-        const struct cgroup_record *r = t->records[i];
-        if (!r)
-            continue;
-        put_number(to, r->path_len);
-        buf_add(to, r->path, r->path_len);
-        put_number(to, r->group);
-        put_number(to, r->was_read);
-        for (size_t p = 0; p < CGROUP_PARTS; p++)
-            put_number(to, r->inode[p]);
-        for (size_t f = 0; f < CGROUP_COUNTERS; f++) {
-            put_number(to, r->have >> f & 1);
-            put_number(to, r->last[f]);
-        }
-    }
-}
-
 int state_encode(const struct counting *c, const struct state_origin *origin, struct buf *to) {
     const struct progress *progress = &c->progress;
     const struct tallies *tallies = &c->tallies;
@@ -351,10 +236,14 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
          id = proctable_next(&c->table, id + 1))
         if (!proctable_at(&c->table, id)->ended)
             put_process(to, c, id);
-    if (c->cgroups.count)
+    if (c->cgroups.count) {
+        put_text(to, part_cgroups);
         put_cgroups(to, &c->cgroups);
-    if (tallies->threads.is_on)
+    }
+    if (tallies->threads.is_on) {
+        put_text(to, part_threads);
         put_threads(to, c);
+    }
 
     if (to->error)
         return to->error;
@@ -365,46 +254,6 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
 }
 
 /* ---- Reading --------------------------------------------------------------------- */
-
-struct reader {
-    unsigned version;
-    const char *at, *end;
-    bool bad;
-};
-
-static uint64_t get_number(struct reader *r) {
-    uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        if (r->at == r->end)
-            break;
-        unsigned char byte = (unsigned char)*r->at++;
-        if (shift == 63 && byte > 1)
-            break;
-        value |= (uint64_t)(byte & 0x7f) << shift;
-        if (!(byte & 0x80))
-            return value;
-    }
-    r->bad = true;
-    return 0;
-}
-
-static uint32_t get_number32(struct reader *r) {
-    uint64_t value = get_number(r);
-    if (value > UINT32_MAX)
-        r->bad = true;
-    return (uint32_t)value;
-}
-
-static struct text get_text(struct reader *r) {
-    uint64_t len = get_number(r);
-    if (r->bad || len > (uint64_t)(r->end - r->at)) {
-        r->bad = true;
-        return (struct text){"", 0};
-    }
-    struct text text = {r->at, (size_t)len};
-    r->at += len;
-    return text;
-}
 
 /* Label keys are constants of the program. */
 static const char *known_key(struct text key) {
@@ -420,26 +269,6 @@ static const char *known_key(struct text key) {
             return others[i];
     return NULL;
 }
-
-#define COUNTERS_MOST (2 * METRICS_OF_GROUP + 2)
-
-/* What the file calls group or counter 0, 1, 2 … is here: */
-struct translation {
-    uint32_t *groups;
-    size_t group_count;
-    struct counter_place {
-        enum { PLACE_NONE, PLACE_VALUE, PLACE_UNSHOWN, PLACE_STANDING, PLACE_SCORE } what;
-        enum metric metric;
-    } counters[COUNTERS_MOST];
-    size_t counter_count;
-    bool same_source;
-    enum thread_field thread_fields[THREAD_FIELDS]; /* THREAD_FIELDS: of a version that had it */
-    size_t thread_field_count;
-    struct thread_slots { /* by the file's group: where its names of threads are */
-        uint32_t *slots;
-        size_t count;
-    } *thread_groups; /* as many as group_count; NULL: none */
-};
 
 /* The counters of a process that all sources count alike. I/O is one's own here,
  * and one's own with that of reaped children there. */
@@ -532,15 +361,6 @@ static int get_group(struct reader *r, struct counting *c, const struct translat
         take_counter(g, &names->counters[i], have, get_number(r));
     }
     return r->bad ? -EBADMSG : 0;
-}
-
-static uint32_t translate(const struct translation *names, struct reader *r) {
-    uint32_t index = get_number32(r);
-    if (index >= names->group_count || names->groups[index] == UINT32_MAX) {
-        r->bad = true;
-        return GROUP_LEFT_OUT;
-    }
-    return names->groups[index];
 }
 
 /* Those that no rule asks for any more are forgotten. */
@@ -653,65 +473,6 @@ static int get_groups(struct reader *r, struct counting *c, struct translation *
     return r->bad ? -EBADMSG : 0;
 }
 
-/* Which counter the file means by number i: CGROUP_COUNTERS, none that is known here. */
-static int get_cgroup_counters(struct reader *r, enum cgroup_figure *counters, size_t size,
-                               size_t *ret_count) {
-    const uint64_t count = get_number(r);
-    if (r->bad || count > size)
-        return -EBADMSG;
-    for (size_t i = 0; i < count; i++) {
-        const struct text id = get_text(r);
-        counters[i] = CGROUP_COUNTERS;
-        for (enum cgroup_figure f = 0; f < CGROUP_COUNTERS; f++)
-            if (text_is(id, metric_table[METRIC_CGROUP_FIRST + (size_t)f].metric.id))
-                counters[i] = f;
-    }
-    *ret_count = count;
-    return r->bad ? -EBADMSG : 0;
-}
-
-/* Read to its end even if there is no room for it. */
-static int get_cgroup(struct reader *r, struct counting *c, const struct translation *names,
-                      const enum cgroup_figure *counters, size_t counter_count) {
-    const struct text path = get_text(r);
-    struct cgroup_record skipped, *record = &skipped;
-    uint32_t index;
-    if (r->bad || path.len == 0)
-        return -EBADMSG;
-    int e = cgroup_table_find(&c->cgroups, path, &index);
-    if (e < 0)
-        return e;
-    if (index != CGROUP_NOT_KEPT)
-        record = c->cgroups.records[index];
-    record->group = translate(names, r);
-    record->was_read = get_number(r);
-    record->have = 0;
-    for (size_t p = 0; p < CGROUP_PARTS; p++)
-        record->inode[p] = get_number(r);
-    for (size_t i = 0; i < counter_count; i++) {
-        const bool have = get_number(r);
-        const uint64_t last = get_number(r);
-        if (counters[i] == CGROUP_COUNTERS)
-            continue;
-        record->last[counters[i]] = last;
-        record->have |= (unsigned)have << counters[i];
-    }
-    return r->bad ? -EBADMSG : 0;
-}
-
-static int get_cgroups(struct reader *r, struct counting *c, const struct translation *names) {
-    enum cgroup_figure counters[2 * CGROUP_COUNTERS];
-    size_t counter_count;
-    if (get_number(r) != CGROUP_PARTS)
-        return -EBADMSG;
-    int e = get_cgroup_counters(r, counters, sizeof(counters) / sizeof(counters[0]),
-                                 &counter_count);
-    const uint64_t count = e == 0 ? get_number(r) : 0;
-    for (uint64_t i = 0; e == 0 && !r->bad && i < count; i++)
-        e = get_cgroup(r, c, names, counters, counter_count);
-    return e;
-}
-
 static void get_self(struct reader *r, struct counting *c) {
     uint64_t count = get_number(r);
     for (uint64_t i = 0; !r->bad && i < count; i++) {
@@ -745,145 +506,6 @@ static void get_progress(struct reader *r, struct counting *c) {
     progress->shown_mono_ns = r->version >= 2 ? get_number(r) : progress->scan_mono_ns;
     get_followed(r, &progress->followed);
     c->tallies.cpu_ns = r->version >= 2 ? get_number(r) : 0;
-}
-
-/* ---- Threads by name -------------------------------------------------------------------- */
-
-static int get_thread_name(struct reader *r, struct thread_names *to,
-                           const struct thread_counting *counting,
-                           const struct translation *names, uint32_t *ret_slot) {
-    const struct text text = get_text(r);
-    const unsigned known = get_number32(r);
-    const uint64_t emptied_ns = get_number(r);
-    uint64_t used[THREAD_FIELDS] = {0};
-    unsigned have = 0;
-    for (size_t i = 0; i < names->thread_field_count; i++) {
-        const uint64_t value = get_number(r);
-        const enum thread_field f = names->thread_fields[i];
-        if (f == THREAD_FIELDS)
-            continue;
-        used[f] = value;
-        have |= (known >> i & 1) << f;
-    }
-    *ret_slot = NO_NAME;
-    if (r->bad || text.len == 0)
-        return r->bad ? -EBADMSG : 0;
-    int e = thread_names_find(to, counting, text.at, text.len, ret_slot);
-    if (e < 0)
-        return e;
-    struct thread_name *name = &to->items[*ret_slot];
-    name->known |= have;
-    name->emptied_ns = emptied_ns;
-    for (size_t f = 0; f < THREAD_FIELDS; f++)
-        name->used[f] += used[f]; /* several of the file may have become `other` */
-    return 0;
-}
-
-static int get_thread_names(struct reader *r, struct counting *c, struct translation *names) {
-    const uint32_t number = get_number32(r);
-    const uint64_t count = get_number(r);
-    /* each takes more than a byte of the file */
-    if (r->bad || number >= names->group_count || names->groups[number] == UINT32_MAX ||
-        names->groups[number] == GROUP_LEFT_OUT || count > (uint64_t)(r->end - r->at) ||
-        names->thread_groups[number].slots)
-        return -EBADMSG;
-    struct thread_slots *group = &names->thread_groups[number];
-    struct thread_names *to = tallies_thread_names(&c->tallies, names->groups[number]);
-    group->slots = calloc(count + 1, sizeof(*group->slots));
-    if (!to || !group->slots)
-        return -ENOMEM;
-    for (; group->count < count; group->count++) {
-        int e = get_thread_name(r, to, &c->tallies.threads, names, &group->slots[group->count]);
-        if (e < 0)
-            return e;
-    }
-    return 0;
-}
-
-static int get_thread(struct reader *r, struct counting *c, struct thread_list *list,
-                      const struct thread_slots *group, const struct translation *names) {
-    struct thread thread = {.tid = get_number32(r)};
-    thread.start_ticks = get_number(r);
-    thread.comm_hash = get_number(r);
-    const uint64_t name = get_number(r);
-    const uint32_t have = get_number32(r);
-    for (size_t i = 0; i < names->thread_field_count; i++)
-        if (have >> i & 1) {
-            const uint64_t value = get_number(r);
-            const enum thread_field f = names->thread_fields[i];
-            if (f == THREAD_FIELDS)
-                continue;
-            thread.last[f] = value;
-            thread.have |= (uint8_t)(1u << f);
-        }
-    if (r->bad || name > group->count || (name && group->slots[name - 1] == NO_NAME))
-        return -EBADMSG;
-    if (!names->same_source) /* which may know more of it, or less */
-        thread.have = 0;
-    thread.name = name ? group->slots[name - 1] : NO_NAME;
-    return thread_list_restore(list, &c->tallies.threads, &thread);
-}
-
-static int get_thread_list(struct reader *r, struct counting *c, const struct translation *names) {
-    const uint32_t pid = get_number32(r);
-    const uint64_t start_ticks = get_number(r);
-    const uint32_t number = get_number32(r);
-    process_id id = r->bad ? NO_PROCESS
-                           : proctable_find_incarnation(&c->table, pid, start_ticks);
-    if (id == NO_PROCESS || number >= names->group_count || !names->thread_groups[number].slots)
-        return -EBADMSG;
-    struct process *p = proctable_at(&c->table, id);
-    if (p->thread_list || p->group != names->groups[number])
-        return -EBADMSG;
-    struct thread_list *list = p->thread_list = thread_list_new();
-    if (!list)
-        return -ENOMEM;
-    list->names = thread_names_ref(c->tallies.groups[p->group]->thread_names);
-    p->threads_unseen = false;
-    list->began_ticks = get_number(r);
-    list->main_hash = get_number(r);
-    list->read_s = get_number32(r);
-    const uint64_t flags = get_number(r), count = get_number(r);
-    list->whole = flags & WHOLE;
-    list->behind = flags & BEHIND;
-    list->has_others = flags & HAS_OTHERS;
-    for (uint64_t i = 0; !r->bad && i < count; i++) {
-        int e = get_thread(r, c, list, &names->thread_groups[number], names);
-        if (e < 0)
-            return e;
-    }
-    return r->bad ? -EBADMSG : 0;
-}
-
-static int get_threads(struct reader *r, struct counting *c, struct translation *names) {
-    names->thread_field_count = get_number(r);
-    if (r->bad || names->thread_field_count > THREAD_FIELDS)
-        return -EBADMSG;
-    for (size_t i = 0; i < names->thread_field_count; i++) {
-        struct text id = get_text(r);
-        names->thread_fields[i] = THREAD_FIELDS;
-        for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
-            if (text_is(id, metric_table[METRIC_THREAD_CPU_USER + (size_t)f].metric.id))
-                names->thread_fields[i] = f;
-    }
-    names->thread_groups = calloc(names->group_count + 1, sizeof(*names->thread_groups));
-    if (!names->thread_groups)
-        return -ENOMEM;
-    int e = 0;
-    for (uint64_t count = get_number(r); e == 0 && !r->bad && count > 0; count--)
-        e = get_thread_names(r, c, names);
-    if (e < 0)
-        return e;
-    for (uint64_t count = get_number(r); e == 0 && !r->bad && count > 0; count--)
-        e = get_thread_list(r, c, names);
-    return e;
-}
-
-/* What is not known of the threads of processes from before is not counted. */
-static void forget_threads(struct counting *c) {
-    for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
-         id = proctable_next(&c->table, id + 1))
-        proctable_at(&c->table, id)->threads_unseen = true;
 }
 
 static int get_part(struct reader *r, struct counting *c, struct translation *names) {

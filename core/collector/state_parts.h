@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the state file have in common. For state*.c alone. */
+#ifndef STATE_PARTS_H
+#define STATE_PARTS_H
+
+#include "base/buf.h"
+#include "count/counting.h"
+
+/* ---- Numbers and texts: see state.c ------------------------------------------------- */
+
+void put_number(struct buf *to, uint64_t value);
+void put_text(struct buf *to, const char *text);
+
+struct reader {
+    unsigned version;
+    const char *at, *end;
+    bool bad; /* what was read since it became so is 0 and "" */
+};
+
+uint64_t get_number(struct reader *r);
+uint32_t get_number32(struct reader *r);
+struct text get_text(struct reader *r);
+
+/* ---- Groups ------------------------------------------------------------------------- */
+
+#define COUNTERS_MOST (2 * METRICS_OF_GROUP + 2)
+
+/* What the file calls group or counter 0, 1, 2 … is here: */
+struct translation {
+    uint32_t *groups;
+    size_t group_count;
+    struct counter_place {
+        enum { PLACE_NONE, PLACE_VALUE, PLACE_UNSHOWN, PLACE_STANDING, PLACE_SCORE } what;
+        enum metric metric;
+    } counters[COUNTERS_MOST];
+    size_t counter_count;
+    bool same_source;
+    enum thread_field thread_fields[THREAD_FIELDS]; /* THREAD_FIELDS: of a version that had it */
+    size_t thread_field_count;
+    struct thread_slots { /* by the file's group: where its names of threads are */
+        uint32_t *slots;
+        size_t count;
+    } *thread_groups; /* as many as group_count; NULL: none */
+};
+
+/* Reads the number of a group. The group it is here; r->bad if there is none. */
+uint32_t translate(const struct translation *names, struct reader *r);
+
+/* ---- Parts that only some states have: -EBADMSG, -ENOMEM --------------------------- */
+
+void put_cgroups(struct buf *to, const struct cgroup_table *t);
+int get_cgroups(struct reader *r, struct counting *c, const struct translation *names);
+
+void put_threads(struct buf *to, const struct counting *c);
+int get_threads(struct reader *r, struct counting *c, struct translation *names);
+/* What is not known of the threads of processes from before is not counted. */
+void forget_threads(struct counting *c);
+
+#endif
