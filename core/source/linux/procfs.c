@@ -324,8 +324,10 @@ static int measure_fds(struct procfs *p, struct sample *s, bool with_limit) {
     return 0;
 }
 
-/* Switches and waits of all threads. Every run of a thread ends in a switch, and one that
- * has not ended yet shows in the time: as long as both stand still, nothing has run. */
+/* Switches and waits of all threads. Every run of a thread begins with a slice and ends in a
+ * switch, and one that has not ended yet shows in the time: as long as all stand still, nothing
+ * has run. (The last run of a thread that ends may show in its slice alone: it is left out of
+ * the sums before its last switch, and perhaps before the next tick.) */
 static int sample_set_taskstats(const struct procfs *p, struct sample *s,
                                 const struct taskstats_answer *answer) {
     if (answer->error)
@@ -337,7 +339,8 @@ static int sample_set_taskstats(const struct procfs *p, struct sample *s,
     if (answer->run_ns == 0) /* a kernel without CONFIG_TASK_DELAY_ACCT leaves it and the wait 0 */
         return 0;
     sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, answer->run_queue_wait_ns);
-    s->activity = answer->run_ns + answer->voluntary_switches + answer->involuntary_switches + 1;
+    s->activity = answer->run_ns + answer->slices + answer->voluntary_switches +
+                  answer->involuntary_switches + 1;
     return 0;
 }
 
@@ -347,6 +350,10 @@ static int measure_taskstats(struct procfs *p, struct sample *s) {
     taskstats_ahead_of_open(p->taskstats, s->pid, (s->start_ticks + 1) * p->source.tick_ns,
                             &answer);
     return sample_set_taskstats(p, s, &answer);
+}
+
+static uint64_t activity_of_schedstat(const struct schedstat_file *sched) {
+    return sched->run_ns + sched->slices + 1;
 }
 
 /* A process whose only thread ever was the main one: its own file says all. */
@@ -359,7 +366,7 @@ static int measure_schedstat(struct procfs *p, struct sample *s) {
     if (!schedstat_is_known(&sched))
         return 0;
     sample_set(s, FIELD_RUN_QUEUE_WAIT_NS, sched.wait_ns);
-    s->activity = sched.run_ns + 1;
+    s->activity = activity_of_schedstat(&sched);
     return 0;
 }
 
@@ -368,7 +375,8 @@ static void ask_schedstat(struct procfs *p, uint32_t pid, struct proc_run *ret) 
     const ssize_t n = proc_read(&p->dir, pid, "schedstat");
     if (n > 0 && parse_schedstat(p->dir.record, (size_t)n, &sched) == 0 &&
         schedstat_is_known(&sched))
-        *ret = (struct proc_run){.activity = sched.run_ns + 1, .slices = sched.slices};
+        *ret = (struct proc_run){.activity = activity_of_schedstat(&sched),
+                                 .slices = sched.slices};
 }
 
 _Static_assert(PROC_TREE_BATCH <= TASKSTATS_BATCH, "a question for each");
