@@ -10,23 +10,62 @@
 
 /* A limit on descriptors is seldom changed, and costs a file to read. */
 #define FD_LIMIT_AGE_S 60u
-/* A process that has not run is taken to be as it was, but not for longer than this: some
- * things change without it, as when its memory is swapped out or its parent ends. */
-#define REMEMBER_S 60u
+/* A process that has not run is taken to be as it was, but for what others do to it. Its
+ * memory is what they change as a rule, and where the kernel tells that it has taken some from
+ * anybody it is looked at after this time at the latest. (A parent that ends is seen at once:
+ * see rehome_orphans() in count/fold.c.) */
+#define MEMORY_AGE_S 60u
+/* All of it after this: somebody can give it another nice value or other limits, cut a file
+ * that it has mapped, write to its memory. A multiple of the former. */
+#define REMEMBER_S 300u
 /* How far up to go when parents have to be visited before their children. */
 #define DEPTH_MAX 32
 
 /* ---- A process that may be asleep ------------------------------------------------------ */
 
+/* Once in such a period each process has its turn, whenever collections are. The pid spreads
+ * them: not all are due in the same one. */
+static bool has_turn(const struct round *round, const struct process *p, uint32_t period_s) {
+    return (round->boot_s + p->pid) / period_s != (round->before_s + p->pid) / period_s;
+}
+
 /* What open() is to compare with, to tell whether the process has run; 0: open it anyway. */
 static uint64_t activity_if_asleep(const struct round *round, const struct process *p,
                                    const struct listed *listed) {
-    /* the pid spreads them: not all are due in the same collection */
-    const uint32_t age_s = REMEMBER_S - p->pid % 32;
     if (!p->asleep || listed->marker == 0 || listed->marker != p->marker ||
-        round->boot_s - p->measured_s >= age_s || has_stale_identity(round, p))
+        has_turn(round, p, REMEMBER_S) || has_stale_identity(round, p))
         return 0;
     return p->activity;
+}
+
+/* Has the kernel taken memory from anybody, or given some, since this process was measured? */
+static bool memory_has_moved(struct round *round, const struct process *p) {
+    struct tally *t = round->t;
+    uint64_t moves = 0;
+    if (!round->knows_moves) {
+        if (t->source->ops->memory_moves(t->source, &moves) < 0 || moves != t->memory_moves)
+            t->memory_moved_s = round->boot_s;
+        t->memory_moves = moves;
+        round->knows_moves = true;
+    }
+    return p->measured_s <= t->memory_moved_s;
+}
+
+/* The memory of a process that open() said 1 of, if it may be another by now. As open(). */
+static int look_at_memory(struct round *round, const struct listed *listed, process_id id,
+                          struct sample *s) {
+    struct source *source = round->t->source;
+    struct proctable *table = &round->t->counting.table;
+    struct process *p = proctable_at(table, id);
+    if (listed->state != LISTED_UNKNOWN || !has_turn(round, p, MEMORY_AGE_S) ||
+        !memory_has_moved(round, p))
+        return 1;
+    if (source->ops->measure_memory(source, listed, s) < 0)
+        return source->ops->open(source, listed, 0, s);
+    process_remember_memory(p, s, round->boot_s);
+    if (table->keeps_details)
+        proctable_remember_details(table, id, s);
+    return 1;
 }
 
 /* Opens a listed process. `known` is the latest record with this pid, or NULL. 1: the
@@ -218,7 +257,9 @@ static int visit(struct round *round, const struct listed *listed, int depth) {
         process_recall(known, &s);
         if (table->keeps_details)
             proctable_recall_details(table, id, &s);
-        return account(round, id, &s);
+        r = look_at_memory(round, listed, id, &s);
+        if (r == 1)
+            return account(round, id, &s);
     }
     if (r == 0) {
         id = proctable_find_incarnation(table, listed->pid, s.start_ticks);
@@ -263,6 +304,7 @@ static void begin(struct round *round) {
     const struct progress *progress = &c->progress;
     c->number++;
     round->boot_s = (uint32_t)(round->boot_ns / NS_PER_S);
+    round->before_s = (uint32_t)(progress->scan_boot_ns / NS_PER_S);
     round->unix_ns = clock_ns(t, CLOCK_REALTIME);
     round->scan_interval_ns = since(progress->started, round->mono_ns, progress->scan_mono_ns);
     round->shown_interval_ns = since(progress->shown, round->mono_ns, progress->shown_mono_ns);

@@ -38,6 +38,10 @@ struct tally {
     struct grouping grouping;
     struct counting counting;
 
+    /* What the source said of the memory of sleepers when it was asked last, and when that was
+     * not what it had said before. */
+    uint64_t memory_moves;
+    uint32_t memory_moved_s;
     bool wants_all;   /* the next list is to show everybody in full */
     bool state_saved; /* by the last collection */
     struct notices notices;
@@ -65,6 +69,8 @@ struct round {
     uint64_t boot_ns, mono_ns, cpu_ns; /* CLOCK_BOOTTIME, _MONOTONIC, _THREAD_CPUTIME_ID */
     uint64_t unix_ns;
     uint32_t boot_s; /* as records keep it */
+    uint32_t before_s; /* that of the collection before; 0: there was none */
+    bool knows_moves;  /* the source was asked about the memory of sleepers */
     uint64_t scan_interval_ns;  /* since the one before; 0: none */
     uint64_t shown_interval_ns; /* since the one before that made a snapshot; 0: none */
 

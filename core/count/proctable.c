@@ -179,11 +179,15 @@ process_id proctable_next(const struct proctable *t, process_id from) {
     return NO_PROCESS;
 }
 
-void process_remember(struct process *p, const struct sample *s, uint64_t marker, uint32_t now_s) {
+void process_remember_memory(struct process *p, const struct sample *s, uint32_t now_s) {
     for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
         p->gauge[f - FIELD_CACHED_FIRST] = s->value[f];
     p->known = s->have & (BIT(FIELD_CACHED_END) - 1);
     p->unreadable = (uint8_t)s->unreadable;
+    p->measured_s = now_s;
+}
+
+void process_remember(struct process *p, const struct sample *s, uint64_t marker, uint32_t now_s) {
     p->adopted |= p->orphan || (p->measured_s && p->ppid != s->ppid);
     p->ppid = s->ppid;
     p->orphan = false;
@@ -197,7 +201,7 @@ void process_remember(struct process *p, const struct sample *s, uint64_t marker
                 p->unclear_s == 0;
     p->activity = s->activity;
     p->marker = marker;
-    p->measured_s = now_s;
+    process_remember_memory(p, s, now_s);
     if (s->have & BIT(FIELD_FD_LIMIT)) {
         p->fd_limit = s->value[FIELD_FD_LIMIT];
         p->fd_limit_s = now_s;

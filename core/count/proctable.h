@@ -80,7 +80,7 @@ struct process {
     uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
     uint64_t pss_bytes, swap_pss_bytes;
 
-    /* When each was read, in seconds since boot; 0: never. */
+    /* When each was read, in seconds since boot; 0: never. measured_s is that of its memory. */
     uint32_t measured_s, identified_s, fd_limit_s, pss_s;
     uint32_t gone_s;    /* since when it is not listed any more; 0: it is */
     uint32_t unclear_s; /* since when nobody can tell what it is; 0: it is known */
@@ -104,6 +104,8 @@ _Static_assert(ORIGINS <= 8, "origins have a bit each in 8 bits");
 
 /* Keeps the gauges of a sample, and what tells whether the next one can differ. */
 void process_remember(struct process *p, const struct sample *s, uint64_t marker, uint32_t now_s);
+/* Of a sample that was recalled, and in which the memory was measured again. */
+void process_remember_memory(struct process *p, const struct sample *s, uint32_t now_s);
 /* The sample that measuring would give again, of a process that has not run since. */
 void process_recall(const struct process *p, struct sample *ret);
 

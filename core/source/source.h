@@ -224,6 +224,14 @@ struct source_ops {
     /* The rest, of the process that is open. -ESRCH: it has ended meanwhile, and
      * the sample is not to be used. */
     int (*measure)(struct source *s, struct sample *sample, struct measure_hints hints);
+    /* Those that open() says 1 of have both of these; where it never does they may be NULL.
+     * Into a sample, what others can have changed of the process that open() just said that of,
+     * although it slept: its memory. What does not change without it is left as it is. Below 0:
+     * it is to be opened after all, with 0 for its activity. */
+    int (*measure_memory)(struct source *s, const struct listed *listed, struct sample *ret);
+    /* A number that is another one once the kernel may have taken memory from processes that
+     * sleep, or given them some. -errno: it can't be told. */
+    int (*memory_moves)(struct source *s, uint64_t *ret);
     /* Who the open process is. Texts are valid until close(). -ESRCH. */
     int (*identify)(struct source *s, const struct sample *sample, unsigned parts,
                     struct identity *ret);

@@ -90,7 +90,9 @@ static void check_cgroup(const char *buf, size_t len) {
 
 static void check_host(const char *buf, size_t len) {
     struct host_details d;
+    uint64_t number;
     int r;
+    PARSE(parse_vmstat_moves, number);
     PARSE(parse_host_times, d);
     CHECK(r < 0 || (d.times_known >= 4 && d.times_known <= HOST_TIMES), "%zu times", d.times_known);
     PARSE(parse_meminfo, d);

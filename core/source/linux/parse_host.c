@@ -101,6 +101,42 @@ int parse_uptime(const char *buf, size_t len, struct host_details *ret) {
     return 0;
 }
 
+/* What is reclaimed in a control group that has reached its limit is in pgscan_anon and
+ * pgscan_file alone (since Linux 5.8), and counted there before it is taken. What a process
+ * asks to be swapped out (MADV_PAGEOUT, also of another one) is in pswpout, or with zswap in
+ * zswpout; pages of zeros only in swpout_zero. */
+int parse_vmstat_moves(const char *buf, size_t len, uint64_t *ret) {
+    enum { NEEDED = 2 }; /* the first ones; older kernels lack some of the others */
+    static const char *const keys[] = {
+        "pgscan_anon", "pgscan_file", "pgsteal_anon",  "pgsteal_file",       "pswpin",
+        "pswpout",     "zswpin",      "zswpout",       "swpin_zero",         "swpout_zero",
+        "thp_collapse_alloc",         "thp_split_page", "thp_underused_split_page"};
+    const char *cursor = buf, *end = buf + len, *at, *eol;
+    uint64_t sum = 0;
+    unsigned found = 0;
+    while ((at = take_line(&cursor, end, &eol)) != NULL) {
+        const char *blank = memchr(at, ' ', (size_t)(eol - at));
+        size_t i = 0;
+        uint64_t value;
+        if (!blank || !strchr("pstz", *at)) /* as most of its 200 lines */
+            continue;
+        while (i < sizeof(keys) / sizeof(keys[0]) &&
+               !text_is((struct text){at, (size_t)(blank - at)}, keys[i]))
+            i++;
+        if (i == sizeof(keys) / sizeof(keys[0]))
+            continue;
+        at = blank + 1;
+        if (parse_u64(&at, eol, &value) < 0)
+            return -EBADMSG;
+        sum += value; /* it may wrap: it only has to differ */
+        found |= 1u << i;
+    }
+    if ((found & ((1u << NEEDED) - 1)) != (1u << NEEDED) - 1)
+        return -EBADMSG;
+    *ret = sum;
+    return 0;
+}
+
 uint64_t parse_utmp_users(const char *buf, size_t len) {
     uint64_t users = 0;
     for (size_t at = 0; at + sizeof(struct utmp) <= len; at += sizeof(struct utmp)) {

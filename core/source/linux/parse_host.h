@@ -11,6 +11,10 @@ int parse_host_times(const char *buf, size_t len, struct host_details *ret);
 int parse_meminfo(const char *buf, size_t len, struct host_details *ret);
 int parse_loadavg(const char *buf, size_t len, struct host_details *ret);
 int parse_uptime(const char *buf, size_t len, struct host_details *ret);
+/* /proc/vmstat: a sum that differs once the kernel has looked for memory that processes could
+ * do without, on the whole host or in some control group, has swapped, or has given huge pages
+ * to one. -EBADMSG: it can't be told from this kernel's. */
+int parse_vmstat_moves(const char *buf, size_t len, uint64_t *ret);
 /* Sessions of users in a utmp file, see utmp(5). */
 uint64_t parse_utmp_users(const char *buf, size_t len);
 

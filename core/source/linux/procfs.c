@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "settings.h"
 #include "source/linux/parse.h"
+#include "source/linux/parse_host.h"
 #include "source/linux/proc_files.h"
 #include "source/linux/proc_identity.h"
 #include "source/linux/proc_sockets.h"
@@ -597,6 +598,38 @@ static uint64_t activity_of(struct procfs *p, const struct listed *listed) {
     return r < 0 ? 0 : s.activity;
 }
 
+/* See count/proctable.h: kernel threads and zombies have no memory. */
+static int procfs_measure_memory(struct source *source, const struct listed *listed,
+                                 struct sample *s) {
+    struct procfs *p = procfs_of(source);
+    const struct proc_dir *d = &p->dir;
+    struct status_file status = {0};
+    struct stat st;
+    if (s->value[FIELD_VMS_BYTES] == 0 || p->spares_memory)
+        return 0;
+    if (!p->reads_status)
+        return -EAGAIN;
+    s->unreadable &= ~(1u << ORIGIN_STATUS);
+    int r = collects(p, COLLECT_MEMORY_DETAILS) ? measure_oom_score(p, s) : 0;
+    p->status_fd = proc_open(&p->dir, s->pid, "status", 0);
+    if (r == 0)
+        r = measure_status(p, s, &status);
+    procfs_close(source);
+    if (r == 0 && !status.has_rss) /* it could not be read, or stat's has to do */
+        r = -EAGAIN;
+    /* last: if the pid has been given to another process since, its directory is another */
+    if (r == 0 && (d->io->fstatat(d->io->data, d->fd, proc_path(&p->dir, s->pid, ""), &st, 0) < 0 ||
+                   st.st_ino != listed->marker))
+        r = -ESRCH;
+    return r;
+}
+
+static int procfs_memory_moves(struct source *s, uint64_t *ret) {
+    struct procfs *p = procfs_of(s);
+    ssize_t n = io_read_file(p->dir.io, p->dir.fd, "vmstat", p->host, sizeof(p->host), NULL);
+    return n < 0 ? (int)n : parse_vmstat_moves(p->host, (size_t)n, ret);
+}
+
 /* The pid can be given to another process at any time, so that two paths may lead to two
  * processes. But what is open stays with the process that it was opened of, and says
  * ESRCH once that has ended: status is opened first and read last, and if it can be read,
@@ -828,6 +861,8 @@ static const struct source_ops procfs_ops = {
     .list = procfs_list,
     .open = procfs_open,
     .measure = procfs_measure,
+    .measure_memory = procfs_measure_memory,
+    .memory_moves = procfs_memory_moves,
     .identify = procfs_identify,
     .close = procfs_close,
     .pss = procfs_pss,

@@ -1172,12 +1172,13 @@ START_TEST(want_of_descriptors_ends_nobody) {
 }
 END_TEST
 
-/* What the files of a process say is taken from memory while it sleeps, but never
- * for longer than a minute. */
+/* What the files of a process say is taken from memory while it sleeps, but never what the
+ * kernel can have taken from it for longer than a minute (see test_sleepers.c). */
 START_TEST(a_process_that_does_not_run_is_remembered) {
     worker.swap_kib = 8;
     worker.anon_kib = 100;
     worker.rss_pages = 50;
+    worker.vsize = 1 << 20;
     worker.fds = 3;
     worker.run_ns = 777;
     tree_put(&worker);

@@ -4,6 +4,7 @@
 #include "suite.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <utmp.h>
 
@@ -38,6 +39,41 @@ START_TEST(times) {
     ck_assert_int_eq(parse(parse_host_times, "cpu 4 3 2 18446744073709551615"), 0);
     ck_assert_uint_eq(ret.times_known, 4);
     ck_assert_uint_eq(ret.times_ticks[3], UINT64_MAX);
+}
+END_TEST
+
+/* What moves is told apart from what does not, on this kernel and on others. */
+START_TEST(moves_of_memory) {
+    static const char base[] = "nr_free_pages 3894723\npgscan_kswapd 10\npgscan_anon 5\n"
+                               "pgscan_file 7\npgsteal_kswapd 8\nthp_split_page_failed 4\n";
+    static const char *const moved[] = {"pgsteal_anon 1\n", "pgsteal_file 1\n", "pswpin 1\n",
+                                        "pswpout 1\n", "zswpout 1\n", "swpout_zero 1\n",
+                                        "thp_collapse_alloc 1\n", "thp_split_page 1\n",
+                                        "thp_underused_split_page 1"};
+    static const char *const still[] = {"pgfault 1\n", "pgscan_direct 1\n", "zone_reclaim 1\n",
+                                        "thp_split_page_failed 1\n", "pswpinx 1\n", "pswp 1\n",
+                                        "pswpin\n", " pswpin 1\n", "\n", "p 1\n"};
+    uint64_t first, other;
+    char text[400];
+    ck_assert_int_eq(parse_vmstat_moves(base, strlen(base), &first), 0);
+    for (int i = 0; i < COUNT(moved); i++) {
+        snprintf(text, sizeof(text), "%s%s", base, moved[i]);
+        ck_assert_int_eq(parse_vmstat_moves(text, strlen(text), &other), 0);
+        ck_assert_msg(first != other, "%s", moved[i]);
+    }
+    for (int i = 0; i < COUNT(still); i++) {
+        snprintf(text, sizeof(text), "%s%s", base, still[i]);
+        ck_assert_int_eq(parse_vmstat_moves(text, strlen(text), &other), 0);
+        ck_assert_msg(first == other, "%s", still[i]);
+    }
+    static const char *const unknown[] = {"", "\n", "pgscan_anon 5\n", "pgscan_file 5\n",
+                                          "pgscan_anon x\npgscan_file 1\n",
+                                          "pgscan_anon 1\npgscan_anon 1\n"};
+    for (int i = 0; i < COUNT(unknown); i++) {
+        other = 1234;
+        ck_assert_int_eq(parse_vmstat_moves(unknown[i], strlen(unknown[i]), &other), -EBADMSG);
+        ck_assert_uint_eq(other, 1234);
+    }
 }
 END_TEST
 
@@ -139,7 +175,7 @@ END_TEST
 int main(void) {
     Suite *suite = suite_create("parse_host");
     const TTest *const tests[] = {times,   no_times, memory, memory_of_an_old_kernel,
-                                         no_memory, load,   no_load, uptime,
+                                         no_memory, moves_of_memory, load, no_load, uptime,
                                          users};
     TCase *tc = add_case(suite, "parsers");
     tcase_add_checked_fixture(tc, setup, NULL);
