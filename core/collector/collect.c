@@ -26,14 +26,15 @@
 /* Once in such a period each process has its turn, whenever collections are. The pid spreads
  * them: not all are due in the same one. */
 static bool has_turn(const struct round *round, const struct process *p, uint32_t period_s) {
-    return (round->boot_s + p->pid) / period_s != (round->before_s + p->pid) / period_s;
+    return (round->boot_s + p->pid) % period_s < round->since_s;
 }
 
 /* What open() is to compare with, to tell whether the process has run; 0: open it anyway. */
 static uint64_t activity_if_asleep(const struct round *round, const struct process *p,
                                    const struct listed *listed) {
     if (!p->asleep || listed->marker == 0 || listed->marker != p->marker ||
-        has_turn(round, p, REMEMBER_S) || has_stale_identity(round, p))
+        (has_turn(round, p, MEMORY_AGE_S) && has_turn(round, p, REMEMBER_S)) ||
+        has_stale_identity(round, p))
         return 0;
     return p->activity;
 }
@@ -304,7 +305,7 @@ static void begin(struct round *round) {
     const struct progress *progress = &c->progress;
     c->number++;
     round->boot_s = (uint32_t)(round->boot_ns / NS_PER_S);
-    round->before_s = (uint32_t)(progress->scan_boot_ns / NS_PER_S);
+    round->since_s = round->boot_s - (uint32_t)(progress->scan_boot_ns / NS_PER_S);
     round->unix_ns = clock_ns(t, CLOCK_REALTIME);
     round->scan_interval_ns = since(progress->started, round->mono_ns, progress->scan_mono_ns);
     round->shown_interval_ns = since(progress->shown, round->mono_ns, progress->shown_mono_ns);

@@ -69,7 +69,7 @@ struct round {
     uint64_t boot_ns, mono_ns, cpu_ns; /* CLOCK_BOOTTIME, _MONOTONIC, _THREAD_CPUTIME_ID */
     uint64_t unix_ns;
     uint32_t boot_s; /* as records keep it */
-    uint32_t before_s; /* that of the collection before; 0: there was none */
+    uint32_t since_s; /* … and how long ago the one before began, if there was one */
     bool knows_moves;  /* the source was asked about the memory of sleepers */
     uint64_t scan_interval_ns;  /* since the one before; 0: none */
     uint64_t shown_interval_ns; /* since the one before that made a snapshot; 0: none */
