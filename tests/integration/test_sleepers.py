@@ -1,0 +1,127 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 300
+"""What is done to processes that sleep, on this kernel: source procfs shows it as soon as
+proctally-metrics(7) says. What may take five minutes is tried out in
+tests/unit/collector/test_sleepers.c, where a clock can be put forward."""
+import os
+import sys
+import time
+
+from common import *
+
+MB = 1 << 20
+LATE_S = 60 # after this and one interval, what has become of memory is there
+
+SIZE = 32 * MB
+LIMIT = SIZE // 2 # less than that and what a Python program has
+
+# has written a file, reads all of it where it is mapped, and sleeps
+MAPPER = """
+import mmap
+f = open(sys.argv[1], "w+b")
+for _ in range(int(sys.argv[2]) >> 20): f.write(os.urandom(1 << 20))
+f.flush()
+os.fsync(f.fileno()) # or it could not be taken away
+m = mmap.mmap(f.fileno(), 0, mmap.MAP_SHARED, mmap.PROT_READ)
+sum(m[at] for at in range(0, len(m), 4096))
+say(pid=os.getpid())
+wait()
+"""
+
+THREADS = """
+import threading
+go = threading.Event()
+def other(): go.wait()
+threads = [threading.Thread(target=other) for _ in range(3)]
+for t in threads: t.start()
+say(threads=4)
+wait()
+go.set()
+for t in threads: t.join()
+say(threads=1)
+wait()
+"""
+
+class MemoryLimit:
+    """A control group that can be given little memory."""
+
+    def __init__(self):
+        roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"]
+        root = next((r for r in roots if os.path.exists(r + "/cgroup.procs")), None)
+        if not is_root() or root is None:
+            raise Skipped("no control group for memory")
+        self.path = os.path.join(root, unique("sleepers"))
+        self.limit = os.path.join(self.path, "memory.limit_in_bytes" if root == roots[0]
+                                  else "memory.high")
+        try:
+            os.mkdir(self.path)
+        except OSError as e:
+            raise Skipped("no control group for memory: %s" % e)
+        later(self.remove)
+        if not os.path.exists(self.limit):
+            raise Skipped("no control group for memory")
+
+    def take(self, pid):
+        write_text(os.path.join(self.path, "cgroup.procs"), str(pid))
+
+    def remove(self):
+        for _ in range(100):
+            try:
+                return os.rmdir(self.path)
+            except OSError:
+                time.sleep(0.05)
+
+
+def resident(pid):
+    for line in read_text("/proc/%d/status" % pid).splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    raise Failed("the process %d is gone" % pid)
+
+
+def case_memory_is_taken():
+    """The kernel takes pages of a sleeper whose control group is at its limit."""
+    path, group = os.path.join(temp_dir(), "mapped"), MemoryLimit()
+    mapper = Workload(MAPPER, args=[path, str(SIZE)],
+                      preexec_fn=lambda: group.take(os.getpid()))
+    pid = mapper.hear()["pid"]
+    d = Driver()
+    for _ in range(3): # now it is known to sleep
+        time.sleep(1)
+        d.collect()
+    before = resident(pid)
+    check_near(d.points[mapper.name].fields["memory_rss"], before, "resident before",
+               relative=0.02)
+    write_text(group.limit, str(LIMIT))
+    wait_for(lambda: resident(pid) < before - SIZE // 4, "the kernel takes its memory")
+    time.sleep(1)
+    now, begun = resident(pid), time.monotonic()
+    while True:
+        shown = d.collect()[mapper.name].fields["memory_rss"]
+        if abs(shown - now) <= 0.02 * before:
+            break
+        check(time.monotonic() - begun <= LATE_S + 1, "what the kernel took still shows",
+              "%d of %d" % (shown, now))
+        time.sleep(1)
+    check_equal(resident(pid), now, "resident memory of a process that sleeps")
+    print("      after %.0f s" % (time.monotonic() - begun))
+    mapper.end()
+
+
+def case_threads_end():
+    """A thread that ends takes its time from a process that slept."""
+    d = Driver()
+    w = Workload(THREADS)
+    w.hear()
+    for _ in range(4):
+        time.sleep(0.3)
+        check_equal(d.collect()[w.name].fields["num_threads"], 4, "threads")
+    w.go_on()
+    w.hear()
+    check_equal(d.collect()[w.name].fields["num_threads"], 1, "threads after three ended")
+    w.end()
+
+
+if __name__ == "__main__":
+    run_cases(sys.modules[__name__])
