@@ -20,7 +20,9 @@
 
 bool has_stale_identity(const struct round *round, const struct process *p) {
     const unsigned needs = round->t->grouping.needs;
-    const bool is_old = round->boot_s - p->identified_s >= IDENTITY_AGE_S;
+    /* the pid spreads them: not all are due in the same collection */
+    const bool is_old = (round->boot_s + p->pid) / IDENTITY_AGE_S !=
+                        (p->identified_s + p->pid) / IDENTITY_AGE_S;
     return (needs & IDENTITY_CGROUP && (!p->cgroup_settled || is_old)) ||
            (needs & IDENTITY_NAMES && p->lacks_user_name && is_old);
 }

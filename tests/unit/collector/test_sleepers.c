@@ -163,6 +163,23 @@ START_TEST(turns_are_not_lost) {
 }
 END_TEST
 
+/* Where groups are told by it. */
+START_TEST(another_control_group_shows_within_a_minute) {
+    sleeper.cgroup = "0::/system.slice/a.service\n";
+    put_sleepers(MANY);
+    t = tree_collector("group-by", "unit", NULL);
+    for (int i = 0; i < 40; i++)
+        collect();
+    sleeper.cgroup = "0::/system.slice/b.service\n";
+    put_sleepers(MANY);
+    for (uint64_t i = 1; i <= 6; i++) {
+        collect();
+        ck_assert_uint_eq(value_of(t, "b.service", METRIC_PROCESSES), i * MANY / 6);
+        ck_assert_uint_eq(value_of(t, "a.service", METRIC_PROCESSES), MANY - i * MANY / 6);
+    }
+}
+END_TEST
+
 static void collect_until_turn(void) {
     while (((uint64_t)now_s + FIRST) % 60)
         collect();
@@ -273,6 +290,7 @@ int main(void) {
     tcase_add_test(c, memory_that_is_taken_meanwhile_shows_within_a_minute);
     tcase_add_test(c, anything_else_shows_within_five_minutes);
     tcase_add_test(c, a_kernel_that_does_not_tell_is_not_believed);
+    tcase_add_test(c, another_control_group_shows_within_a_minute);
     tcase_add_test(c, turns_are_not_lost);
     tcase_add_test(c, who_got_the_pid_meanwhile_is_another);
     tcase_add_test(c, who_got_the_pid_before_is_another);
