@@ -55,8 +55,8 @@ bind-address = "127.0.0.1:{backup}"
         check("error" not in result, "the query %s" % text, result)
         return result.get("series", [])
 
-    def write(self, text):
-        status, body = http("http://127.0.0.1:%d/write?db=pt&precision=ns" % self.port, text)
+    def write(self, text, db="pt"):
+        status, body = http("http://127.0.0.1:%d/write?db=%s&precision=ns" % (self.port, db), text)
         check_equal((status, body), (204, ""), "influxd's answer to a cycle")
 
 
@@ -141,6 +141,59 @@ def case_by_pid():
         influx.write(points.text)
     compare(influx, cycles)
     d.end()
+
+
+def case_examples():
+    """Each query of the examples answers about two hosts' figures, and one of them rightly."""
+    text = read_text(os.path.join(SRC, "examples/dashboards/proctally.influxql"))
+    queries = re.findall(r"^-- ([^\n]+)\n((?:SELECT|SHOW)[^;]*);\n", text, re.M)
+    check_equal((len(queries), len(re.findall("^(?:SELECT|SHOW)", text, re.M))), (20, 20), "queries")
+    influx = Influx()
+    influx.query("CREATE DATABASE telegraf", db=None)
+    source = "bpf" if is_root() else "procfs"
+    hosts, w = {}, Workload("say(ready=True)\nwhile wait():\n    burn(0.1)\n    say(cpu=cpu())\n")
+    w.hear()
+    for host in "web1", "web2":
+        try:
+            hosts[host] = Driver("--labels", "host=" + host, "--collect", "exits", source=source)
+        except Failed: # there is no source bpf here
+            source = "procfs"
+            hosts[host] = Driver("--labels", "host=" + host)
+    first = {}
+    for _ in range(8):
+        for host, d in hosts.items():
+            points = d.points if host not in first else d.collect()
+            first.setdefault(host, points)
+            influx.write(points.text, "telegraf")
+        w.go_on()
+        w.hear()
+        time.sleep(0.5)
+    variables = {"dashboardTime": "now() - 5m", "interval": "1s", "host": "'web1'",
+                 "groupname": "'%s'" % w.name}
+    # what others do in the meantime decides how much it is, but not whether it is known
+    for title, query in queries:
+        query = re.sub(r":(\w+):", lambda m: variables[m.group(1)], query)
+        found = influx.query(query)
+        if source == "procfs" and "with source bpf" in title:
+            continue
+        check(found, "%s: no series" % title, query)
+        columns = {c for s in found for c in s["columns"][1:]}
+        for column in columns:
+            known = [r for s in found for r in s["values"]
+                     if column in s["columns"] and r[s["columns"].index(column)] is not None]
+            check(known, "%s: no values of %s" % (title, column), query)
+        if title.startswith(("Fleet: CPUs in use, by host", "Group: ")):
+            check_equal({s["tags"]["host"] for s in found}, {"web1", "web2"}, "hosts: " + title)
+    # a derivative of each second, added up, is what the workload used
+    title, query = next(q for q in queries if q[0] == "Group: CPUs in use, by host")
+    for s in influx.query(re.sub(r":(\w+):", lambda m: variables[m.group(1)], query)):
+        last = hosts[s["tags"]["host"]].points
+        used = last.cpu(w.name) - first[s["tags"]["host"]].cpu(w.name)
+        found = sum(r[1] for r in s["values"] if r[1] is not None)
+        check(0.5 * used < found <= used * 1.01 + 0.01, "CPU seconds on %s" % s["tags"]["host"],
+              found, used)
+    for d in hosts.values():
+        d.end()
 
 
 if __name__ == "__main__":
