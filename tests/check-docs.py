@@ -38,8 +38,8 @@ for _name, _path in (("proctally-exporter", "plugins/exporter/proctally-exporter
 COMMAND = os.path.join(BUILD, "plugins/command/proctally")
 
 README, TELEGRAF_README = "README.md", "plugins/telegraf/README.md"
-DOCUMENTS = (README, "NEWS.md", "SECURITY.md", "examples/dashboards/README.md", TELEGRAF_README,
-             "tests/bench/README.md")
+DOCUMENTS = (README, "NEWS.md", "SECURITY.md", "examples/alerts/README.md",
+             "examples/dashboards/README.md", TELEGRAF_README, "tests/bench/README.md")
 README_LINES = 200
 CONFIGURATION, METRICS = "core/proctally.yaml.5", "core/proctally-metrics.7"
 COLLECTD = "plugins/collectd/proctally-collectd.5"

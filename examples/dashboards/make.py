@@ -155,8 +155,8 @@ def fleet():
              "CPU time found in processes by what the host has used, of the host where that is "
              "least. An hour's mean: on an idle host it jumps around.",
              "min(avg_over_time(<self:cpu_coverage_ratio>[1h]))"),
-        stat("Events lost", "short", "Ends and starts of processes that the kernel had to drop in "
-             "the time that is shown; what these processes used at last is missing." + BPF,
+        stat("Events lost", "short", "Starts and ends of processes that the kernel did not tell of "
+             "in the time that is shown. One in some hundred is usual on a busy host." + BPF,
              "sum(increase(<self:lost_events_total>[$__range]))"),
         table("Hosts", "Each host now. A click on one shows it alone.", "instance", [
             ("CPUs in use", CPUS, rate("cpu", "instance")),
@@ -310,8 +310,8 @@ def host():
         stat("Coverage", "percentunit", "CPU time found in processes by what the host has used. An "
              "hour's mean: on an idle host it jumps around.",
              "avg(avg_over_time(<self:cpu_coverage_ratio>[1h]))"),
-        stat("Events lost", "short", "Ends and starts of processes that the kernel had to drop in "
-             "the time that is shown." + BPF,
+        stat("Events lost", "short", "Starts and ends of processes that the kernel did not tell of "
+             "in the time that is shown. One in some hundred is usual on a busy host." + BPF,
              "sum(increase(<self:lost_events_total>[$__range]))"),
         stat("Source", "none", "bpf: programs in the kernel, which see every process. procfs: "
              "/proc, now and then.", "<self:source> == 1", "{{source}}"),
