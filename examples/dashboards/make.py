@@ -127,8 +127,7 @@ def row(title):
 RSS = "Resident memory; what several processes share counts once for each."
 IO = "What was fetched from storage and what is to be written to it."
 FD = "Open descriptors by the soft limit, of the process that is nearest to it."
-SILENT = "count((count by (job, instance) (last_over_time({0}[1h]))) unless " \
-    "(count by (job, instance) ({0}))) or vector(0)"
+SILENT = "count(count_over_time({0}[1h]) unless on (job, instance) {0}) or vector(0)"
 TOLD = "<build_info>"
 VERSIONS = f"count by (version) ({TOLD}) or count by (version) (label_replace(" \
     f"<self:groups> unless on (job, instance) {TOLD}, " \
@@ -472,7 +471,7 @@ def options_of(panel, schema):
         "&${__url_time_range}" % (UID[schema], panel["link"], panel["key"])
     key = matcher(panel["key"], ("links", [{"title": "Show it alone", "url": to}]))
     names = {"Value #%c" % (ord("A") + i): c[0] for i, c in enumerate(panel["columns"])}
-    return {"custom": {"filterable": True}}, \
+    return {"custom": {"align": "auto", "filterable": True}}, \
         [key] + [matcher(heading, ("unit", unit)) for heading, unit, _ in panel["columns"]], \
         {"options": {"showHeader": True,
                      "sortBy": [{"displayName": "CPUs in use", "desc": True}]},
@@ -498,9 +497,7 @@ def panel_of(panel, number, place, schema, hosts):
         return None
     panel = dict(panel, columns=columns)
     defaults, overrides, rest = options_of(panel, schema)
-    defaults = {"unit": panel["unit"], "min": 0, "color": {"mode": "palette-classic"},
-                "mappings": [], "thresholds": {
-                    "mode": "absolute", "steps": [{"color": "green", "value": None}]}, **defaults}
+    defaults = {"unit": panel["unit"], "min": 0, "color": {"mode": "palette-classic"}, **defaults}
     # what is not drawn over time is asked for once
     instant = panel["type"] in ("table", "bargauge") or "$__range]" in targets[0][0]
     return {"id": number, "type": panel["type"], "title": panel["title"],
@@ -537,9 +534,9 @@ def dashboard(schema, name, title, about, panels, hosts, groups):
         "editable": True, "graphTooltip": 1, "refresh": "1m", "timezone": "",
         "time": {"from": "now-6h", "to": "now"}, "timepicker": {}, "fiscalYearStartMonth": 0,
         "weekStart": "", "liveNow": False, "annotations": {"list": []},
-        "links": [{"type": "dashboards", "title": "", "tags": [UID[schema]], "asDropdown": False,
-                   "includeVars": False, "keepTime": True, "targetBlank": False, "icon": "",
-                   "tooltip": "", "url": ""}],
+        "links": [{"type": "dashboards", "title": "", "tags": [UID[schema]], "keepTime": True,
+                   "includeVars": False, "asDropdown": False, "targetBlank": False, "icon": "",
+                   "tooltip": ""}],
         "templating": {"list": variables(schema, hosts, groups)},
         "panels": panels_of(panels(), schema, hosts),
     }

@@ -95,16 +95,21 @@ receivers:
                          "/-/ready")
 
 
+def scrape_configs(jobs):
+    text = "scrape_configs:\n"
+    for name, targets in jobs.items():
+        text += "  - job_name: %s\n    static_configs: [{targets: %s}]\n" % (
+            name, json.dumps(targets))
+    return text
+
+
 class Prometheus(Program):
     def __init__(self, jobs, rules=(), alertmanager=None):
         """jobs: {name: [target, ...]}. Scrapes and evaluates once a second."""
         program = need_program("prometheus")
         directory = temp_dir()
         self.port = free_port()
-        text = "global: {scrape_interval: 1s, evaluation_interval: 1s}\nscrape_configs:\n"
-        for name, targets in jobs.items():
-            text += "  - job_name: %s\n    static_configs: [{targets: %s}]\n" % (
-                name, json.dumps(targets))
+        text = "global: {scrape_interval: 1s, evaluation_interval: 1s}\n" + scrape_configs(jobs)
         text += "rule_files: %s\n" % json.dumps(list(rules))
         if alertmanager:
             text += "alerting: {alertmanagers: [{static_configs: [{targets: [\"%s\"]}]}]}\n" % (
@@ -123,10 +128,16 @@ class Prometheus(Program):
         check(status == 200, "Prometheus refuses %s: %s" % (arguments, body[:500]))
         return json.loads(body)["data"]
 
-    def query(self, text, time=None):
+    def query(self, text, at=None):
         """[(labels, value)]"""
-        found = self.get("query", query=text, **({"time": time} if time else {}))["result"]
+        found = self.get("query", query=text, **({"time": at} if at else {}))["result"]
         return [(r["metric"], float(r["value"][1])) for r in found]
+
+    def lines(self, text, seconds):
+        """[(labels, [value, ...])] of the last seconds, one a second."""
+        now = int(time.time())
+        found = self.get("query_range", query=text, start=now - seconds, end=now, step=1)["result"]
+        return [(r["metric"], [float(v) for _, v in r["values"]]) for r in found]
 
     def value(self, text):
         """That of a query that has one answer, or None."""
@@ -146,3 +157,18 @@ class Prometheus(Program):
         status, body = self.ask("/api/v1/alerts")
         check_equal(status, 200, "status of the alerts")
         return json.loads(body)["data"]["alerts"]
+
+
+class VictoriaMetrics(Prometheus):
+    """Answers the same questions."""
+
+    def __init__(self, jobs):
+        program = need_program("victoria-metrics")
+        directory = temp_dir()
+        self.port = free_port()
+        config = write_text(os.path.join(directory, "scrape.yml"),
+                            "global: {scrape_interval: 1s}\n" + scrape_configs(jobs))
+        Program.__init__(self, [program, "-promscrape.config=" + config,
+                                "-storageDataPath=" + directory + "/data",
+                                "-httpListenAddr=127.0.0.1:%d" % self.port,
+                                "-search.latencyOffset=0s"], "/health")

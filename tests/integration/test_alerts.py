@@ -30,6 +30,15 @@ def case_promtool():
     check_equal(status, 0, "status of promtool test rules (%s)" % (out + err))
 
 
+def case_vmalert():
+    """VictoriaMetrics' takes them, too."""
+    status, out, err = run([need_program("vmalert"), "-dryRun", "-rule=" + RULES])
+    check_equal(status, 0, "status of vmalert (%s)" % (out + err)[-1000:])
+    broken = write_text(os.path.join(temp_dir(), "broken.yml"),
+                        read_text(RULES).replace("count by (host)", "count by host)"))
+    check(run([need_program("vmalert"), "-dryRun", "-rule=" + broken])[0] != 0, "it takes anything")
+
+
 def case_each_is_tested():
     """Each record has a value in the unit tests, each alert fires there; and they say what
     can be told to a person."""

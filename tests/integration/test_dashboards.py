@@ -184,9 +184,8 @@ def selectors_of(query):
 
 def scene():
     """Two exporters of our own names, one of process-exporter's, and both kinds of text files,
-    all of the same few groups: (Prometheus, why some metrics can't be here, the exporters of
-    our own names)."""
-    need_program("prometheus")
+    all of the same few groups: (jobs to scrape, why some metrics can't be here, the exporters
+    of our own names, the workload)."""
     need_program("prometheus-node-exporter", "node_exporter")
     lacking = {"proctally_blkio_delay": "sysctl kernel.task_delayacct is 0"}
     if read_text("/proc/sys/kernel/task_delayacct").strip() != "0":
@@ -235,20 +234,21 @@ def scene():
         nodes.append(NodeExporter(directory))
     if "proctally_source{source=\"bpf\"} 1" not in exporters[0].ask("/metrics")[1]:
         lacking["proctally_(network|process_exits_by|lost_events)"] = "no source bpf"
-    prometheus = Prometheus({"proctally": [e.target for e in exporters],
-                             "drop-in": [drop_in.target], "node": [nodes[0].target],
-                             "drop-in-node": [nodes[1].target]})
-    count = len(exporters) + 3
-    wait_for(lambda: len(prometheus.targets_up()) == count, "all targets", 30)
-    wait_for(lambda: (prometheus.value("min(count_over_time(up[1m]))") or 0) >= 12,
+    return {"proctally": [e.target for e in exporters], "drop-in": [drop_in.target],
+            "node": [nodes[0].target], "drop-in-node": [nodes[1].target]}, lacking, exporters, w
+
+
+def after_some_scrapes(server, jobs):
+    wait_for(lambda: len(server.targets_up()) == sum(map(len, jobs.values())), "all targets", 30)
+    wait_for(lambda: (server.value("min(count_over_time(up[1m]))") or 0) >= 12,
              "some scrapes of each", 60, every=0.5)
-    return prometheus, lacking, exporters
+    return server
 
 
 def ask(prometheus, dashboard, name, lacking):
     """Puts all queries with all values, all of them about the same moment: a query answers
     where all that it selects is there."""
-    seen, asked, answered, exists, now = set(), 0, set(), {}, time.time()
+    seen, asked, answered, exists, now = set(), 0, {}, {}, time.time()
     for values in combinations(prometheus, dashboard):
         for panel, t in targets_of(dashboard):
             query = put_in(t["expr"], values)
@@ -264,7 +264,7 @@ def ask(prometheus, dashboard, name, lacking):
             if all(exists[s] for s in selectors_of(query)):
                 check(result, "%s: no series" % where, query)
             if result:
-                answered.add(t["expr"])
+                answered.setdefault(t["expr"], query)
                 for labels, value in result:
                     check(value == value, "%s: not a number" % where, query, labels)
                 if panel["type"] != "table":
@@ -275,6 +275,12 @@ def ask(prometheus, dashboard, name, lacking):
                     keys = {frozenset(labels) for labels, _ in result}
                     check(all(len(k) == 1 for k in keys), "%s: rows of a table would not merge"
                           % where, query, keys)
+    # and over time, as graphs ask
+    for panel, t in targets_of(dashboard):
+        if t["expr"] in answered and t["range"]:
+            lines = prometheus.lines(answered[t["expr"]], 5)
+            check(lines and max(len(line) for _, line in lines) > 1,
+                  "%s, panel %s: no line" % (name, panel["title"]), t["expr"], lines[:3])
     for panel, t in targets_of(dashboard):
         if t["expr"] in answered:
             continue
@@ -283,6 +289,26 @@ def ask(prometheus, dashboard, name, lacking):
         print("      %s, panel %s: no series, %s" % (name, panel["title"], why[0]))
     print("      %s: %d queries" % (name, asked))
     check(asked > 100, "that is not many", asked)
+
+
+def cpu_of(process):
+    """CPU seconds of a process and of its children that it has waited for."""
+    fields = read_text("/proc/%d/stat" % process.pid).rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:15])) * TICK
+
+
+def check_use(prometheus, workload):
+    """What the panels say that the workload uses is what it uses, in either schema."""
+    before, begun = cpu_of(workload.process), time.time()
+    time.sleep(int(BUILT_IN["__rate_interval"][:-1]))
+    used = (cpu_of(workload.process) - before) / (time.time() - begun)
+    for name, job in (("proctally-group.json", "node"), ("process-exporter-group.json", "drop-in")):
+        values = {**BUILT_IN, "job": job, "instance": ".*", "groupname": "pt_work"}
+        for panel, t in targets_of(load(os.path.join(FOLDER, name))):
+            if panel["title"] == "CPUs in use" and t["legendFormat"] != "the rest":
+                found = prometheus.query(put_in(t["expr"], values))
+                check_equal(len(found), 1, "hosts with the workload")
+                check_near(found[0][1], used, "CPUs in use, " + name, relative=0.3, absolute=0.05)
 
 
 def fleet_says(prometheus, name):
@@ -299,12 +325,15 @@ def fleet_says(prometheus, name):
 
 
 def case_queries():
-    prometheus, lacking, exporters = scene()
+    """And some of the answers, with all there, and after one has ended."""
+    need_program("prometheus")
+    jobs, lacking, exporters, workload = scene()
+    prometheus = after_some_scrapes(Prometheus(jobs), jobs)
     for path in FILES:
         ask(prometheus, load(path), name_of(path), lacking)
-    # and some of the answers, before and after one has ended; a file's version is not known
+    check_use(prometheus, workload)
     says = fleet_says(prometheus, "proctally-fleet.json")
-    hosts = len(exporters) + 1
+    hosts = len(exporters) + 1 # a file's version is not known
     check_equal(says["Hosts"], {"__auto": hosts}, "hosts")
     check_equal(says["Gone silent"], {"__auto": 0}, "silent hosts")
     check_equal(says["Versions"].pop("not told"), 1, "hosts with a text file")
@@ -312,12 +341,24 @@ def case_queries():
     check_equal(sum(says["Sources"].values()), hosts, "hosts by source")
     check("pt_work" in says["CPUs in use"] and "the rest" in says["CPUs in use"], "groups", says)
     exporters[0].stop()
-    says = wait_for(lambda: [s for s in [fleet_says(prometheus, "proctally-fleet.json")]
-                             if s["Gone silent"] == {"__auto": 1}], "that one is silent", 20)[0]
-    check_equal(says["Hosts"], {"__auto": hosts - 1}, "hosts without it")
+
+    def is_silent():
+        says = fleet_says(prometheus, "proctally-fleet.json")
+        return (says["Hosts"], says["Gone silent"]) == ({"__auto": hosts - 1}, {"__auto": 1})
+    wait_for(is_silent, "that one is silent", 20)
     says = fleet_says(prometheus, "process-exporter-fleet.json")
     check_equal((says["Hosts"], says["Gone silent"]), ({"__auto": 2}, {"__auto": 0}),
                 "hosts with process-exporter's names")
+
+
+def case_victoria_metrics():
+    """It has a dialect of its own."""
+    need_program("victoria-metrics")
+    jobs, lacking, exporters, workload = scene()
+    server = after_some_scrapes(VictoriaMetrics(jobs), jobs)
+    for path in FILES:
+        ask(server, load(path), name_of(path), lacking)
+    check_use(server, workload)
 
 
 if __name__ == "__main__":
