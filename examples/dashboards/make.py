@@ -14,6 +14,7 @@ import sys
 
 NATIVE, DROP_IN = 0, 1
 PREFIX = ("proctally_", "namedprocess_namegroup_")
+FILE = ("proctally", "process-exporter")
 UID = ("proctally", "proctally-drop-in")
 TITLE = ("proctally", "proctally (process-exporter's names)")
 
@@ -68,7 +69,7 @@ ONE_HOST = 'job=~"$job",instance="$instance"'
 GROUPS = 'groupname=~"$groupname"'
 
 CPUS = "suffix: CPUs"
-OPT_IN = " Only where the option collect has the word %s."
+OPT_IN = " Needs the word %s in the option collect."
 BPF = " Only from hosts with source bpf."
 
 
@@ -124,9 +125,9 @@ def row(title):
 
 # ---- What there is to see ----------------------------------------------------------------
 
-RSS = "Resident memory; what several processes share counts once for each."
-IO = "What was fetched from storage and what is to be written to it."
-FD = "Open descriptors by the soft limit, of the process that is nearest to it."
+RSS = "Resident memory; a page that several processes share counts once for each."
+IO = "Bytes fetched from storage plus bytes to be written to it."
+FD = "Open descriptors divided by the soft limit, for the process closest to it."
 SILENT = "count(count_over_time({0}[1h]) unless on (job, instance) {0}) or vector(0)"
 TOLD = "<build_info>"
 VERSIONS = f"count by (version) ({TOLD}) or count by (version) (label_replace(" \
@@ -145,19 +146,19 @@ def fleet():
         row("Hosts"),
         stat("Hosts", "short", "Hosts that report now.",
              "count(count by (job, instance) (<self:groups>))"),
-        stat("Gone silent", "short", "Hosts that reported in the last hour and do not now.",
+        stat("Gone silent", "short", "Hosts that reported within the last hour and no longer do.",
              SILENT.format("<self:groups>")),
         stat("Groups", "short", "Different names of groups.",
              "count(count by (groupname) (<processes>))"),
         stat("Processes", "short", "Processes in all groups.", "sum(<processes>)"),
         stat("Lowest coverage", "percentunit",
-             "CPU time found in processes by what the host has used, of the host where that is "
-             "least. An hour's mean: on an idle host it jumps around.",
+             "CPU time found in processes divided by what the host used, on the host where that is "
+             "lowest. The mean of an hour: it jumps around on an idle host.",
              "min(avg_over_time(<self:cpu_coverage_ratio>[1h]))"),
-        stat("Events lost", "short", "Starts and ends of processes that the kernel did not tell of "
-             "in the time that is shown. One in some hundred is usual on a busy host." + BPF,
+        stat("Events lost", "short", "Starts and ends of processes that the kernel dropped in the "
+             "time shown. One in a hundred is normal on a busy host." + BPF,
              "sum(increase(<self:lost_events_total>[$__range]))"),
-        table("Hosts", "Each host now. A click on one shows it alone.", "instance", [
+        table("Hosts", "Each host now. Click one to see it alone.", "instance", [
             ("CPUs in use", CPUS, rate("cpu", "instance")),
             ("Memory", "bytes", total("rss", "instance")),
             ("Processes", "short", total("processes", "instance")),
@@ -168,32 +169,32 @@ def fleet():
              "sum by (instance) (increase(<self:lost_events_total>[$__range]))"),
             ("A collection takes", "s", "max by (instance) (<self:collection_cpu_seconds>)"),
         ], "host"),
-        bars("Versions", "short", "Hosts by the version that their exporter says it is. A file "
-             "that node_exporter serves does not tell.", [(VERSIONS, "{{version}}")], 8),
-        bars("Sources", "short", "Hosts by where the figures come from: programs in the kernel, or "
-             "/proc.", [("sum by (source) (<self:source>)", "{{source}}")], 8),
-        bars("Left out", "short", "What could not be counted in the time that is shown.",
+        bars("Versions", "short", "Hosts by the version of their exporter. A text file that "
+             "node_exporter serves does not tell its version.", [(VERSIONS, "{{version}}")], 8),
+        bars("Sources", "short", "Hosts by where their figures come from: programs in the kernel "
+             "(bpf) or /proc (procfs).", [("sum by (source) (<self:source>)", "{{source}}")], 8),
+        bars("Left out", "short", "What could not be counted in the time shown.",
              INCOMPLETE, 8),
         row("Groups of all these hosts: the ten that use most"),
-        graph("CPUs in use", CPUS, "CPU time by the time that passes: 1 is one CPU.",
+        graph("CPUs in use", CPUS, "CPU seconds per second: 1 is one CPU kept busy.",
               whole(rate("cpu", "groupname"), "groupname"), stack=True),
         graph("Memory", "bytes", RSS, whole(total("rss", "groupname"), "groupname"), stack=True),
         graph("Storage", "Bps", IO,
               most(both("disk_read", "disk_written", "groupname"), "{{groupname}}")),
         graph("Network", "Bps", "TCP and UDP, received and sent, from the IP header on." + BPF,
               most(both("received", "sent", "groupname"), "{{groupname}}")),
-        graph("Processes", "short", "Processes, those of most hosts included.",
+        graph("Processes", "short", "Processes of the group on all these hosts.",
               most(total("processes", "groupname"), "{{groupname}}")),
-        bars("Nearest to the limit of descriptors", "percentunit", FD + " The limit is at 100 %.",
+        bars("Closest to the descriptor limit", "percentunit", FD,
              most("max by (instance, groupname) (<fd_ratio>)", "{{groupname}} on {{instance}}")),
-        graph("Starts", "cps", "Processes that began, in a second. Many mean scripts, or a "
-              "program that fails and is started again.",
+        graph("Starts", "cps", "Processes started per second. Many can mean scripts, or a "
+              "program that fails and is restarted.",
               most(rate("starts", "groupname"), "{{groupname}}")),
-        graph("Bad ends", "cps", "Processes that ended by a signal, with a core dump, for want of "
-              "memory, or with a status other than 0, in a second." + BPF + OPT_IN % "exits",
+        graph("Bad ends", "cps", "Processes per second that ended by a signal, with a core dump, "
+              "for want of memory, or with a nonzero status." + BPF + OPT_IN % "exits",
               most('sum by (groupname, reason) (rate(<exits_by_reason>{reason!="ok"}'
                    "[$__rate_interval]))", "{{groupname}}: {{reason}}")),
-        table("Groups", "Each group now, over all these hosts. A click on one shows it alone.",
+        table("Groups", "Each group now, over all these hosts. Click one to see it alone.",
               "groupname", [
                   ("Hosts", "short", "sum by (groupname) (<processes> > bool 0)"),
                   ("Processes", "short", total("processes", "groupname")),
@@ -213,34 +214,34 @@ def group():
         stat("Hosts", "short", "Hosts on which the group has processes.",
              "sum(max by (job, instance) (<processes> > bool 0))"),
         stat("Processes", "short", "Processes of the group.", "sum(<processes>)"),
-        stat("CPUs in use", CPUS, "CPU time by the time that passes: 1 is one CPU.",
+        stat("CPUs in use", CPUS, "CPU seconds per second: 1 is one CPU kept busy.",
              "sum(rate(<cpu>[$__rate_interval]))"),
         stat("Memory", "bytes", RSS, "sum(<rss>)"),
-        stat("Nearest to its limit of descriptors", "percentunit", FD, "max(<fd_ratio>)"),
-        stat("Youngest", "s", "How long the oldest process of the group has been there, on the "
-             "host where that is least: low if it was restarted.",
+        stat("Closest to the descriptor limit", "percentunit", FD, "max(<fd_ratio>)"),
+        stat("Since the last restart", "s", "Age of the oldest process of the group, on the host "
+             "where that is lowest.",
              "min(time() - <start_time>)"),
         row("By host: the ten that use most"),
-        graph("CPUs in use", CPUS, "CPU time by the time that passes: 1 is one CPU.",
+        graph("CPUs in use", CPUS, "CPU seconds per second: 1 is one CPU kept busy.",
               whole(rate("cpu", "instance"), "instance"), stack=True),
         graph("Memory", "bytes", RSS, whole(total("rss", "instance"), "instance"), stack=True),
         graph("Processes", "short", "Processes of the group.",
               most(total("processes", "instance"), on)),
-        graph("Nearest to the limit of descriptors", "percentunit", FD,
+        graph("Closest to the descriptor limit", "percentunit", FD,
               most("max by (instance) (<fd_ratio>)", on)),
         graph("Storage", "Bps", IO, most(both("disk_read", "disk_written", "instance"), on)),
         graph("Network", "Bps", "TCP and UDP, received and sent, from the IP header on." + BPF,
               most(both("received", "sent", "instance"), on)),
         row("By kind, over all these hosts"),
-        graph("CPU time by mode", CPUS, "In programs, and in the kernel on their behalf.",
+        graph("CPU time by mode", CPUS, "In user mode, and in the kernel on the processes' behalf.",
               [(rate("cpu", "mode"), "{{mode}}")], stack=True),
-        graph("Memory by kind", "bytes", "Resident: with what is shared. Private: anonymous pages, "
+        graph("Memory by kind", "bytes", "Resident: shared pages included. Private: anonymous pages, "
               "resident or swapped out. Proportional: each shared page divided among those who "
-              "share it." + OPT_IN % "pss" + " Swapped: what is swapped out.", [
+              "share it; needs the word pss in the option collect.", [
                   ("sum(<rss>)", "resident"), ("sum(<footprint>)", "private"),
                   ("sum(<pss>)", "proportional"), ("sum(<swap>)", "swapped")]),
         graph("Storage and calls", "Bps", "Storage: fetched from it, and to be written to it. "
-              "Calls: what read and write calls moved, from cache, pipes and sockets too.", [
+              "Calls: what read and write calls moved, cache, pipes and sockets included.", [
                   ("sum(rate(<disk_read>[$__rate_interval]))", "read from storage"),
                   ("sum(rate(<disk_written>[$__rate_interval]))", "written to storage"),
                   ("sum(rate(<io_read>[$__rate_interval]))", "read calls"),
@@ -250,14 +251,14 @@ def group():
             (rate("sent", "protocol"), "{{protocol}} sent")]),
         graph("States", "short", "Processes by the state of their main thread.",
               [(total("states", "state"), "{{state}}")], stack=True),
-        graph("Threads", "short", "Threads of these processes, and those of them that run or wait "
+        graph("Threads", "short", "Threads of these processes, and how many of them run or wait "
               "for a CPU.", [("sum(<threads>)", "threads"),
                              ("sum(<threads_running>)", "running")]),
-        graph("Waiting", "short", "Threads that waited, on the average: for a CPU, and for block "
-              "I/O. The second needs the sysctl kernel.task_delayacct.", [
+        graph("Waiting", "short", "Threads waiting on average: for a CPU, and for block I/O. "
+              "The second needs the sysctl kernel.task_delayacct.", [
                   ("sum(rate(<queue_wait>[$__rate_interval]))", "for a CPU"),
                   ("sum(rate(<blkio_delay>[$__rate_interval]))", "for block I/O")]),
-        graph("Context switches", "cps", "Voluntary: a thread had to wait for something. "
+        graph("Context switches", "cps", "Voluntary: a thread waited for something. "
               "Involuntary: it had to make room for another.", [
                   ("sum(rate(<voluntary>[$__rate_interval]))", "voluntary"),
                   ("sum(rate(<involuntary>[$__rate_interval]))", "involuntary")]),
@@ -265,7 +266,7 @@ def group():
             ("sum(rate(<minor>[$__rate_interval]))", "minor"),
             ("sum(rate(<major>[$__rate_interval]))", "major")]),
         graph("Descriptors", "short", "Open file descriptors.", [("sum(<fds>)", "open")]),
-        graph("Starts and ends", "cps", "Processes that began and that ended, in a second.", [
+        graph("Starts and ends", "cps", "Processes that started and ended, per second.", [
             ("sum(rate(<starts>[$__rate_interval]))", "starts"),
             ("sum(rate(<exits>[$__rate_interval]))", "ends")]),
         graph("Ends by reason", "cps", "ok: with status 0. error: with another. signal: killed by "
@@ -275,26 +276,26 @@ def group():
               "the program forgets to close them." + OPT_IN % "sockets", [
                   (total("tcp", "state"), "tcp {{state}}"), ("sum(<udp>)", "udp"),
                   ("sum(<unix>)", "unix")]),
-        graph("CPU time by thread", CPUS, "The ten names of threads that use most. Sampled: what "
-              "a thread used right before its end is missing." + OPT_IN % "thread-names",
+        graph("CPU time by thread", CPUS, "The ten thread names that use most. Sampled: what a "
+              "thread used right before its end is missing." + OPT_IN % "thread-names",
               most(rate("thread_cpu", "threadname"), "{{threadname}}")),
-        graph("Not readable", "short", "Processes of which a file in /proc could not be read, for "
-              "want of a right: the sums above lack them.",
+        graph("Not readable", "short", "Processes whose file in /proc could not be read, for want "
+              "of a right: they are missing in the sums above.",
               [("sum by (file) (<unreadable>)", "{{file}}")]),
-        row("The control group itself: only where group-by has no other keys than unit, "
-            "container and cgroup, and collect the word cgroup"),
+        row("The control group itself: where group-by has only unit, container or cgroup, and "
+            "collect has cgroup"),
         graph("Memory of the control group", "bytes", "What is charged to it, page cache included, "
-              "and the lowest limit of these hosts.", [
+              "and the lowest limit among these hosts.", [
                   ("max(<cgroup_memory>)", "charged, of the host with most"),
                   ("min(<cgroup_memory_limit>)", "limit")]),
-        graph("Held up", "short", "CPUs that its CPU limit took away from it; and the share of "
-              "time in which tasks waited, 1 is always. Pressure needs version 2.", [
+        graph("Held up", "short", "CPUs that its CPU limit kept from it, and the share of time in "
+              "which tasks waited (1 is always), which needs version 2.", [
                   ("sum(rate(<cgroup_throttled>[$__rate_interval]))", "by the CPU limit"),
                   ("max(rate(<cgroup_cpu_pressure>[$__rate_interval]))", "for a CPU"),
                   ("max(rate(<cgroup_memory_pressure>[$__rate_interval]))", "for memory"),
                   ("max(rate(<cgroup_io_pressure>[$__rate_interval]))", "for I/O")]),
         graph("Killed for want of memory", "short", "Processes of the control group that the "
-              "kernel killed, in the time between two points.",
+              "kernel killed, over each interval.",
               [("sum by (instance) (increase(<cgroup_oom_kills>[$__rate_interval]))", on)]),
     ]
 
@@ -303,19 +304,19 @@ def host():
     return [
         row("Now"),
         stat("Processes", "short", "Processes in the groups.", "sum(<processes>)"),
-        stat("CPUs in use", CPUS, "CPU time by the time that passes: 1 is one CPU.",
+        stat("CPUs in use", CPUS, "CPU seconds per second: 1 is one CPU kept busy.",
              "sum(rate(<cpu>[$__rate_interval]))"),
         stat("Memory", "bytes", RSS, "sum(<rss>)"),
-        stat("Coverage", "percentunit", "CPU time found in processes by what the host has used. An "
-             "hour's mean: on an idle host it jumps around.",
+        stat("Coverage", "percentunit", "CPU time found in processes divided by what the host "
+             "used. The mean of an hour: it jumps around on an idle host.",
              "avg(avg_over_time(<self:cpu_coverage_ratio>[1h]))"),
-        stat("Events lost", "short", "Starts and ends of processes that the kernel did not tell of "
-             "in the time that is shown. One in some hundred is usual on a busy host." + BPF,
+        stat("Events lost", "short", "Starts and ends of processes that the kernel dropped in the "
+             "time shown. One in a hundred is normal on a busy host." + BPF,
              "sum(increase(<self:lost_events_total>[$__range]))"),
         stat("Source", "none", "bpf: programs in the kernel, which see every process. procfs: "
-             "/proc, now and then.", "<self:source> == 1", "{{source}}"),
+             "/proc, at intervals.", "<self:source> == 1", "{{source}}"),
         row("Groups"),
-        graph("CPUs in use", CPUS, "CPU time by the time that passes: 1 is one CPU.",
+        graph("CPUs in use", CPUS, "CPU seconds per second: 1 is one CPU kept busy.",
               whole(rate("cpu", "groupname"), "groupname"), stack=True),
         graph("Memory", "bytes", RSS, whole(total("rss", "groupname"), "groupname"), stack=True),
         graph("Read from storage", "Bps", "What was fetched from storage.",
@@ -328,13 +329,13 @@ def host():
               most(rate("sent", "groupname"), "{{groupname}}")),
         graph("Threads", "short", "Threads of the group's processes.",
               most(total("threads", "groupname"), "{{groupname}}")),
-        bars("Nearest to the limit of descriptors", "percentunit", FD + " The limit is at 100 %.",
+        bars("Closest to the descriptor limit", "percentunit", FD,
              most("max by (groupname) (<fd_ratio>)", "{{groupname}}")),
-        graph("Waiting for a CPU", "short", "Threads that could run and had no CPU, on the "
+        graph("Waiting for a CPU", "short", "Threads that could run but had no CPU, on "
               "average.", most(rate("queue_wait", "groupname"), "{{groupname}}")),
-        graph("Starts", "cps", "Processes that began, in a second.",
+        graph("Starts", "cps", "Processes started per second.",
               most(rate("starts", "groupname"), "{{groupname}}")),
-        table("Groups", "Each group now. A click on one shows it on all hosts.", "groupname", [
+        table("Groups", "Each group now. Click one to see it on all hosts.", "groupname", [
             ("Processes", "short", total("processes", "groupname")),
             ("Threads", "short", total("threads", "groupname")),
             ("CPUs in use", CPUS, rate("cpu", "groupname")),
@@ -343,22 +344,22 @@ def host():
             ("Read", "Bps", rate("disk_read", "groupname")),
             ("Written", "Bps", rate("disk_written", "groupname")),
             ("Descriptors", "short", total("fds", "groupname")),
-            ("Nearest to the limit", "percentunit", "max by (groupname) (<fd_ratio>)"),
+            ("Closest to the limit", "percentunit", "max by (groupname) (<fd_ratio>)"),
             ("Oldest", "s", "max by (groupname) (time() - <start_time>)"),
         ], "group"),
         row("proctally itself"),
-        graph("Coverage", "percentunit", "CPU time found in processes by what the host has used, "
-              "since the collection before. On an idle host it jumps around.",
+        graph("Coverage", "percentunit", "CPU time found in processes divided by what the host "
+              "used, since the previous collection. It jumps around on an idle host.",
               [("avg(<self:cpu_coverage_ratio>)", "coverage")]),
-        graph("A collection", "s", "How long the last collection took, and its CPU time.", [
+        graph("A collection", "s", "How long the last collection took, and how much CPU time.", [
             ("max(<self:collection_duration_seconds>)", "time"),
             ("max(<self:collection_cpu_seconds>)", "CPU time")]),
-        graph("Seen", "short", "Processes seen, those that a filter leaves out included; hidden "
-              "ones can't be read at all (hidepid).", [
+        graph("Seen", "short", "Processes seen, including those that a filter leaves out; "
+              "hidden ones can't be read at all (hidepid).", [
                   ("sum(<self:processes_seen>)", "seen"),
                   ("sum(<self:processes_hidden>)", "hidden"),
                   ("sum(<processes>)", "in groups")]),
-        bars("Left out", "short", "What could not be counted in the time that is shown.",
+        bars("Left out", "short", "What could not be counted in the time shown.",
              INCOMPLETE),
     ]
 
@@ -469,7 +470,7 @@ def options_of(panel, schema):
             "showUnfilled": True}}
     to = "/d/%s-%s?${datasource:queryparam}&${job:queryparam}&var-%s=${__value.text}" \
         "&${__url_time_range}" % (UID[schema], panel["link"], panel["key"])
-    key = matcher(panel["key"], ("links", [{"title": "Show it alone", "url": to}]))
+    key = matcher(panel["key"], ("links", [{"title": "See it alone", "url": to}]))
     names = {"Value #%c" % (ord("A") + i): c[0] for i, c in enumerate(panel["columns"])}
     return {"custom": {"align": "auto", "filterable": True}}, \
         [key] + [matcher(heading, ("unit", unit)) for heading, unit, _ in panel["columns"]], \
@@ -558,8 +559,7 @@ def text_of(value, indent=0):
 def main(directory):
     for schema in (NATIVE, DROP_IN):
         for name, *rest in DASHBOARDS:
-            path = os.path.join(directory, "%s-%s.json" % (("proctally", "process-exporter")[schema],
-                                                           name))
+            path = os.path.join(directory, "%s-%s.json" % (FILE[schema], name))
             with open(path, "w", encoding="utf-8") as file:
                 file.write(text_of(dashboard(schema, name, *rest)) + "\n")
 
