@@ -235,9 +235,9 @@ def group():
         row("By kind, over all these hosts"),
         graph("CPU time by mode", CPUS, "In user mode, and in the kernel on the processes' behalf.",
               [(rate("cpu", "mode"), "{{mode}}")], stack=True),
-        graph("Memory by kind", "bytes", "Resident: shared pages included. Private: anonymous pages, "
-              "resident or swapped out. Proportional: each shared page divided among those who "
-              "share it; needs the word pss in the option collect.", [
+        graph("Memory by kind", "bytes", "Resident: shared pages included. Private: anonymous "
+              "pages, resident or swapped out. Proportional: each shared page divided among those "
+              "who share it; needs the word pss in the option collect.", [
                   ("sum(<rss>)", "resident"), ("sum(<footprint>)", "private"),
                   ("sum(<pss>)", "proportional"), ("sum(<swap>)", "swapped")]),
         graph("Storage and calls", "Bps", "Storage: fetched from it, and to be written to it. "
