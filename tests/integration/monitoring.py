@@ -90,7 +90,8 @@ receivers:
   - name: test
     webhook_configs: [{url: "%s", send_resolved: true}]
 """ % url)
-        super().__init__([program, "--config.file=" + config, "--storage.path=" + directory + "/data",
+        super().__init__([program, "--config.file=" + config,
+                          "--storage.path=" + directory + "/data",
                           "--web.listen-address=" + self.target, "--cluster.listen-address="],
                          "/-/ready")
 
@@ -148,12 +149,8 @@ class Prometheus(Program):
     def targets_up(self):
         return self.query("up == 1")
 
-    def alerts(self):
-        """{(name, group or host): state} of those that are pending or firing."""
-        return {(a["labels"]["alertname"], a["labels"].get("groupname")
-                 or a["labels"].get("instance")): a for a in self.ask_alerts()}
-
     def ask_alerts(self):
+        """Those that are pending or firing."""
         status, body = self.ask("/api/v1/alerts")
         check_equal(status, 200, "status of the alerts")
         return json.loads(body)["data"]["alerts"]

@@ -147,7 +147,8 @@ def case_examples():
     """Each query of the examples answers about two hosts' figures, and one of them rightly."""
     text = read_text(os.path.join(SRC, "examples/dashboards/proctally.influxql"))
     queries = re.findall(r"^-- ([^\n]+)\n((?:SELECT|SHOW)[^;]*);\n", text, re.M)
-    check_equal((len(queries), len(re.findall("^(?:SELECT|SHOW)", text, re.M))), (20, 20), "queries")
+    check_equal(len(queries), len(re.findall("^(?:SELECT|SHOW)", text, re.M)), "queries with a title")
+    check(len(queries) > 15, "that is not many", len(queries))
     influx = Influx()
     influx.query("CREATE DATABASE telegraf", db=None)
     source = "bpf" if is_root() else "procfs"
