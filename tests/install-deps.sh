@@ -24,7 +24,7 @@ if command -v apt-get >/dev/null 2>&1; then
         ?libncurses-dev ?libfuse3-dev fusermount3=?fuse3"
     if [ "$want" = tests ]; then
         needed="$needed check ?collectd-core ?prometheus ?prometheus-node-exporter
-            ?prometheus-process-exporter ?prometheus-alertmanager ?victoria-metrics
+            ?prometheus-process-exporter ?prometheus-alertmanager ?victoria-metrics ?libfaketime
             ?influxdb ?influxdb-client valgrind=valgrind
             strace=strace qemu-system-x86_64=?qemu-system-x86 busybox=?busybox-static
             cpio=?cpio xz=?xz-utils pip3=?python3-pip

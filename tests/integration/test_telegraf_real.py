@@ -16,7 +16,7 @@ import time
 from common import *
 
 MODULE, VERSION = "github.com/influxdata/telegraf", "v1.37.2"
-TAGS = "custom,inputs.execd,outputs.file,parsers.influx,serializers.influx"
+TAGS = "custom,inputs.execd,outputs.file,outputs.influxdb,parsers.influx,serializers.influx"
 
 
 def build(go, directory):
@@ -56,7 +56,7 @@ def find_telegraf():
         return found
     cache = os.environ.get("PROCTALLY_TEST_CACHE") or os.path.join(
         os.path.expanduser("~"), ".cache", "proctally-tests")
-    directory = os.path.join(cache, "telegraf-" + VERSION[1:])
+    directory = os.path.join(cache, "telegraf-%s-influxdb" % VERSION[1:])
     binary = os.path.join(directory, "telegraf")
     if os.path.exists(binary):
         return binary
