@@ -1,0 +1,136 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: MIT
+# timeout: 1200
+"""examples/fleet in its short form: four hosts, one with each agent, and the bad cases. One
+run is what all cases look at; without telegraf and an old version here they are built first."""
+import contextlib
+import fcntl
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import test_telegraf_real
+from common import *
+
+# The last revision that wrote the state file of version 0.1.0.
+OLD = "f74e528fda7316b16c3c5b0f1e483e2541c0ff8d"
+
+
+def find_old():
+    """The directory of a build of that revision; None without the repository."""
+    cache = os.environ.get("PROCTALLY_TEST_CACHE") or os.path.join(
+        os.path.expanduser("~"), ".cache", "proctally-tests")
+    directory = os.path.join(cache, "proctally-" + OLD[:12])
+    build = os.path.join(directory, "build")
+    os.makedirs(directory, exist_ok=True)
+    with open(os.path.join(directory, "lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if os.path.exists(build):
+            return build
+        shutil.rmtree(os.path.join(directory, "new"), True)
+        os.mkdir(os.path.join(directory, "new"))
+        p = subprocess.run(
+            ["sh", "-euc", """
+                git -C "$1" cat-file -e "$2^{commit}"
+                git -C "$1" archive "$2" | tar -x
+                ./autogen.sh
+                ./configure
+                make -j2 plugins/textfile/proctally-textfile plugins/telegraf/proctally-telegraf
+            """, "sh", SRC, OLD], cwd=os.path.join(directory, "new"), timeout=600,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if p.returncode:
+            shutil.rmtree(os.path.join(directory, "new"), True)
+            return None
+        os.rename(os.path.join(directory, "new"), build)
+        return build
+
+
+class Story:
+    """The acts that are wanted, played once: {name: (word, remark)}"""
+    outcome, why = None, None
+
+    def __init__(self):
+        self.directory = temp_dir()  # where the fleet has what it has
+
+    def start(self, *arguments):
+        environment = {**os.environ, "BUILD": BUILD, "TMPDIR": self.directory,
+                       "TELEGRAF": test_telegraf_real.find_telegraf()}
+        old = find_old() if "upgrade" in arguments else None
+        if old:
+            environment["OLD"] = old
+        return start(["sh", os.path.join(SRC, "examples/fleet/run.sh"), "--short", *arguments],
+                     stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment)
+
+    def play(self, acts):
+        if not is_root():
+            raise Skipped("not root: no hosts can be made")
+        need_own_root()
+        process = self.start("4", *(word for act in acts for word in ("--act", act)))
+        text = process.stdout.read().decode("utf-8", "replace")
+        status = process.wait()
+        print(text, end="")
+        if status == 77:
+            raise Skipped(text.strip().split("\n")[-1])
+        found = {m.group(2): (m.group(1), m.group(3)) for m in
+                 re.finditer(r"^(ok|FAIL|SKIP) +(\w+):? ?(.*)$", text, re.M)}
+        check_equal(set(found), set(acts), "acts that were played (status %d)" % status)
+        check_equal(status, int(any(word == "FAIL" for word, _ in found.values())), "status")
+        self.outcome = found
+
+    def look(self, act):
+        if self.why:
+            raise self.why
+        if not self.outcome:
+            try:
+                self.play([a for a in ACTS if a in (sys.argv[1:] or ACTS)])
+            except (Failed, Skipped) as e:
+                self.why = e
+                raise
+        word, remark = self.outcome[act]
+        if word == "SKIP":
+            raise Skipped(remark)
+        check(word == "ok", remark)
+
+    def processes(self):
+        """Those of the fleet, by the directory in their command lines."""
+        found = []
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            with contextlib.suppress(OSError):
+                words = read_text("/proc/%s/cmdline" % pid)
+                if self.directory in words:
+                    found.append(words.replace("\0", " "))
+        return found
+
+
+def case_killed():
+    """Whatever kills it, nothing stays: no process, no mount."""
+    if not is_root():
+        raise Skipped("not root: no hosts can be made")
+    story = Story()
+    process = story.start("1", "--act", "questions")
+    line = process.stdout.readline().decode()
+    if line.startswith("not here"):
+        raise Skipped(line.strip())
+    check("hosts are up" in line, "what it says first", line)
+    check(len(story.processes()) > 2, "processes of the fleet", story.processes())
+    process.kill()
+    wait_for(lambda: not story.processes(), "the end of all that it started", 20)
+    check(story.directory not in read_text("/proc/mounts"), "a mount is left")
+
+
+if __name__ == "__main__":
+    with open(os.path.join(SRC, "examples/fleet/fleet.py")) as f:
+        ACTS = re.findall(r"^def act_(\w+)", f.read(), re.M)
+    _story = Story()
+    for _act in ACTS:
+        globals()["case_" + _act] = lambda act=_act: _story.look(act)
+
+    def case_leaves_nothing():
+        if _story.outcome is None:
+            raise Skipped("nothing was played")
+        check_equal(_story.processes(), [], "processes that are left")
+        check_equal(os.listdir(_story.directory), [], "files that are left")
+
+    run_cases(sys.modules[__name__])
