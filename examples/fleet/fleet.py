@@ -564,16 +564,28 @@ def main():
         print("not here: %s" % ", ".join(machines.missing()))
         sys.exit(77)
 
-    # This process stays where it was started; all others are in namespaces, which end with
-    # the one below.
     directory = tempfile.mkdtemp(prefix="fleet-")
+    # This process stays where it was started; all others are in namespaces, which end with
+    # the first in them.
+    inside = ["unshare", "--net", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child",
+              "--mount-proc"]
+    attempt = subprocess.run([*inside, "sh", "-ec", """
+        mount -t tmpfs fleet "$1"
+        mkdir "$1/upper" "$1/work"
+        mount -t overlay -o "lowerdir=/etc,upperdir=$1/upper,workdir=$1/work" fleet /etc
+        mount --bind /etc/hostname /proc/sys/kernel/random/boot_id
+        ip link add name fleet0 type bridge
+    """, "sh", directory], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    if attempt.returncode:
+        os.rmdir(directory)
+        print("no hosts can be made here: " + attempt.stderr.decode().strip().replace("\n", " "))
+        sys.exit(77)
     listeners = []
     if options.keep:
         kinds = itertools.islice(itertools.cycle(machines.KINDS), options.hosts)
         listeners = [socket.create_server(("127.0.0.1", 0)) for _ in PORTS] + [
             socket.create_server(("127.0.0.1", 0)) for kind in kinds if kind.sends_to == "pull"]
-    argv = ["unshare", "--net", "--pid", "--mount", "--uts", "--ipc", "--fork", "--kill-child",
-            "--mount-proc", machines.PYTHON, "-B", os.path.abspath(__file__), *sys.argv[1:],
+    argv = [*inside, machines.PYTHON, "-B", os.path.abspath(__file__), *sys.argv[1:],
             "--directory", directory]
     for listener in listeners:
         argv += ["--listen", str(listener.fileno())]
