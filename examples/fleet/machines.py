@@ -185,8 +185,10 @@ class Host:
         if status:
             raise Wrong("%s: %s ended with %d: %s" % (
                 self.name, program, status, self.said(program)))
-        before = self.groups.get(group, (0, 0))
-        self.groups[group] = before[0] + cpu, before[1] + processes
+        use = self.groups.setdefault(group, {"cpu": 0, "starts": 0, "begun": 0})
+        use["cpu"] += cpu
+        use["starts"] += processes
+        use["begun"] += 1  # by execve, all others by fork alone
 
     def processes(self):
         found = {}
