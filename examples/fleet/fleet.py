@@ -594,11 +594,10 @@ def main():
             "--directory", directory]
     for listener in listeners:
         argv += ["--listen", str(listener.fileno())]
-    set_parent_death_signal = 1
-    libc = ctypes.CDLL(None)
-    process = subprocess.Popen(argv, pass_fds=[s.fileno() for s in listeners],
-                               start_new_session=True,
-                               preexec_fn=lambda: libc.prctl(set_parent_death_signal, signal.SIGKILL))
+    libc, set_parent_death_signal = ctypes.CDLL(None), 1
+    process = subprocess.Popen(
+        argv, pass_fds=[s.fileno() for s in listeners], start_new_session=True,
+        preexec_fn=lambda: libc.prctl(set_parent_death_signal, signal.SIGKILL))
     told_to_end = []
 
     def end(number, _):
