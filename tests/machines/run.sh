@@ -252,7 +252,7 @@ distribution() {
     # what was fetched once need not be fetched again
     mkdir -p "$ROOTS/$1.packages"
     cp "$ROOTS/$1.packages"/*.deb "$root/var/cache/apt/archives/" 2>/dev/null
-    inside "$root" sh -c 'cd /root/proctally && sh examples/quickstart.sh >quickstart.prom &&
+    inside "$root" sh -c 'cd /root/proctally && sh examples/quickstart.sh &&
         grep -c "^proctally_" quickstart.prom' >"$log" 2>&1 || status=$?
     if [ $status = 0 ]; then
         inside "$root" sh -c "cd /root/proctally && $COMMAND" >>"$log" 2>&1 || status=$?
