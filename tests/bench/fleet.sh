@@ -6,7 +6,7 @@
 #
 #   sh tests/bench/fleet.sh [HOSTS [SAMPLES [STEP_S [MEASURE_S]]]]        (1000 40 15 150)
 #
-# SAMPLES texts of a made-up host with 40 groups are recorded, one each STEP_S seconds. Needs
+# SAMPLES texts of a made-up host with 41 groups are recorded, one each STEP_S seconds. Needs
 # root, and what it installs with apt: prometheus, victoria-metrics, collectd-core. 1,000 hosts
 # need 10 GB of memory and some 25 minutes. No service is started or touched.
 set -eu
