@@ -5,17 +5,23 @@
 #
 #     sh examples/static-musl.sh [x86_64|aarch64] [DIRECTORY]
 #
-# They are DIRECTORY/MACHINE/bin/proctally-* (build-musl/...). The libraries are built
-# from Debian's sources, which apt fetches and verifies (no root needed, and nothing of
-# this machine changes): libyaml, PCRE2, libmnl, libcap, libseccomp, and for proctally-exporter
+# They are DIRECTORY/MACHINE/bin/proctally* (build-musl/...), and made for /usr/local. The
+# libraries are built from Debian's sources with Debian's patches (some of them mend what an
+# attacker could use), which apt fetches and verifies (no root needed, and nothing of this
+# machine changes): libyaml, PCRE2, libmnl, libcap, libseccomp, and for proctally-exporter
 # zlib, GMP, Nettle, GnuTLS and libmicrohttpd, which take most of the time (EXPORTER=no leaves
 # them and it out). All but the first two are left out where they are not to be had. Source
 # bpf is not built, as libelf is not. Users are looked up in /etc/passwd only, as musl has no
-# nsswitch.
+# nsswitch. What was linked is told in DIRECTORY/MACHINE/sources.list, a line an archive:
+# package, version, SHA-256, name.
 #
-# What it needs: what tests/install-deps.sh build installs, dpkg's apt-get, and zig: $ZIG,
-# or zig in PATH, or else ziglang from PyPI by python3 -m pip. 77: one of them is missing.
-# SUITE is the Debian whose sources are taken, MIRROR where it is.
+# The same sources give the same bytes, wherever they are built
+# (tests/machines/reproducible.sh). examples/packaging/build.sh static makes archives of them.
+#
+# What it needs: what tests/install-deps.sh build installs, dpkg's apt-get, patch, and zig:
+# $ZIG, or zig in PATH, or else ziglang from PyPI by python3 -m pip. 77: one of them is
+# missing. SUITE is the Debian whose sources are taken, MIRROR where it is, SOURCES where they
+# are kept (DIRECTORY/sources).
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -34,7 +40,10 @@ top=${2:-$SRC/build-musl}
 mkdir -p "$top/$machine"
 top=$(cd "$top" && pwd)
 dir=$top/$machine
-prefix=$dir/libraries
+# The libraries are made for /usr/local, too: what they look for at run time (GnuTLS: its
+# system's configuration) is not to be where somebody has built them.
+root=$dir/libraries
+prefix=$root/usr/local
 log=$dir/build.log
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 SUITE=${SUITE:-stable}
@@ -53,7 +62,7 @@ run() {
     fi
 }
 
-for program in apt-get autoreconf libtoolize make pkg-config cc; do
+for program in apt-get autoreconf libtoolize make pkg-config cc patch; do
     command -v $program >/dev/null 2>&1 || missing "$program is missing"
 done
 [ -f /usr/include/uthash.h ] || missing "uthash.h is missing (Debian: uthash-dev)"
@@ -81,18 +90,21 @@ tool cc "cc -target $target"
 tool ar ar
 tool ranlib ranlib
 CC=$dir/tools/cc AR=$dir/tools/ar RANLIB=$dir/tools/ranlib
-# for static PIEs; and zig adds UndefinedBehaviorSanitizer where nothing is said about it
-CFLAGS="-O2 -g -fPIC -fno-sanitize=undefined"
+# For static PIEs; zig adds UndefinedBehaviorSanitizer where nothing is said about it; and no
+# name of a source file is to tell where this was built.
+CFLAGS="-O2 -fPIC -fno-sanitize=undefined -ffile-prefix-map=$dir=."
 PKG_CONFIG="pkg-config --static" PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig PKG_CONFIG_PATH=
-export CC AR RANLIB CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH
+PKG_CONFIG_SYSROOT_DIR=$root
+export CC AR RANLIB CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 
 # ---- The libraries ----------------------------------------------------------------------
 
 MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 '/debian/*$' ||
     true)}
 [ -n "$MIRROR" ] || missing "no mirror of Debian is known; MIRROR can name one"
-sources=$top/sources
+sources=${SOURCES:-$top/sources}
 mkdir -p "$sources/apt/lists/partial" "$sources/apt/cache/archives/partial"
+sources=$(cd "$sources" && pwd)
 : >>"$sources/apt/status"
 echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $MIRROR $SUITE main" \
     >"$sources/apt/sources.list"
@@ -103,19 +115,49 @@ apt() {
         -o Acquire::Languages=none "$@" >>"$log" 2>&1 </dev/null
 }
 fetched=no
-# PACKAGE: its sources, in the current directory
+# PACKAGE: its sources, patched, in the current directory
 unpack() {
-    if ! ls "$sources/$1"_*.orig.tar.* >/dev/null 2>&1; then
+    if ! ls "$sources/$1"_*.orig.tar.?z* >/dev/null 2>&1 ||
+        ! ls "$sources/$1"_*.debian.tar.xz "$sources/$1"_*.diff.gz 2>/dev/null | grep -q .; then
         if [ $fetched = no ]; then
             apt update || return 1
             fetched=yes
         fi
-        (cd "$sources" && apt source --download-only --tar-only "$1") || return 1
+        # not all at once: some mirrors lack signatures, which apt does not need
+        (cd "$sources" && apt source --download-only --tar-only "$1" &&
+            apt source --download-only --diff-only "$1") || return 1
     fi
     rm -rf "$dir/$1"
     mkdir -p "$dir/$1"
-    tar xf "$(ls "$sources/$1"_*.orig.tar.?z* | head -n 1)" -C "$dir/$1" --strip-components=1
     cd "$dir/$1"
+    original=$(ls "$sources/$1"_*.orig.tar.?z* | head -n 1)
+    changes=$(ls "$sources/$1"_*.debian.tar.xz "$sources/$1"_*.diff.gz 2>/dev/null | head -n 1)
+    [ -n "$changes" ] || return 1
+    tar xf "$original" --strip-components=1
+    case $changes in
+    *.diff.gz) gzip -dc "$changes" | patch -p1 -s ;;
+    *)
+        tar xf "$changes"
+        [ ! -e debian/patches/series ] || sed 's/#.*//; s/ -p1//' debian/patches/series |
+            while read -r name; do
+                [ -z "$name" ] || patch -p1 -s <"debian/patches/$name" || exit 1
+            done
+        ;;
+    esac >>"$log" || return 1
+    # what is made of configure.ac and Makefile.am is there, and is not to be made again
+    find . -exec touch -h -d @0 {} +
+    version=${changes##*/*_}
+    version=${version%.debian.tar.xz}
+    version=${version%.diff.gz}
+    for file in "$original" "$changes"; do
+        printf '%s\t%s\t%s\t%s\n' "$1" "$version" "$(sha256sum <"$file" | cut -d ' ' -f 1)" \
+            "${file##*/}"
+    done >"$dir/$1.list"
+}
+# into where the libraries are; libtool's notes would tell their place in another root
+installed() {
+    run make "$@" install DESTDIR="$root"
+    rm -f "$prefix"/lib/*.la
 }
 # LIBRARY PACKAGE ARGUMENTS...: by configure and make. 1: there are no sources.
 library() {
@@ -134,8 +176,10 @@ library() {
         mkdir -p doc
         echo 'all install install-am:' >doc/Makefile.in
     }
-    run ./configure --host="$target" --prefix="$prefix" --disable-shared --enable-static "$@"
-    run make -j"$jobs" install
+    run ./configure --host="$target" --prefix=/usr/local --sysconfdir=/etc --disable-shared \
+        --enable-static "$@"
+    run make -j"$jobs"
+    installed
     [ -f "$prefix/lib/pkgconfig/$pc.pc" ]
 }
 
@@ -151,8 +195,8 @@ if [ ! -f "$prefix/lib/pkgconfig/libcap.pc" ]; then
     if (unpack libcap2); then
         echo "building libcap2" >&2
         run make -C "$dir/libcap2/libcap" install-static-cap CC="$CC" BUILD_CC=cc AR="$AR" \
-            RANLIB="$RANLIB" COPTS="$CFLAGS" prefix="$prefix" lib=lib SHARED=no GOLANG=no \
-            PTHREADS=no USE_GPERF=no
+            RANLIB="$RANLIB" COPTS="$CFLAGS" prefix=/usr/local DESTDIR="$root" lib=lib \
+            SHARED=no GOLANG=no PTHREADS=no USE_GPERF=no
     else
         echo "the sources of libcap2 are not to be had" >&2
         echo "left out: giving up capabilities" >&2
@@ -167,8 +211,9 @@ zlib() {
     fi
     echo "building zlib" >&2
     cd "$dir/zlib"
-    run ./configure --static --prefix="$prefix"
-    run make -j"$jobs" install
+    run ./configure --static --prefix=/usr/local
+    run make -j"$jobs"
+    installed
 }
 # No tools, no documentation, and of other libraries only what they can't do without. musl has
 # crypt_r(3), with bcrypt, in itself.
@@ -177,7 +222,7 @@ exporter_libraries() {
         >"$prefix/lib/pkgconfig/libcrypt.pc"
     zlib &&
         library gmp gmp CC_FOR_BUILD=cc &&
-        library nettle nettle --libdir="$prefix/lib" --disable-documentation --disable-openssl \
+        library nettle nettle --libdir=/usr/local/lib --disable-documentation --disable-openssl \
             CC_FOR_BUILD=cc CPPFLAGS="-I$prefix/include" LDFLAGS="-L$prefix/lib" &&
         library gnutls gnutls28 --with-included-libtasn1 --with-included-unistring --without-p11-kit \
             --without-idn --without-tpm --without-tpm2 --without-brotli --without-zstd \
@@ -203,13 +248,22 @@ mkdir "$dir/proctally"
 cd "$dir/proctally"
 run "$dir/source/configure" --host="$target" --prefix=/usr/local --disable-shared --without-bpf \
     --without-collectd --disable-tests $exporter CPPFLAGS="-I$prefix/include" LDFLAGS=-s
-rm -f "$dir"/bin/proctally-* # of another time
+rm -rf "$dir/bin" # of another time
 # the library for embedders would need a linker for that machine
 run make -j"$jobs" install-binPROGRAMS bindir="$dir/bin"
-for program in "$dir"/bin/proctally-*; do
+for program in "$dir"/bin/proctally*; do
     if readelf -l "$program" | grep -q INTERP; then
         echo "$program is not static" >&2
         exit 1
     fi
     echo "$program"
 done
+# what was built earlier and is not linked this time is not told
+for pc in yaml-0.1:libyaml libpcre2-8:pcre2 libmnl:libmnl libcap:libcap2 libseccomp:libseccomp \
+    zlib:zlib gmp:gmp nettle:nettle gnutls:gnutls28 libmicrohttpd:libmicrohttpd; do
+    case $exporter:$pc in
+    --without-exporter:zlib:* | --without-exporter:gmp:* | --without-exporter:nettle:* | \
+        --without-exporter:gnutls:* | --without-exporter:libmicrohttpd:*) continue ;;
+    esac
+    [ ! -f "$prefix/lib/pkgconfig/${pc%:*}.pc" ] || cat "$dir/${pc#*:}.list"
+done >"$dir/sources.list"

@@ -56,7 +56,8 @@ PAIRS = {
 }
 # Examples that are programs, or are installed as they are: documents only name them.
 NOT_SHOWN = ("examples/quickstart.sh", "examples/embed.c", "examples/embed_http.c",
-             "examples/ownstats.c", "examples/packaging/", "examples/systemd/")
+             "examples/ownstats.c", "examples/cloud-init/", "examples/packaging/",
+             "examples/systemd/")
 
 problems = []
 

@@ -3,7 +3,7 @@
 # proctally on other kernels: boots each in a virtual machine (qemu, by emulation if need
 # be), runs tests there, and prints a table of what passed.
 #
-#     sh tests/kernels/run.sh [--smoke | --cost] [VERSION...]
+#     sh tests/kernels/run.sh [--smoke | --cost | --packages] [VERSION...]
 #
 # VERSION: what Debian has, as in `known` of mirror.sh; without one, all of them. A file
 # /boot/vmlinuz-* can be given in its place.
@@ -18,6 +18,8 @@
 # --cost: the instructions of a collection, and a storm of short processes, in a machine of
 # one CPU whose clock goes on by a nanosecond for each instruction: the same however busy
 # this machine is. Five minutes.
+# --packages: Debian's packages, as examples/packaging/build.sh deb has left them in DEBS
+# (build-packages), under systemd: each service. Five minutes.
 #
 # SRC and BUILD are the sources and where they were built (on this machine: the programs
 # run with its libraries). What is fetched is kept in KERNELS (BUILD/kernels), and so is
@@ -34,7 +36,7 @@ LIMIT=${LIMIT:-7200}
 
 form=system
 case ${1-} in
---smoke | --cost)
+--smoke | --cost | --packages)
     form=${1#--}
     shift
     ;;
@@ -44,15 +46,21 @@ missing() {
     echo "$1" >&2
     exit 77
 }
-programs="qemu-system-x86_64 busybox cpio xz python3 cc"
-[ $form != system ] || programs="qemu-system-x86_64 cpio xz debootstrap mkfs.ext4 make"
+programs="qemu-system-x86_64 cpio xz debootstrap mkfs.ext4 make"
+case $form in
+smoke | cost) programs="qemu-system-x86_64 busybox cpio xz python3 cc" ;;
+packages)
+    DEBS=${DEBS:-$SRC/build-packages}
+    ls "$DEBS"/*.deb >/dev/null 2>&1 || missing "no packages in $DEBS"
+    ;;
+esac
 PATH=$PATH:/usr/sbin:/sbin
 for program in $programs; do
     command -v "$program" >/dev/null 2>&1 || missing "$program is missing"
 done
 [ -x "$BUILD/plugins/telegraf/proctally-telegraf" ] || missing "nothing is built at $BUILD"
 [ "$(uname -m)" = x86_64 ] || missing "this is for x86_64"
-[ $form != system ] || [ "$(id -u)" = 0 ] || missing "only root can make a root of Debian"
+[ $form = smoke ] || [ $form = cost ] || [ "$(id -u)" = 0 ] || missing "only root can make a root of Debian"
 mkdir -p "$KERNELS"
 work=$(mktemp -d "${TMPDIR:-/tmp}/proctally-kernels.XXXXXX")
 trap 'rm -rf "$work"' EXIT
@@ -77,7 +85,7 @@ machine() {
 accelerator="-accel tcg,thread=multi -smp 2" memory=1536
 
 case $form in
-system)
+system | packages)
     . "$SRC/tests/kernels/system.sh"
     make_system
     ;;
@@ -100,6 +108,7 @@ for version; do
     report=$KERNELS/$(basename "$version").$form.log
     case $form in
     system) boot_system "$image" "$report" "${TESTS:-all}" "$LIMIT" || status=$? ;;
+    packages) boot_system "$image" "$report" packages "$LIMIT" || status=$? ;;
     smoke) boot_smoke "$image" "$report" smoke "$LIMIT" || status=$? ;;
     cost)
         # one instruction is one nanosecond of the machine's time

@@ -29,11 +29,17 @@ make_system() {
     fi
     system=$work/system
     cp -a "$base" "$system"
-    make -s -C "$BUILD" install DESTDIR="$system" >"$work/install.log" 2>&1 || {
-        tail -n 5 "$work/install.log"
-        exit 1
-    }
-    chroot "$system" ldconfig
+    if [ "$form" = packages ]; then
+        # the tests install them
+        mkdir "$system/root/debs"
+        find "$DEBS" -name '*.deb' ! -name '*-dbgsym_*' -exec cp {} "$system/root/debs" \;
+    else
+        make -s -C "$BUILD" install DESTDIR="$system" >"$work/install.log" 2>&1 || {
+            tail -n 5 "$work/install.log"
+            exit 1
+        }
+        chroot "$system" ldconfig
+    fi
     mkdir -p "$system/src" "$system/build"
     (cd "$SRC" && tar cf - --exclude='*.o' --exclude=corpus core plugins tests examples) |
         tar xf - -C "$system/src"

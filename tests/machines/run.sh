@@ -6,15 +6,21 @@
 #
 #   s390x arm64      cross-built with Debian's compilers; unit tests under qemu-user
 #   armhf            32 bits: configure says no, in one sentence
-#   musl-x86_64      examples/static-musl.sh; what the programs find is what those of BUILD
-#   musl-aarch64     (this machine's C library) find, the latter under qemu-user
+#   musl-x86_64      static archives: what is in them, and their bill of materials; what the
+#   musl-aarch64     programs find is what those of BUILD (this machine's C library) find, the
+#                    latter under qemu-user
 #   distributions    bookworm, trixie and sid, each by its own name as well: the two commands
 #                    of README in a bare root, which takes a quarter of an hour or more each
-#   packages         Debian packages, packages-bookworm and packages-trixie by themselves: built
-#                    in a root, then installed in place of a version before, removed and purged
-#                    in one that was bare
+#   packages         packages-bookworm, packages-trixie: Debian packages, built in a root, then
+#                    installed in place of a version before, removed and purged in one that was
+#                    bare; packages-rpm: RPM packages, the same way, where rpm is a guest
+#   services         Debian packages (those in DEBS, if it is set) in a Debian 12 with systemd, in
+#                    namespaces: each service; ansible, cloud-init: what is in the examples
+#                    installs, configures and starts it there
+#   reproducible     reproducible-tarball, reproducible-deb, reproducible-static-x86_64,
+#                    reproducible-static-aarch64: built twice, in two places
 #
-# Without a name: all but the distributions and the packages. Roots are made by debootstrap, as root, and
+# Without a name: the first five lines. Roots are made by debootstrap, as root, and
 # kept in ROOTS (build-tests/roots); nothing is installed on this machine. MIRROR says
 # where Debian is, COMMAND what is run in a distribution in place of the second command.
 # A line for each, then the sum; 1: one failed, 77: none could run.
@@ -213,6 +219,35 @@ refused() {
 
 # ---- musl ------------------------------------------------------------------------------------
 
+# MACHINE: what was packed is what was built, and its bill of materials is valid
+static_archive() (
+    set -e
+    cd "$ROOTS/musl/archives"
+    sha256sum -c SHA256SUMS
+    rm -rf "$work/archive"
+    mkdir "$work/archive"
+    tar -C "$work/archive" --strip-components=1 -xf ./proctally-*-"$1"-linux-musl.tar.gz
+    diff -r "$work/archive/bin" "$ROOTS/musl/$1/bin"
+    for file in bin/proctally-textfile share/man/man1/proctally.1 share/doc/proctally/LICENSE \
+        share/doc/proctally/examples/proctally.yaml share/doc/proctally/licenses/musl/COPYRIGHT; do
+        [ -s "$work/archive/$file" ] || { echo "no $file in it"; exit 1; }
+    done
+    ! grep -q -r -F -e "$ROOTS" "$work/archive" || { echo "it tells where it was built"; exit 1; }
+    if [ ! -e "$ROOTS/sbom/bin/python3" ] && ! { python3 -m venv "$ROOTS/sbom" &&
+        "$ROOTS/sbom/bin/python3" -m pip install -q 'cyclonedx-python-lib[json-validation]'; }; then
+        echo "not looked at: the bill of materials, as there is no validator (pip)"
+        rm -rf "$ROOTS/sbom"
+        exit 0
+    fi
+    "$ROOTS/sbom/bin/python3" -c '
+import sys
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+with open(sys.argv[1], encoding="utf-8") as f:
+    error = JsonStrictValidator(SchemaVersion.V1_6).validate_str(f.read())
+sys.exit(str(error)[:500] if error else 0)' ./proctally-*-"$1"-linux-musl.cdx.json
+)
+
 # MACHINE [QEMU]
 musl() {
     local status=0 dir="$ROOTS/musl" emulator=
@@ -224,10 +259,14 @@ musl() {
         cross_root && cross_install qemu-user-static || return
         emulator=$ROOTS/cross/usr/bin/qemu-$1-static
     fi
-    sh "$SRC/examples/static-musl.sh" "$1" "$dir" >"$log" 2>&1 || {
+    STATIC=$dir OUTPUT=$dir/archives sh "$SRC/examples/packaging/build.sh" static "$1" >"$log" 2>&1 || {
         status=$?
-        because "$(tail -n 1 "$log")"
+        because "$(grep -v -e '^total' -e '^-' "$log" | tail -n 1)"
         return $status
+    }
+    static_archive "$1" >>"$log" 2>&1 || {
+        because "its archive: $(tail -n 1 "$log"), see $log"
+        return 1
     }
     BUILD=$BUILD python3 "$SRC/tests/machines/same.py" "$dir/$1/bin" $emulator >>"$log" 2>&1 || {
         status=$?
@@ -292,19 +331,27 @@ packaging_root() {
     fi
 }
 
-packages() {
-    local build="$ROOTS/$1.packaging" root="$ROOTS/$1.work"
-    : >"$log"
+# SUITE: Debian packages in $debs
+build_debs() {
+    local build="$ROOTS/$1.packaging"
+    debs=$build/root/proctally/build-packages
     packaging_root "$1" || return
-    rm -rf "$build/root/proctally" "$root"
+    rm -rf "$build/root/proctally"
     sh "$SRC/tests/copy-sources.sh" "$build/root/proctally" >>"$log" 2>&1 || return 1
     if ! inside "$build" sh /root/proctally/examples/packaging/build.sh deb >>"$log" 2>&1; then
         because "they are not built, or lintian has something to say: see $log"
         return 1
     fi
+}
+
+packages() {
+    local root="$ROOTS/$1.work"
+    : >"$log"
+    build_debs "$1" || return
+    rm -rf "$root"
     cp -a "$ROOTS/$1.bare" "$root"
     mkdir "$root/root/new"
-    cp "$build/root/proctally/build-packages"/*.deb "$root/root/new"
+    cp "$debs"/*.deb "$root/root/new"
     cp "$SRC/tests/machines/packages.sh" "$root/root"
     if ! inside "$root" sh /root/packages.sh >>"$log" 2>&1; then
         because "$(tail -n 1 "$log"), see $log and $root"
@@ -314,12 +361,231 @@ packages() {
     rm -rf "$root"
 }
 
+# RPM packages in a root of Debian, as no other distribution is at hand: what they say, what
+# their scripts do, and what comes and goes with them; not the dependencies on others' packages.
+packages_rpm() {
+    local build="$ROOTS/bookworm.packaging" root="$ROOTS/rpm.work" needed
+    : >"$log"
+    packaging_root bookworm || return
+    if ! inside "$build" sh -ec 'command -v rpmlint ccache >/dev/null || {
+            apt-get -q update
+            apt-get -q -y install --no-install-recommends rpm rpmlint ccache systemd
+        }' >>"$log" 2>&1; then
+        because "rpm is not to be had: $(grep -m 1 '^E:' "$log")"
+        return 77
+    fi
+    rm -rf "$build/root/proctally" "$root"
+    sh "$SRC/tests/copy-sources.sh" "$build/root/proctally" >>"$log" 2>&1 || return 1
+    # the version before: the same, called older
+    if ! inside "$build" sh -ec '
+        cd /root/proctally
+        export CC="ccache gcc" CCACHE_DIR=/root/ccache CCACHE_NOHASHDIR=1 CCACHE_BASEDIR=/tmp
+        OUTPUT=/root/proctally/before sh examples/packaging/build.sh rpm --nocheck \
+            --define "dist ~before"
+        OUTPUT=/root/proctally/new sh examples/packaging/build.sh rpm' >>"$log" 2>&1; then
+        because "they are not built, or rpmlint has something to say: see $log"
+        return 1
+    fi
+    cp -a "$ROOTS/bookworm.bare" "$root"
+    mkdir "$root/root/before" "$root/root/new"
+    cp "$build/root/proctally/before"/*.x86_64.rpm "$root/root/before"
+    cp "$build/root/proctally/new"/*.x86_64.rpm "$root/root/new"
+    cp "$SRC/tests/machines/packages-rpm.sh" "$root/root"
+    # Debian's names of the libraries that they want
+    needed=$(inside "$build" sh -c 'cd /root/proctally/new
+        rpm -qp --requires ./*.rpm 2>/dev/null | sed -n "s/^\(lib[^(]*[.]so[.][^(]*\)(.*/\1/p" |
+            sort -u | while read -r name; do dpkg -S "*/$name"; done 2>/dev/null |
+            sed "s/:.*//" | sort -u | paste -s -d " "')
+    if ! inside "$root" sh -ec 'apt-get -q update
+        apt-get -q -y install --no-install-recommends rpm systemd procps fuse3 collectd-core "$@"' \
+        sh $needed >>"$log" 2>&1; then
+        because "what they need is not to be had: $(grep -m 1 '^E:' "$log")"
+        return 77
+    fi
+    if ! inside "$root" sh /root/packages-rpm.sh >>"$log" 2>&1; then
+        because "$(tail -n 1 "$log"), see $log and $root"
+        return 1
+    fi
+    because "$(tail -n 1 "$log")"
+    rm -rf "$root"
+}
+
+# ---- Packages under systemd ------------------------------------------------------------------------
+
+# ROOT COMMAND...: with systemd as process 1 there, in namespaces and a control group of its
+# own, without a network; when the command has ended it is shut down.
+booted() {
+    local root="$1" group first unshared status=0
+    shift
+    group=$(awk '$3 == "cgroup2" { print $2; exit }' /proc/mounts)
+    if [ -z "$group" ] || ! mkdir "$group/proctally-machines.$$" 2>/dev/null; then
+        because "there are no control groups (version 2)"
+        return 77
+    fi
+    group=$group/proctally-machines.$$
+    sh -ec '
+        echo $$ >"$1/cgroup.procs"
+        exec unshare --mount --propagation private --pid --fork --kill-child --uts --ipc --net \
+            --cgroup sh -ec '\''
+            root=$1
+            mount --bind "$root" "$root"
+            mount -t proc proc "$root/proc"
+            mount -t sysfs -o ro sys "$root/sys"
+            mount -t cgroup2 cgroup "$root/sys/fs/cgroup"
+            mount -t bpf bpf "$root/sys/fs/bpf" || :
+            mount -t tmpfs -o mode=0755 dev "$root/dev"
+            for node in null zero full random urandom tty fuse; do
+                [ ! -e /dev/$node ] || cp -a /dev/$node "$root/dev/"
+            done
+            mkdir "$root/dev/pts" "$root/dev/shm"
+            mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
+            mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
+            ln -s pts/ptmx "$root/dev/ptmx"
+            ln -s /proc/self/fd "$root/dev/fd"
+            mount -t tmpfs -o mode=0755 run "$root/run"
+            mount -t tmpfs tmp "$root/tmp"
+            cd "$root"
+            pivot_root . mnt
+            umount -l /mnt
+            cd /
+            exec env -i container=machines PATH=/usr/sbin:/usr/bin:/sbin:/bin /sbin/init'\'' \
+            sh "$2"' sh "$group" "$root" </dev/null >>"$log" 2>&1 &
+    unshared=$!
+    first=
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        sleep 1
+        first=$(cat "/proc/$unshared/task/$unshared/children" 2>/dev/null | tr -d ' ')
+        [ -z "$first" ] || [ "$(cat "/proc/$first/comm")" != systemd ] || break
+    done
+    there="nsenter -t ${first:-0} -m -u -i -n -p -C --wd=/root env -i HOME=/root LC_ALL=C.UTF-8
+        PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    # shellcheck disable=SC2086 # words
+    for _ in $(seq 60); do
+        case $(timeout 300 $there systemctl is-system-running --wait 2>/dev/null </dev/null) in
+        running | degraded) break ;;
+        esac
+        sleep 1
+    done
+    # shellcheck disable=SC2086
+    (cd / && timeout 1800 $there "$@") </dev/null || status=$?
+    # shellcheck disable=SC2086
+    timeout 60 $there systemctl poweroff </dev/null >/dev/null 2>&1 || :
+    for _ in $(seq 60); do
+        [ -e "/proc/$first" ] || break
+        sleep 1
+    done
+    [ -z "$first" ] || [ ! -e "/proc/$first" ] || kill -KILL "$first"
+    wait "$unshared" 2>/dev/null
+    find "$group" -depth -type d -exec rmdir {} \; 2>/dev/null
+    return $status
+}
+
+# ROOTS/systemd: bookworm with systemd, Ansible, cloud-init, and what the packages need; they are
+# in ROOTS/systemd/root/debs, and, as a repository, in ROOTS/systemd/srv/debs
+systemd_root() {
+    local root="$ROOTS/systemd"
+    if [ -n "${DEBS-}" ]; then
+        bare_root bookworm || return
+        debs=$DEBS
+    else
+        build_debs bookworm || return
+    fi
+    if [ ! -e "$root/var/lib/proctally-has-all" ]; then
+        rm -rf "$root"
+        cp -a "$ROOTS/bookworm.bare" "$root" || return 1
+    fi
+    rm -rf "$root/root/debs" "$root/srv/debs"
+    mkdir -p "$root/root/debs" "$root/srv/debs"
+    cp "$debs"/*.deb "$root/root/debs" && rm -f "$root"/root/debs/*-dbgsym_*
+    if ! inside "$root" sh -ec '
+        cd /root/debs
+        if [ ! -e /var/lib/proctally-has-all ]; then
+            apt-get -q update
+            apt-get -q -y install --no-install-recommends systemd-sysv dbus procps curl python3 \
+                python3-apt ansible-core cloud-init fuse3 dpkg-dev
+            # what they need comes with them, and stays
+            apt-get -q -y install --no-install-recommends ./*.deb
+            dpkg --purge $(for deb in *.deb; do dpkg-deb -f "$deb" Package; done)
+            systemctl -q mask apt-daily.timer apt-daily-upgrade.timer getty@.service console-getty
+            : >/etc/apt/sources.list
+            touch /var/lib/proctally-has-all
+        fi
+        cp *.deb /srv/debs
+        cd /srv/debs
+        dpkg-scanpackages . >Packages' >>"$log" 2>&1; then
+        because "a root with systemd is not to be had: $(grep -m 1 -e '^E:' -e ' error' "$log"), see $log"
+        return 77
+    fi
+    rm -rf "$ROOTS/systemd.work"
+    cp -a "$root" "$ROOTS/systemd.work"
+}
+
+# services | ansible | cloud-init
+under_systemd() {
+    local root="$ROOTS/systemd.work" status=0
+    : >"$log"
+    systemd_root || return
+    case $1 in
+    services)
+        mkdir -p "$root/src/tests" "$root/build"
+        cp -R "$SRC/tests/integration" "$SRC/tests/kernels" "$root/src/tests"
+        booted "$root" SRC=/src BUILD=/build python3 -B \
+            /src/tests/kernels/inside/test_packages.py >>"$log" 2>&1 || status=$?
+        ;;
+    ansible)
+        cp -R "$SRC/examples/ansible" "$root/root/ansible"
+        cp "$SRC/tests/machines/ansible.sh" "$root/root"
+        booted "$root" sh /root/ansible.sh >>"$log" 2>&1 || status=$?
+        ;;
+    cloud-init)
+        mkdir -p "$root/var/lib/cloud/seed/nocloud"
+        sed 's,https://packages.example.org/debian ,file:/srv/debs ,' \
+            "$SRC/examples/cloud-init/proctally.yaml" >"$root/var/lib/cloud/seed/nocloud/user-data"
+        # (this bare root has no locales to choose from)
+        echo 'locale: false' >>"$root/var/lib/cloud/seed/nocloud/user-data"
+        echo 'instance-id: first' >"$root/var/lib/cloud/seed/nocloud/meta-data"
+        cp "$SRC/tests/machines/cloud-init.sh" "$SRC/examples/cloud-init/proctally.yaml" "$root/root"
+        inside "$root" cloud-init schema --config-file /root/proctally.yaml >>"$log" 2>&1 || {
+            because "the user data are not valid, see $log"
+            return 1
+        }
+        booted "$root" sh /root/cloud-init.sh >>"$log" 2>&1 || status=$?
+        ;;
+    esac
+    [ -s "$work/why" ] || because "$(tail -n 1 "$log")"
+    [ $status != 0 ] || rm -rf "$root"
+    return $status
+}
+
+# ---- The same bytes ------------------------------------------------------------------------------
+
+# WHAT [MACHINE]: Debian's packages in a root, where what they need is
+reproducible() {
+    local status=0 build="$ROOTS/bookworm.packaging"
+    : >"$log"
+    if [ "$1" = deb ]; then
+        packaging_root bookworm || return
+        rm -rf "$build/root/proctally"
+        sh "$SRC/tests/copy-sources.sh" "$build/root/proctally" >>"$log" 2>&1 || return 1
+        inside "$build" sh /root/proctally/tests/machines/reproducible.sh deb >>"$log" 2>&1 ||
+            status=$?
+    else
+        sh "$SRC/tests/machines/reproducible.sh" "$@" >>"$log" 2>&1 || status=$?
+    fi
+    because "$(tail -n 1 "$log")"
+    return $status
+}
+
 # ---- One after the other -----------------------------------------------------------------------
 
 for name; do
     case $name in
     distributions) set -- "$@" bookworm trixie sid ;;
-    packages) set -- "$@" packages-bookworm packages-trixie ;;
+    reproducible)
+        set -- "$@" reproducible-tarball reproducible-deb reproducible-static-x86_64 \
+            reproducible-static-aarch64
+        ;;
+    packages) set -- "$@" packages-bookworm packages-trixie packages-rpm ;;
     esac
 done
 for name; do
@@ -327,16 +593,24 @@ for name; do
     rm -f "$work/why"
     status=0
     case $name in
-    distributions | packages) continue ;;
+    distributions | packages | reproducible) continue ;;
     s390x) cross s390x s390x-linux-gnu s390x || status=$? ;;
     arm64) cross arm64 aarch64-linux-gnu aarch64 || status=$? ;;
     armhf) refused armhf arm-linux-gnueabihf || status=$? ;;
     musl-x86_64 | musl-aarch64) musl "${name#musl-}" || status=$? ;;
     bookworm | trixie | sid) distribution "$name" || status=$? ;;
+    services | ansible | cloud-init) under_systemd "$name" || status=$? ;;
+    packages-rpm) packages_rpm || status=$? ;;
+    reproducible-static-x86_64 | reproducible-static-aarch64)
+        reproducible static "${name#reproducible-static-}" || status=$?
+        ;;
+    reproducible-tarball | reproducible-deb) reproducible "${name#reproducible-}" || status=$? ;;
     packages-bookworm | packages-trixie) packages "${name#packages-}" || status=$? ;;
     *)
         echo "what is $name? expected s390x, arm64, armhf, musl-x86_64, musl-aarch64, distributions," \
-            "bookworm, trixie, sid, packages, packages-bookworm or packages-trixie" >&2
+            "bookworm, trixie, sid, packages, packages-bookworm, packages-trixie," \
+            "packages-rpm, services, ansible, cloud-init, reproducible, reproducible-tarball, reproducible-deb," \
+            "reproducible-static-x86_64 or reproducible-static-aarch64" >&2
         exit 2
         ;;
     esac
