@@ -490,7 +490,7 @@ systemd_root() {
     else
         build_debs bookworm || return
     fi
-    if [ ! -e "$root/var/lib/proctally-has-all" ]; then
+    if [ ! -e "$root/root/has-all" ]; then
         rm -rf "$root"
         cp -a "$ROOTS/bookworm.bare" "$root" || return 1
     fi
@@ -499,7 +499,7 @@ systemd_root() {
     cp "$debs"/*.deb "$root/root/debs" && rm -f "$root"/root/debs/*-dbgsym_*
     if ! inside "$root" sh -ec '
         cd /root/debs
-        if [ ! -e /var/lib/proctally-has-all ]; then
+        if [ ! -e /root/has-all ]; then
             apt-get -q update
             apt-get -q -y install --no-install-recommends systemd-sysv dbus procps curl python3 \
                 python3-apt ansible-core cloud-init fuse3 dpkg-dev
@@ -508,7 +508,7 @@ systemd_root() {
             dpkg --purge $(for deb in *.deb; do dpkg-deb -f "$deb" Package; done)
             systemctl -q mask apt-daily.timer apt-daily-upgrade.timer getty@.service console-getty
             : >/etc/apt/sources.list
-            touch /var/lib/proctally-has-all
+            touch /root/has-all
         fi
         cp *.deb /srv/debs
         cd /srv/debs
