@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 300
-"""What is done to processes that sleep, on this kernel: source procfs shows it as soon as
+"""What is done to processes that sleep, on this kernel: it shows as soon as
 proctally-metrics(7) says. What may take five minutes is tried out in
 tests/unit/collector/test_sleepers.c, where a clock can be put forward."""
 import os
@@ -11,7 +11,7 @@ import time
 from common import *
 
 MB = 1 << 20
-LATE_S = 60 # after this and one interval, what has become of memory is there
+LATE_S = 65 # after this and one interval, what has become of memory is there
 
 SIZE = 32 * MB
 LIMIT = SIZE // 2 # less than that and what a Python program has
@@ -80,13 +80,12 @@ def resident(pid):
     raise Failed("the process %d is gone" % pid)
 
 
-def case_memory_is_taken():
-    """The kernel takes pages of a sleeper whose control group is at its limit."""
+def memory_is_taken(source):
     path, group = os.path.join(temp_dir(), "mapped"), MemoryLimit()
     mapper = Workload(MAPPER, args=[path, str(SIZE)],
                       preexec_fn=lambda: group.take(os.getpid()))
     pid = mapper.hear()["pid"]
-    d = Driver()
+    d = Driver(source=source)
     for _ in range(3): # now it is known to sleep
         time.sleep(1)
         d.collect()
@@ -109,9 +108,25 @@ def case_memory_is_taken():
     mapper.end()
 
 
-def case_threads_end():
-    """A thread that ends takes its time from a process that slept."""
-    d = Driver()
+def case_memory_is_taken():
+    """The kernel takes pages of a sleeper whose control group is at its limit."""
+    memory_is_taken("procfs")
+
+
+def can_use_bpf():
+    status, _, err = run([TELEGRAF, "--once", "--source", "bpf"])
+    if status != 0:
+        raise Skipped(err.strip() or "no source bpf")
+
+
+def case_memory_is_taken_bpf():
+    """The same with source bpf."""
+    can_use_bpf()
+    memory_is_taken("bpf")
+
+
+def threads_end(source):
+    d = Driver(source=source)
     w = Workload(THREADS)
     w.hear()
     for _ in range(4):
@@ -121,6 +136,17 @@ def case_threads_end():
     w.hear()
     check_equal(d.collect()[w.name].fields["num_threads"], 1, "threads after three ended")
     w.end()
+
+
+def case_threads_end():
+    """A thread that ends takes its time from a process that slept."""
+    threads_end("procfs")
+
+
+def case_threads_end_bpf():
+    """The same with source bpf."""
+    can_use_bpf()
+    threads_end("bpf")
 
 
 if __name__ == "__main__":

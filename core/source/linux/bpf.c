@@ -75,6 +75,7 @@ struct bpf {
     bool agrees_with_kernel; /* of OOM scores */
     int64_t proc_offset_ns; /* how far start times in /proc are ahead of the kernel's own */
     bool in_full; /* the next listing */
+    uint64_t memory_moves, moves_read_ns; /* as of procfs, and when, since boot */
 
     struct buf *listing;
     struct listed *listed;
@@ -342,13 +343,26 @@ static void prepare_oom_scores(struct bpf *b) {
     b->agrees_with_kernel = agrees_with_kernel(b);
 }
 
+/* The kernel adds up what all CPUs have counted for it, some 50 microseconds of work. */
+#define READ_MOVES_AFTER_NS (UINT64_C(5) * NS_PER_S)
+
+/* Has the kernel taken memory from processes, or given them some, since this was last read? */
+static bool memory_has_moved(struct bpf *b) {
+    const uint64_t now_ns = b->io->clock_ns(b->io->data, CLOCK_BOOTTIME), before = b->memory_moves;
+    if (b->moves_read_ns && now_ns - b->moves_read_ns < READ_MOVES_AFTER_NS)
+        return false;
+    b->moves_read_ns = now_ns;
+    return b->procfs->ops->memory_moves(b->procfs, &b->memory_moves) < 0 ||
+           b->memory_moves != before;
+}
+
 static int bpf_list(struct source *s, bool in_full, const struct listed **ret_listed,
                     size_t *ret_count) {
     struct bpf *b = bpf_of(s);
     b->in_full |= in_full;
     if (b->cgroups)
         cgroups_begin(b->cgroups);
-    int r = bpf_programs_round(b->programs, b->in_full, index_listing, b);
+    int r = bpf_programs_round(b->programs, b->in_full, memory_has_moved(b), index_listing, b);
     if (r < 0)
         return r;
     b->counters &= ~lacking_fields(b);

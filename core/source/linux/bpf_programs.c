@@ -39,7 +39,7 @@ struct bpf_programs {
     uint64_t ended_count; /* of the programs, when they were last taken */
     struct batch *batch;
     struct bpf_listing listing;
-    bool in_full; /* what the next listing is to be */
+    bool in_full, memory_moves; /* as of the next listing */
 };
 
 /* ---- Opening --------------------------------------------------------------------------- */
@@ -260,13 +260,13 @@ static int begin_listing(struct bpf_programs *p) {
         return r;
     p->kernel.data->list_in_full = p->in_full;
     bss->list_ns = now_ns(p);
-    bss->remember_s = 10;
-    bss->remember_step_s = 1;
+    if (p->memory_moves)
+        bss->moved_s = (uint32_t)(bss->list_ns / 1000000000);
     bss->lost_exit_count = 0; /* an earlier reader may have been killed before it did this */
     r = bpf_listing_begin(&p->listing, &p->kernel, p->in_full);
     if (r < 0)
         return r;
-    p->in_full = false;
+    p->in_full = p->memory_moves = false;
     /* until it is complete nobody can tell what it will have shown */
     __atomic_store_n(&bss->listed_until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
     __atomic_store_n(&bss->unlisted_side, bss->unlisted_side ^ UNLISTED_SIDE, __ATOMIC_SEQ_CST);
@@ -278,10 +278,12 @@ static int begin_listing(struct bpf_programs *p) {
 /* The programs consider a process known once it is in a listing: when it ends, they no longer
  * say who it was. So the listing of a failed round is not thrown away: the next round reads
  * on from where it stopped. If that fails as well, a new listing shows all processes. */
-int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *use, void *data) {
+int bpf_programs_round(struct bpf_programs *p, bool in_full, bool memory_moves,
+                       bpf_use_listing *use, void *data) {
     drop_handed_out(&p->ended);
     drop_handed_out(&p->unlisted);
     p->in_full |= in_full;
+    p->memory_moves |= memory_moves;
     const bool is_second_try = p->listing.is_begun;
     int r = is_second_try ? 0 : begin_listing(p);
     if (r == 0)

@@ -33,10 +33,13 @@ typedef int bpf_use_listing(void *data, struct buf *listing);
 /* One round: takes what has ended of what was listed before, lists what is alive, and takes
  * what was used unlisted. Exits that the kernel has not reported are synthesized first, with
  * the usage that is known.
- * in_full: the listing shows also processes that have not run since the last one. If this
- * round resumes the listing of a failed one, that holds for the next listing.
+ * in_full: the listing shows also processes that have not run since the last one.
+ * memory_moves: since the round before the kernel may have taken memory from processes that
+ * sleep, or given them some.
+ * If this round resumes the listing of a failed one, both hold for the next listing.
  * -errno: nothing is lost. The next round keeps what this one took, and resumes its listing. */
-int bpf_programs_round(struct bpf_programs *p, bool in_full, bpf_use_listing *use, void *data);
+int bpf_programs_round(struct bpf_programs *p, bool in_full, bool memory_moves,
+                       bpf_use_listing *use, void *data);
 
 struct bpf_ended {
     struct process_key key;

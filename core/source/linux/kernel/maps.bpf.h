@@ -37,9 +37,9 @@ SHARED __u32 want_endings, want_memory_details;
 SHARED __u32 list_in_full INITIALLY(1);
 /* When it began, since boot. */
 SHARED __u64 list_ns;
-/* For how long a process that has not run is taken to be as it was: this, and up to fifteen
- * steps more, so that those that came together are not all due together. */
-SHARED __u32 remember_s, remember_step_s;
+/* … in seconds, the last one that began after the kernel had taken memory from processes, or
+ * given them some. */
+SHARED __u32 moved_s;
 /* How many processes the last survey has found, and how many are asked about. */
 SHARED __u32 found_count, asked_count;
 /* Of `slots`, less 1: a power of two, less 1. */

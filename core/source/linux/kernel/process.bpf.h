@@ -214,13 +214,21 @@ static __always_inline struct slot *slot_of(__u32 pid) {
     return bpf_map_lookup_elem(&slots, &index);
 }
 
+/* For how long a process that has not run is taken to be as it was: if its memory may be
+ * another, and if not. The pid spreads it over twice that time, so that those that were listed
+ * in full together are not all due together. */
+#define REMEMBER_MOVED_S 30
+#define REMEMBER_S 150
+
 /* A process that has not run since it was last listed in full has not changed, except for its
- * memory and its limits, so it is listed in full again after a while. */
+ * memory, its limits, and descriptors that it shares: so after a while it is listed in full. */
 static __always_inline bool has_slept(__u32 pid, __u64 mark) {
     const struct slot *slot = slot_of(pid);
-    return slot && slot->mark == mark &&
-           (__u32)(list_ns / 1000000000) - slot->shown_s <
-               remember_s + pid % 16 * remember_step_s;
+    if (!slot || slot->mark != mark)
+        return false;
+    const __u32 age_s = (__u32)(list_ns / 1000000000) - slot->shown_s;
+    const __u32 least_s = slot->shown_s > moved_s ? REMEMBER_S : REMEMBER_MOVED_S;
+    return age_s < least_s + pid % 16 * (least_s / 15);
 }
 
 /* The slot may be that of another process, which another listing is about to look at. */

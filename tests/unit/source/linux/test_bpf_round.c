@@ -150,7 +150,7 @@ static bool is_complete(void) {
 static bool round_fails(unsigned n, bool in_full) {
     calls = 0;
     refused = n;
-    int r = bpf_programs_round(programs, in_full, use, NULL);
+    int r = bpf_programs_round(programs, in_full, false, use, NULL);
     refused = 0;
     ck_assert(r == 0 || (r == -ENOMEM && calls >= n));
     if (r == 0)
@@ -161,7 +161,7 @@ static bool round_fails(unsigned n, bool in_full) {
 
 START_TEST(loses_nothing) {
     bool has_failed = true;
-    ck_assert_int_eq(bpf_programs_round(programs, true, use, NULL), 0);
+    ck_assert_int_eq(bpf_programs_round(programs, true, false, use, NULL), 0);
     take(false);
     /* until a round needs fewer calls than that */
     for (unsigned n = 1; has_failed; n++) {
@@ -170,7 +170,7 @@ START_TEST(loses_nothing) {
             ck_assert_uint_lt(listed_count, LISTED);
             pid_t listed = start(true);
             listed_pids[listed_count++] = listed;
-            ck_assert_int_eq(bpf_programs_round(programs, n % 2, use, NULL), 0);
+            ck_assert_int_eq(bpf_programs_round(programs, n % 2, false, use, NULL), 0);
             take(n % 3 == 0);
             for (int i = 0; i < SHORT; i++, short_started++)
                 end(start(false), false);
@@ -182,7 +182,7 @@ START_TEST(loses_nothing) {
     }
     /* the kernel drops an event now and then, which is made up for after five seconds */
     for (int i = 0; i < 150 && (i < 3 || !is_complete()); i++) {
-        ck_assert_int_eq(bpf_programs_round(programs, false, use, NULL), 0);
+        ck_assert_int_eq(bpf_programs_round(programs, false, false, use, NULL), 0);
         take(false);
         usleep(100000);
     }
