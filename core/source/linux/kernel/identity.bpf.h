@@ -24,16 +24,21 @@ static __always_inline bool has_cgroups(void) {
     return bpf_core_field_exists(task->cgroups);
 }
 
+/* Pointers that a typed pointer points to are loaded by calls: for each plain load the verifier
+ * of newer kernels searches all of the kernel's types by name, for a millisecond or more. That
+ * is worth it in listings only. */
+
 /* What the task itself can tell of its identity: all but its program and its ancestor. */
 static __always_inline void read_identity(struct task_struct *task,
                                           struct bpf_identity *identity) {
     bpf_probe_read_kernel(identity->comm, sizeof(identity->comm), task->comm);
     if (want_user) {
-        identity->uid = task->real_cred->euid.val;
-        identity->gid = task->real_cred->egid.val;
+        const struct cred *cred = BPF_CORE_READ(task, real_cred);
+        identity->uid = BPF_CORE_READ(cred, euid.val);
+        identity->gid = BPF_CORE_READ(cred, egid.val);
     }
     if (want_cgroup && has_cgroups())
-        identity->cgroup = task->cgroups->dfl_cgrp->kn->id;
+        identity->cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
 }
 
 /* What a child of the task keeps as its ancestor; e is the entry of the task. */

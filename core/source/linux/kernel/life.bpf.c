@@ -342,7 +342,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
     if (!scratch || !e)
         return 0; /* started before us and not listed yet: nothing to set aside */
     struct usage *now = &scratch->now;
-    read_thread_usage(task, now);
+    read_usage_at_event(task, now);
     /* an exec kills all other threads; they belong to what the process was before */
     struct usage *ended_threads = &scratch->share;
     *ended_threads = e->freed_threads;
@@ -407,7 +407,7 @@ int BPF_PROG(on_exit, struct task_struct *task) {
                              .end_ns = bpf_ktime_get_boot_ns(),
                              .run_end_ns = task->se.exec_start,
                              .run_ns = task->se.sum_exec_runtime};
-    read_thread_usage(task, &d.usage);
+    read_usage_at_event(task, &d.usage);
     d.usage.of[USAGE_RUN_NS] = d.run_ns + run_since_update(&d);
     /* on_free reads the identity again, but its event may be dropped */
     struct process_entry *e = bpf_map_lookup_elem(&processes, &d.pid);
@@ -460,10 +460,10 @@ int BPF_PROG(on_free, struct task_struct *task) {
             __sync_fetch_and_add(&e->unrecorded, -1);
     }
     struct usage *usage = &scratch->now;
-    read_thread_usage(task, usage);
+    read_usage_at_event(task, usage);
     if (!e) {
         /* there was no room for it, its fork was lost, or it started before us */
-        struct process_key process = {.start_ns = task->group_leader->start_boottime, .pid = pid};
+        struct process_key process = {.start_ns = BPF_CORE_READ(task, group_leader, start_boottime), .pid = pid};
         struct bpf_identity identity = {0};
         read_identity(task, &identity);
         if (process.start_ns >= listed_until_ns) {

@@ -163,10 +163,11 @@ int list_tasks(struct bpf_iter__task *ctx) {
         bpf_seq_write(seq, &same, sizeof(same));
         return 0;
     }
-    struct process_entry *e = entry_of(task, scratch);
+    struct shown *shown = &scratch->shown;
     if (!cpu_offsets_known)
         learn_cpu_offsets();
-    struct shown *shown = &scratch->shown;
+    read_process(task, scratch, &shown->process);
+    struct process_entry *e = entry_of(task, scratch);
     if (!describe(task, scratch, e, shown))
         return 0;
     /* When the buffer is full, the kernel drops what was written for this task and calls us

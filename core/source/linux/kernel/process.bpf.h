@@ -31,9 +31,8 @@ static __always_inline __u32 count_bits(__u64 word) {
 }
 
 /* The kernel sizes a table of descriptors for 64, or for a multiple of FD_STEP. */
-static __always_inline void count_fds(struct task_struct *task, struct scratch *scratch,
+static __always_inline void count_fds(struct files_struct *files, struct scratch *scratch,
                                       struct record_process *r) {
-    struct files_struct *files = task->files;
     if (!files)
         return;
     struct fdtable *table = files->fdt;
@@ -65,13 +64,13 @@ static __always_inline __u64 not_negative(__s64 value) {
 }
 
 /* What a kernel does not have costs only that. `mm` may be NULL. */
-static __always_inline void read_memory_details(struct task_struct *task, struct mm_struct *mm,
+static __always_inline void read_memory_details(struct signal_struct *signal, struct mm_struct *mm,
                                                 struct record_detailed *d) {
     const bool has_locked = bpf_core_field_exists(mm->locked_vm);
     const bool has_page_tables = bpf_core_field_exists(mm->pgtables_bytes.counter);
     const bool has_mappings = bpf_core_field_exists(mm->map_count);
-    if (bpf_core_field_exists(task->signal->oom_score_adj)) {
-        d->oom_adjustment = task->signal->oom_score_adj;
+    if (bpf_core_field_exists(signal->oom_score_adj)) {
+        d->oom_adjustment = signal->oom_score_adj;
         d->known |= MEMORY_OOM_ADJUSTMENT;
     }
     d->known |= (has_locked ? MEMORY_LOCKED : 0) | (has_mappings ? MEMORY_MAPPINGS : 0) |
@@ -86,15 +85,19 @@ static __always_inline void read_memory_details(struct task_struct *task, struct
         d->mappings = mm->map_count;
 }
 
-static __always_inline void read_memory(struct task_struct *task, struct scratch *scratch,
-                                        struct record_detailed *detailed) {
-    struct record_process *r = &detailed->process;
-    struct mm_struct *mm = task->mm;
-    if (want_memory_details)
-        read_memory_details(task, mm, detailed);
+/* execve(2) gives the process its new address space, then its new name, reads the program,
+ * which can take long, and writes the arguments last. Until then /proc shows neither the old
+ * nor the new command line; on_exec comes after that. */
+static __always_inline bool is_in_exec(struct mm_struct *mm) {
+    /* arg_start is set where the stack is made, arg_end when they are there */
+    return !mm->arg_end;
+}
+
+static __always_inline void read_memory(struct mm_struct *mm, struct scratch *scratch,
+                                        struct record_process *r) {
     if (!mm)
         return;
-    r->flags |= PROCESS_HAS_MEMORY;
+    r->flags |= PROCESS_HAS_MEMORY | (is_in_exec(mm) ? PROCESS_IN_EXEC : 0);
     r->total_pages = mm->total_vm;
     r->data_pages = mm->data_vm;
     r->stack_pages = mm->stack_vm;
@@ -191,13 +194,18 @@ static __always_inline __u64 mix(__u64 hash, __u64 more) {
     return hash ^ hash >> 29;
 }
 
-/* Changes when others do to the process what a listing shows: reparent it, move it to another
- * control group, renice it, freeze it (it does not run for that since Linux 6.1). */
-static __always_inline __u64 mark_of_leader(struct task_struct *task, struct scratch *scratch) {
+/* For mark_of_leader(). Apart from that, as pointers are to be loaded before the paths part. */
+static __always_inline void note_pointers(struct task_struct *task, struct scratch *scratch) {
     scratch->as_numbers.parent = (__u64)task->real_parent;
     if (has_cgroups())
         scratch->as_numbers.cgroups = (__u64)task->cgroups;
     barrier();
+}
+
+/* Changes when others do to the process what a listing shows: reparent it, move it to another
+ * control group, renice it, freeze it (it does not run for that since Linux 6.1). */
+static __always_inline __u64 mark_of_leader(struct task_struct *task,
+                                            const struct scratch *scratch) {
     __u64 mark = mix(task->start_boottime, (__u64)task->tgid << 32 | state_of(task));
     mark = mix(mark, (__u64)task->prio << 32 | (__u32)task->static_prio);
     mark = mix(mark, scratch->as_numbers.parent);
@@ -206,6 +214,7 @@ static __always_inline __u64 mark_of_leader(struct task_struct *task, struct scr
 
 /* Of a process with one thread: changes also when that runs. */
 static __always_inline __u64 mark_of(struct task_struct *task, struct scratch *scratch) {
+    note_pointers(task, scratch);
     return mix(mark_of_leader(task, scratch), activity_of(task));
 }
 
@@ -240,15 +249,6 @@ static __always_inline void remember(__u32 pid, __u64 mark) {
     slot->shown_s = list_ns / 1000000000;
 }
 
-/* execve(2) gives the process its new address space, then its new name, reads the program,
- * which can take long, and writes the arguments last. Until then /proc shows neither the old
- * nor the new command line; on_exec comes after that. */
-static __always_inline bool is_in_exec(struct task_struct *task) {
-    struct mm_struct *mm = task->mm;
-    /* arg_start is set where the stack is made, arg_end when they are there */
-    return mm && !mm->arg_end && !(task->flags & PF_KTHREAD);
-}
-
 /* One that no listing has shown is not shown yet: it would be taken for something that
  * nobody has started. Unless it is stuck there. */
 static __always_inline bool is_put_off(struct process_entry *e) {
@@ -273,25 +273,33 @@ static __always_inline struct process_entry *entry_of(struct task_struct *task,
     return track_late(task, scratch, pid);
 }
 
-/* What the process is by itself. Of its usage only that of its main thread. */
+/* What the process is by itself. Of its usage only that of its main thread. To be called before
+ * anything that the verifier has to follow on several paths: for each typed pointer that is
+ * loaded, on each path, newer kernels search all of their types by name. */
 static __always_inline void read_process(struct task_struct *task, struct scratch *scratch,
                                          struct record_detailed *detailed) {
     struct record_process *r = &detailed->process;
+    struct signal_struct *signal = task->signal;
+    const struct cred *cred = task->real_cred;
+    struct files_struct *files = task->files;
+    struct mm_struct *mm = task->mm;
+    const __u32 ppid = task->real_parent->tgid;
+    barrier();
     if (want_memory_details)
         zero(detailed, sizeof(*detailed));
     else
         zero(r, sizeof(*r));
     r->kind = want_memory_details ? RECORD_DETAILED : RECORD_PROCESS;
     r->pid = task->tgid;
-    r->ppid = task->real_parent->tgid;
+    r->ppid = ppid;
     r->start_ns = task->start_boottime;
     r->exec_id = task->self_exec_id;
     r->flags = (task->flags & PF_KTHREAD ? PROCESS_KTHREAD : 0) |
                (task->flags & PF_FORKNOEXEC ? PROCESS_FORKED_ONLY : 0);
-    r->threads = task->signal->nr_threads;
-    r->fd_limit = task->signal->rlim[RLIMIT_NOFILE].rlim_cur;
-    r->uid = task->real_cred->euid.val;
-    r->gid = task->real_cred->egid.val;
+    r->threads = signal->nr_threads;
+    r->fd_limit = signal->rlim[RLIMIT_NOFILE].rlim_cur;
+    r->uid = cred->euid.val;
+    r->gid = cred->egid.val;
     r->priority = task->prio;
     r->static_priority = task->static_prio;
     r->state = state_of(task);
@@ -299,25 +307,24 @@ static __always_inline void read_process(struct task_struct *task, struct scratc
     r->running = r->state == TASK_RUNNING && !r->exit_state;
     bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
     read_thread_usage(task, &r->usage);
-    read_memory(task, scratch, detailed);
-    count_fds(task, scratch, r);
+    read_memory(mm, scratch, r);
+    if (want_memory_details)
+        read_memory_details(signal, mm, detailed);
+    count_fds(files, scratch, r);
     if (want_terminal)
         read_terminal(task, r);
 }
 
-/* Fills `ret` for a process whose entry is `e`. False: it is not to be shown yet. `exec` of it
- * is to be shown if exec.kind is not 0. */
+/* Adds to what read_process() has found what is known of it by its entry `e`. False: it is not
+ * to be shown yet. `exec` of it is to be shown if exec.kind is not 0. */
 static __always_inline bool describe(struct task_struct *task, struct scratch *scratch,
                                      struct process_entry *e, struct shown *ret) {
     struct record_process *r = &ret->process.process;
-    const bool in_exec = is_in_exec(task);
+    const bool in_exec = r->flags & PROCESS_IN_EXEC;
     ret->exec.kind = 0;
     ret->settles = 0;
     if (in_exec && is_put_off(e))
         return false;
-    read_process(task, scratch, &ret->process);
-    if (in_exec)
-        r->flags |= PROCESS_IN_EXEC;
     if (!e) {
         /* its ended threads are in signal_struct, as far as that tells */
         struct usage *ended_threads = &scratch->share;

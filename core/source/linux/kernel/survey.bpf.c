@@ -76,6 +76,7 @@ int survey(void *unused) {
     bpf_rcu_read_lock();
     bpf_iter_task_new(&it, NULL, ALL_THREADS);
     while ((task = bpf_iter_task_next(&it))) {
+        note_pointers(task, scratch);
         if (++surveyed.tasks > SURVEYED_MOST) {
             found_count = FOUND_TOO_MANY;
             surveyed.pid = 0;
@@ -146,6 +147,7 @@ static __always_inline void answer_for(struct task_struct *task, struct scratch 
     struct record_process *r = &a->shown.process.process;
     if (task->exit_state & EXIT_DEAD)
         return;
+    read_process(task, scratch, &a->shown.process);
     struct process_entry *e = entry_of(task, scratch);
     if (!describe(task, scratch, e, &a->shown))
         return;

@@ -42,7 +42,8 @@ static __always_inline __u64 lacking_usage(void) {
     return lacking;
 }
 
-static __always_inline void read_thread_usage(struct task_struct *task, struct usage *ret) {
+/* All but the delay. */
+static __always_inline void read_usage_in_task(struct task_struct *task, struct usage *ret) {
     ret->of[USAGE_RUN_NS] = task->se.sum_exec_runtime;
     ret->of[USAGE_USER_NS] = task->utime;
     ret->of[USAGE_SYSTEM_NS] = task->stime;
@@ -56,11 +57,23 @@ static __always_inline void read_thread_usage(struct task_struct *task, struct u
     if (bpf_core_field_exists(task->field)) \
         ret->of[kind] = task->field;
     FOR_EACH_OPTIONAL(READ_IF_THERE)
+}
+
+/* For listings: it costs the verifier more, and the CPU less. */
+static __always_inline void read_thread_usage(struct task_struct *task, struct usage *ret) {
+    read_usage_in_task(task, ret);
     if (has_delays()) {
         struct task_delay_info *delays = task->delays;
         if (delays)
             ret->of[USAGE_BLKIO_DELAY_NS] = delays->blkio_delay;
     }
+}
+
+/* For events. */
+static __always_inline void read_usage_at_event(struct task_struct *task, struct usage *ret) {
+    read_usage_in_task(task, ret);
+    if (has_delays())
+        ret->of[USAGE_BLKIO_DELAY_NS] = BPF_CORE_READ(task, delays, blkio_delay);
 }
 
 /* What the exited threads of a process used, as far as the kernel keeps that apart from
