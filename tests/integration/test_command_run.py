@@ -191,12 +191,13 @@ print(os.getpid(), usage.ru_maxrss, usage.ru_utime + usage.ru_stime, file=sys.st
 def case_last_samples():
     """Each process is shown at its end, however short it was."""
     for tier in tiers():
-        for _ in range(3):  # a kernel that drops events makes it say that it has not all
+        for _ in range(3):  # a kernel may drop an event, seldom so that nobody can tell
             done, rows, summary = run(tier, "sh", "-c", "for mb in 40 42 44 46 48 50 52 54; do "
                                       "%s -S -c '%s' $mb; done" % (PYTHON, CHILD))
-            if summary["source"] != "bpf" or "processes_started" in summary["exact"]:
+            ends = {r["pid"]: r for r in rows if r["kind"] == "end"}
+            if summary["source"] != "bpf" or ("processes_started" in summary["exact"] and
+                                              len(ends) == summary["processes_started"]):
                 break
-        ends = {r["pid"]: r for r in rows if r["kind"] == "end"}
         if summary["source"] != "bpf":
             check_equal(ends, {}, "ends that nobody has told")
             continue
@@ -211,8 +212,9 @@ def case_last_samples():
         for pid, rss_kb, cpu_s in whole:
             end = ends[int(pid)]
             check_equal(end["command"], os.path.basename(PYTHON), "its name")
-            check_equal(end["metrics"]["max_rss_kb"], int(rss_kb), "the highest memory of a child")
             # it goes on for a while after it has looked
+            check_near(end["metrics"]["max_rss_kb"], int(rss_kb), "the highest memory of a child",
+                       absolute=512)
             check_near(end["metrics"]["cpu_user_s"] + end["metrics"]["cpu_system_s"],
                        float(cpu_s), "CPU of a child", 0.3, ROOM_S)
         check_equal(ends[rows[0]["pid"]]["command"], "sh", "the command itself")
