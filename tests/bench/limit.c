@@ -7,7 +7,8 @@
  *
  * Each is done once in an interval, half an interval after the other, so that neither finds the
  * kernel's data in the caches because the other has just read it. Prints µs of CPU per process
- * of both and their ratio, means and medians; a mean counts what is not done each time.
+ * of both and their ratio, means and medians; a mean counts what is not done each time. Then
+ * what it takes to load the programs, and the memory of this process.
  */
 #define _GNU_SOURCE
 #include "bench.h"
@@ -78,8 +79,10 @@ int main(int argc, char **argv) {
     for (int i = 3; i < argc; i += 2)
         if (tally_config_set(config, argv[i], argv[i + 1], &error) < 0)
             bench_die(error.text);
+    const uint64_t before_bytes = bench_resident_bytes(), before_ns = bench_cpu_ns();
     if (collector_new(config, NULL, &io_kernel, &t, &error) < 0)
         bench_die(error.text);
+    const uint64_t loading_ns = bench_cpu_ns() - before_ns;
     tally_config_free(config);
     uint64_t processes = 0;
     for (size_t i = 0; i < rounds + 3; i++) { /* those before the third are not like the others */
@@ -106,6 +109,8 @@ int main(int argc, char **argv) {
            "ratio %.2f (%.2f)\n", (unsigned long long)processes, bare_mean / each,
            bare_median / each, whole_mean / each, whole_median / each, whole_mean / bare_mean,
            whole_median / bare_median);
+    printf("loading %.0f ms of CPU; %.1f MB resident, %.1f before that\n", (double)loading_ns / 1e6,
+           (double)bench_resident_bytes() / 1e6, (double)before_bytes / 1e6);
     tally_text_free(room);
     tally_free(t);
     limit_bpf__destroy(bare);

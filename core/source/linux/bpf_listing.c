@@ -13,7 +13,7 @@
 #define READ_SIZE (64u << 10)
 #define CEILING ((size_t)1 << 31)
 #define KEPT_SIZE ((size_t)1 << 20)
-/* After a survey that found too many: how often it is not tried again. */
+/* After a survey that found too many, or was refused: how often it is not tried again. */
 #define SKIP 15u
 
 void bpf_listing_init(struct bpf_listing *l) {
@@ -64,65 +64,70 @@ static int run_program(int fd) {
 }
 
 /* Tasks come by the order of their creation, which is that of their pids until these wrap. */
-static void sort_found(struct bpf_listing *l) {
-    enum { BITS = 11, PASSES = 2 }; /* pids have 22 bits at most */
-    size_t unsorted = 1;
-    while (unsorted < l->found_count &&
-           l->found[unsorted - 1].same.pid < l->found[unsorted].same.pid)
-        unsorted++;
-    if (unsorted >= l->found_count)
-        return;
-    for (unsigned shift = 0; shift < BITS * PASSES; shift += BITS) {
-        uint32_t places[1u << BITS] = {0}, place = 0;
-        for (size_t i = 0; i < l->found_count; i++)
-            places[l->found[i].same.pid >> shift & ((1u << BITS) - 1)]++;
-        for (size_t i = 0; i < 1u << BITS; i++) {
-            const uint32_t count = places[i];
-            places[i] = place;
-            place += count;
-        }
-        for (size_t i = 0; i < l->found_count; i++)
-            l->sorting[places[l->found[i].same.pid >> shift & ((1u << BITS) - 1)]++] = l->found[i];
-        struct found *sorted = l->sorting;
-        l->sorting = l->found;
-        l->found = sorted;
-    }
+static bool is_sorted(const struct found *found, size_t count) {
+    for (size_t i = 1; i < count; i++)
+        if (found[i - 1].pid >= found[i].pid)
+            return false;
+    return true;
 }
 
-static int make_room_for_found(struct bpf_listing *l, size_t count) {
-    if (count <= l->found_size)
+#define SORT_BITS 11 /* at a time: pids have 22 at most */
+
+static void sort_by_bits(const struct found *from, struct found *to, size_t count,
+                         unsigned shift) {
+    uint32_t places[1u << SORT_BITS] = {0}, place = 0;
+    const uint32_t mask = (1u << SORT_BITS) - 1;
+    for (size_t i = 0; i < count; i++)
+        places[from[i].pid >> shift & mask]++;
+    for (size_t i = 0; i <= mask; i++) {
+        const uint32_t here = places[i];
+        places[i] = place;
+        place += here;
+    }
+    for (size_t i = 0; i < count; i++)
+        to[places[from[i].pid >> shift & mask]++] = from[i];
+}
+
+static int make_room(struct found **at, size_t *size, size_t count) {
+    if (count <= *size)
         return 0;
-    const size_t size = count + count / 4;
-    struct found *found = realloc(l->found, size * sizeof(*found));
-    if (found)
-        l->found = found;
-    struct found *sorting = realloc(l->sorting, size * sizeof(*sorting));
-    if (sorting)
-        l->sorting = sorting;
-    if (!found || !sorting)
+    const size_t more = count + count / 4;
+    struct found *room = realloc(*at, more * sizeof(*room));
+    if (!room)
         return -ENOMEM;
-    l->found_size = size;
+    *at = room;
+    *size = more;
+    return 0;
+}
+
+static int sort_found(struct bpf_listing *l) {
+    if (is_sorted(l->found, l->found_count))
+        return 0;
+    int r = make_room(&l->sorting, &l->sorting_size, l->found_count);
+    if (r < 0)
+        return r;
+    sort_by_bits(l->found, l->sorting, l->found_count, 0);
+    sort_by_bits(l->sorting, l->found, l->found_count, SORT_BITS);
     return 0;
 }
 
 /* 1: it was made; 0: in vain. */
-static int make_survey(struct bpf_listing *l, const struct bpf_handles *kernel) {
-    int r = run_program(kernel->survey_fd);
+static int make_survey(struct bpf_listing *l, struct bpf_handles *kernel) {
+    const bool has_run = run_program(kernel->survey_fd) == 0;
     const size_t count = kernel->bss->found_count;
-    if (r < 0)
-        return r;
-    if (count > kernel->found_most) {
+    if (!has_run || count > kernel->found_most) {
         l->skip = SKIP;
         return 0;
     }
-    r = make_room_for_found(l, count);
+    const struct found *found = bpf_found(kernel, count);
+    int r = found ? make_room(&l->found, &l->found_size, count) : -ENOMEM;
     if (r < 0)
         return r;
-    memcpy(l->found, kernel->found, count * sizeof(*l->found));
+    memcpy(l->found, found, count * sizeof(*l->found));
     l->found_count = count;
     l->done = 0;
-    sort_found(l);
-    return 1;
+    r = sort_found(l);
+    return r < 0 ? r : 1;
 }
 
 static void add_answer(struct buf *records, const struct answer *a) {
@@ -176,9 +181,9 @@ static void reset_records(struct buf *records) {
     buf_reset(records);
 }
 
-int bpf_listing_begin(struct bpf_listing *l, const struct bpf_handles *kernel, bool in_full) {
+int bpf_listing_begin(struct bpf_listing *l, struct bpf_handles *kernel, bool in_full) {
     /* of threads a survey tells nothing */
-    bool may_survey = kernel->found && !in_full && !kernel->bss->want_thread_names;
+    bool may_survey = kernel->answers && !in_full && !kernel->bss->want_thread_names;
     if (may_survey && l->skip) {
         l->skip--;
         may_survey = false;

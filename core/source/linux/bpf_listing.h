@@ -20,7 +20,7 @@ struct bpf_listing {
     int fd;        /* of the iterator that is being read; -1: none */
     /* What the survey has found, by ascending pid, and how many of them are in `records`. */
     struct found *found, *sorting;
-    size_t found_count, found_size, done;
+    size_t found_count, found_size, sorting_size, done;
     unsigned skip; /* so many listings make no survey: there are too many tasks */
 };
 
@@ -28,7 +28,7 @@ void bpf_listing_init(struct bpf_listing *l);
 void bpf_listing_free(struct bpf_listing *l);
 
 /* -errno: it has not begun. */
-int bpf_listing_begin(struct bpf_listing *l, const struct bpf_handles *kernel, bool in_full);
+int bpf_listing_begin(struct bpf_listing *l, struct bpf_handles *kernel, bool in_full);
 /* Up to its end. -errno: what was listed stays, and another call goes on behind it. */
 int bpf_listing_read(struct bpf_listing *l, const struct bpf_handles *kernel);
 void bpf_listing_end(struct bpf_listing *l);

@@ -55,6 +55,7 @@ void bpf_handles_reset(struct bpf_handles *h) {
     h->skeleton = NULL;
     h->list_fd = h->survey_fd = h->show_fd = -1;
     h->found = NULL;
+    h->found_mapped = 0;
     h->answers = NULL;
     h->data = NULL;
     h->bss = NULL;
@@ -230,16 +231,27 @@ static void *map_values(int fd, size_t size, int protection) {
 /* Values of an array are one after the other, each padded to 8 bytes. */
 _Static_assert(sizeof(struct found) % 8 == 0 && sizeof(struct answer) % 8 == 0, "no padding");
 
-static size_t found_bytes(const struct bpf_handles *h) {
-    return h->found_most * sizeof(struct found);
+static void unmap_found(struct bpf_handles *h) {
+    if (h->found)
+        munmap((void *)(uintptr_t)h->found, h->found_mapped * sizeof(struct found));
+    h->found = NULL;
+    h->found_mapped = 0;
+}
+
+const struct found *bpf_found(struct bpf_handles *h, size_t count) {
+    const size_t room = count + count / 4 < h->found_most ? count + count / 4 : h->found_most;
+    if (count <= h->found_mapped)
+        return h->found;
+    unmap_found(h);
+    h->found = map_values(h->map_fds[MAP_FOUND], room * sizeof(struct found), PROT_READ);
+    h->found_mapped = h->found ? room : 0;
+    return h->found;
 }
 
 void bpf_unmap_survey(struct bpf_handles *h) {
-    if (h->found)
-        munmap((void *)(uintptr_t)h->found, found_bytes(h));
+    unmap_found(h);
     if (h->answers)
         munmap(h->answers, ASKED_MOST * sizeof(struct answer));
-    h->found = NULL;
     h->answers = NULL;
 }
 
@@ -251,11 +263,8 @@ void bpf_map_survey(struct bpf_handles *h) {
         bpf_obj_get_info_by_fd(h->map_fds[MAP_FOUND], &info, &len) < 0)
         return;
     h->found_most = info.max_entries;
-    h->found = map_values(h->map_fds[MAP_FOUND], found_bytes(h), PROT_READ);
     h->answers = map_values(h->map_fds[MAP_ANSWERS], ASKED_MOST * sizeof(struct answer),
                             PROT_READ | PROT_WRITE);
-    if (!h->found || !h->answers)
-        bpf_unmap_survey(h);
 }
 
 int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,

@@ -65,9 +65,10 @@ struct bpf_handles {
     int map_fds[MAPS];              /* -1: none */
     int list_fd;                    /* the link of list_tasks */
     int survey_fd, show_fd;         /* the programs; -1: none */
-    const struct found *found;      /* what the last survey has found; NULL: there can be none */
-    uint32_t found_most;            /* … there is room for */
-    struct answer *answers;         /* ASKED_MOST */
+    struct answer *answers;         /* ASKED_MOST; NULL: there can be no surveys */
+    const struct found *found;      /* what the last one has found, as far as it is mapped */
+    size_t found_mapped;
+    uint32_t found_most; /* there is room for */
     struct proctally_bpf__data *data;
     struct proctally_bpf__bss *bss;
     int64_t boot_offset_ns;        /* as wanted */
@@ -84,6 +85,9 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
 /* Makes surveys possible, if the descriptors of their programs and maps are there. */
 void bpf_map_survey(struct bpf_handles *h);
 void bpf_unmap_survey(struct bpf_handles *h);
+/* What a survey has found, so many that there was room. Only they are mapped, or little more:
+ * mapped pages count as resident. NULL: out of memory. */
+const struct found *bpf_found(struct bpf_handles *h, size_t count);
 /* What the programs record from now on. */
 void bpf_set_wants(struct proctally_bpf__bss *bss, const struct bpf_wants *wants);
 
