@@ -26,14 +26,19 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/proctally-analyze.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' HUP INT TERM
 
-files=$(ls core/*.c core/*/*.c core/*/linux/*.c $(ls plugins/common/*.c core/source/darwin/*.c | grep -v -e _darwin -e darwin/calls -e darwin/open) plugins/command/*.c plugins/textfile/*.c plugins/telegraf/*.c)
+# what only macOS can compile stands below darwin/, or is called so
+for_here() {
+    ls "$@" | grep -v -e _darwin -e darwin/calls -e darwin/open
+}
+files=$(for_here core/*.c core/*/*.c core/*/linux/*.c core/source/darwin/*.c plugins/common/*.c \
+    plugins/command/*.c plugins/textfile/*.c plugins/telegraf/*.c)
 of_make() {
     sed -n "s/^$1 = *//p" "$BUILD/Makefile"
 }
 collectd=$(of_make COLLECTD_CPPFLAGS)
 [ -z "$collectd" ] || files="$files $(ls plugins/collectd/*.c)"
 # the page is there if the exporter is built
-[ ! -f "$BUILD/plugins/exporter/page.inc" ] || files="$files $(ls plugins/exporter/*.c)"
+[ ! -f "$BUILD/plugins/exporter/page.inc" ] || files="$files $(for_here plugins/exporter/*.c)"
 fuse=$(of_make FUSE_CFLAGS)
 [ -z "$(of_make FUSE_LIBS)" ] || files="$files $(ls plugins/fs/*.c)"
 # made when the source bpf is built
