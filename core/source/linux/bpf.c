@@ -344,7 +344,7 @@ static void prepare_oom_scores(struct bpf *b) {
 }
 
 /* The kernel adds up what all CPUs have counted for it, some 50 microseconds of work. */
-#define READ_MOVES_AFTER_NS (UINT64_C(5) * NS_PER_S)
+#define READ_MOVES_AFTER_NS (UINT64_C(2) * NS_PER_S)
 
 /* Has the kernel taken memory from processes, or given them some, since this was last read? */
 static bool memory_has_moved(struct bpf *b) {

@@ -111,23 +111,21 @@ static int sort_found(struct bpf_listing *l) {
     return 0;
 }
 
-/* 1: it was made; 0: in vain. */
-static int make_survey(struct bpf_listing *l, struct bpf_handles *kernel) {
+/* False: in vain. */
+static bool make_survey(struct bpf_listing *l, struct bpf_handles *kernel) {
     const bool has_run = run_program(kernel->survey_fd) == 0;
     const size_t count = kernel->bss->found_count;
     if (!has_run || count > kernel->found_most) {
         l->skip = SKIP;
-        return 0;
+        return false;
     }
     const struct found *found = bpf_found(kernel, count);
-    int r = found ? make_room(&l->found, &l->found_size, count) : -ENOMEM;
-    if (r < 0)
-        return r;
+    if (!found || make_room(&l->found, &l->found_size, count) < 0)
+        return false;
     memcpy(l->found, found, count * sizeof(*l->found));
     l->found_count = count;
     l->done = 0;
-    r = sort_found(l);
-    return r < 0 ? r : 1;
+    return sort_found(l) == 0;
 }
 
 static void add_answer(struct buf *records, const struct answer *a) {
@@ -181,26 +179,30 @@ static void reset_records(struct buf *records) {
     buf_reset(records);
 }
 
-int bpf_listing_begin(struct bpf_listing *l, struct bpf_handles *kernel, bool in_full) {
+int bpf_listing_begin(struct bpf_listing *l, const struct bpf_handles *kernel, bool in_full) {
     /* of threads a survey tells nothing */
     bool may_survey = kernel->answers && !in_full && !kernel->bss->want_thread_names;
     if (may_survey && l->skip) {
         l->skip--;
         may_survey = false;
     }
-    int r = may_survey ? make_survey(l, kernel) : 0;
-    if (r == 0)
-        r = open_iterator(l, kernel);
-    l->is_begun = r >= 0;
+    int r = may_survey ? 0 : open_iterator(l, kernel);
+    l->is_survey = may_survey;
+    l->is_surveyed = false;
+    l->is_begun = r == 0;
     reset_records(&l->records);
-    return r < 0 ? r : 0;
+    return r;
 }
 
-int bpf_listing_read(struct bpf_listing *l, const struct bpf_handles *kernel) {
+int bpf_listing_read(struct bpf_listing *l, struct bpf_handles *kernel) {
     int r = 0;
     l->records.error = 0; /* of the first try */
-    if (l->fd >= 0)
-        return read_iterator(l);
+    if (l->is_survey && !l->is_surveyed)
+        l->is_surveyed = l->is_survey = make_survey(l, kernel);
+    if (!l->is_survey && l->fd < 0)
+        r = open_iterator(l, kernel);
+    if (!l->is_survey)
+        return r < 0 ? r : read_iterator(l);
     while (r == 0 && l->done < l->found_count)
         r = show_some(l, kernel);
     return r;

@@ -17,6 +17,7 @@
 struct bpf_listing {
     struct buf records;
     bool is_begun; /* … and has not ended */
+    bool is_survey, is_surveyed; /* it is to be made by a survey, which has been made */
     int fd;        /* of the iterator that is being read; -1: none */
     /* What the survey has found, by ascending pid, and how many of them are in `records`. */
     struct found *found, *sorting;
@@ -27,10 +28,10 @@ struct bpf_listing {
 void bpf_listing_init(struct bpf_listing *l);
 void bpf_listing_free(struct bpf_listing *l);
 
-/* -errno: it has not begun. */
-int bpf_listing_begin(struct bpf_listing *l, struct bpf_handles *kernel, bool in_full);
+/* Chooses how it is made. -errno: it has not begun. */
+int bpf_listing_begin(struct bpf_listing *l, const struct bpf_handles *kernel, bool in_full);
 /* Up to its end. -errno: what was listed stays, and another call goes on behind it. */
-int bpf_listing_read(struct bpf_listing *l, const struct bpf_handles *kernel);
+int bpf_listing_read(struct bpf_listing *l, struct bpf_handles *kernel);
 void bpf_listing_end(struct bpf_listing *l);
 
 #endif

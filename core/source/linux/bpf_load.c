@@ -88,7 +88,7 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.found, most);
     s->bss->slot_mask = slots - 1;
     /* few die at a time; what has no room there is only not looked for if it gets lost */
-    bpf_map__set_max_entries(s->maps.dying, most > 2048 ? most / 8 : 256);
+    bpf_map__set_max_entries(s->maps.dying, most > 512 ? most / 2 : 256);
     bpf_map__set_max_entries(s->maps.ended, most);
     bpf_map__set_max_entries(s->maps.unlisted, most / 4 + (wants->each_end ? most : 0));
     s->bss->max_each_ends = most / 2; /* on each of its two sides */
@@ -113,17 +113,18 @@ static bool has_tracepoint(const struct btf *types, const char *name) {
     return btf__find_by_name_kind(types, type, BTF_KIND_TYPEDEF) > 0;
 }
 
-/* What can be left out. */
+/* What can be left out, and is where the kernel lacks it. */
 struct bpf_parts {
     bool traffic, survey;
 };
 
 /* A program whose tracepoint the kernel does not have would keep it from all of them. */
 static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const struct btf *types,
-                   struct bpf_parts parts, bool will_be_pinned) {
-    const bool traffic = parts.traffic;
-    const bool survey = parts.survey && has_function(types, "bpf_iter_task_new") &&
-                        has_function(types, "bpf_task_from_pid");
+                   struct bpf_parts *parts, bool will_be_pinned) {
+    const bool traffic = parts->traffic;
+    const bool survey = parts->survey && has_function(types, "bpf_iter_task_new") &&
+                        has_function(types, "bpf_task_from_pid") && !linux_is_before(6, 10);
+    parts->survey = survey;
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
     struct bpf_program *of_owners[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
     bool sees_owners = has_tracepoint(types, "sock_recv_length");
@@ -180,7 +181,7 @@ static bool has_right(int capability) {
 }
 
 /* All or nothing. What libbpf says of a failure goes to `why`. */
-static int load(const struct bpf_wants *wants, struct bpf_parts parts, bool will_be_pinned,
+static int load(const struct bpf_wants *wants, struct bpf_parts *parts, bool will_be_pinned,
                 struct proctally_bpf **ret, struct tally_error *why) {
     struct btf *types = btf__load_vmlinux_btf();
     if (!types)
@@ -198,7 +199,7 @@ static int load(const struct bpf_wants *wants, struct bpf_parts parts, bool will
         error_set(why, "the variables of the programs can't be mapped");
         r = -ENOTSUP;
     }
-    if (r == 0 && parts.traffic)
+    if (r == 0 && parts->traffic)
         r = attach_traffic(s);
     if (r == 0)
         r = proctally_bpf__attach(s);
@@ -216,11 +217,12 @@ static int load(const struct bpf_wants *wants, struct bpf_parts parts, bool will
 static int load_most(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
                      struct proctally_bpf **ret, struct tally_error *why) {
     struct bpf_parts parts = {.traffic = traffic, .survey = true};
-    int r = load(wants, parts, will_be_pinned, ret, why);
-    if (r >= 0 || r == -EPERM)
+    int r = load(wants, &parts, will_be_pinned, ret, why);
+    if (r == 0 || !parts.survey || r == -EPERM || r == -EBUSY || r == -ENOENT)
         return r;
     parts.survey = false;
-    return load(wants, parts, will_be_pinned, ret, why);
+    why->text[0] = '\0';
+    return load(wants, &parts, will_be_pinned, ret, why);
 }
 
 static void *map_values(int fd, size_t size, int protection) {

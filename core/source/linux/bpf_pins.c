@@ -143,6 +143,10 @@ static int adopt(struct bpf_handles *h, const char *dir) {
     int links = count_links(dir);
     h->survey_fd = get_pinned(dir, SURVEY_PROGRAM);
     h->show_fd = get_pinned(dir, SHOW_PROGRAM);
+    if (h->survey_fd < 0 && h->survey_fd != -ENOENT)
+        return h->survey_fd;
+    if (h->show_fd < 0 && h->show_fd != -ENOENT)
+        return h->show_fd;
     const bool can_survey = h->survey_fd >= 0;
     if ((h->show_fd >= 0) != can_survey || (h->map_fds[MAP_FOUND] >= 0) != can_survey ||
         (h->map_fds[MAP_ANSWERS] >= 0) != can_survey)

@@ -259,9 +259,12 @@ static int begin_listing(struct bpf_programs *p) {
     if (r < 0)
         return r;
     p->kernel.data->list_in_full = p->in_full;
+    const uint32_t before_s = bss->list_s;
     bss->list_ns = now_ns(p);
+    bss->list_s = (uint32_t)(bss->list_ns / 1000000000);
+    bss->since_s = bss->list_s - before_s;
     if (p->memory_moves)
-        bss->moved_s = (uint32_t)(bss->list_ns / 1000000000);
+        bss->moved_s = bss->list_s;
     bss->lost_exit_count = 0; /* an earlier reader may have been killed before it did this */
     r = bpf_listing_begin(&p->listing, &p->kernel, p->in_full);
     if (r < 0)

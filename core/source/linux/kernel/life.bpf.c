@@ -129,7 +129,10 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
 /* After the usage of a freed thread was added to its process. */
 static __always_inline void drop_thread(struct scratch *scratch, struct process_entry *e,
                                         __u32 pid, bool is_leader) {
+    struct slot *slot = is_leader ? NULL : slot_of(pid);
     __sync_fetch_and_add(&e->threads, -1);
+    if (slot)
+        slot->mark = 0; /* its main thread may sleep, but what it used has gone up */
     if (is_leader)
         e->leader_gone = 1;
     if (e->leader_gone && (e->threads <= 0 || e->found_late))
@@ -328,9 +331,14 @@ static __always_inline void rename_dying(__u32 pid, __u32 tid) {
     const struct dying_thread *d = tid == pid ? NULL : bpf_map_lookup_elem(&dying, &pid);
     if (!d)
         return;
-    bpf_map_update_elem(&dying, &tid, d, BPF_ANY);
-    if (bpf_map_delete_elem(&dying, &pid) < 0)
+    const bool has_room = bpf_map_update_elem(&dying, &tid, d, BPF_ANY) == 0;
+    if (bpf_map_delete_elem(&dying, &pid) < 0) {
         bpf_map_delete_elem(&dying, &tid); /* on_free on another CPU got here first */
+        return;
+    }
+    struct process_entry *e = has_room ? NULL : bpf_map_lookup_elem(&processes, &pid);
+    if (e)
+        __sync_fetch_and_add(&e->unrecorded, 1);
 }
 
 SEC("tp_btf/sched_process_exec")

@@ -178,7 +178,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
         return 0;
     settle(e);
     const struct record_process *r = &shown->process.process;
-    if (e->threads == 1 && !r->running && !r->exit_state)
+    if (has_threads(e, r, 1) && !r->running && !r->exit_state)
         remember(pid, mark);
     return 0;
 }

@@ -35,8 +35,9 @@ SHARED __u32 want_terminal, want_each_end, max_each_ends, each_ends;
 SHARED __u32 want_endings, want_memory_details;
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
-/* When it began, since boot. */
+/* When it began, since boot, and how many seconds after the one before. */
 SHARED __u64 list_ns;
+SHARED __u32 list_s, since_s;
 /* … in seconds, the last one that began after the kernel had taken memory from processes, or
  * given them some. */
 SHARED __u32 moved_s;
@@ -207,6 +208,11 @@ static __always_inline void zero(void *data, __u32 size) {
         words[i] = 0;
         barrier();
     }
+}
+
+static __always_inline struct slot *slot_of(__u32 pid) {
+    __u32 index = pid & slot_mask;
+    return bpf_map_lookup_elem(&slots, &index);
 }
 
 static __always_inline void count_lost_event(void) {

@@ -218,26 +218,22 @@ static __always_inline __u64 mark_of(struct task_struct *task, struct scratch *s
     return mix(mark_of_leader(task, scratch), activity_of(task));
 }
 
-static __always_inline struct slot *slot_of(__u32 pid) {
-    __u32 index = pid & slot_mask;
-    return bpf_map_lookup_elem(&slots, &index);
+/* Once in such a time each process has its turn, whenever listings are: to be shown for its
+ * memory, if that may be another, and for all else. The pid spreads the turns. */
+#define MEMORY_TURN_S 60
+#define TURN_S 300
+
+static __always_inline bool has_turn(__u32 pid, __u32 every_s) {
+    return (list_s + pid) % every_s < since_s;
 }
 
-/* For how long a process that has not run is taken to be as it was: if its memory may be
- * another, and if not. The pid spreads it over twice that time, so that those that were listed
- * in full together are not all due together. */
-#define REMEMBER_MOVED_S 30
-#define REMEMBER_S 150
-
-/* A process that has not run since it was last listed in full has not changed, except for its
- * memory, its limits, and descriptors that it shares: so after a while it is listed in full. */
+/* A process that has not run since it was last listed in full has not changed, but for what
+ * mark_of_leader() does not see: its memory, limits, oom_score_adj, the place of its process
+ * group, descriptors that it shares. So in its turn it is listed in full. */
 static __always_inline bool has_slept(__u32 pid, __u64 mark) {
     const struct slot *slot = slot_of(pid);
-    if (!slot || slot->mark != mark)
-        return false;
-    const __u32 age_s = (__u32)(list_ns / 1000000000) - slot->shown_s;
-    const __u32 least_s = slot->shown_s > moved_s ? REMEMBER_S : REMEMBER_MOVED_S;
-    return age_s < least_s + pid % 16 * (least_s / 15);
+    return slot && slot->mark == mark && !has_turn(pid, TURN_S) &&
+           !(has_turn(pid, MEMORY_TURN_S) && (moved_s >= slot->shown_s || want_terminal));
 }
 
 /* The slot may be that of another process, which another listing is about to look at. */
@@ -246,7 +242,7 @@ static __always_inline void remember(__u32 pid, __u64 mark) {
     if (!slot)
         return;
     slot->mark = mark;
-    slot->shown_s = list_ns / 1000000000;
+    slot->shown_s = list_s;
 }
 
 /* One that no listing has shown is not shown yet: it would be taken for something that
@@ -355,7 +351,14 @@ static __always_inline bool describe(struct task_struct *task, struct scratch *s
     return true;
 }
 
-/* After it has been shown, not before. An exec on another CPU between reading the flags in
+/* Are these all of its threads, those too that have exited but are not freed yet? That number is
+ * an estimate where the process was found late; but a thread that is freed takes its slot. */
+static __always_inline bool has_threads(const struct process_entry *e,
+                                        const struct record_process *r, __s64 threads) {
+    return r->threads == threads && (e->found_late || e->threads == threads);
+}
+
+/* After it has been shown, or when nothing can keep it from that. An exec on another CPU between reading the flags in
  * describe() and clearing them here gets lost; that moves a few microseconds of usage to
  * another group. */
 static __always_inline void settle(struct process_entry *e) {

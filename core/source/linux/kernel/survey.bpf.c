@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT OR GPL-2.0-only */
 /*
- * The listing where the kernel has open-coded iterators (since Linux 6.7), which cost half of
- * what an iterator costs that is read:
+ * The listing where the kernel has open-coded iterators and lets programs find tasks that are
+ * run like these (since Linux 6.10). It costs half of what an iterator costs that is read:
  *
  *     survey      goes over all threads, and says of each process whether it has slept
  *     show_asked  describes the processes whose pids it is given
@@ -145,7 +145,8 @@ __noinline int add_threads(__u32 at) {
 static __always_inline void answer_for(struct task_struct *task, struct scratch *scratch,
                                        struct answer *a, __u32 at) {
     struct record_process *r = &a->shown.process.process;
-    if (task->exit_state & EXIT_DEAD)
+    /* the pid may be that of another process's thread by now */
+    if (task->pid != task->tgid || task->exit_state & EXIT_DEAD)
         return;
     read_process(task, scratch, &a->shown.process);
     struct process_entry *e = entry_of(task, scratch);
@@ -153,13 +154,12 @@ static __always_inline void answer_for(struct task_struct *task, struct scratch 
         return;
     a->is_there = 1;
     a->threads = 1;
+    if (e && a->shown.settles)
+        settle(e);
     if (r->threads > 1)
         add_threads(at);
-    if (!e || !a->shown.settles)
-        return;
-    settle(e);
     /* a thread that was not seen may have been running */
-    if (e->threads == a->threads && !r->running && !r->exit_state)
+    if (e && a->shown.settles && has_threads(e, r, a->threads) && !r->running && !r->exit_state)
         remember(r->pid, a->mark);
 }
 
