@@ -614,6 +614,7 @@ static int procfs_measure_memory(struct source *source, const struct listed *lis
     p->status_fd = proc_open(&p->dir, s->pid, "status", 0);
     if (r == 0)
         r = measure_status(p, s, &status);
+    s->has_credentials = false; /* by that a sample is told which has a name, too */
     procfs_close(source);
     if (r == 0 && !status.has_rss) /* it could not be read, or stat's has to do */
         r = -EAGAIN;

@@ -282,6 +282,24 @@ START_TEST(a_slice_that_has_just_begun_is_seen) {
 }
 END_TEST
 
+/* Also where only its memory is read again, the file of which has no user's name to be shown. */
+START_TEST(a_sleeper_keeps_its_name) {
+    const struct tally_new_opts opts = {.size = sizeof(opts), .keep = TALLY_KEEP_PROCESSES};
+    put_sleepers(MANY);
+    t = tree_collector_with(&opts, NULL, NULL);
+    for (int i = 0; i < 40; i++) {
+        now_s += EVERY_S;
+        clock_set(now_s);
+        reclaim();
+        const tally_snapshot *s = tree_collect(t);
+        ck_assert_uint_ge(tally_snapshot_processes(s), MANY);
+        for (size_t k = 0; k < tally_snapshot_processes(s); k++)
+            if (tally_snapshot_process(s, k)->pid >= (pid_t)FIRST)
+                ck_assert_str_eq(tally_snapshot_process(s, k)->name, "sleeper");
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("sleepers");
     TCase *c = add_case(s, "sleepers");
@@ -297,5 +315,6 @@ int main(void) {
     tcase_add_test(c, what_is_refused_by_then_is_absent);
     tcase_add_test(c, memory_is_read_from_one_file);
     tcase_add_test(c, a_slice_that_has_just_begun_is_seen);
+    tcase_add_test(c, a_sleeper_keeps_its_name);
     return run_suite(s);
 }
