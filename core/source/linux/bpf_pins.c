@@ -67,6 +67,12 @@ static int get_pinned(const char *dir, const char *name) {
     return fd < 0 ? -errno : fd;
 }
 
+/* What get_pinned() has returned. */
+static void close_pinned(int fd) {
+    if (fd >= 0)
+        close(fd);
+}
+
 /* How many links are pinned. A program without its link does not run any more. -errno. */
 static int count_links(const char *dir) {
     struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
@@ -161,14 +167,11 @@ void bpf_pins_close(struct bpf_handles *h) {
     if (h->bss)
         munmap(h->bss, memory_size(MAP_BSS));
     for (size_t i = 0; i < MAPS; i++)
-        if (h->map_fds[i] >= 0)
-            close(h->map_fds[i]);
+        close_pinned(h->map_fds[i]);
     bpf_unmap_survey(h);
-    for (size_t i = 0; i < 3; i++) {
-        const int fd = (const int[]){h->list_fd, h->survey_fd, h->show_fd}[i];
-        if (fd >= 0)
-            close(fd);
-    }
+    close_pinned(h->list_fd);
+    close_pinned(h->survey_fd);
+    close_pinned(h->show_fd);
     bpf_handles_reset(h);
 }
 

@@ -267,8 +267,10 @@ static int begin_listing(struct bpf_programs *p) {
         bss->moved_s = bss->list_s;
     bss->lost_exit_count = 0; /* an earlier reader may have been killed before it did this */
     r = bpf_listing_begin(&p->listing, &p->kernel, p->in_full);
-    if (r < 0)
+    if (r < 0) {
+        bss->list_s = before_s; /* whose turn it is now has it in the next one */
         return r;
+    }
     p->in_full = p->memory_moves = false;
     /* until it is complete nobody can tell what it will have shown */
     __atomic_store_n(&bss->listed_until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
