@@ -9,6 +9,7 @@ import sys
 import time
 
 from common import *
+from test_exits import Memory
 
 MB = 1 << 20
 LATE_S = 65 # after this and one interval, what has become of memory is there
@@ -43,35 +44,6 @@ say(threads=1)
 wait()
 """
 
-class MemoryLimit:
-    """A control group that can be given little memory."""
-
-    def __init__(self):
-        roots = ["/sys/fs/cgroup/memory", "/sys/fs/cgroup"]
-        root = next((r for r in roots if os.path.exists(r + "/cgroup.procs")), None)
-        if not is_root() or root is None:
-            raise Skipped("no control group for memory")
-        self.path = os.path.join(root, unique("sleepers"))
-        self.limit = os.path.join(self.path, "memory.limit_in_bytes" if root == roots[0]
-                                  else "memory.high")
-        try:
-            os.mkdir(self.path)
-        except OSError as e:
-            raise Skipped("no control group for memory: %s" % e)
-        later(self.remove)
-        if not os.path.exists(self.limit):
-            raise Skipped("no control group for memory")
-
-    def take(self, pid):
-        write_text(os.path.join(self.path, "cgroup.procs"), str(pid))
-
-    def remove(self):
-        for _ in range(100):
-            try:
-                return os.rmdir(self.path)
-            except OSError:
-                time.sleep(0.05)
-
 
 def resident(pid):
     for line in read_text("/proc/%d/status" % pid).splitlines():
@@ -81,9 +53,9 @@ def resident(pid):
 
 
 def memory_is_taken(source):
-    path, group = os.path.join(temp_dir(), "mapped"), MemoryLimit()
+    path, group = os.path.join(temp_dir(), "mapped"), Memory(None, v2="memory.high")
     mapper = Workload(MAPPER, args=[path, str(SIZE)],
-                      preexec_fn=lambda: group.take(os.getpid()))
+                      preexec_fn=lambda: write_text(group.procs, str(os.getpid())))
     pid = mapper.hear()["pid"]
     d = Driver(source=source)
     for _ in range(3): # now it is known to sleep
