@@ -60,7 +60,12 @@ if [ -z "$ZIG" ]; then
             missing "zig is not there, and pip can't fetch it: $(tail -n 1 "$log")"
     fi
 fi
-stubs=$("$ZIG" env 2>>"$log" | sed -n 's/.*lib_dir"*[ =:]*"\([^"]*\)".*/\1/p')/libc/darwin/libSystem.tbd
+# from $top: zig names its directory relative to where it is called, and this goes elsewhere below
+stubs=$(cd "$top" && "$ZIG" env 2>>"$log" | sed -n 's/.*lib_dir"*[ =:]*"\([^"]*\)".*/\1/p')/libc/darwin/libSystem.tbd
+case $stubs in
+/*) ;;
+*) stubs=$top/$stubs ;;
+esac
 [ -f "$stubs" ] || missing "$ZIG has no list of what macOS has"
 
 # ---- The libraries ----------------------------------------------------------------------
