@@ -52,6 +52,12 @@ static bool memory_has_moved(struct round *round, const struct process *p) {
     return p->measured_s <= t->memory_moved_s;
 }
 
+static void recall(const struct proctable *table, process_id id, struct sample *ret) {
+    process_recall(proctable_at(table, id), ret);
+    if (table->keeps_details)
+        proctable_recall_details(table, id, ret);
+}
+
 /* The memory of a process that open() said 1 of, if it may be another by now. As open(). */
 static int look_at_memory(struct round *round, const struct listed *listed, process_id id,
                           struct sample *s) {
@@ -61,6 +67,7 @@ static int look_at_memory(struct round *round, const struct listed *listed, proc
     if (listed->state != LISTED_UNKNOWN || !has_turn(round, p, MEMORY_AGE_S) ||
         !memory_has_moved(round, p))
         return 1;
+    recall(table, id, s);
     if (source->ops->measure_memory(source, listed, s) < 0)
         return source->ops->open(source, listed, 0, s);
     process_remember_memory(p, s, round->boot_s);
@@ -171,17 +178,10 @@ static struct measure_hints hints_for(const struct round *round, const struct pr
     };
 }
 
-/* Adds the sample of a process to its group. */
-static int account(struct round *round, process_id id, struct sample *s) {
+/* Adds a member to its group, with the gauges of its sample. */
+static void add_member(struct round *round, struct process *p, const struct sample *s,
+                       uint64_t start_unix_ns) {
     struct counting *c = &round->t->counting;
-    const struct source *source = round->t->source;
-    struct process *p = proctable_at(&c->table, id);
-    const uint64_t start_unix_ns = source->boot_unix_ns + p->start_ticks * source->tick_ns;
-    int r = credit(round, id, s);
-    if (r < 0)
-        return r;
-    if (p->fd_limit_s)
-        sample_set(s, FIELD_FD_LIMIT, p->fd_limit);
     p->seen = c->number;
     self_add(c, METRIC_SELF_PROCESSES, 1);
     tallies_member(&c->tallies, p->group, s, start_unix_ns);
@@ -190,11 +190,47 @@ static int account(struct round *round, process_id id, struct sample *s) {
     p->start_counted = true;
     /* of what nobody wants to know nothing is missing */
     round->partly_unreadable += s->unreadable != 0 && p->group != GROUP_LEFT_OUT;
-    const bool is_kept = round->t->keep & TALLY_KEEP_PROCESSES &&
-                         (round->t->grouping.followed.count == 0 || p->followed);
+}
+
+static uint64_t start_of(const struct source *source, const struct process *p) {
+    return source->boot_unix_ns + p->start_ticks * source->tick_ns;
+}
+
+static bool is_to_be_shown(const struct round *round, const struct process *p) {
+    const struct tally *t = round->t;
+    return round->snapshot && t->keep & TALLY_KEEP_PROCESSES &&
+           (t->grouping.followed.count == 0 || p->followed);
+}
+
+/* Adds the sample of a process to its group. */
+static int account(struct round *round, process_id id, struct sample *s) {
+    struct counting *c = &round->t->counting;
+    struct process *p = proctable_at(&c->table, id);
+    const uint64_t start_unix_ns = start_of(round->t->source, p);
+    int r = credit(round, id, s);
+    if (r < 0)
+        return r;
+    if (p->fd_limit_s)
+        sample_set(s, FIELD_FD_LIMIT, p->fd_limit);
+    add_member(round, p, s, start_unix_ns);
     if (c->tallies.threads.is_on)
         r = credit_threads(round, p, s);
-    return r == 0 && round->snapshot && is_kept ? show_process(round, id, s, start_unix_ns) : r;
+    return r == 0 && is_to_be_shown(round, p) ? show_process(round, id, s, start_unix_ns) : r;
+}
+
+/* The same for one that has not run since it was measured: its group has had all it used. */
+static int account_asleep(struct round *round, process_id id, struct sample *s) {
+    struct counting *c = &round->t->counting;
+    struct process *p = proctable_at(&c->table, id);
+    if (p->pending || p->restored || c->tallies.threads.is_on || is_to_be_shown(round, p)) {
+        recall(&c->table, id, s);
+        return account(round, id, s);
+    }
+    process_recall_gauges(p, s);
+    if (c->table.keeps_details)
+        proctable_recall_details(&c->table, id, s);
+    add_member(round, p, s, start_of(round->t->source, p));
+    return 0;
 }
 
 /* The rest of the visit to the process that is open. id is its record, or NO_PROCESS. */
@@ -255,12 +291,9 @@ static int visit(struct round *round, const struct listed *listed, int depth) {
         return 0; /* it was visited before one of its children */
     int r = open_listed(round, listed, known, &s);
     if (r == 1) {
-        process_recall(known, &s);
-        if (table->keeps_details)
-            proctable_recall_details(table, id, &s);
         r = look_at_memory(round, listed, id, &s);
         if (r == 1)
-            return account(round, id, &s);
+            return account_asleep(round, id, &s);
     }
     if (r == 0) {
         id = proctable_find_incarnation(table, listed->pid, s.start_ticks);

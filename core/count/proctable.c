@@ -208,18 +208,10 @@ void process_remember(struct process *p, const struct sample *s, uint64_t marker
     }
 }
 
-void process_recall(const struct process *p, struct sample *ret) {
-    *ret = (struct sample){
-        .pid = p->pid,
-        .ppid = p->ppid,
-        .start_ticks = p->start_ticks,
-        .state = p->state,
-        .unreadable = p->unreadable,
-        .have = p->known,
-    };
-    /* what follows comes from a source that never finds anybody asleep */
-    for (enum field f = 0; f < FIELD_FOLDED_END; f++)
-        ret->value[f] = p->last[f];
+void process_recall_gauges(const struct process *p, struct sample *ret) {
+    ret->state = p->state;
+    ret->unreadable = p->unreadable;
+    ret->have = p->known;
     for (enum field f = FIELD_CACHED_FIRST; f < FIELD_CACHED_END; f++)
         ret->value[f] = p->gauge[f - FIELD_CACHED_FIRST];
     sample_set(ret, FIELD_THREADS, p->threads);
@@ -227,6 +219,16 @@ void process_recall(const struct process *p, struct sample *ret) {
     sample_set(ret, FIELD_NICE, (uint64_t)p->nice);
     if (p->counts_threads)
         sample_set(ret, FIELD_THREADS_RUNNING, 0);
+    if (p->fd_limit_s)
+        sample_set(ret, FIELD_FD_LIMIT, p->fd_limit);
+}
+
+void process_recall(const struct process *p, struct sample *ret) {
+    *ret = (struct sample){.pid = p->pid, .ppid = p->ppid, .start_ticks = p->start_ticks};
+    process_recall_gauges(p, ret);
+    /* others come from a source that never finds anybody asleep */
+    for (enum field f = 0; f < FIELD_FOLDED_END; f++)
+        ret->value[f] = p->last[f];
 }
 
 #define DETAILS (BIT(FIELDS) - BIT(FIELD_DETAIL_FIRST))

@@ -28,22 +28,13 @@ struct pending_credit {
 struct thread_list;
 
 struct process {
-    uint32_t pid, ppid;
-    uint64_t start_ticks;
-    uint64_t marker; /* as the source listed it when it was measured last */
-    uint64_t exec_marker;
-    uint64_t comm_hash;
-    uint32_t uid, gid;  /* effective, as of when it was identified */
-    uint32_t group;     /* index in the tallies */
-    uint32_t inherited; /* rule group of its nearest ancestor that has one; 0: none */
-    uint32_t lineage;   /* rule group that its children inherit; 0: none */
-    /* What rules ask of ancestors (a mask, see group/rules.h), and one of its own has; the
-     * same with itself among them, for its children. */
-    uint32_t inherited_parents, lineage_parents;
-    uint32_t cgroup;    /* whose figures its group shows, in the table of them; 0: none */
-    uint32_t seen;      /* number of the collection that saw it last */
-    uint32_t fold;      /* its entry in the fold of this collection */
+    /* First, all that a collection reads of a process that has slept: few lines of cache. */
+    uint32_t pid;
     process_id next;    /* chain of the hash, or of free records */
+    uint32_t seen;      /* number of the collection that saw it last */
+    uint32_t group;     /* index in the tallies */
+    uint64_t marker; /* as the source listed it when it was measured last */
+    uint64_t start_ticks;
 
     bool used : 1;
     bool classified : 1;
@@ -69,22 +60,33 @@ struct process {
     char state;
     int8_t nice;
     int16_t priority;
+    uint32_t threads;
 
-    uint32_t have;                 /* BIT(field) of the counters that have a last value */
     uint64_t known;                /* BIT(field) of what the last measurement had */
-    uint64_t last[FIELD_DARWIN_FIRST]; /* as of the last sample, each at its highest */
     uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */
-    uint64_t activity;             /* at that time; 0: not known */
-    struct pending_credit *pending; /* NULL: nothing */
-    struct thread_list *thread_list; /* see thread_names.h; whoever removes it frees it */
     uint64_t fd_limit; /* soft limit; UINT64_MAX: unlimited */
-    uint64_t pss_bytes, swap_pss_bytes;
-
+    struct pending_credit *pending; /* NULL: nothing */
     /* When each was read, in seconds since boot; 0: never. measured_s is that of its memory. */
-    uint32_t measured_s, identified_s, fd_limit_s, pss_s;
+    uint32_t measured_s, fd_limit_s, identified_s, pss_s;
     uint32_t gone_s;    /* since when it is not listed any more; 0: it is */
     uint32_t unclear_s; /* since when nobody can tell what it is; 0: it is known */
-    uint32_t threads;
+    uint64_t activity;             /* as of the last measurement; 0: not known */
+
+    uint32_t have;                 /* BIT(field) of the counters that have a last value */
+    uint32_t ppid;
+    uint64_t last[FIELD_DARWIN_FIRST]; /* as of the last sample, each at its highest */
+    uint64_t exec_marker;
+    uint64_t comm_hash;
+    uint32_t uid, gid;  /* effective, as of when it was identified */
+    uint32_t inherited; /* rule group of its nearest ancestor that has one; 0: none */
+    uint32_t lineage;   /* rule group that its children inherit; 0: none */
+    /* What rules ask of ancestors (a mask, see group/rules.h), and one of its own has; the
+     * same with itself among them, for its children. */
+    uint32_t inherited_parents, lineage_parents;
+    uint32_t cgroup;    /* whose figures its group shows, in the table of them; 0: none */
+    uint32_t fold;      /* its entry in the fold of this collection */
+    struct thread_list *thread_list; /* see thread_names.h; whoever removes it frees it */
+    uint64_t pss_bytes, swap_pss_bytes;
 };
 
 /* More gauges as of the last measurement, in a table of their own: it is there only if they
@@ -108,6 +110,9 @@ void process_remember(struct process *p, const struct sample *s, uint64_t marker
 void process_remember_memory(struct process *p, const struct sample *s, uint32_t now_s);
 /* The sample that measuring would give again, of a process that has not run since. */
 void process_recall(const struct process *p, struct sample *ret);
+/* As much of it as its group's gauges take: of the counters, which have not changed, only that
+ * they are known. The rest of the sample is left as it is. */
+void process_recall_gauges(const struct process *p, struct sample *ret);
 
 /* Records lie in chunks, so that they keep their place while the table grows. */
 #define CHUNK_BITS 8
