@@ -20,11 +20,9 @@ void buf_reset(struct buf *b) {
     b->error = 0;
 }
 
-int buf_reserve(struct buf *b, size_t more) {
+int buf_grow(struct buf *b, size_t more) {
     if (b->error)
         return b->error;
-    if (b->size - b->len >= more)
-        return 0;
     if (more > b->ceiling || b->len > b->ceiling - more)
         return b->error = -E2BIG;
     size_t size = b->size ? b->size : 256;
@@ -38,22 +36,6 @@ int buf_reserve(struct buf *b, size_t more) {
     b->data = data;
     b->size = size;
     return 0;
-}
-
-void buf_add(struct buf *b, const void *data, size_t len) {
-    if (len == 0 || buf_reserve(b, len) < 0)
-        return;
-    memcpy(b->data + b->len, data, len);
-    b->len += len;
-}
-
-void buf_add_str(struct buf *b, const char *text) {
-    buf_add(b, text, strlen(text));
-}
-
-void buf_add_char(struct buf *b, char c) {
-    if (buf_reserve(b, 1) == 0)
-        b->data[b->len++] = c;
 }
 
 void buf_add_u64(struct buf *b, uint64_t value) {

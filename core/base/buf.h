@@ -23,11 +23,30 @@ void buf_init(struct buf *b, size_t ceiling);
 void buf_free(struct buf *b);
 void buf_reset(struct buf *b);
 
+/* buf_reserve() where there is no room. */
+int buf_grow(struct buf *b, size_t more);
+
 /* Makes room for `more` bytes behind len. Returns 0 or the sticking error. */
-int buf_reserve(struct buf *b, size_t more);
-void buf_add(struct buf *b, const void *data, size_t len);
-void buf_add_str(struct buf *b, const char *text);
-void buf_add_char(struct buf *b, char c);
+static inline int buf_reserve(struct buf *b, size_t more) {
+    return b->error == 0 && b->size - b->len >= more ? 0 : buf_grow(b, more);
+}
+
+static inline void buf_add(struct buf *b, const void *data, size_t len) {
+    if (len == 0 || buf_reserve(b, len) < 0)
+        return;
+    memcpy(b->data + b->len, data, len);
+    b->len += len;
+}
+
+static inline void buf_add_str(struct buf *b, const char *text) {
+    buf_add(b, text, strlen(text));
+}
+
+static inline void buf_add_char(struct buf *b, char c) {
+    if (buf_reserve(b, 1) == 0)
+        b->data[b->len++] = c;
+}
+
 void buf_add_u64(struct buf *b, uint64_t value);
 /* Ends the content with a NUL byte that len does not count. */
 const char *buf_text(struct buf *b);

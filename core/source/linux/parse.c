@@ -122,42 +122,42 @@ static inline bool field_i64(const char **cursor, const char *end, int64_t *ret)
     return true;
 }
 
+static inline bool at_line_end(const char *p, const char *end) {
+    return p == end || *p == '\n' || *p == '\r';
+}
+
 /* The value of a field that nobody asks for may be anything: rsslim is above
- * 2^63 as a rule, tpgid is -1 without a terminal, exit_signal -1 in threads. */
-static inline bool skip_fields(const char **cursor, const char *end, unsigned count) {
+ * 2^63 as a rule, tpgid is -1 without a terminal, exit_signal -1 in threads.
+ * Returns 1, or 0 (with the cursor at the end of the line) if the line ended first. */
+static inline int skip_fields(const char **cursor, const char *end, unsigned count) {
     const char *p = *cursor;
 
     for (; count > 0; count--) {
         const char *first;
 
-        if (p == end || *p != ' ')
-            return false;
+        if (p == end || *p != ' ') {
+            *cursor = p;
+            return at_line_end(p, end) ? 0 : -EBADMSG;
+        }
         p++;
         if (p < end && *p == '-')
             p++;
         for (first = p; p < end && is_digit(*p); p++)
             ;
         if (p == first)
-            return false;
+            return -EBADMSG;
     }
     *cursor = p;
-    return true;
-}
-
-static inline bool at_line_end(const char *p, const char *end) {
-    return p == end || *p == '\n' || *p == '\r';
+    return 1;
 }
 
 /* Of the fields that older kernels do not have, passes over `skip` and reads
- * one. Returns 1 if it was there, 0 (with the cursor at the end of the line) if
- * the line ended before it. */
+ * one. Returns 1 if it was there, 0 as skip_fields(). */
 static inline int late_field(const char **cursor, const char *end, unsigned skip, uint64_t *ret) {
-    for (; skip > 0; skip--) {
-        if (at_line_end(*cursor, end))
-            return 0;
-        if (!skip_fields(cursor, end, 1))
-            return -EBADMSG;
-    }
+    int r = skip_fields(cursor, end, skip);
+
+    if (r <= 0)
+        return r;
     if (at_line_end(*cursor, end))
         return 0;
     return field_u64(cursor, end, ret) ? 1 : -EBADMSG;
@@ -198,7 +198,7 @@ int parse_stat(const char *buf, size_t len, struct stat_line *ret) {
         !field_u64(&p, end, &s.stime_ticks) || !field_u64(&p, end, &s.cutime_ticks) ||
         !field_u64(&p, end, &s.cstime_ticks) || !field_i64(&p, end, &s.priority) ||
         !field_i64(&p, end, &s.nice) || !field_u64(&p, end, &s.threads) ||
-        !skip_fields(&p, end, 1) || /* itrealvalue */
+        skip_fields(&p, end, 1) <= 0 || /* itrealvalue */
         !field_u64(&p, end, &s.start_ticks) || !field_u64(&p, end, &s.vsize_bytes) ||
         !field_u64(&p, end, &s.rss_pages))
         return -EBADMSG;
@@ -241,7 +241,7 @@ int parse_stat_ignored(const char *buf, size_t len, uint64_t *ret_set) {
     if (!close || end - close < 3)
         return -EBADMSG;
     p = close + 3; /* behind the state */
-    if (!skip_fields(&p, end, 29) || !field_u64(&p, end, ret_set))
+    if (skip_fields(&p, end, 29) <= 0 || !field_u64(&p, end, ret_set))
         return -EBADMSG;
     return 0;
 }
