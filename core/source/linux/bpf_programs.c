@@ -171,10 +171,11 @@ static bool is_gone(uint32_t tid) {
     return getpgid((pid_t)tid) < 0 && errno == ESRCH;
 }
 
-/* Has list_tasks synthesize the exits that were noted. If that fails they are found again in
- * the next round. */
+/* Has list_tasks synthesize the exits that were noted. For the first task it says that this is
+ * done, in as many bytes as are read: so the kernel does not go through the others. If that
+ * fails they are found again in the next round. */
 static int synthesize_noted(struct bpf_programs *p) {
-    char unused[16];
+    char unused[EXITS_DONE_SIZE];
     if (p->kernel.bss->lost_exit_count == 0)
         return 0;
     int r = 0, fd = bpf_iter_create(p->kernel.list_fd);
@@ -184,7 +185,7 @@ static int synthesize_noted(struct bpf_programs *p) {
         ssize_t n;
         do
             n = read(fd, unused, sizeof(unused));
-        while (n > 0 || (n < 0 && (errno == EINTR || errno == EAGAIN)));
+        while (n < 0 && (errno == EINTR || errno == EAGAIN));
         r = n < 0 ? -errno : 0;
         close(fd);
     }

@@ -146,10 +146,16 @@ int list_tasks(struct bpf_iter__task *ctx) {
     if (!task) { /* the end of the iteration */
         lacks = lacking_usage() | (has_cgroups() ? 0 : LACKS_CGROUPS) |
                 (has_oom_mark() ? 0 : LACKS_OOM_MARK);
+        return 0;
+    }
+    if (lost_exit_count) { /* no listing: see synthesize_noted() */
         synthesize_lost_exits();
+        const char done[EXITS_DONE_SIZE] = {0};
+        bpf_seq_write(seq, done, sizeof(done));
+        return 0;
     }
     /* A task that has been reaped is left out: on_free reads its final usage. */
-    if (!task || lost_exit_count || task->exit_state & EXIT_DEAD)
+    if (task->exit_state & EXIT_DEAD)
         return 0;
     if (task->pid != task->tgid)
         return list_thread(seq, task);

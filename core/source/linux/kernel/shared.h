@@ -200,6 +200,7 @@ struct slot {
 #define LOST_EXIT_AFTER_MS 5000
 /* How many lost exits are handled at a time. */
 #define LOST_EXITS_MAX 512
+#define EXITS_DONE_SIZE 16 /* as many bytes say that they have been synthesized */
 
 /* A thread that has exited but has not been freed yet. */
 struct dying_thread {
