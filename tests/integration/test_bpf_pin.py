@@ -187,6 +187,49 @@ while wait():
     cron.settled(ended, "its end")
 
 
+def case_traffic_between_runs():
+    """Packets are counted while nobody runs, and each run has those since the one before: of a
+    process that goes on, and of one that was killed."""
+    cron = Cron()
+    code = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("127.0.0.1", 0))
+s.connect(s.getsockname())
+say(begun=True)
+while wait():
+    for i in range(4):
+        s.send(bytes(100))
+        s.recv(200)
+    say(done=True)
+"""
+    w = Workload(code, unique("goes-on"))
+    w.hear()
+
+    def check_packets(name, count):
+        check_equal([cron.metrics.get("proctally_network_%s_packets_total" % way, groupname=name,
+                                      protocol="udp") for way in ("transmit", "receive")],
+                    [count] * 2, "packets of " + name)
+    cron.run()
+    if cron.metrics.get("proctally_network_transmit_packets_total", groupname=w.name,
+                        protocol="udp") is None:
+        raise Skipped("traffic is not counted here")
+    for i in range(1, 5):
+        short = Workload(code, unique("killed"))
+        for process in (w, short):
+            process.go_on()
+            process.hear()
+        short.hear()
+        short.process.kill()
+        short.process.wait()
+        cron.run()
+        check_packets(w.name, 4 * i)
+        check_packets(short.name, 4)
+    w.end()
+    cron.run()
+    check_packets(w.name, 16)
+
+
 def case_configuration_changes():
     """Another configuration takes effect from the run on that brings it, on what ends
     before the next one."""

@@ -39,6 +39,7 @@ const struct map_shape map_shapes[MAPS] = {
     [MAP_BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
     [MAP_FOUND] = {"found", sizeof(uint32_t), sizeof(struct found)},
     [MAP_ANSWERS] = {"answers", sizeof(uint32_t), sizeof(struct answer)},
+    [MAP_TRAFFIC_PLACES] = {"traffic_places", sizeof(uint32_t), sizeof(struct traffic_place)},
 };
 
 #define TYPES_PATH "/sys/kernel/btf/vmlinux"
@@ -57,6 +58,8 @@ void bpf_handles_reset(struct bpf_handles *h) {
     h->found = NULL;
     h->found_mapped = 0;
     h->answers = NULL;
+    h->places = NULL;
+    h->place_count = 0;
     h->data = NULL;
     h->bss = NULL;
 }
@@ -87,6 +90,9 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.slots, slots);
     bpf_map__set_max_entries(s->maps.found, most);
     s->bss->slot_mask = slots - 1;
+    const uint32_t places = slots / 64 > 64 ? slots / 64 : 64;
+    bpf_map__set_max_entries(s->maps.traffic_places, 2 * places);
+    s->bss->place_mask = places - 1;
     /* few die at a time; what has no room there is only not looked for if it gets lost */
     bpf_map__set_max_entries(s->maps.dying, most > 512 ? most / 2 : 256);
     bpf_map__set_max_entries(s->maps.ended, most);
@@ -144,6 +150,7 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
     bpf_program__set_autoload(s->progs.on_socket, traffic);
     bpf_program__set_autoload(s->progs.on_state, traffic && sees_owners);
     bpf_map__set_autocreate(s->maps.sockets, traffic);
+    bpf_map__set_autocreate(s->maps.traffic_places, traffic);
     bpf_program__set_autoload(s->progs.survey, survey);
     bpf_program__set_autoload(s->progs.show_asked, survey);
     bpf_map__set_autocreate(s->maps.found, survey);
@@ -269,6 +276,25 @@ void bpf_map_survey(struct bpf_handles *h) {
                             PROT_READ | PROT_WRITE);
 }
 
+_Static_assert(sizeof(struct traffic_place) == 128, "two cache lines");
+
+void bpf_unmap_places(struct bpf_handles *h) {
+    if (h->places)
+        munmap(h->places, h->place_count * sizeof(struct traffic_place));
+    h->places = NULL;
+    h->place_count = 0;
+}
+
+int bpf_map_places(struct bpf_handles *h) {
+    if (h->map_fds[MAP_TRAFFIC_PLACES] < 0)
+        return 0;
+    const size_t count = 2 * ((size_t)h->bss->place_mask + 1);
+    h->places = map_values(h->map_fds[MAP_TRAFFIC_PLACES], count * sizeof(struct traffic_place),
+                           PROT_READ | PROT_WRITE);
+    h->place_count = h->places ? count : 0;
+    return h->places ? 0 : -ENOMEM;
+}
+
 int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,
              struct tally_error *why) {
     int r = -ENOTSUP;
@@ -305,6 +331,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
         [MAP_BSS] = h->skeleton->maps.bss,
         [MAP_FOUND] = h->skeleton->maps.found,
         [MAP_ANSWERS] = h->skeleton->maps.answers,
+        [MAP_TRAFFIC_PLACES] = h->skeleton->maps.traffic_places,
     };
     for (size_t i = 0; i < MAPS; i++)
         h->map_fds[i] = bpf_map__fd(maps[i]);
@@ -316,7 +343,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
     bpf_map_survey(h);
     h->data = h->skeleton->data;
     h->bss = h->skeleton->bss;
-    return 0;
+    return bpf_map_places(h);
 }
 
 static bool is_locked_down(const struct io *io) {

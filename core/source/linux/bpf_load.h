@@ -48,8 +48,9 @@ enum map_id {
     MAP_CGROUPS,
     MAP_DATA, /* global variables */
     MAP_BSS,
-    MAP_FOUND, /* the last two only where the kernel can do surveys */
+    MAP_FOUND, /* the last ones not always: these two where the kernel can do surveys, … */
     MAP_ANSWERS,
+    MAP_TRAFFIC_PLACES, /* … this with traffic */
     MAPS
 };
 #define MAPS_ALWAYS ((size_t)MAP_FOUND)
@@ -72,6 +73,8 @@ struct bpf_handles {
     struct proctally_bpf__data *data;
     struct proctally_bpf__bss *bss;
     int64_t boot_offset_ns;        /* as wanted */
+    struct traffic_place *places;  /* of both sides */
+    size_t place_count;            /* 0: traffic is not counted */
     bool sees_traffic;
     struct tally_error no_traffic; /* why not */
 };
@@ -85,6 +88,9 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
 /* Makes surveys possible, if the descriptors of their programs and maps are there. */
 void bpf_map_survey(struct bpf_handles *h);
 void bpf_unmap_survey(struct bpf_handles *h);
+/* The places where traffic is counted, if there are any. -errno. */
+int bpf_map_places(struct bpf_handles *h);
+void bpf_unmap_places(struct bpf_handles *h);
 /* What a survey has found, so many that there was room. Only they are mapped, or little more:
  * mapped pages count as resident. NULL: out of memory. */
 const struct found *bpf_found(struct bpf_handles *h, size_t count);

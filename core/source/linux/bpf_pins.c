@@ -157,6 +157,11 @@ static int adopt(struct bpf_handles *h, const char *dir) {
     if ((h->show_fd >= 0) != can_survey || (h->map_fds[MAP_FOUND] >= 0) != can_survey ||
         (h->map_fds[MAP_ANSWERS] >= 0) != can_survey)
         return -ESTALE;
+    if ((h->map_fds[MAP_TRAFFIC_PLACES] >= 0) != h->sees_traffic)
+        return -ESTALE;
+    int r = bpf_map_places(h);
+    if (r < 0)
+        return r;
     bpf_map_survey(h);
     return links < 0 ? links : (uint32_t)links == h->bss->pinned_links ? 0 : -ESTALE;
 }
@@ -169,6 +174,7 @@ void bpf_pins_close(struct bpf_handles *h) {
     for (size_t i = 0; i < MAPS; i++)
         close_pinned(h->map_fds[i]);
     bpf_unmap_survey(h);
+    bpf_unmap_places(h);
     close_pinned(h->list_fd);
     close_pinned(h->survey_fd);
     close_pinned(h->show_fd);

@@ -84,6 +84,7 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
         return NULL;
     if (p->kernel.skeleton) {
         bpf_unmap_survey(&p->kernel);
+        bpf_unmap_places(&p->kernel);
         proctally_bpf__destroy(p->kernel.skeleton);
     } else {
         bpf_pins_close(&p->kernel);
@@ -236,15 +237,29 @@ static int take_all_ended(struct bpf_programs *p) {
     return r;
 }
 
+/* For the next identity that gets it it begins at 0. */
+static void take_place(struct bpf_programs *p, uint64_t index, struct traffic *ret) {
+    struct traffic_place *place = p->kernel.places + index;
+    *ret = place->traffic;
+    place->traffic = (struct traffic){0};
+    place->stamp = 0;
+}
+
 /* From the side that the programs have left. Nothing is added to it any more: a program that
  * was running when the sides were switched has ended long before the listing was read. */
 static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *key,
                          const void *value) {
+    struct unlisted u;
     uint64_t item;
     memcpy(&item, key, sizeof(item));
-    if ((item & UNLISTED_SIDE) != p->kernel.bss->unlisted_side &&
-        bpf_map_delete_elem(p->kernel.map_fds[map], &item) == 0)
-        append(&p->unlisted, value);
+    if ((item & UNLISTED_SIDE) == p->kernel.bss->unlisted_side)
+        return 0;
+    memcpy(&u, value, sizeof(u));
+    if (bpf_map_delete_elem(p->kernel.map_fds[map], &item) < 0)
+        return 0;
+    if (u.place && u.place <= p->kernel.place_count)
+        take_place(p, u.place - 1, &u.traffic);
+    append(&p->unlisted, &u);
     return 0;
 }
 
@@ -275,7 +290,9 @@ static int begin_listing(struct bpf_programs *p) {
     p->in_full = p->memory_moves = false;
     /* until it is complete nobody can tell what it will have shown */
     __atomic_store_n(&bss->listed_until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&bss->unlisted_side, bss->unlisted_side ^ UNLISTED_SIDE, __ATOMIC_SEQ_CST);
+    const uint32_t round = bss->unlisted_round + 1;
+    __atomic_store_n(&bss->unlisted_side, round & 1 ? UNLISTED_SIDE : 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&bss->unlisted_round, round, __ATOMIC_SEQ_CST);
     __atomic_store_n(&bss->each_ends, 0, __ATOMIC_RELAXED);
     bss->new_programs = 0;
     return 0;

@@ -54,6 +54,10 @@ SHARED __u64 lost_events;
 SHARED __u32 new_programs, max_new_programs;
 /* Which side of `unlisted` and `unlisted_rest` to add to: UNLISTED_SIDE or 0. */
 SHARED __u64 unlisted_side;
+/* How often the sides were switched; the lowest bit says which it is. */
+SHARED __u32 unlisted_round;
+/* Of each side of `traffic_places`, less 1: a power of two, less 1. */
+SHARED __u32 place_mask;
 /* How many were ever added to `ended`. */
 SHARED __u64 ended_count;
 /* How many of lost_events readers have already reported. */

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 7
+#define BPF_FORMAT 8
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -142,6 +142,7 @@ struct unlisted {
     __u64 ended; /* processes that started and exited without being listed … */
     __u64 ended_by[ENDED_BY_SLOTS]; /* … by how that came; with want_endings */
     __u64 peak_pages; /* the most that one of them had resident; 0: not known */
+    __u64 place; /* its traffic is in `traffic_places`, at this less 1; 0: it is in `traffic` */
     /* pid 0: as above. Else one process alone: over its whole life, if it had no entry at its
      * end, because the map `processes` was full; it may have been listed, only the reader
      * knows. Or as the last program that it executed, with want_each_end. */
@@ -152,6 +153,22 @@ struct unlisted {
  * bit of a key says which side the item is on. The reader switches the programs to the
  * other side; soon after, nothing is added to the side they have left. */
 #define UNLISTED_SIDE ((__u64)1 << 63)
+
+/* Where packets are counted that processes of one identity send and receive, so that none needs
+ * to be looked up in a hash table. Which place that is the identity's key tells, and the side.
+ * The first of several identities with the same place in a round has it, and an item of
+ * `unlisted`, whose key is the number of the place, with its side; packets of the others are
+ * counted in `unlisted`. */
+struct traffic_place {
+    __u64 stamp;  /* stamp_of() whose it is; what is left from another round counts for nothing */
+    __u64 pad[7]; /* several CPUs write the next cache line, all only read this one */
+    struct traffic traffic; /* since it was last taken */
+};
+/* The lower bits of a stamp are those of the round, the other ones those of the key. */
+#define STAMP_ROUND_MASK ((__u64)0xffff)
+static inline __u64 stamp_of(__u64 key, __u32 round) {
+    return (key & ~STAMP_ROUND_MASK) | (round & STAMP_ROUND_MASK);
+}
 
 /* A process that was listed and has exited since, or has executed another program. */
 struct ended {

@@ -27,41 +27,70 @@ struct {
     __type(value, struct socket_owner);
 } sockets SEC(".maps");
 
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, 2048); /* both sides, in turns */
+    __type(key, __u32);
+    __type(value, struct traffic_place);
+} traffic_places SEC(".maps");
+
 /* ---- Crediting --------------------------------------------------------------------------- */
 
-static __always_inline void add_traffic(const struct bpf_identity *identity, __u64 key,
-                                        __u32 protocol, const __u64 *traffic) {
-    __u64 item = key | unlisted_side;
+/* The counters of the identity with this key; NULL: there is no room. */
+static __always_inline __u64 *counters_of(const struct bpf_identity *identity, __u64 key,
+                                          __u32 protocol) {
+    const __u32 round = unlisted_round;
+    const __u32 index = (key & place_mask) << 1 | (round & 1);
+    const __u64 stamp = stamp_of(key, round);
+    struct traffic_place *place = bpf_map_lookup_elem(&traffic_places, &index);
+    if (place && place->stamp == stamp)
+        return place->traffic.of[protocol];
+    const __u64 side = round & 1 ? UNLISTED_SIDE : 0;
+    __u64 item = key | side;
     struct unlisted *u = bpf_map_lookup_elem(&unlisted, &item);
-    if (!u) {
-        struct unlisted none = {0};
-        none.identity = *identity;
-        /* set_owner() on another CPU may be changing the identity: then give up */
-        if (hash_words(&none.identity, sizeof(none.identity)) == key)
-            bpf_map_update_elem(&unlisted, &item, &none, BPF_NOEXIST);
-        u = bpf_map_lookup_elem(&unlisted, &item);
+    if (u)
+        return u->traffic.of[protocol];
+    struct unlisted none = {0};
+    none.identity = *identity;
+    /* set_owner() on another CPU may be changing the identity: then give up */
+    if (hash_words(&none.identity, sizeof(none.identity)) != key)
+        return NULL;
+    if (place && (place->stamp == 0 || (place->stamp ^ round) & STAMP_ROUND_MASK)) {
+        __u64 claim = index | side;
+        none.place = index + 1;
+        if (bpf_map_update_elem(&unlisted, &claim, &none, BPF_NOEXIST) == 0) {
+            place->stamp = stamp;
+            return place->traffic.of[protocol];
+        }
+        none.place = 0;
     }
-    if (!u) {
+    bpf_map_update_elem(&unlisted, &item, &none, BPF_NOEXIST);
+    u = bpf_map_lookup_elem(&unlisted, &item);
+    if (!u)
+        return NULL;
+    barrier_var(u); /* the verifier wants the comparison before the addition */
+    return u->traffic.of[protocol];
+}
+
+/* Without conditions, of which the verifier would follow each combination. */
+static __always_inline void credit_held_back(struct socket_owner *owner, __u32 protocol) {
+    __u64 traffic[TRAFFICS], any = 0;
+    for (int i = 0; i < TRAFFICS; i++) {
+        traffic[i] = owner->held_back[i];
+        any |= traffic[i];
+        __sync_fetch_and_add(&owner->held_back[i], -traffic[i]);
+    }
+    const __u64 key = owner->key;
+    if (!any || !key)
+        return;
+    __u64 *counters = counters_of(&owner->identity, key, protocol);
+    if (!counters) {
         count_lost_event();
         return;
     }
     for (int i = 0; i < TRAFFICS; i++)
-        if (traffic[i])
-            __sync_fetch_and_add(&u->traffic.of[protocol][i], traffic[i]);
-}
-
-static __always_inline void credit_held_back(struct socket_owner *owner, __u32 protocol) {
-    __u64 traffic[TRAFFICS];
-    bool any = false;
-    for (int i = 0; i < TRAFFICS; i++) {
-        traffic[i] = owner->held_back[i];
-        if (traffic[i]) {
-            any = true;
-            __sync_fetch_and_add(&owner->held_back[i], -traffic[i]);
-        }
-    }
-    if (any && owner->key)
-        add_traffic(&owner->identity, owner->key, protocol, traffic);
+        __sync_fetch_and_add(&counters[i], traffic[i]);
 }
 
 /* ---- Owners ------------------------------------------------------------------------------ */
@@ -113,7 +142,8 @@ static __always_inline int protocol_index(__u32 protocol) {
     return protocol == IPPROTO_TCP ? PROTOCOL_TCP : protocol == IPPROTO_UDP ? PROTOCOL_UDP : -1;
 }
 
-static __always_inline int count_packet(struct __sk_buff *skb, int bytes, int packets) {
+static __always_inline int count_packet(struct __sk_buff *skb, enum traffic_kind bytes,
+                                        enum traffic_kind packets) {
     struct bpf_sock *sk = skb->sk;
     if (!sk)
         return 1;
@@ -136,15 +166,15 @@ static __always_inline int count_packet(struct __sk_buff *skb, int bytes, int pa
             owner->held_back[i] = 0;
     }
     __u64 count = skb->gso_segs > 1 ? skb->gso_segs : 1;
-    if (owner->is_new || owner->key == 0) {
-        __sync_fetch_and_add(&owner->held_back[bytes & 3], skb->len);
-        __sync_fetch_and_add(&owner->held_back[packets & 3], count);
+    const __u64 key = owner->key;
+    __u64 *counters = owner->is_new || key == 0 ? owner->held_back
+                                                : counters_of(&owner->identity, key, protocol);
+    if (!counters) {
+        count_lost_event();
         return 1;
     }
-    __u64 traffic[TRAFFICS] = {0};
-    traffic[bytes & 3] = skb->len;
-    traffic[packets & 3] = count;
-    add_traffic(&owner->identity, owner->key, protocol, traffic);
+    __sync_fetch_and_add(&counters[bytes], skb->len);
+    __sync_fetch_and_add(&counters[packets], count);
     return 1;
 }
 
@@ -165,11 +195,12 @@ static __always_inline int claim_socket(struct sock *sk) {
         return 0;
     struct socket_owner *owner =
         bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
-    __u32 pid = bpf_get_current_pid_tgid() >> 32;
     if (!owner)
         return 0;
-    struct task_struct *task = (void *)bpf_get_current_task();
-    __u64 exec_id = BPF_CORE_READ(task, self_exec_id);
+    /* since Linux 5.11, as is storage of sockets in this kind of program */
+    struct task_struct *task = bpf_get_current_task_btf();
+    const __u32 pid = task->tgid;
+    const __u64 exec_id = task->self_exec_id;
     if (owner->pid == pid && owner->exec_id == exec_id && !owner->is_new)
         return 0;
     set_owner(owner, task, pid, exec_id);
