@@ -607,6 +607,32 @@ def case_full():
     counts_once(d.collect())
 
 
+def case_more_than_recent():
+    """More processes than the programs keep beside the large table, which are listed at any
+    moment of their lives: wherever what is known of one is kept, it counts once."""
+    directory = temp_dir()
+    d = Driver("--max-processes", "1500", source="bpf")
+    w = Workload("import signal" + FILLED)
+    w.hear()
+    truths = {}
+    for way in "empty", "filled":
+        if way == "filled":
+            w.go_on()
+            w.hear()
+        program = steps(directory, way)
+        spawner = Spawner([program, "burn:5"], 200, 4, program=program)
+        spawner.collect(d, every=0.005)
+        truths[name_of(program)] = spawner.truth()
+
+    def count_once(points):
+        for name, truth in truths.items():
+            check_group(points, name, truth["cpu"], 201)
+            check(get(points, name, "num_procs") == 0, "one of %s is still there" % name)
+    soon(d, count_once)
+    time.sleep(6)
+    count_once(d.collect())
+
+
 REUSED = """
 class Args(ctypes.Structure):
     _fields_ = [(n, ctypes.c_uint64) for n in (

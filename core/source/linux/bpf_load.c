@@ -90,11 +90,12 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     bpf_map__set_max_entries(s->maps.slots, slots);
     bpf_map__set_max_entries(s->maps.found, most);
     s->bss->slot_mask = slots - 1;
-    const uint32_t places = slots / 64 > 64 ? slots / 64 : 64;
+    const uint32_t places = slots / 128 > 64 ? slots / 128 : 64;
     bpf_map__set_max_entries(s->maps.traffic_places, 2 * places);
     s->bss->place_mask = places - 1;
+    bpf_map__set_max_entries(s->maps.recent_processes, most > 2048 ? most / 32 : 64);
     /* few die at a time; what has no room there is only not looked for if it gets lost */
-    bpf_map__set_max_entries(s->maps.dying, most > 512 ? most / 2 : 256);
+    bpf_map__set_max_entries(s->maps.dying, most > 8192 ? most / 32 : 256);
     bpf_map__set_max_entries(s->maps.ended, most);
     bpf_map__set_max_entries(s->maps.unlisted, most / 4 + (wants->each_end ? most : 0));
     s->bss->max_each_ends = most / 2; /* on each of its two sides */

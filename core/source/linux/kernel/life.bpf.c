@@ -101,7 +101,7 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
                                            __u32 pid) {
     scratch->entry = *e;
     e = &scratch->entry;
-    if (bpf_map_delete_elem(&processes, &pid) < 0)
+    if (forget_process(pid) < 0)
         return; /* another CPU freed another of its threads, and got here first */
     const struct process_key key = {.start_ns = e->start_ns, .pid = pid};
     const __u64 peak_pages = own_peak(e, e->end_peak_pages);
@@ -171,7 +171,7 @@ __noinline int synthesize_exit(__u32 tid, __u32 slot) {
     if (bpf_map_delete_elem(&dying, &tid) < 0)
         return 0; /* on_free on another CPU got here first */
     __u32 pid = d->pid;
-    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *e = find_process(pid);
     if (e && e->start_ns <= d->start_ns) {
         count_lost_event();
         usage_add_atomic(&e->freed_threads, &d->usage);
@@ -193,7 +193,7 @@ __noinline int synthesize_exit(__u32 tid, __u32 slot) {
  * on_free it would come after its successor was listed. */
 __noinline int retire_former(__u32 pid, __u64 start_ns, __u32 slot) {
     struct scratch *scratch = scratch_for(slot);
-    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *e = find_process(pid);
     if (!scratch || !e || e->start_ns >= start_ns)
         return 0;
     count_lost_event();
@@ -208,7 +208,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     __u32 pid = child->tgid;
     synthesize_exit(child->pid, SCRATCH_FORK); /* of the last thread with this tid */
     if (child->pid != child->tgid) {
-        struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+        struct process_entry *e = find_process(pid);
         if (e)
             __sync_fetch_and_add(&e->threads, 1);
         return 0;
@@ -218,7 +218,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     if (!scratch)
         return 0;
     __u32 parent_pid = parent->tgid;
-    const struct process_entry *from = bpf_map_lookup_elem(&processes, &parent_pid);
+    const struct process_entry *from = find_process(parent_pid);
     struct process_entry *e = &scratch->entry;
     zero(e, sizeof(*e));
     e->start_ns = child->start_boottime;
@@ -336,7 +336,7 @@ static __always_inline void rename_dying(__u32 pid, __u32 tid) {
         bpf_map_delete_elem(&dying, &tid); /* on_free on another CPU got here first */
         return;
     }
-    struct process_entry *e = has_room ? NULL : bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *e = has_room ? NULL : find_process(pid);
     if (e)
         __sync_fetch_and_add(&e->unrecorded, 1);
 }
@@ -346,7 +346,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
     __u32 pid = task->tgid;
     rename_dying(pid, old_pid);
     struct scratch *scratch = scratch_for(SCRATCH_EXEC);
-    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *e = find_process(pid);
     if (!scratch || !e)
         return 0; /* started before us and not listed yet: nothing to set aside */
     struct usage *now = &scratch->now;
@@ -418,7 +418,7 @@ int BPF_PROG(on_exit, struct task_struct *task) {
     read_usage_at_event(task, &d.usage);
     d.usage.of[USAGE_RUN_NS] = d.run_ns + run_since_update(&d);
     /* on_free reads the identity again, but its event may be dropped */
-    struct process_entry *e = bpf_map_lookup_elem(&processes, &d.pid);
+    struct process_entry *e = find_process(d.pid);
     if (!e || e->start_ns > d.start_ns) {
         e = NULL;
         d.missed_birth = attached_ns && d.start_ns > attached_ns;
@@ -455,7 +455,7 @@ int BPF_PROG(on_free, struct task_struct *task) {
     bool predates_us = !attached_ns || task->start_boottime <= attached_ns;
     bool was_dying = take_dying(task);
     struct scratch *scratch = scratch_for(SCRATCH_FREE);
-    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *e = find_process(pid);
     if (!scratch)
         return 0;
     if (e && e->start_ns > task->start_boottime)

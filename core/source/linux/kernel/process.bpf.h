@@ -261,7 +261,7 @@ static __always_inline bool is_put_off(struct process_entry *e) {
 static __always_inline struct process_entry *entry_of(struct task_struct *task,
                                                       struct scratch *scratch) {
     __u32 pid = task->tgid;
-    struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    struct process_entry *e = find_process(pid);
     if (e && e->start_ns == task->start_boottime)
         return e;
     if (e)

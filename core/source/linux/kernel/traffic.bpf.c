@@ -98,7 +98,7 @@ static __always_inline void credit_held_back(struct socket_owner *owner, __u32 p
 /* The current process owns the socket from now on. */
 static __always_inline void set_owner(struct socket_owner *owner, struct task_struct *task,
                                       __u32 pid, __u64 exec_id) {
-    const struct process_entry *e = bpf_map_lookup_elem(&processes, &pid);
+    const struct process_entry *e = find_process(pid);
     struct bpf_identity identity = {0};
     if (e) {
         identity.program = e->identity.program;
