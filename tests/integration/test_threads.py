@@ -168,6 +168,46 @@ def case_names_are_bounded_and_folded():
         driver.end()
 
 
+CROWD = """
+gone = threading.Event()
+def life():
+    set_name(b"crowd")
+    gone.wait()
+threading.stack_size(65536)
+for i in range(%d):
+    threading.Thread(target=life, daemon=True).start()
+while True:
+    say(ready=True)
+    wait()
+    burn(0.02)
+"""
+
+
+def case_crowds():
+    """More threads than one call of a program has room for (NAMED_MOST), in several processes
+    and in one; those that sleep are not told of again."""
+    if not is_root():
+        raise Skipped("source bpf needs root")
+    several = [Workload(CROWD % 900, unique("s%d" % i)) for i in range(5)]
+    one = Workload(CROWD % 2500, unique("o"))
+    for work in (*several, one):
+        work.hear()
+    wanted = {w.name: {w.name: 1, "crowd": 2500 if w is one else 900} for w in (*several, one)}
+    driver = Driver(*NAMES, "--include", *[n for w in wanted for n in ("--include", w)][1:],
+                    source="bpf")
+    # asleep; awake, where a survey is possible; all of them, where one gives up
+    for awake in (), several, several[1:], (*several, one), ():
+        for work in awake:
+            work.go_on()
+            work.hear()
+        points = driver.collect()
+        check_equal({w: alive(points, w) for w in wanted}, wanted, "threads by name")
+    for name in wanted:
+        check_near(sum(t.cpu() for t in points.threads[name].values()), points[name].cpu(),
+                   "the sum over the names of " + name, absolute=0.002)
+    driver.end()
+
+
 def case_hostile_names():
     """What a thread may be called: line feeds, quotes, no UTF-8."""
     work = Workload(MANY % r"b'a\nb', b'q\"\\', b'\xff\xfe', b'x=y, z', b'\x1b[31m'", unique("h"))

@@ -201,6 +201,7 @@ static int index_listing(void *data, struct buf *listing) {
             r = add_thread(b, (uint32_t)at);
             break;
         case RECORD_NAMED_THREAD:
+        case RECORD_SUMMED_THREAD:
             len = sizeof(struct record_named_thread);
             r = add_thread(b, (uint32_t)at);
             break;
@@ -259,11 +260,13 @@ static void add_threads_up(struct bpf *b) {
             place ? (void *)(b->listing->data + place->process) : NULL;
         if (!process || process->kind == RECORD_SAME)
             continue;
+        if (thread->kind != RECORD_THREAD)
+            link_thread(b, place, (uint32_t)i);
+        if (thread->kind == RECORD_SUMMED_THREAD)
+            continue;
         for (size_t k = 0; k < USAGES; k++)
             process->usage.of[k] += thread->usage.of[k];
         process->running += thread->state == 0 && thread->exit_state == 0;
-        if (thread->kind == RECORD_NAMED_THREAD)
-            link_thread(b, place, (uint32_t)i);
     }
     b->at = 0;
 }
@@ -493,11 +496,13 @@ static int add_sample(struct bpf *b, const struct record_named_thread *r) {
     return 0;
 }
 
-/* All threads of the open process. */
+/* All threads of the open process, or none. */
 static int tell_threads(struct bpf *b, const struct place *place, struct sample *ret) {
     const struct thread_places *of = &b->thread_places[place - b->places];
+    if (of->main == NO_THREAD)
+        return 0;
     b->open_threads = (struct thread_samples){.first_part = true, .last_part = true};
-    int r = of->main == NO_THREAD ? 0 : add_sample(b, record_at(b, of->main));
+    int r = add_sample(b, record_at(b, of->main));
     for (uint32_t i = of->first; r == 0 && i != NO_THREAD; i = b->next_thread[i])
         r = add_sample(b, record_at(b, b->threads.at[i]));
     b->open_threads.items = b->samples;

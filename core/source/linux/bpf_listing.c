@@ -128,21 +128,31 @@ static bool make_survey(struct bpf_listing *l, struct bpf_handles *kernel) {
     return sort_found(l) == 0;
 }
 
-static void add_answer(struct buf *records, const struct answer *a) {
+/* Threads that had no room are left out, all of the process: it came to have more since the
+ * survey than that allows. */
+static void add_answer(struct buf *records, const struct answer *a,
+                       const struct record_named_thread *named) {
     const struct shown *s = &a->shown;
     if (!a->is_there)
         return; /* it has ended, or is not to be shown yet */
+    const bool names_threads = named && a->named == a->threads;
+    if (names_threads)
+        buf_add(records, &named[a->first_named], sizeof(*named));
     if (s->exec.kind)
         buf_add(records, &s->exec, sizeof(s->exec));
     if (s->process.process.kind == RECORD_DETAILED)
         buf_add(records, &s->process, sizeof(s->process));
     else
         buf_add(records, &s->process.process, sizeof(s->process.process));
+    if (names_threads)
+        buf_add(records, &named[a->first_named + 1], (a->named - 1) * sizeof(*named));
 }
 
 /* The next processes, up to as many that are awake as one call answers for. What has been
  * answered counts as shown, so there is room for it first. */
 static int show_some(struct bpf_listing *l, const struct bpf_handles *kernel) {
+    const struct record_named_thread *named =
+        kernel->bss->want_thread_names ? kernel->named : NULL;
     uint32_t asked = 0, answered = 0;
     size_t end = l->done;
     for (; end < l->found_count; end++) {
@@ -155,15 +165,19 @@ static int show_some(struct bpf_listing *l, const struct bpf_handles *kernel) {
         kernel->answers[asked++].mark = f->mark;
     }
     int r = buf_reserve(&l->records, (end - l->done) * sizeof(struct record_same) +
-                                         asked * sizeof(struct shown));
+                                         asked * sizeof(struct shown) +
+                                         (named ? NAMED_MOST * sizeof(*named) : 0));
     kernel->bss->asked_count = asked;
     if (r == 0 && asked > 0)
         r = run_program(kernel->show_fd);
     if (r < 0)
         return r;
+    asked = kernel->bss->asked_count; /* those that there was room for */
     for (; l->done < end; l->done++) {
+        if (l->found[l->done].kind == FOUND_AWAKE && answered == asked)
+            break;
         if (l->found[l->done].kind == FOUND_AWAKE)
-            add_answer(&l->records, &kernel->answers[answered++]);
+            add_answer(&l->records, &kernel->answers[answered++], named);
         else
             buf_add(&l->records, &l->found[l->done].same, sizeof(struct record_same));
     }
@@ -180,8 +194,8 @@ static void reset_records(struct buf *records) {
 }
 
 int bpf_listing_begin(struct bpf_listing *l, const struct bpf_handles *kernel, bool in_full) {
-    /* of threads a survey tells nothing */
-    bool may_survey = kernel->answers && !in_full && !kernel->bss->want_thread_names;
+    bool may_survey = kernel->answers && !in_full &&
+                      (kernel->named || !kernel->bss->want_thread_names);
     if (may_survey && l->skip) {
         l->skip--;
         may_survey = false;

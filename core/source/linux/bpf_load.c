@@ -40,6 +40,7 @@ const struct map_shape map_shapes[MAPS] = {
     [MAP_FOUND] = {"found", sizeof(uint32_t), sizeof(struct found)},
     [MAP_ANSWERS] = {"answers", sizeof(uint32_t), sizeof(struct answer)},
     [MAP_TRAFFIC_PLACES] = {"traffic_places", sizeof(uint32_t), sizeof(struct traffic_place)},
+    [MAP_NAMED] = {"named", sizeof(uint32_t), sizeof(struct record_named_thread)},
 };
 
 #define TYPES_PATH "/sys/kernel/btf/vmlinux"
@@ -60,6 +61,7 @@ void bpf_handles_reset(struct bpf_handles *h) {
     h->answers = NULL;
     h->places = NULL;
     h->place_count = 0;
+    h->named = NULL;
     h->data = NULL;
     h->bss = NULL;
 }
@@ -138,6 +140,7 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
     s->data->list_in_full = 1;
     s->bss->format = BPF_FORMAT;
     s->bss->sees_owners = sees_owners;
+    s->rodata->may_name_threads = wants->thread_names || will_be_pinned;
     s->rodata->cpus = (uint32_t)libbpf_num_possible_cpus();
     bpf_set_wants(s->bss, wants);
     size_maps(s, wants, will_be_pinned);
@@ -156,6 +159,9 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
     bpf_program__set_autoload(s->progs.show_asked, survey);
     bpf_map__set_autocreate(s->maps.found, survey);
     bpf_map__set_autocreate(s->maps.answers, survey);
+    bpf_map__set_autocreate(s->maps.named, survey);
+    if (!s->rodata->may_name_threads)
+        bpf_map__set_max_entries(s->maps.named, 1);
 }
 
 /* Attaches to the root cgroup, next to the programs that others have there. -EBUSY: one of
@@ -239,7 +245,9 @@ static void *map_values(int fd, size_t size, int protection) {
 }
 
 /* Values of an array are one after the other, each padded to 8 bytes. */
-_Static_assert(sizeof(struct found) % 8 == 0 && sizeof(struct answer) % 8 == 0, "no padding");
+_Static_assert(sizeof(struct found) % 8 == 0 && sizeof(struct answer) % 8 == 0 &&
+                   sizeof(struct record_named_thread) % 8 == 0,
+               "no padding");
 
 static void unmap_found(struct bpf_handles *h) {
     if (h->found)
@@ -262,19 +270,24 @@ void bpf_unmap_survey(struct bpf_handles *h) {
     unmap_found(h);
     if (h->answers)
         munmap(h->answers, ASKED_MOST * sizeof(struct answer));
+    if (h->named)
+        munmap((void *)(uintptr_t)h->named, NAMED_MOST * sizeof(*h->named));
     h->answers = NULL;
+    h->named = NULL;
 }
 
-void bpf_map_survey(struct bpf_handles *h) {
+void bpf_map_survey(struct bpf_handles *h, bool names_threads) {
     struct bpf_map_info info = {0};
     __u32 len = sizeof(info);
     if (h->survey_fd < 0 || h->show_fd < 0 || h->map_fds[MAP_FOUND] < 0 ||
-        h->map_fds[MAP_ANSWERS] < 0 ||
+        h->map_fds[MAP_ANSWERS] < 0 || h->map_fds[MAP_NAMED] < 0 ||
         bpf_obj_get_info_by_fd(h->map_fds[MAP_FOUND], &info, &len) < 0)
         return;
     h->found_most = info.max_entries;
     h->answers = map_values(h->map_fds[MAP_ANSWERS], ASKED_MOST * sizeof(struct answer),
                             PROT_READ | PROT_WRITE);
+    if (names_threads)
+        h->named = map_values(h->map_fds[MAP_NAMED], NAMED_MOST * sizeof(*h->named), PROT_READ);
 }
 
 _Static_assert(sizeof(struct traffic_place) == 128, "two cache lines");
@@ -333,6 +346,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
         [MAP_FOUND] = h->skeleton->maps.found,
         [MAP_ANSWERS] = h->skeleton->maps.answers,
         [MAP_TRAFFIC_PLACES] = h->skeleton->maps.traffic_places,
+        [MAP_NAMED] = h->skeleton->maps.named,
     };
     for (size_t i = 0; i < MAPS; i++)
         h->map_fds[i] = bpf_map__fd(maps[i]);
@@ -341,7 +355,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
         h->survey_fd = bpf_program__fd(h->skeleton->progs.survey);
         h->show_fd = bpf_program__fd(h->skeleton->progs.show_asked);
     }
-    bpf_map_survey(h);
+    bpf_map_survey(h, wants->thread_names);
     h->data = h->skeleton->data;
     h->bss = h->skeleton->bss;
     return bpf_map_places(h);

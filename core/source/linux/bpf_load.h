@@ -48,8 +48,9 @@ enum map_id {
     MAP_CGROUPS,
     MAP_DATA, /* global variables */
     MAP_BSS,
-    MAP_FOUND, /* the last ones not always: these two where the kernel can do surveys, … */
+    MAP_FOUND, /* the last ones not always: these three where the kernel can do surveys, … */
     MAP_ANSWERS,
+    MAP_NAMED,
     MAP_TRAFFIC_PLACES, /* … this with traffic */
     MAPS
 };
@@ -67,6 +68,7 @@ struct bpf_handles {
     int list_fd;                    /* the link of list_tasks */
     int survey_fd, show_fd;         /* the programs; -1: none */
     struct answer *answers;         /* ASKED_MOST; NULL: there can be no surveys */
+    const struct record_named_thread *named; /* NAMED_MOST; NULL: none of threads by name */
     const struct found *found;      /* what the last one has found, as far as it is mapped */
     size_t found_mapped;
     uint32_t found_most; /* there is room for */
@@ -86,7 +88,7 @@ void bpf_handles_reset(struct bpf_handles *h);
 int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,
              struct tally_error *why);
 /* Makes surveys possible, if the descriptors of their programs and maps are there. */
-void bpf_map_survey(struct bpf_handles *h);
+void bpf_map_survey(struct bpf_handles *h, bool names_threads);
 void bpf_unmap_survey(struct bpf_handles *h);
 /* The places where traffic is counted, if there are any. -errno. */
 int bpf_map_places(struct bpf_handles *h);

@@ -108,7 +108,7 @@ static bool is_size_of(size_t of_map, size_t of_struct) {
 
 /* -ENOENT: nothing is pinned at dir; -ESTALE: something incomplete, or of another version.
  * After any other error we don't know what is there. */
-static int adopt(struct bpf_handles *h, const char *dir) {
+static int adopt(struct bpf_handles *h, const struct bpf_wants *wants, const char *dir) {
     size_t found = 0;
     for (size_t i = 0; i < MAPS; i++) {
         struct bpf_map_info info = {0};
@@ -155,14 +155,15 @@ static int adopt(struct bpf_handles *h, const char *dir) {
         return h->show_fd;
     const bool can_survey = h->survey_fd >= 0;
     if ((h->show_fd >= 0) != can_survey || (h->map_fds[MAP_FOUND] >= 0) != can_survey ||
-        (h->map_fds[MAP_ANSWERS] >= 0) != can_survey)
+        (h->map_fds[MAP_ANSWERS] >= 0) != can_survey ||
+        (h->map_fds[MAP_NAMED] >= 0) != can_survey)
         return -ESTALE;
     if ((h->map_fds[MAP_TRAFFIC_PLACES] >= 0) != h->sees_traffic)
         return -ESTALE;
     int r = bpf_map_places(h);
     if (r < 0)
         return r;
-    bpf_map_survey(h);
+    bpf_map_survey(h, wants->thread_names);
     return links < 0 ? links : (uint32_t)links == h->bss->pinned_links ? 0 : -ESTALE;
 }
 
@@ -237,7 +238,7 @@ int bpf_pins_open(struct bpf_handles *h, const struct bpf_wants *wants, const ch
     int r = prepare_dir(dir, why);
     if (r < 0)
         return r;
-    r = adopt(h, dir);
+    r = adopt(h, wants, dir);
     if (r == 0) {
         bpf_set_wants(h->bss, wants);
         if (wants->traffic && !h->sees_traffic)

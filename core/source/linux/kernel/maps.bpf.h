@@ -41,7 +41,8 @@ SHARED __u32 list_s, since_s;
 /* … in seconds, the last one that began after the kernel had taken memory from processes, or
  * given them some. */
 SHARED __u32 moved_s;
-/* How many processes the last survey has found, and how many are asked about. */
+/* How many processes the last survey has found; how many are asked about, and then how many were
+ * answered for. */
 SHARED __u32 found_count, asked_count;
 /* Of `slots`, less 1: a power of two, less 1. */
 SHARED __u32 slot_mask;
@@ -71,6 +72,9 @@ SHARED __u64 listed_until_ns;
 /* How many there can be, numbered from 0. Constant, so that the verifier goes through loops over
  * them as often as there are some, and not as there might be. */
 SHARED const volatile __u32 cpus;
+/* Threads are told by name, or may be by a later reader of what is pinned: then
+ * want_thread_names says whether. */
+SHARED const volatile __u32 may_name_threads;
 /* What this kernel was built without: 1 << enum usage_kind, LACKS_CGROUPS, LACKS_OOM_MARK.
  * Known after the first listing. */
 SHARED __u64 lacks;

@@ -241,7 +241,8 @@ enum record_kind {
     RECORD_EXEC,
     RECORD_DETAILED,     /* in place of RECORD_PROCESS, with want_memory_details */
     RECORD_NAMED_THREAD, /* in place of RECORD_THREAD, with want_thread_names */
-    RECORD_MAIN_THREAD   /* of the process of the next record, besides; the same way */
+    RECORD_MAIN_THREAD,  /* of the process of the next record, besides; the same way */
+    RECORD_SUMMED_THREAD /* a RECORD_NAMED_THREAD whose usage that of its process includes */
 };
 
 /* A process that has not changed since it was last listed in full. */
@@ -364,7 +365,12 @@ struct answer {
     __u32 pid;
     __u32 is_there; /* shown is valid */
     __s64 threads;
+    /* With want_thread_names, where they are in the map `named`, the main thread first. Fewer
+     * than `threads`: there was no room for all. */
+    __u32 first_named, named;
     struct shown shown;
 };
+/* Threads that one call has room for. A survey gives up where a process that is awake has more. */
+#define NAMED_MOST 2048
 
 #endif

@@ -42,7 +42,13 @@ struct {
     __u64 mark, activity, start_ns;
     __u32 pid; /* 0: none */
     __u32 is_awake, tasks;
+    __u32 threads; /* of the process, if they are told by name */
+    __u32 has_too_many;
 } surveyed;
+
+static __always_inline bool names_threads(void) {
+    return may_name_threads && want_thread_names;
+}
 
 static __always_inline void note_surveyed(void) {
     __u32 at = found_count;
@@ -60,6 +66,8 @@ static __always_inline void note_surveyed(void) {
     } else {
         f->same.kind = FOUND_AWAKE;
         f->mark = mark;
+        if (names_threads() && surveyed.threads > NAMED_MOST)
+            surveyed.has_too_many = 1;
     }
 }
 
@@ -72,7 +80,7 @@ int survey(void *unused) {
     if (!scratch)
         return 0;
     found_count = 0;
-    surveyed.pid = surveyed.tasks = 0;
+    surveyed.pid = surveyed.tasks = surveyed.has_too_many = 0;
     bpf_rcu_read_lock();
     bpf_iter_task_new(&it, NULL, ALL_THREADS);
     while ((task = bpf_iter_task_next(&it))) {
@@ -94,10 +102,14 @@ int survey(void *unused) {
             surveyed.activity += activity_of(task) + 0x9e3779b97f4a7c15;
             surveyed.is_awake |= state_of(task) == TASK_RUNNING;
         }
+        if (names_threads())
+            surveyed.threads = task->pid == task->tgid ? 1 : surveyed.threads + 1;
     }
     bpf_iter_task_destroy(&it);
     bpf_rcu_read_unlock();
     note_surveyed();
+    if (surveyed.has_too_many)
+        found_count = FOUND_TOO_MANY;
     return 0;
 }
 
@@ -110,6 +122,34 @@ struct {
     __type(key, __u32);
     __type(value, struct answer);
 } answers SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, NAMED_MOST);
+    __type(key, __u32);
+    __type(value, struct record_named_thread);
+} named SEC(".maps");
+__u32 named_count; /* so far in this call */
+
+/* Adds a thread to those of an answer, if there is room. */
+static __always_inline void name_thread(struct task_struct *task, struct answer *a, __u32 kind,
+                                        const struct usage *usage) {
+    __u32 at = named_count;
+    struct record_named_thread *r = bpf_map_lookup_elem(&named, &at);
+    if (!r)
+        return;
+    named_count = at + 1;
+    a->named++;
+    r->thread.kind = kind;
+    r->thread.pid = task->tgid;
+    r->thread.state = state_of(task);
+    r->thread.exit_state = task->exit_state;
+    r->thread.usage = *usage;
+    r->start_ns = task->start_boottime;
+    r->tid = task->pid;
+    bpf_probe_read_kernel(r->comm, sizeof(r->comm), task->comm);
+}
 
 /* The __noinline functions look the task up by themselves: what is called within a loop over
  * tasks the verifier would go through again for all that each call may have left. */
@@ -135,6 +175,8 @@ __noinline int add_threads(__u32 at) {
         usage_add(&r->usage, &scratch->now);
         r->running += state_of(task) == TASK_RUNNING && !task->exit_state;
         a->threads++;
+        if (names_threads())
+            name_thread(task, a, RECORD_SUMMED_THREAD, &scratch->now);
     }
     bpf_iter_task_destroy(&it);
     bpf_rcu_read_unlock();
@@ -142,16 +184,24 @@ __noinline int add_threads(__u32 at) {
     return 0;
 }
 
-static __always_inline void answer_for(struct task_struct *task, struct scratch *scratch,
+/* True: its threads have no room any more, and it is to be asked about again. */
+static __always_inline bool answer_for(struct task_struct *task, struct scratch *scratch,
                                        struct answer *a, __u32 at) {
     struct record_process *r = &a->shown.process.process;
     /* the pid may be that of another process's thread by now */
     if (task->pid != task->tgid || task->exit_state & EXIT_DEAD)
-        return;
+        return false;
     read_process(task, scratch, &a->shown.process);
+    if (names_threads()) {
+        if (named_count && named_count + r->threads > NAMED_MOST)
+            return true;
+        a->first_named = named_count;
+        a->named = 0;
+        name_thread(task, a, RECORD_MAIN_THREAD, &r->usage);
+    }
     struct process_entry *e = entry_of(task, scratch);
     if (!describe(task, scratch, e, &a->shown))
-        return;
+        return false;
     a->is_there = 1;
     a->threads = 1;
     if (e && a->shown.settles)
@@ -161,8 +211,10 @@ static __always_inline void answer_for(struct task_struct *task, struct scratch 
     /* a thread that was not seen may have been running */
     if (e && a->shown.settles && has_threads(e, r, a->threads) && !r->running && !r->exit_state)
         remember(r->pid, a->mark);
+    return false;
 }
 
+/* 1: it is put off. */
 __noinline int answer_one(__u32 at) {
     struct answer *a = bpf_map_lookup_elem(&answers, &at);
     struct scratch *scratch = scratch_for(SCRATCH_LIST);
@@ -173,20 +225,25 @@ __noinline int answer_one(__u32 at) {
     if (!task)
         return 0;
     bpf_rcu_read_lock();
-    answer_for(task, scratch, a, at);
+    const bool is_put_off = answer_for(task, scratch, a, at);
     bpf_rcu_read_unlock();
     bpf_task_release(task);
-    return 0;
+    return is_put_off;
 }
 
 SEC("syscall")
 int show_asked(void *unused) {
     if (!cpu_offsets_known)
         learn_cpu_offsets();
+    named_count = 0;
     for (__u32 at = 0; at < ASKED_MOST; at++) {
         if (at >= asked_count)
             break;
-        answer_one(at);
+        const int is_put_off = answer_one(at);
+        if (may_name_threads && is_put_off) {
+            asked_count = at;
+            break;
+        }
     }
     return 0;
 }
