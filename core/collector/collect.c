@@ -368,7 +368,11 @@ static int scan(struct round *round) {
         .since_boot_ns = c->progress.scan_boot_ns,
         .length_ns = round->scan_interval_ns ? round->scan_interval_ns : NS_PER_S,
     };
-    int r = is_told_once ? credit_ended(round) : 0;
+    int r = credit_thread_ends(round, false);
+    if (is_told_once) {
+        int e = credit_ended(round);
+        r = r < 0 ? r : e;
+    }
     for (size_t i = 0; (r == 0 || is_told_once) && i < round->listed_count; i++) {
         int e = visit(round, &round->listed[i], 0);
         r = r < 0 ? r : e;
@@ -377,6 +381,8 @@ static int scan(struct round *round) {
         int e = credit_unlisted(round);
         r = r < 0 ? r : e;
     }
+    if (r == 0)
+        r = credit_thread_ends(round, true);
     if (r == 0 && t->settings.collect & 1u << COLLECT_PSS)
         r = collect_pss(round);
     if (r == 0 && t->settings.collect & 1u << COLLECT_SOCKETS && round->snapshot)

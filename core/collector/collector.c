@@ -68,6 +68,7 @@ static int open_counting(tally *t) {
         self_set(c, METRIC_SELF_STATE_FAILURES, 0);
     int r = tallies_init(&c->tallies, t->settings.max_groups, t->settings.collect, origins_of(t));
     c->tallies.threads.is_on = t->settings.collect & 1u << COLLECT_THREAD_NAMES;
+    c->tallies.threads.ends_are_told = t->source->ops->thread_ends;
     c->tallies.threads.folds = t->settings.fold_thread_names;
     c->tallies.threads.max_names = t->settings.max_thread_names;
     c->tallies.unshown |= t->settings.unsent;

@@ -117,6 +117,10 @@ int classify_unlisted(struct round *round, struct unlisted_usage *usage, uint32_
 int credit(struct round *round, process_id id, struct sample *s);
 /* The same for its threads, by their names. -ENOMEM: what was taken has been credited. */
 int credit_threads(struct round *round, struct process *p, const struct sample *s);
+/* What threads used whose ends are told. Before anything else that is counted; and
+ * `for_good` when all have been visited: what is unknown by then stays so. -ENOMEM: the rest is
+ * left for the next time. */
+int credit_thread_ends(struct round *round, bool for_good);
 /* It executed a program since the last time. Until then it was who it was. -ENOMEM. */
 int credit_until_exec(struct round *round, process_id id, const struct sample *s, bool is_new);
 /* Turns exact CPU time into user and system time; p is NULL if it has none from before. */

@@ -147,16 +147,20 @@ static int read_channels(struct round *round, struct process *p) {
     return r;
 }
 
-int credit_threads(struct round *round, struct process *p, const struct sample *s) {
-    struct tallies *tallies = &round->t->counting.tallies;
+static struct thread_moment moment_of(const struct round *round, const struct process *p) {
     const struct progress *progress = &round->t->counting.progress;
     const uint64_t tick_ns = round->t->source->tick_ns;
-    const struct thread_moment moment = {
+    return (struct thread_moment){
         .now_ticks = round->boot_ns / tick_ns,
         .now_s = round->boot_s,
         .since_ticks = progress->started ? progress->scan_boot_ns / tick_ns : 0,
         .from_birth = p->from_birth && !p->threads_unseen,
     };
+}
+
+int credit_threads(struct round *round, struct process *p, const struct sample *s) {
+    struct tallies *tallies = &round->t->counting.tallies;
+    const struct thread_moment moment = moment_of(round, p);
     if (p->group == GROUP_LEFT_OUT) {
         p->threads_unseen = true;
         return p->thread_list ? threads_join(p->thread_list, &tallies->threads, NULL) : 0;
@@ -171,4 +175,34 @@ int credit_threads(struct round *round, struct process *p, const struct sample *
         r = threads_take(p->thread_list, &tallies->threads, s, &moment);
     names->unknown += !p->thread_list->whole;
     return r == 0 && tallies->threads.shown & CHANNELS_SHOWN ? read_channels(round, p) : r;
+}
+
+struct thread_ends {
+    struct round *round;
+    bool for_good;
+    int r;
+};
+
+/* At first it is the turn of processes that were read before this collection: such a one is in
+ * the group that it was in then, and may have ended. One that is new is known later. */
+static bool credit_thread_end(void *data, const struct thread_end *end) {
+    struct thread_ends *ends = data;
+    struct counting *c = &ends->round->t->counting;
+    struct thread_sample thread = end->thread;
+    const process_id id = proctable_find_incarnation(&c->table, end->pid, end->start_ticks);
+    const struct process *p = id == NO_PROCESS ? NULL : proctable_at(&c->table, id);
+    if (ends->r < 0 || !p || !p->thread_list || (!p->thread_list->began_ticks && !ends->for_good))
+        return ends->r == 0 && ends->for_good;
+    if (thread.tid == 0) /* since the list before; of a new process who knows */
+        thread.start_ticks = ends->for_good ? 0 : moment_of(ends->round, p).since_ticks;
+    ends->r = threads_take_end(p->thread_list, &c->tallies.threads, &thread);
+    return ends->r == 0;
+}
+
+int credit_thread_ends(struct round *round, bool for_good) {
+    struct source *source = round->t->source;
+    struct thread_ends ends = {.round = round, .for_good = for_good};
+    if (round->t->counting.tallies.threads.is_on && source->ops->thread_ends)
+        source->ops->thread_ends(source, credit_thread_end, &ends);
+    return ends.r;
 }

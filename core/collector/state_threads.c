@@ -171,7 +171,7 @@ static int get_thread_list(struct reader *r, struct counting *c, const struct tr
         return -ENOMEM;
     list->names = thread_names_ref(c->tallies.groups[p->group]->thread_names);
     p->threads_unseen = false;
-    list->began_ticks = get_number(r);
+    list->began_ticks = list->known_ticks = get_number(r);
     list->main_hash = get_number(r);
     list->read_s = get_number32(r);
     const uint64_t flags = get_number(r), count = get_number(r);

@@ -101,13 +101,17 @@ void forget_ended(struct round *round) {
         }
         if (p->gone_s == 0)
             p->gone_s = round->boot_s;
-        /* its threads are not alive any more, whenever its end is told */
-        p->thread_list = thread_list_free(p->thread_list, &c->tallies.threads);
-        p->threads_unseen = true;
+        /* its threads are not alive any more, whenever its end and theirs are told */
+        if (p->thread_list && c->tallies.threads.ends_are_told)
+            threads_leave(p->thread_list, round->boot_s);
+        else
+            p->thread_list = thread_list_free(p->thread_list, &c->tallies.threads);
+        p->threads_unseen |= !p->thread_list;
         if (round->boot_s - p->gone_s < WAIT_FOR_END_S)
             continue;
         if (!p->ended)
             tallies_add(&c->tallies, p->group, METRIC_EXITS, 1);
+        p->thread_list = thread_list_free(p->thread_list, &c->tallies.threads);
         proctable_remove(&c->table, id);
     }
 }

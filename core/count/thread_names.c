@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* A thread whose end is not told by then is told of no more, as a rule. */
+#define MISSING_MOST_S 60u
 /* A thread that renames itself uses no clock tick for that: a process that seems idle is read
  * after this time. */
 #define READ_AGAIN_S 60u
@@ -272,7 +274,7 @@ int threads_join(struct thread_list *list, struct thread_counting *c, struct thr
     /* without names to go by they are read again */
     list->whole = list->whole && before && names;
     if (comes_back)
-        list->began_ticks = UINT64_MAX;
+        list->began_ticks = list->known_ticks = UINT64_MAX;
     list->names = names ? thread_names_ref(names) : NULL;
     thread_names_unref(before);
     return 0;
@@ -420,6 +422,12 @@ static bool has_slept(const struct thread *thread, const struct thread_sample *s
            thread->last[THREAD_VOLUNTARY_SWITCHES] == s->value[THREAD_VOLUNTARY_SWITCHES];
 }
 
+/* Some of it was counted, and there is no record of how much: its end tells nothing new. */
+static void forget(struct thread_list *list, uint64_t start_ticks) {
+    if (list->known_ticks < start_ticks + 2)
+        list->known_ticks = start_ticks + 2;
+}
+
 static int take_thread(struct thread_list *list, struct thread_counting *c,
                        const struct thread_sample *s, const struct thread_moment *moment,
                        size_t *cursor) {
@@ -442,6 +450,7 @@ static int take_thread(struct thread_list *list, struct thread_counting *c,
     if (!thread && is_full) {
         c->skipped++;
         list->overfull = true;
+        forget(list, s->start_ticks);
         return 0;
     }
     if (!thread)
@@ -467,18 +476,42 @@ static int take_thread(struct thread_list *list, struct thread_counting *c,
     }
     thread->comm_hash = hash;
     thread->seen = true;
+    thread->is_missing = false;
     take_use(thread, slot == NO_NAME ? NULL : &list->names->items[slot], s, is_new);
     list->stale |= thread->stale;
     return 0;
 }
 
-static void drop_unseen(struct thread_list *list, struct thread_counting *c) {
-    size_t count = 0;
+static void set_missing(const struct thread_list *list, struct thread *thread, uint32_t now_s) {
+    if (thread->is_missing)
+        return;
+    leave(list, thread);
+    thread->name = NO_NAME;
+    thread->is_missing = true;
+    thread->is_told = false;
+    thread->missing_s = (uint16_t)now_s;
+}
+
+void threads_leave(struct thread_list *list, uint32_t now_s) {
     for (size_t i = 0; i < list->count; i++)
-        if (list->items[i].seen)
-            list->items[count++] = list->items[i];
-        else
-            leave(list, &list->items[i]);
+        set_missing(list, &list->items[i], now_s);
+}
+
+static bool is_over(const struct thread *thread, uint32_t now_s) {
+    return thread->is_told || (uint16_t)(now_s - thread->missing_s) >= MISSING_MOST_S;
+}
+
+static void drop_unseen(struct thread_list *list, struct thread_counting *c, uint32_t now_s) {
+    size_t count = 0;
+    for (size_t i = 0; i < list->count; i++) {
+        struct thread *thread = &list->items[i];
+        if (!thread->seen)
+            set_missing(list, thread, now_s);
+        if (thread->seen || (c->ends_are_told && !is_over(thread, now_s)))
+            list->items[count++] = *thread;
+        else if (!thread->is_told)
+            forget(list, thread->start_ticks);
+    }
     c->threads -= list->count - count;
     list->count = count;
 }
@@ -503,13 +536,16 @@ int threads_take(struct thread_list *list, struct thread_counting *c, const stru
         for (size_t i = 0; i < list->count; i++)
             list->items[i].seen = false;
         list->next_began_ticks = moment->now_ticks;
+        if (list->known_ticks == 0 || list->known_ticks == UINT64_MAX)
+            list->known_ticks =
+                moment->from_birth && !list->began_ticks ? 1 : moment->now_ticks;
         list->main_hash = hash_of_comm(s->comm, s->comm_len);
         list->behind = list->overfull = false;
     }
     for (size_t i = 0; r == 0 && i < samples->count; i++)
         r = take_thread(list, c, &samples->items[i], moment, &cursor);
     if (r == 0 && samples->last_part) {
-        drop_unseen(list, c);
+        drop_unseen(list, c, moment->now_s);
         list->began_ticks = list->next_began_ticks;
         list->read_s = moment->now_s;
         list->whole = !list->overfull;
@@ -517,6 +553,27 @@ int threads_take(struct thread_list *list, struct thread_counting *c, const stru
     sort(list);
     list->has_others = list->has_others || !samples->main_only;
     return r;
+}
+
+int threads_take_end(struct thread_list *list, struct thread_counting *c,
+                     const struct thread_sample *s) {
+    struct thread unknown = {.name = NO_NAME, .channel = NO_NAME};
+    size_t cursor = 0;
+    if (list->sorted < list->count) /* it was restored */
+        sort(list);
+    struct thread *thread = s->tid ? find_thread(list, s->tid, &cursor) : NULL;
+    if (thread && thread->start_ticks != s->start_ticks)
+        thread = NULL; /* the tid has been reused */
+    uint32_t slot = NO_NAME;
+    if (list->names && thread_names_find(list->names, c, s->comm, s->comm_len, &slot) < 0)
+        return -ENOMEM;
+    take_use(thread ? thread : &unknown, slot == NO_NAME ? NULL : &list->names->items[slot], s,
+             !thread && list->known_ticks && s->start_ticks + 1 >= list->known_ticks);
+    if (thread) {
+        set_missing(list, thread, 0);
+        thread->is_told = true;
+    }
+    return 0;
 }
 
 /* ---- Where they wait ------------------------------------------------------------------------ */
@@ -532,7 +589,7 @@ struct thread *channels_next(struct thread_list *list, struct thread_counting *c
     if (!list->stale || pid < c->turn)
         return NULL;
     for (; *i < list->count; ++*i)
-        if (list->items[*i].stale) {
+        if (list->items[*i].stale && !list->items[*i].is_missing) {
             if (c->channels_left == 0) {
                 if (c->next_turn == 0)
                     c->next_turn = pid;

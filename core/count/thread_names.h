@@ -59,8 +59,11 @@ struct thread {
     uint64_t last[THREAD_FIELDS];
     uint32_t channel; /* slot among the channels; NO_NAME: it does not wait, or nobody knows */
     uint8_t have;     /* 1 << thread_field */
-    bool seen;        /* since the first part */
-    bool stale;       /* it ran since its channel was read */
+    bool seen : 1;       /* since the first part */
+    bool stale : 1;      /* it ran since its channel was read */
+    bool is_missing : 1; /* it is not there any more, and has no name; its end may be told */
+    bool is_told : 1;
+    uint16_t missing_s;  /* since when, the lower bits */
 };
 _Static_assert(THREAD_FIELDS <= 8, "one bit for each");
 
@@ -71,6 +74,9 @@ struct thread_list {
     size_t count, sorted, size;
     uint64_t began_ticks; /* when the last reading began, since boot; 0: never */
     uint64_t next_began_ticks;
+    /* One that started since then and is not here has not been counted yet, where ends are told;
+     * 0: none was read, UINT64_MAX: not until they are. */
+    uint64_t known_ticks;
     uint64_t main_hash;   /* of the main thread's name */
     uint32_t read_s;      /* when it was read to the end */
     bool whole;     /* each thread was read once */
@@ -86,6 +92,7 @@ struct thread_list {
 /* What all groups have in common. */
 struct thread_counting {
     bool is_on;
+    bool ends_are_told; /* to threads_take_end(), of each thread */
     bool folds;      /* numbers in names */
     unsigned shown;  /* 1 << (metric - METRIC_THREAD_FIRST), wait channels among them */
     size_t max_names; /* of a group */
@@ -135,6 +142,8 @@ struct thread_list *thread_list_new(void);
 /* Adds a thread as it was in another list of the same names. -ENOMEM. */
 int thread_list_restore(struct thread_list *list, struct thread_counting *c,
                         const struct thread *thread);
+/* Its threads are not there any more; their ends are still to be told. */
+void threads_leave(struct thread_list *list, uint32_t now_s);
 /* Its threads have ended, with the process. Takes and returns NULL. */
 struct thread_list *thread_list_free(struct thread_list *list, struct thread_counting *c);
 /* The process is in the group of these names now; NULL: in none. -ENOMEM. */
@@ -142,6 +151,11 @@ int threads_join(struct thread_list *list, struct thread_counting *c, struct thr
 /* What its threads used since they were looked at last. -ENOMEM: what was taken is taken. */
 int threads_take(struct thread_list *list, struct thread_counting *c, const struct sample *s,
                  const struct thread_moment *moment);
+
+/* One has ended, and this is all that it used; tid 0: several of a name that were in no reading,
+ * none of which started before that time. -ENOMEM: nothing was taken. */
+int threads_take_end(struct thread_list *list, struct thread_counting *c,
+                     const struct thread_sample *s);
 
 /* At the start of a collection. */
 void channels_begin(struct thread_counting *c);

@@ -164,6 +164,16 @@ struct socket_use {
     void *data;
 };
 
+/* What a thread used that has ended, of a process that is alive or has just ended. */
+struct thread_end {
+    uint32_t pid; /* of the process */
+    uint64_t start_ticks;
+    /* tid 0: all threads of that name that no list can have shown. */
+    struct thread_sample thread;
+};
+/* True: it is not to be told of again. */
+typedef bool use_thread_end(void *data, const struct thread_end *end);
+
 /* What a kernel can be built without. */
 enum kernel_part {
     KERNEL_SCHED_INFO,
@@ -258,6 +268,10 @@ struct source_ops {
      * have had their turn: it may be theirs. Parts as in identify(). With ENDS_BY_FOLDING it is
      * traffic alone, and this may be NULL. */
     bool (*next_unlisted)(struct source *s, unsigned parts, struct unlisted_usage *ret);
+    /* Those that had ended when the last list began, and are still to be told of; may be called
+     * several times after list(). NULL: it knows of none, and what threads use between the last
+     * list that has shown them and their end is known only as part of their process. */
+    void (*thread_ends)(struct source *s, use_thread_end *use, void *data);
     /* Who an ancestor was that has not been listed either, and its own ancestor. */
     bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_usage *ret);
 };

@@ -474,6 +474,19 @@ static uint64_t exec_marker(const struct record_process *r) {
     return r->exec_id << 2 | (uint64_t)!(r->flags & PROCESS_FORKED_ONLY) << 1 | 1;
 }
 
+static void set_thread(const struct bpf *b, uint32_t tid, uint64_t start_ns,
+                       const struct usage *usage, const char comm[COMM_SIZE],
+                       struct thread_sample *ret) {
+    ret->tid = tid;
+    ret->start_ticks = ticks_of(b, start_ns);
+    ret->exact_cpu_ns = usage->of[USAGE_RUN_NS];
+    ret->have = b->thread_fields;
+    for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
+        ret->value[f] = usage->of[usage_of_field[field_of_thread(f)]];
+    ret->comm_len = (uint8_t)strnlen(comm, COMM_SIZE);
+    memcpy(ret->comm, comm, ret->comm_len);
+}
+
 static int add_sample(struct bpf *b, const struct record_named_thread *r) {
     struct thread_samples *to = &b->open_threads;
     if (to->count == b->sample_size) {
@@ -484,15 +497,7 @@ static int add_sample(struct bpf *b, const struct record_named_thread *r) {
         b->samples = samples;
         b->sample_size = size;
     }
-    struct thread_sample *s = &b->samples[to->count++];
-    s->tid = r->tid;
-    s->start_ticks = ticks_of(b, r->start_ns);
-    s->exact_cpu_ns = r->thread.usage.of[USAGE_RUN_NS];
-    s->have = b->thread_fields;
-    for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
-        s->value[f] = r->thread.usage.of[usage_of_field[field_of_thread(f)]];
-    s->comm_len = (uint8_t)strnlen(r->comm, sizeof(r->comm));
-    memcpy(s->comm, r->comm, s->comm_len);
+    set_thread(b, r->tid, r->start_ns, &r->thread.usage, r->comm, &b->samples[to->count++]);
     return 0;
 }
 
@@ -814,6 +819,21 @@ static bool bpf_next_ended(struct source *s, struct sample *ret) {
     return true;
 }
 
+static void bpf_thread_ends(struct source *s, use_thread_end *use, void *data) {
+    struct bpf *b = bpf_of(s);
+    size_t count;
+    struct bpf_thread_end *ends = bpf_programs_thread_ends(b->programs, &count);
+    for (size_t i = 0; i < count; i++) {
+        const struct thread_end_key *key = &ends[i].key;
+        struct thread_end end = {.pid = key->process.pid,
+                                 .start_ticks = ticks_of(b, key->process.start_ns)};
+        if (ends[i].is_used)
+            continue;
+        set_thread(b, key->tid, key->start_ns, &ends[i].usage, key->comm, &end.thread);
+        ends[i].is_used = use(data, &end);
+    }
+}
+
 /* ---- The rest ------------------------------------------------------------------------ */
 
 static int bpf_pss(struct source *s, uint32_t pid, struct pss *ret) {
@@ -897,6 +917,7 @@ static void bpf_health(struct source *s, struct source_health *ret) {
     *ret = (struct source_health){
         .lacks_rights = procfs.lacks_rights,
         .lost_events = bpf_programs_lost(b->programs),
+        .threads_skipped = b->names_threads ? bpf_programs_thread_ends_lost(b->programs) : 0,
     };
     for (size_t i = 0; i < KERNEL_PARTS; i++)
         ret->lacks[i] = lacking_fields(b) & kept_by[i];
@@ -942,6 +963,7 @@ static const struct source_ops bpf_ops = {
     .health = bpf_health,
     .next_ended = bpf_next_ended,
     .next_unlisted = bpf_next_unlisted,
+    .thread_ends = bpf_thread_ends,
     .ancestor = bpf_ancestor,
 };
 

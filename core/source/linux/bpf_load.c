@@ -35,6 +35,7 @@ const struct map_shape map_shapes[MAPS] = {
     [MAP_PROGRAMS] = {"programs", sizeof(uint64_t), sizeof(struct program)},
     [MAP_ANCESTORS] = {"ancestors", sizeof(uint64_t), sizeof(struct bpf_identity)},
     [MAP_CGROUPS] = {"cgroups", sizeof(uint64_t), sizeof(struct cgroup_path)},
+    [MAP_THREAD_ENDS] = {"thread_ends", sizeof(struct thread_end_key), sizeof(struct usage)},
     [MAP_DATA] = {"data", sizeof(uint32_t), sizeof(struct proctally_bpf__data)},
     [MAP_BSS] = {"bss", sizeof(uint32_t), sizeof(struct proctally_bpf__bss)},
     [MAP_FOUND] = {"found", sizeof(uint32_t), sizeof(struct found)},
@@ -109,6 +110,7 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     s->bss->max_new_programs = most / 16 / 4 * 3;
     bpf_map__set_max_entries(s->maps.ancestors, ancestors ? most / 4 : 1);
     bpf_map__set_max_entries(s->maps.cgroups, wants->cgroup || will_be_pinned ? most / 16 : 1);
+    bpf_map__set_max_entries(s->maps.thread_ends, s->rodata->may_name_threads ? most : 1);
 }
 
 /* Of the kernel, for programs. */
@@ -341,6 +343,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
         [MAP_PROGRAMS] = h->skeleton->maps.programs,
         [MAP_ANCESTORS] = h->skeleton->maps.ancestors,
         [MAP_CGROUPS] = h->skeleton->maps.cgroups,
+        [MAP_THREAD_ENDS] = h->skeleton->maps.thread_ends,
         [MAP_DATA] = h->skeleton->maps.data,
         [MAP_BSS] = h->skeleton->maps.bss,
         [MAP_FOUND] = h->skeleton->maps.found,

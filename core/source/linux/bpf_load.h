@@ -46,6 +46,7 @@ enum map_id {
     MAP_PROGRAMS,
     MAP_ANCESTORS,
     MAP_CGROUPS,
+    MAP_THREAD_ENDS,
     MAP_DATA, /* global variables */
     MAP_BSS,
     MAP_FOUND, /* the last ones not always: these three where the kernel can do surveys, … */

@@ -25,7 +25,7 @@ struct items {
 
 /* What the kernel returns from one call. */
 struct batch {
-    unsigned char keys[BATCH * sizeof(struct process_key)];
+    unsigned char keys[BATCH * sizeof(struct thread_end_key)]; /* the largest as well */
     unsigned char values[BATCH * sizeof(struct unlisted)]; /* the largest that is read this way */
 };
 _Static_assert(sizeof(struct dying_thread) <= sizeof(struct unlisted) &&
@@ -35,8 +35,9 @@ _Static_assert(sizeof(struct dying_thread) <= sizeof(struct unlisted) &&
 struct bpf_programs {
     struct bpf_handles kernel;
     uint64_t lost_events; /* since this reader opened them, and since the reader before it */
-    struct items ended, unlisted;
+    struct items ended, unlisted, thread_ends;
     uint64_t ended_count; /* of the programs, when they were last taken */
+    uint64_t thread_end_count;
     struct batch *batch;
     struct bpf_listing listing;
     bool in_full, memory_moves; /* as of the next listing */
@@ -53,7 +54,7 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     p->kernel.boot_offset_ns = wants->boot_offset_ns;
     bpf_listing_init(&p->listing);
     p->in_full = true;
-    p->ended_count = UINT64_MAX; /* what others have left is not counted */
+    p->ended_count = p->thread_end_count = UINT64_MAX; /* what others have left is not counted */
     p->batch = calloc(1, sizeof(*p->batch));
     if (!p->batch) {
         bpf_programs_free(p);
@@ -61,6 +62,7 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     }
     p->ended.item_size = sizeof(struct bpf_ended);
     p->unlisted.item_size = sizeof(struct unlisted);
+    p->thread_ends.item_size = sizeof(struct bpf_thread_end);
     why->text[0] = '\0';
     bpf_log_begin();
     int r = pin_dir ? bpf_pins_open(&p->kernel, wants, pin_dir, why)
@@ -92,6 +94,7 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
     bpf_listing_free(&p->listing);
     free(p->ended.at);
     free(p->unlisted.at);
+    free(p->thread_ends.at);
     free(p->batch);
     free(p);
     return NULL;
@@ -150,6 +153,8 @@ static int for_each(struct bpf_programs *p, enum map_id map, batch_call *call, u
         r = make_room(&p->ended, BATCH);
         if (r == 0)
             r = make_room(&p->unlisted, BATCH);
+        if (r == 0 && map == MAP_THREAD_ENDS)
+            r = make_room(&p->thread_ends, BATCH);
         if (r < 0)
             break;
         r = call(p->kernel.map_fds[map], first ? NULL : &position, &position, keys, values, &count,
@@ -263,6 +268,36 @@ static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *ke
     return 0;
 }
 
+/* The same way. */
+static int take_thread_end(struct bpf_programs *p, enum map_id map, const void *key,
+                           const void *value) {
+    struct bpf_thread_end end = {.is_used = false};
+    memcpy(&end.key, key, sizeof(end.key));
+    memcpy(&end.usage, value, sizeof(end.usage));
+    if (end.key.on_side != (p->kernel.bss->unlisted_side != 0) &&
+        bpf_map_delete_elem(p->kernel.map_fds[map], &end.key) == 0)
+        append(&p->thread_ends, &end);
+    return 0;
+}
+
+static int take_thread_ends(struct bpf_programs *p, uint64_t count) {
+    if (!p->kernel.bss->want_thread_names || p->thread_end_count == count)
+        return 0;
+    int r = for_each(p, MAP_THREAD_ENDS, bpf_map_lookup_batch, take_thread_end);
+    if (r == 0)
+        p->thread_end_count = count;
+    return r;
+}
+
+static void drop_used(struct items *ends) {
+    struct bpf_thread_end *at = (void *)ends->at;
+    size_t kept = 0;
+    for (size_t i = 0; i < ends->count; i++)
+        if (!at[i].is_used)
+            at[kept++] = at[i];
+    ends->count = kept;
+}
+
 /* ---- A round ------------------------------------------------------------------------- */
 
 /* The ended come first: none of them can be in the listing any more, and whatever ends from
@@ -305,9 +340,13 @@ int bpf_programs_round(struct bpf_programs *p, bool in_full, bool memory_moves,
                        bpf_use_listing *use, void *data) {
     drop_handed_out(&p->ended);
     drop_handed_out(&p->unlisted);
+    drop_used(&p->thread_ends);
     p->in_full |= in_full;
     p->memory_moves |= memory_moves;
     const bool is_second_try = p->listing.is_begun;
+    /* what is added from here on may be taken next time only, and is counted again then */
+    const uint64_t thread_end_count =
+        __atomic_load_n(&p->kernel.bss->thread_end_count, __ATOMIC_ACQUIRE);
     int r = is_second_try ? 0 : begin_listing(p);
     if (r == 0)
         r = bpf_listing_read(&p->listing, &p->kernel);
@@ -319,6 +358,8 @@ int bpf_programs_round(struct bpf_programs *p, bool in_full, bool memory_moves,
         r = for_each(p, MAP_UNLISTED, bpf_map_lookup_batch, take_unlisted);
     if (r == 0)
         r = for_each(p, MAP_UNLISTED_REST, bpf_map_lookup_batch, take_unlisted);
+    if (r == 0)
+        r = take_thread_ends(p, thread_end_count);
     if (r == 0 || is_second_try)
         bpf_listing_end(&p->listing);
     if (r < 0 && is_second_try)
@@ -332,6 +373,15 @@ const struct bpf_ended *bpf_programs_next_ended(struct bpf_programs *p) {
 
 const struct unlisted *bpf_programs_next_unlisted(struct bpf_programs *p) {
     return next_item(&p->unlisted);
+}
+
+struct bpf_thread_end *bpf_programs_thread_ends(struct bpf_programs *p, size_t *ret_count) {
+    *ret_count = p->thread_ends.count;
+    return (void *)p->thread_ends.at;
+}
+
+uint64_t bpf_programs_thread_ends_lost(const struct bpf_programs *p) {
+    return __atomic_load_n(&p->kernel.bss->thread_ends_lost, __ATOMIC_RELAXED);
 }
 
 /* ---- Asking ----------------------------------------------------------------------- */

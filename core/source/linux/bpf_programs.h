@@ -50,6 +50,17 @@ struct bpf_ended {
 const struct bpf_ended *bpf_programs_next_ended(struct bpf_programs *p);
 const struct unlisted *bpf_programs_next_unlisted(struct bpf_programs *p);
 
+/* What threads have used that have ended, of processes that are alive or among the ended. */
+struct bpf_thread_end {
+    struct thread_end_key key;
+    struct usage usage;
+    bool is_used; /* to be set: it is not to be told of again */
+};
+/* Those taken that are not used, also in rounds before. Valid until the next round. */
+struct bpf_thread_end *bpf_programs_thread_ends(struct bpf_programs *p, size_t *ret_count);
+/* Those that there was no room for, and of which nothing is known, so far. */
+uint64_t bpf_programs_thread_ends_lost(const struct bpf_programs *p);
+
 /* What a key in an identity or a record stands for. -ENOENT: it has been evicted. */
 int bpf_programs_program(struct bpf_programs *p, uint64_t key, struct program *ret);
 int bpf_programs_ancestor(struct bpf_programs *p, uint64_t key, struct bpf_identity *ret);

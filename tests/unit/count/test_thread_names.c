@@ -198,6 +198,138 @@ START_TEST(in_parts) {
 }
 END_TEST
 
+/* ---- Ends that are told ------------------------------------------------------------------- */
+
+static void tell_end(uint32_t tid, uint64_t start_ticks, const char *name, uint64_t user,
+                     uint64_t switches) {
+    none();
+    thread(tid, start_ticks, name, user, switches);
+    ck_assert_int_eq(threads_take_end(list, &counting, &items[0]), 0);
+}
+
+/* Read at 1000; then it and another have ended. */
+static void take_one_and_none(void) {
+    counting.ends_are_told = true;
+    none();
+    thread(100, 500, "main", 10, 1);
+    thread(101, 510, "worker", 20, 2);
+    take();
+    none();
+    thread(100, 500, "main", 10, 1);
+    take();
+}
+
+START_TEST(to_its_end) {
+    take_one_and_none();
+    check_name("worker", 0, 20, 2);
+    tell_end(101, 510, "worker", 27, 4);
+    check_name("worker", 0, 27, 4);
+    /* its record goes with the next reading */
+    ck_assert_uint_eq(counting.threads, 2);
+    none();
+    thread(100, 500, "main", 10, 1);
+    take();
+    ck_assert_uint_eq(counting.threads, 1);
+    check_name("main", 1, 10, 1);
+}
+END_TEST
+
+START_TEST(renamed_before_its_end) {
+    take_one_and_none();
+    tell_end(101, 510, "late", 27, 4);
+    check_name("worker", 0, 20, 2);
+    check_name("late", 0, 7, 2);
+}
+END_TEST
+
+START_TEST(never_read) {
+    take_one_and_none();
+    tell_end(102, 1500, "short", 5, 1);
+    tell_end(0, 1000, "short", 50, 10); /* several */
+    check_name("short", 0, 55, 11);
+    /* a tid that had another thread before: what that used is told as well, by and by */
+    tell_end(101, 2500, "worker", 3, 1);
+    tell_end(101, 510, "worker", 27, 4);
+    check_name("worker", 0, 30, 5);
+}
+END_TEST
+
+START_TEST(history_that_ends) {
+    moment.from_birth = false;
+    moment.since_ticks = 600;
+    take_one_and_none();
+    check_name("main", 1, 0, 0);
+    tell_end(102, 520, "short", 5, 1); /* older than the first reading */
+    check_name("short", 0, 0, 0);
+    tell_end(101, 510, "worker", 27, 4);
+    check_name("worker", 0, 7, 2);
+}
+END_TEST
+
+static void check_name_is(const char *text, uint64_t user) {
+    ck_assert_msg(name_of(text) != NULL, "no %s", text);
+    ck_assert_uint_eq(name_of(text)->used[THREAD_UTIME_NS], user);
+}
+
+/* Then its record is gone, and with it how much of it was counted. */
+START_TEST(told_too_late) {
+    take_one_and_none();
+    for (int i = 0; i < 8; i++) {
+        none();
+        thread(100, 500, "main", 10, 1);
+        take();
+    }
+    ck_assert_uint_eq(counting.threads, 1);
+    tell_end(101, 510, "worker", 27, 4);
+    check_name("worker", 0, 20, 2);
+    tell_end(102, 1500, "short", 5, 1); /* but of this one nothing was counted ever */
+    check_name_is("short", 5);
+}
+END_TEST
+
+START_TEST(ends_of_a_gone_process) {
+    take_one_and_none();
+    threads_leave(list, moment.now_s);
+    check_name("main", 0, 10, 1);
+    threads_leave(list, moment.now_s + 1);
+    check_name("main", 0, 10, 1);
+    tell_end(100, 500, "main", 12, 1);
+    check_name("main", 0, 12, 1);
+    tell_end(101, 510, "worker", 27, 4);
+    check_name("worker", 0, 27, 4);
+}
+END_TEST
+
+/* While the process was in no group, its threads were nobody's. */
+START_TEST(left_out_in_between) {
+    take_one_and_none();
+    ck_assert_int_eq(threads_join(list, &counting, NULL), 0);
+    ck_assert_int_eq(threads_join(list, &counting, names), 0);
+    tell_end(101, 510, "worker", 27, 4);
+    tell_end(102, 1500, "worker", 5, 1);
+    check_name("worker", 0, 20, 2);
+    none();
+    thread(100, 500, "main", 15, 1);
+    take(); /* at 3000 */
+    tell_end(103, 3500, "worker", 5, 1);
+    check_name("worker", 0, 25, 3);
+}
+END_TEST
+
+START_TEST(ends_without_room) {
+    counting.ends_are_told = true;
+    none();
+    counting.threads = THREADS_MAX - 1;
+    thread(100, 500, "main", 10, 1);
+    thread(101, 510, "worker", 20, 2);
+    take();
+    ck_assert_uint_eq(counting.skipped, 1);
+    tell_end(101, 510, "worker", 27, 4); /* nobody knows what was counted of it */
+    check_name("worker", 0, 0, 0);
+    counting.threads -= THREADS_MAX - 1;
+}
+END_TEST
+
 /* ---- Groups ------------------------------------------------------------------------------- */
 
 START_TEST(moves_to_another_group) {
@@ -488,6 +620,16 @@ int main(void) {
     tcase_add_test(c, lower_is_another);
     tcase_add_test(c, exact_time_is_divided);
     tcase_add_test(c, in_parts);
+    c = add_case(s, "ends");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, to_its_end);
+    tcase_add_test(c, renamed_before_its_end);
+    tcase_add_test(c, never_read);
+    tcase_add_test(c, history_that_ends);
+    tcase_add_test(c, told_too_late);
+    tcase_add_test(c, ends_of_a_gone_process);
+    tcase_add_test(c, left_out_in_between);
+    tcase_add_test(c, ends_without_room);
     c = add_case(s, "groups");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, moves_to_another_group);

@@ -96,6 +96,37 @@ static __always_inline __u64 own_peak(const struct process_entry *e, __u64 peak_
     return peak_pages > e->exec_peak_pages ? peak_pages : 0;
 }
 
+/* ---- Threads by name ------------------------------------------------------------------ */
+
+/* Keeps what a thread used that was freed, apart from its process. One that can have been listed
+ * has an item of its own, as the reader continues from that; the others have one for each name:
+ * there may be millions. */
+static __always_inline void keep_thread_end(const struct process_entry *e, __u32 pid, __u32 tid,
+                                            __u64 start_ns, const struct usage *usage,
+                                            const char *comm) {
+    if (!names_threads())
+        return;
+    /* of short-lived processes nobody asks for the threads, and most have only this one */
+    if (tid == pid && !e->listed && !e->execed)
+        return;
+    const bool alone = start_ns < listed_until_ns;
+    struct thread_end_key key = {.process = {.start_ns = e->start_ns, .pid = pid},
+                                 .start_ns = alone ? start_ns : 0,
+                                 .tid = alone ? tid : 0,
+                                 .on_side = unlisted_side ? 1 : 0};
+    bpf_probe_read_kernel(key.comm, sizeof(key.comm), comm);
+    struct usage *there = bpf_map_lookup_elem(&thread_ends, &key);
+    const bool is_first =
+        !there && bpf_map_update_elem(&thread_ends, &key, usage, BPF_NOEXIST) == 0;
+    if (!there && !is_first) /* there is no room, or another CPU was first */
+        there = bpf_map_lookup_elem(&thread_ends, &key);
+    if (there)
+        usage_add_atomic(there, usage);
+    __sync_fetch_and_add(there || is_first ? &thread_end_count : &thread_ends_lost, 1);
+}
+
+/* ---- The end of a process ------------------------------------------------------------- */
+
 /* After its last thread was freed. */
 static __always_inline void retire_process(struct scratch *scratch, struct process_entry *e,
                                            __u32 pid) {
@@ -175,6 +206,7 @@ __noinline int synthesize_exit(__u32 tid, __u32 slot) {
     if (e && e->start_ns <= d->start_ns) {
         count_lost_event();
         usage_add_atomic(&e->freed_threads, &d->usage);
+        keep_thread_end(e, pid, tid, d->start_ns, &d->usage, d->identity.comm);
         drop_thread(scratch, e, pid, tid == pid);
     } else if (d->missed_birth) {
         count_lost_event();
@@ -428,6 +460,8 @@ int BPF_PROG(on_exit, struct task_struct *task) {
         read_identity(task, &e->identity);
         e->ended_by = ending_foreseen(task);
     }
+    if (e && names_threads())
+        bpf_probe_read_kernel(d.identity.comm, sizeof(d.identity.comm), task->comm);
     if (bpf_map_update_elem(&dying, &tid, &d, BPF_ANY) < 0 && e)
         __sync_fetch_and_add(&e->unrecorded, 1);
     return 0;
@@ -499,6 +533,7 @@ int BPF_PROG(on_free, struct task_struct *task) {
         e->ended_by = ending_of(task);
     }
     e->end_peak_pages = task->signal->maxrss;
+    keep_thread_end(e, pid, tid, task->start_boottime, usage, task->comm);
     drop_thread(scratch, e, pid, is_leader);
     return 0;
 }

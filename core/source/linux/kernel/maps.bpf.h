@@ -61,6 +61,8 @@ SHARED __u32 unlisted_round;
 SHARED __u32 place_mask;
 /* How many were ever added to `ended`. */
 SHARED __u64 ended_count;
+/* … and to `thread_ends`; and threads that it had no room for. */
+SHARED __u64 thread_end_count, thread_ends_lost;
 /* How many of lost_events readers have already reported. */
 SHARED __u64 lost_reported;
 /* The kernel has tracepoints for sending and receiving (since Linux 6.3), so the owner of
@@ -139,6 +141,15 @@ SHARED struct {
     __type(key, __u64); /* hash of the identity, with the side */
     __type(value, struct unlisted);
 } unlisted SEC(".maps");
+
+/* What has no room there is in its process alone. */
+SHARED struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(map_flags, BPF_F_NO_PREALLOC);
+    __uint(max_entries, 65536);
+    __type(key, struct thread_end_key);
+    __type(value, struct usage);
+} thread_ends SEC(".maps");
 
 /* Takes what `unlisted` has no room for, with less of the identity. */
 SHARED struct {
@@ -231,6 +242,10 @@ static __always_inline void zero(void *data, __u32 size) {
 static __always_inline struct slot *slot_of(__u32 pid) {
     __u32 index = pid & slot_mask;
     return bpf_map_lookup_elem(&slots, &index);
+}
+
+static __always_inline bool names_threads(void) {
+    return may_name_threads && want_thread_names;
 }
 
 static __always_inline void count_lost_event(void) {

@@ -177,6 +177,15 @@ struct ended {
     __u64 ended_by;     /* with want_endings */
 };
 
+/* A thread that has ended, of a process that had others: whose the usage in `thread_ends` is. */
+struct thread_end_key {
+    struct process_key process;
+    __u64 start_ns; /* since boot; 0: all threads of this name that no listing can have shown */
+    __u32 tid;      /* 0: the same */
+    __u32 on_side;  /* of UNLISTED_SIDE, as 0 or 1 */
+    char comm[COMM_SIZE]; /* at its end */
+};
+
 /* What the programs know about a live process. */
 struct process_entry {
     __u64 start_ns; /* since boot; with the pid it identifies one incarnation */
@@ -228,7 +237,8 @@ struct dying_thread {
     __u64 run_end_ns;       /* up to when its run time is accounted, by the scheduler's clock */
     __u64 run_ns;           /* run time up to run_end_ns */
     struct usage usage;     /* at its exit; RUN is extrapolated to end_ns */
-    __u32 missed_birth;     /* its fork was not seen, so its identity is kept here */
+    __u32 missed_birth;     /* its fork was not seen, so its identity is kept here; else only
+                             * comm, with want_thread_names */
     __u32 ended_by;         /* its process, of which it is the main thread */
     struct bpf_identity identity;
 };

@@ -46,10 +46,6 @@ struct {
     __u32 has_too_many;
 } surveyed;
 
-static __always_inline bool names_threads(void) {
-    return may_name_threads && want_thread_names;
-}
-
 static __always_inline void note_surveyed(void) {
     __u32 at = found_count;
     if (surveyed.pid == 0)
