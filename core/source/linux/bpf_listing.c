@@ -188,8 +188,10 @@ static int show_some(struct bpf_listing *l, const struct bpf_handles *kernel) {
 
 /* A listing in full, as the first one is, takes much more room than the others. */
 static void reset_records(struct buf *records) {
-    if (records->size >= KEPT_SIZE && records->len < records->size / 4)
+    if (records->size >= KEPT_SIZE && records->len < records->size / 4) {
         buf_free(records);
+        bpf_give_memory_back();
+    }
     buf_reset(records);
 }
 

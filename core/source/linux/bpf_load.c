@@ -14,6 +14,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +59,8 @@ void bpf_handles_reset(struct bpf_handles *h) {
     for (size_t i = 0; i < MAPS; i++)
         h->map_fds[i] = -1;
     h->skeleton = NULL;
+    h->links = NULL;
+    h->link_count = 0;
     h->list_fd = h->survey_fd = h->show_fd = -1;
     h->found = NULL;
     h->found_mapped = 0;
@@ -362,6 +367,85 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
     h->data = h->skeleton->data;
     h->bss = h->skeleton->bss;
     return bpf_map_places(h);
+}
+
+/* ---- Without libbpf -------------------------------------------------------------------- */
+
+/* The kernel rounds it up to whole pages. */
+static size_t memory_size(enum map_id map) {
+    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    return (map_shapes[map].value_size + page - 1) / page * page;
+}
+
+void *bpf_map_memory(int fd, enum map_id map) {
+    return map_values(fd, memory_size(map), PROT_READ | PROT_WRITE);
+}
+
+static void close_if_open(int fd) {
+    if (fd >= 0)
+        close(fd);
+}
+
+void bpf_close_handles(struct bpf_handles *h) {
+    if (h->data)
+        munmap(h->data, memory_size(MAP_DATA));
+    if (h->bss)
+        munmap(h->bss, memory_size(MAP_BSS));
+    for (size_t i = 0; i < MAPS; i++)
+        close_if_open(h->map_fds[i]);
+    bpf_unmap_survey(h);
+    bpf_unmap_places(h);
+    close_if_open(h->list_fd);
+    close_if_open(h->survey_fd);
+    close_if_open(h->show_fd);
+    for (size_t i = 0; i < h->link_count; i++)
+        close_if_open(h->links[i]);
+    free(h->links);
+    bpf_handles_reset(h);
+}
+
+/* Another descriptor of the same. What is not there stays so. */
+static int own(int fd, bool *failed) {
+    if (fd < 0)
+        return fd;
+    const int copy = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    *failed |= copy < 0;
+    return copy;
+}
+
+void bpf_keep_handles(struct bpf_handles *h) {
+    struct proctally_bpf *s = h->skeleton;
+    struct bpf_handles kept = *h;
+    bool failed = false;
+    if (!s)
+        return;
+    kept.skeleton = NULL;
+    kept.links = calloc((size_t)s->skeleton->prog_cnt, sizeof(*kept.links));
+    failed = !kept.links;
+    for (int i = 0; kept.links && i < s->skeleton->prog_cnt; i++)
+        if (*s->skeleton->progs[i].link)
+            kept.links[kept.link_count++] = own(bpf_link__fd(*s->skeleton->progs[i].link), &failed);
+    for (size_t i = 0; i < MAPS; i++)
+        kept.map_fds[i] = own(h->map_fds[i], &failed);
+    kept.list_fd = own(h->list_fd, &failed);
+    kept.survey_fd = own(h->survey_fd, &failed);
+    kept.show_fd = own(h->show_fd, &failed);
+    kept.data = bpf_map_memory(h->map_fds[MAP_DATA], MAP_DATA);
+    kept.bss = bpf_map_memory(h->map_fds[MAP_BSS], MAP_BSS);
+    if (failed || !kept.data || !kept.bss) {
+        kept.answers = NULL; /* and `found`: they stay mapped for h */
+        kept.found = NULL;
+        bpf_close_handles(&kept);
+        return;
+    }
+    proctally_bpf__destroy(s); /* a link ends with its last descriptor */
+    *h = kept;
+}
+
+void bpf_give_memory_back(void) {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static bool is_locked_down(const struct io *io) {

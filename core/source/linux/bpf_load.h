@@ -64,7 +64,10 @@ extern const struct map_shape map_shapes[MAPS];
 
 /* Handles to the programs and maps in the kernel. */
 struct bpf_handles {
-    struct proctally_bpf *skeleton; /* owns the rest; NULL: adopted from where it was pinned */
+    struct proctally_bpf *skeleton; /* owns the rest; NULL: adopted from where it was pinned, or
+                                     * kept by bpf_keep_handles() */
+    int *links;                     /* what keeps the programs attached; NULL: skeleton, or pins */
+    size_t link_count;
     int map_fds[MAPS];              /* -1: none */
     int list_fd;                    /* the link of list_tasks */
     int survey_fd, show_fd;         /* the programs; -1: none */
@@ -88,6 +91,16 @@ void bpf_handles_reset(struct bpf_handles *h);
  * a warning of libbpf in why; see bpf_explain(). */
 int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_pinned,
              struct tally_error *why);
+/* Afterwards they are owned by h alone, and the skeleton is gone with all that libbpf keeps of
+ * the programs, half a megabyte. Where that fails they stay as they are. */
+void bpf_keep_handles(struct bpf_handles *h);
+/* Gives back to the kernel what was freed. Loading takes 13 MB, and once malloc() has had pieces
+ * of that size it keeps what is freed later, up to twice as much. */
+void bpf_give_memory_back(void);
+/* Closes what was adopted or kept. */
+void bpf_close_handles(struct bpf_handles *h);
+/* The map's one value, to be read and written. NULL: out of memory. */
+void *bpf_map_memory(int fd, enum map_id map);
 /* Makes surveys possible, if the descriptors of their programs and maps are there. */
 void bpf_map_survey(struct bpf_handles *h, bool names_threads);
 void bpf_unmap_survey(struct bpf_handles *h);

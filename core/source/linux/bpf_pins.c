@@ -13,7 +13,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <linux/magic.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -67,12 +66,6 @@ static int get_pinned(const char *dir, const char *name) {
     return fd < 0 ? -errno : fd;
 }
 
-/* What get_pinned() has returned. */
-static void close_pinned(int fd) {
-    if (fd >= 0)
-        close(fd);
-}
-
 /* How many links are pinned. A program without its link does not run any more. -errno. */
 static int count_links(const char *dir) {
     struct proctally_bpf *s = proctally_bpf__open(); /* for the names of programs */
@@ -88,16 +81,6 @@ static int count_links(const char *dir) {
     }
     proctally_bpf__destroy(s);
     return r < 0 ? r : links;
-}
-
-/* The kernel rounds it up to whole pages. */
-static size_t memory_size(enum map_id map) {
-    const size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    return (map_shapes[map].value_size + page - 1) / page * page;
-}
-
-static void *map_memory(const struct bpf_handles *h, enum map_id map) {
-    return mmap(NULL, memory_size(map), PROT_READ | PROT_WRITE, MAP_SHARED, h->map_fds[map], 0);
 }
 
 /* A map of global variables ends with the last of them, the struct that bpftool makes of them
@@ -132,10 +115,8 @@ static int adopt(struct bpf_handles *h, const struct bpf_wants *wants, const cha
         return -ENOENT;
     if (found < MAPS_ALWAYS || h->list_fd < 0)
         return -ESTALE;
-    void *data = map_memory(h, MAP_DATA);
-    void *bss = map_memory(h, MAP_BSS);
-    h->data = data == MAP_FAILED ? NULL : data;
-    h->bss = bss == MAP_FAILED ? NULL : bss;
+    h->data = bpf_map_memory(h->map_fds[MAP_DATA], MAP_DATA);
+    h->bss = bpf_map_memory(h->map_fds[MAP_BSS], MAP_BSS);
     if (!h->data || !h->bss)
         return -ENOMEM;
     int fd = get_pinned(dir, TRAFFIC_LINK);
@@ -165,21 +146,6 @@ static int adopt(struct bpf_handles *h, const struct bpf_wants *wants, const cha
         return r;
     bpf_map_survey(h, wants->thread_names);
     return links < 0 ? links : (uint32_t)links == h->bss->pinned_links ? 0 : -ESTALE;
-}
-
-void bpf_pins_close(struct bpf_handles *h) {
-    if (h->data)
-        munmap(h->data, memory_size(MAP_DATA));
-    if (h->bss)
-        munmap(h->bss, memory_size(MAP_BSS));
-    for (size_t i = 0; i < MAPS; i++)
-        close_pinned(h->map_fds[i]);
-    bpf_unmap_survey(h);
-    bpf_unmap_places(h);
-    close_pinned(h->list_fd);
-    close_pinned(h->survey_fd);
-    close_pinned(h->show_fd);
-    bpf_handles_reset(h);
 }
 
 static bool is_bpf_file_system(const char *dir) {
@@ -245,7 +211,7 @@ int bpf_pins_open(struct bpf_handles *h, const struct bpf_wants *wants, const ch
             error_set(&h->no_traffic, "the programs pinned at %.200s do not count it", dir);
         return 0;
     }
-    bpf_pins_close(h);
+    bpf_close_handles(h);
     if (r != -ENOENT && r != -ESTALE) {
         error_set(why, "what is pinned at %.200s can't be used: %s", dir, strerror(-r));
         return r;

@@ -12,8 +12,6 @@
  * version, loads the programs and pins them there. Otherwise as bpf_load(). */
 int bpf_pins_open(struct bpf_handles *h, const struct bpf_wants *wants, const char *dir,
                   struct tally_error *why);
-/* Closes handles to what was adopted. It stays pinned. */
-void bpf_pins_close(struct bpf_handles *h);
 
 /* Removes what is pinned at dir, and dir. -ENOENT: nothing of ours is pinned there. */
 int bpf_pins_remove(const char *dir);

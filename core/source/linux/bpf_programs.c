@@ -67,7 +67,10 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     bpf_log_begin();
     int r = pin_dir ? bpf_pins_open(&p->kernel, wants, pin_dir, why)
                     : bpf_load(&p->kernel, wants, false, why);
+    if (r == 0)
+        bpf_keep_handles(&p->kernel);
     bpf_log_end();
+    bpf_give_memory_back();
     if (r < 0) {
         bpf_programs_free(p);
         return r;
@@ -89,7 +92,7 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
         bpf_unmap_places(&p->kernel);
         proctally_bpf__destroy(p->kernel.skeleton);
     } else {
-        bpf_pins_close(&p->kernel);
+        bpf_close_handles(&p->kernel);
     }
     bpf_listing_free(&p->listing);
     free(p->ended.at);
