@@ -1223,6 +1223,34 @@ def case_nothing_stays():
     wait_for(lambda: not ids & in_kernel(), "the end of all that it had", 20)
 
 
+def anonymous_memory(pid):
+    for line in read_text("/proc/%d/status" % pid).splitlines():
+        if line.startswith("RssAnon:"):
+            return int(line.split()[1]) << 10
+    raise Failed("no RssAnon")
+
+
+def case_memory_is_given_back():
+    """What loading takes, and what a listing in full takes, is not kept."""
+    fork = "for _ in range(2000):\n if os.fork() == 0: wait(); os._exit(0)\nsay()\nwait()"
+    w = Workload(fork)
+    w.hear()
+    used = {}
+    for source in "procfs", "bpf":
+        d = Driver(source=source)
+        for _ in range(3):
+            d.collect()
+        used[source] = anonymous_memory(d.process.pid)
+        if source == "bpf":
+            held = [os.readlink("/proc/%d/fd/%s" % (d.process.pid, fd))
+                    for fd in os.listdir("/proc/%d/fd" % d.process.pid)]
+            check(held.count("anon_inode:bpf-prog") <= 2, "programs held by themselves", held)
+        d.end()
+    w.end()
+    print("      %d KB with procfs, %d with bpf" % (used["procfs"] >> 10, used["bpf"] >> 10))
+    check(used["bpf"] - used["procfs"] < 1000 << 10, "memory with source bpf", used)
+
+
 def case_failed_collection():
     """What the kernel refuses is said once, without blaming /proc; then it goes on. (For
     threads by name an iterator is opened each time, for which a descriptor is needed.)"""
