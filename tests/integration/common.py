@@ -45,6 +45,9 @@ TASKSTATS_IS_WHOLE = (6, 12)
 # start of a program and the end of a process that what wait4() or the workload miss of it
 # shows.
 CPU_ROOM = float(os.environ.get("CPU_ROOM") or 0.01)
+# How many times as long as a machine of its own an emulated or a busy one may take for what is
+# waited for.
+PATIENCE = float(os.environ.get("PATIENCE") or 1)
 
 
 class Failed(Exception):
@@ -76,7 +79,7 @@ def check_near(found, wanted, what, relative=0.0, absolute=0.0):
 
 def wait_for(condition, what, seconds=60, every=0.1):
     """The first true result of condition(); whatever it raises is 'not yet'."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + seconds * PATIENCE
     why = ""
     while True:
         try:
@@ -86,7 +89,7 @@ def wait_for(condition, what, seconds=60, every=0.1):
         except (OSError, ValueError, KeyError, Failed) as e:
             why = ": %s" % e
         if time.monotonic() > end:
-            raise Failed("not within %d seconds: %s%s" % (seconds, what, why))
+            raise Failed("not within %d seconds: %s%s" % (seconds * PATIENCE, what, why))
         time.sleep(every)
 
 
@@ -173,7 +176,7 @@ def stop(process, seconds=20):
         # not reaped before the group is gone: until then its number stays its own
         if not _has_ended(process):
             process.terminate()
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         while not _has_ended(process) and time.monotonic() < end:
             time.sleep(0.01)
         if not _has_ended(process):
@@ -191,7 +194,7 @@ def stop(process, seconds=20):
 def run(argv, seconds=60, **how):
     """Runs to the end: (status, stdout, stderr), the outputs as text."""
     how.setdefault("stdin", subprocess.DEVNULL)
-    process = subprocess.run(argv, timeout=seconds, stdout=subprocess.PIPE,
+    process = subprocess.run(argv, timeout=seconds * PATIENCE, stdout=subprocess.PIPE,
                              stderr=subprocess.PIPE, **how)
     return (process.returncode, process.stdout.decode("utf-8", "surrogateescape"),
             process.stderr.decode("utf-8", "surrogateescape"))
@@ -235,7 +238,7 @@ def http(url, data=None, seconds=20):
         data = data.encode("utf-8")
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        with opener.open(url, data, seconds) as answer:
+        with opener.open(url, data, seconds * PATIENCE) as answer:
             return answer.status, answer.read().decode("utf-8")
     except urllib.error.HTTPError as e:
         return e.code, e.read().decode("utf-8", "replace")
@@ -454,7 +457,7 @@ class Driver:
         return self.stderr.read().decode("utf-8", "surrogateescape")
 
     def read_cycle(self, seconds=180):
-        end = time.monotonic() + seconds
+        end = time.monotonic() + seconds * PATIENCE
         fd = self.process.stdout.fileno()
         while True:
             # the line about itself is the last
@@ -483,7 +486,7 @@ class Driver:
         """Ends its input; it must leave with status 0."""
         self.process.stdin.close()
         # where there are many groups a last cycle is more than a pipe holds
-        end = time.monotonic() + 30
+        end = time.monotonic() + 30 * PATIENCE
         fd = self.process.stdout.fileno()
         while select.select([fd], [], [], max(0, end - time.monotonic()))[0]:
             data = os.read(fd, 1 << 16)
@@ -556,7 +559,9 @@ class Workload:
 
     def hear(self, seconds=120):
         while b"\n" not in self.heard:
-            data = os.read(self.process.stdout.fileno(), 65536) if self.ready(seconds) else b""
+            data = b""
+            if self.ready(seconds * PATIENCE):
+                data = os.read(self.process.stdout.fileno(), 65536)
             if not data:
                 raise Failed("the workload %s says nothing" % self.name)
             self.heard += data
@@ -571,7 +576,7 @@ class Workload:
         """Lets it end; it must do so properly."""
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.close()
-        check_equal(self.process.wait(60), 0, "status of the workload %s" % self.name)
+        check_equal(self.process.wait(60 * PATIENCE), 0, "status of the workload %s" % self.name)
 
 
 SLEEPER = "say(pid=os.getpid())\nwait()\n"

@@ -81,7 +81,7 @@ def configured(directory, text):
 
 def soon(d, look, every=1.0):
     """Collects until look(points) does not fail; the points."""
-    end = time.monotonic() + SOON
+    end = time.monotonic() + SOON * PATIENCE
     while True:
         points = d.collect()
         try:
