@@ -23,6 +23,11 @@
 #define JIT_STEPS 1000
 #define MATCH_NS (20 * UINT64_C(1000000))
 #define STEPS_BETWEEN_LOOKS 64u
+/* In a step one item of the pattern goes over all of the text, at the most. What the clock
+ * says beyond that is not the match's: while a hypervisor runs others, or an emulator
+ * translates, the clock of the thread that it has stopped goes on. */
+#define STEP_NS_MOST 1000u
+#define STEP_NS_PER_BYTE_MOST 10u
 /* Interpreting takes some 25 ns for each byte with patterns as people write them. */
 #define FREE_NS_PER_BYTE 100u
 #define FREE_NS_MOST UINT64_C(1000000)
@@ -41,7 +46,8 @@ struct pattern {
     } on_bytes, on_characters;
     pcre2_match_data *match;
     pcre2_match_context *fast_context, *guarded_context;
-    uint64_t steps, start_ns, taken_ns, limit_ns; /* of the match that goes on */
+    /* of the match that goes on */
+    uint64_t steps, looked_ns, between_ns_most, taken_ns, limit_ns;
     const char *subject; /* of the last match */
 #endif
 };
@@ -74,7 +80,9 @@ static int look_at_clock(pcre2_callout_block *block, void *data) {
     (void)block;
     if (++p->steps % STEPS_BETWEEN_LOOKS != 0)
         return 0;
-    p->taken_ns = cpu_ns() - p->start_ns;
+    const uint64_t now_ns = cpu_ns(), since_ns = now_ns - p->looked_ns;
+    p->looked_ns = now_ns;
+    p->taken_ns += since_ns < p->between_ns_most ? since_ns : p->between_ns_most;
     return p->taken_ns < p->limit_ns ? 0 : PCRE2_ERROR_CALLOUT; /* gives the match up */
 }
 
@@ -89,11 +97,12 @@ static int match_guarded(struct pattern *p, const struct code *code, const char 
     const bool is_short_of_time = p->limit_ns < MATCH_NS;
     if (!is_short_of_time)
         p->limit_ns = MATCH_NS;
+    p->between_ns_most = STEPS_BETWEEN_LOOKS * (STEP_NS_MOST + STEP_NS_PER_BYTE_MOST * len);
     p->steps = 0;
     p->taken_ns = 0; /* so few steps as not to be looked at cost nothing */
     int r = PCRE2_ERROR_CALLOUT;
     if (p->limit_ns) {
-        p->start_ns = cpu_ns();
+        p->looked_ns = cpu_ns();
         r = pcre2_match(code->guarded, (PCRE2_SPTR)text, len, 0, 0, p->match, p->guarded_context);
     }
     uint64_t counted_ns = p->taken_ns > free_ns ? p->taken_ns - free_ns : 0;

@@ -11,6 +11,25 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
+
+/* What each look at the clock of CPU time finds to have passed beside the match's own. */
+static long stolen_ns_per_look;
+
+int __real_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
+int __wrap_clock_gettime(clockid_t clock, struct timespec *ret) {
+    static long stolen_ns;
+    int r = __real_clock_gettime(clock, ret);
+    if (clock == CLOCK_THREAD_CPUTIME_ID) {
+        stolen_ns += stolen_ns_per_look;
+        ret->tv_sec += stolen_ns / 1000000000;
+        ret->tv_nsec += stolen_ns % 1000000000;
+        ret->tv_sec += ret->tv_nsec / 1000000000;
+        ret->tv_nsec %= 1000000000;
+    }
+    return r;
+}
 
 static const struct {
     const char *filter, *text;
@@ -236,6 +255,26 @@ START_TEST(honest_pattern_on_long_command) {
 }
 END_TEST
 
+/* On a virtual machine whose host is busy a thread may be charged for what others run. */
+START_TEST(time_of_others) {
+    char text[3000] = "";
+    struct pattern *p = regex("kept = .*mark"), *wild = regex("(a+)+$");
+
+    memset(text, 'x', sizeof(text));
+    memcpy(text + 1000, "kept = ", 7);
+    memcpy(text + sizeof(text) - 200, "mark", 4); /* some steps back from the end */
+    stolen_ns_per_look = 30000000; /* more than any match may take */
+    ck_assert_int_eq(match(p, text, sizeof(text)), 1);
+    /* but one that goes on is given up */
+    memset(text, 'a', sizeof(text));
+    text[sizeof(text) - 1] = 'b';
+    ck_assert_int_eq(match(wild, text, sizeof(text)), -E2BIG);
+    stolen_ns_per_look = 0;
+    pattern_free(p);
+    pattern_free(wild);
+}
+END_TEST
+
 #endif
 
 int main(void) {
@@ -252,6 +291,7 @@ int main(void) {
     tcase_add_test(tc, captures_are_whole_characters);
     tcase_add_loop_test(tc, unnamed_groups, 0, 5);
     tcase_add_loop_test(tc, catastrophic_backtracking, 0, COUNT(catastrophes));
+    tcase_add_test(tc, time_of_others);
     tcase_add_loop_test(tc, honest_pattern_on_long_command, 0, 4);
 #endif
     return run_suite(suite);
