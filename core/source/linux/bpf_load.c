@@ -48,6 +48,8 @@ const struct map_shape map_shapes[MAPS] = {
 };
 
 #define TYPES_PATH "/sys/kernel/btf/vmlinux"
+/* Of what survey.bpf.c calls, the kernel has got this last. */
+#define SURVEY_NEEDS "bpf_iter_task_new"
 
 uint64_t boot_ns(int64_t boot_offset_ns) {
     struct timespec now;
@@ -129,6 +131,13 @@ static bool has_tracepoint(const struct btf *types, const char *name) {
     return btf__find_by_name_kind(types, type, BTF_KIND_TYPEDEF) > 0;
 }
 
+/* What is called and the kernel does not have, libbpf looks for in all modules, once, also for
+ * programs that are not to be loaded. Only CAP_SYS_ADMIN may do that, and libbpf (1.1 to 1.6 at
+ * least) then loads nothing. So it is made to look here, in vain, where a failure is no matter. */
+static void look_through_modules(struct proctally_bpf *s) {
+    (void)bpf_program__set_attach_target(s->progs.survey, 0, SURVEY_NEEDS);
+}
+
 /* What can be left out, and is where the kernel lacks it. */
 struct bpf_parts {
     bool traffic, survey;
@@ -138,9 +147,12 @@ struct bpf_parts {
 static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const struct btf *types,
                    struct bpf_parts *parts, bool will_be_pinned) {
     const bool traffic = parts->traffic;
-    const bool survey = parts->survey && has_function(types, "bpf_iter_task_new") &&
+    const bool has_iterator = has_function(types, SURVEY_NEEDS);
+    const bool survey = parts->survey && has_iterator &&
                         has_function(types, "bpf_task_from_pid") && !linux_is_before(6, 10);
     parts->survey = survey;
+    if (!has_iterator)
+        look_through_modules(s);
     struct bpf_program *of_packets[] = {s->progs.count_received, s->progs.count_transmitted};
     struct bpf_program *of_owners[] = {s->progs.on_send, s->progs.on_receive, s->progs.on_read};
     bool sees_owners = has_tracepoint(types, "sock_recv_length");
