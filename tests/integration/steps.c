@@ -10,6 +10,7 @@
  *     join:PATH            enters the control group of this directory
  *     wait:PATH            until there is such a file
  *     as:WORD              nothing: it is there to be seen
+ *     cpu:PATH             adds a line to this file: the CPU time of the process so far, in ns
  *     orphan               goes on as a child whose parent has ended
  *     exec ARGV...         becomes another program
  *     thread-exec ARGV...  the same, from a thread that is not the first
@@ -99,6 +100,15 @@ static void join(const char *directory) {
 static void await(const char *path) {
     while (access(path, F_OK) < 0)
         nap(10);
+}
+
+static void tell_cpu(const char *path) {
+    struct timespec now;
+    FILE *file = fopen(path, "a");
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    if (!file || fprintf(file, "%lld\n", now.tv_sec * 1000000000LL + now.tv_nsec) < 0 ||
+        fclose(file) != 0)
+        give_up(path);
 }
 
 static void *exec_in_thread(void *argv) {
@@ -235,6 +245,8 @@ static void take(const char *step) {
         join(at);
     } else if ((at = after(step, "wait:"))) {
         await(at);
+    } else if ((at = after(step, "cpu:"))) {
+        tell_cpu(at);
     } else if (strcmp(step, "orphan") == 0) {
         pid_t parent = getpid();
         if (fork() != 0)
