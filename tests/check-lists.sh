@@ -9,7 +9,7 @@ cd "${SRC:-$(dirname "$0")/..}" || exit 99
 missing=$(
     {
         find core plugins tests -name '*.[ch]'
-        find core plugins -name '*.[1-9]'
+        find core plugins -name '*.[1-9]' ! -path '*/.libs/*'
         find plugins/python -type f ! -name '*.py[co]' ! -name '*.so' ! -name '*.whl' ! -name wheel.stamp \
             ! -path '*/bin/*' ! -path '*.egg-info/*' ! -path '*/.*' ! -path '*/package/*'
         find . -name '*.md' ! -path '*/.*' ! -path './build*' ! -path './proctally-*' | sed 's|^\./||'
