@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: MIT
 """Writes the dashboards beside it: python3 make.py [DIRECTORY]
 
-What they show is in the tables below, once for both schemas. In a query <NAME> is a
-figure of FIGURES with the dashboard's selectors, and <self:NAME> a metric that proctally
-has about itself. A query that asks for what a schema does not have is left out there, and
-so is a panel that has none left.
+What they show is in the tables below, once for Grafana with Prometheus in both schemas, and
+for Chronograf with InfluxDB. In a query <NAME> is a figure of FIGURES with the dashboard's
+selectors, and <self:NAME> a metric that proctally has about itself. A query that asks for what
+a schema does not have is left out there, and so is a panel that has none left. chronograf.py
+says in InfluxQL what they ask for.
 """
 import json
 import os
 import re
 import sys
+
+sys.dont_write_bytecode = True # what is beside this file is not to be more
+import chronograf
 
 NATIVE, DROP_IN = 0, 1
 PREFIX = ("proctally_", "namedprocess_namegroup_")
@@ -352,7 +356,7 @@ def host():
               "used, since the previous collection. It jumps around on an idle host.",
               [("avg(<self:cpu_coverage_ratio>)", "coverage")]),
         graph("A collection", "s", "How long the last collection took, and how much CPU time.", [
-            ("max(<self:collection_duration_seconds>)", "time"),
+            ("max(<self:collection_duration_seconds>)", "elapsed"),
             ("max(<self:collection_cpu_seconds>)", "CPU time")]),
         graph("Seen", "short", "Processes seen, including those that a filter leaves out; "
               "hidden ones can't be read at all (hidepid).", [
@@ -556,12 +560,21 @@ def text_of(value, indent=0):
     return "{\n" + ",\n".join(inner + p for p in parts) + "\n" + " " * indent + "}"
 
 
+def write(directory, name, text):
+    with open(os.path.join(directory, name), "w", encoding="utf-8") as file:
+        file.write(text)
+
+
 def main(directory):
     for schema in (NATIVE, DROP_IN):
         for name, *rest in DASHBOARDS:
-            path = os.path.join(directory, "%s-%s.json" % (FILE[schema], name))
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(text_of(dashboard(schema, name, *rest)) + "\n")
+            write(directory, "%s-%s.json" % (FILE[schema], name),
+                  text_of(dashboard(schema, name, *rest)) + "\n")
+    for name, title, _, panels, _, _ in DASHBOARDS:
+        write(directory, "chronograf-%s.json" % name,
+              text_of(chronograf.dashboard(name, title, panels())) + "\n")
+    write(directory, "proctally.influxql",
+          chronograf.queries({name: panels() for name, _, _, panels, _, _ in DASHBOARDS}))
 
 
 if __name__ == "__main__":
