@@ -6,16 +6,8 @@
 set -eu
 cd /root
 
-fail() {
-    echo "$*"
-    exit 1
-}
-# The names of all files, but for those of others that come and go.
-files() {
-    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /root -o -path /run \
-        -o -path /var/cache -o -path /var/log -o -path /var/lib/rpm -o -path /usr/lib/sysimage \) \
-        -prune -o -print | sort >"$1"
-}
+. ./packages-common.sh
+
 # what the packages need is there, but not by rpm's database
 with_rpm() {
     rpm --nodeps --force-debian "$@"
@@ -30,45 +22,29 @@ enabled() {
 # As in Fedora nothing is enabled that no preset names; Debian has it the other way round.
 mkdir -p /etc/systemd/system-preset
 echo 'disable *' >/etc/systemd/system-preset/99-default-disable.preset
-files bare
+# Directories of packages that every Fedora has, and of collectd's.
+mkdir -p /usr/lib64/collectd /usr/lib64/pkgconfig /usr/share/licenses
+files bare /var/lib/rpm /usr/lib/sysimage
 
 with_rpm -i before/*.rpm
 rpm -qa --qf '%{name}-%{version}-%{release}\n' | sort
-grep -q '^proctally:' /etc/passwd || fail "there is no user proctally"
 [ "$(enabled)" = disabled ] || fail "installing enables services: $(enabled)"
 # all that belongs to a package is there as it says (not owners and modes of the user's)
 rpm -Va --nodeps || fail "files are not what the packages say"
 
 # The administrator's choices stay.
 systemctl enable proctally-textfile.service proctally-textfile-once.timer
-echo '# mine' >>/etc/proctally.yaml
-count() {
-    proctally-textfile --once --source procfs --output - --state-file /var/lib/proctally/state \
-        --config /etc/proctally.yaml --prefix p_ --group-by name |
-        sed -n 's/^p_process_starts_total{groupname="sh"} //p'
-}
-install -d -o proctally -g proctally -m 0700 /var/lib/proctally
-count
-for i in 1 2 3 4 5; do sh -c 'sleep 0.2; :' & done
-sleep 0.1
-first=$(count)
-wait
+before_upgrade
 with_rpm -U new/*.rpm
 [ "$(rpm -q --qf '%{release}' proctally)" = 1 ] || fail "the upgrade leaves $(rpm -q proctally)"
-tail -n 1 /etc/proctally.yaml | grep -qx '# mine' || fail "the upgrade has changed /etc/proctally.yaml"
+after_upgrade
 [ "$(systemctl is-enabled proctally-textfile.service)" = enabled ] ||
     fail "the upgrade disables what was enabled"
-second=$(count)
-[ "$first" -ge 5 ] && [ "$second" -ge "$first" ] ||
-    fail "starts counted before the upgrade: $first, after it: $second"
 
-for program in proctally proctally-textfile proctally-telegraf proctally-exporter proctally-fs; do
-    $program --version
-done
+look_around
 for page in proctally.1 proctally-exporter.1 proctally.yaml.5 proctally-metrics.7; do
     rpm -ql proctally | grep -q "/$page" || fail "no manual page $page"
 done
-find /usr/lib/systemd/system -name 'proctally-*.service' -exec systemd-analyze --man=no verify {} +
 [ -e /usr/share/doc/proctally/examples/proctally.yaml ] || fail "no examples"
 
 # shellcheck disable=SC2046 # names
@@ -78,7 +54,7 @@ with_rpm -e $(rpm -qa)
 # a changed configuration and the counters are the administrator's
 mv /etc/proctally.yaml.rpmsave /root || fail "erasing takes a changed configuration away"
 rm -r /var/lib/proctally
-files after
+files after /var/lib/rpm /usr/lib/sysimage
 left=$(comm -13 bare after | grep -v -e '^/etc/passwd-$' -e '^/etc/group-$' -e '^/etc/g*shadow-$' || true)
 [ -z "$left" ] || fail "erasing leaves" $left
 # with no change to it, nothing is kept
