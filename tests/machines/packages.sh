@@ -6,16 +6,8 @@
 set -eu
 cd /root
 
-fail() {
-    echo "$*"
-    exit 1
-}
-# The names of all files, but for those of others that come and go.
-files() {
-    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /root -o -path /run \
-        -o -path /var/cache -o -path /var/lib/apt -o -path /var/lib/dpkg -o -path /var/log \) \
-        -prune -o -print | sort >"$1"
-}
+. ./packages-common.sh
+
 names=$(for deb in new/*.deb; do dpkg-deb -f "$deb" Package; done | grep -v -e '-dbgsym$')
 chosen=
 for name in $names; do
@@ -30,7 +22,7 @@ apt_get update
 # shellcheck disable=SC2086 # names with patterns
 apt_get install --no-install-recommends $chosen
 dpkg --purge $names
-files before
+files before /var/lib/apt /var/lib/dpkg
 left=$(grep proctally before || true)
 [ -z "$left" ] || fail "purging leaves" $left
 
@@ -45,30 +37,12 @@ for name in $names; do
 done
 apt_get install --no-install-recommends ./old/*.deb
 
-# Counting goes on over the upgrade; a change to the configuration is kept.
-getent passwd proctally || fail "there is no user proctally"
-echo '# mine' >>/etc/proctally.yaml
-count() {
-    proctally-textfile --once --source procfs --output - --state-file /var/lib/proctally/state \
-        --config /etc/proctally.yaml --prefix p_ --group-by name |
-        sed -n 's/^p_process_starts_total{groupname="sh"} //p'
-}
-install -d -o proctally -g proctally -m 0700 /var/lib/proctally
-count
-for i in 1 2 3 4 5; do sh -c 'sleep 0.2; :' & done
-sleep 0.1
-first=$(count)
-wait
+before_upgrade
 # shellcheck disable=SC2086
 apt_get install --no-install-recommends $chosen
-tail -n 1 /etc/proctally.yaml | grep -qx '# mine' || fail "the upgrade has changed /etc/proctally.yaml"
-second=$(count)
-[ "$first" -ge 5 ] && [ "$second" -ge "$first" ] ||
-    fail "starts counted before the upgrade: $first, after it: $second"
+after_upgrade
 
-for program in proctally proctally-textfile proctally-telegraf proctally-exporter proctally-fs; do
-    $program --version
-done
+look_around
 proctally ps --sort -rss | head -n 3
 case $names in
     *python3-proctally*)
@@ -77,9 +51,6 @@ case $names in
 esac
 [ ! -e /usr/lib/python3/dist-packages/proctally/bin/proctally ] ||
     fail "the Python package has a program of its own"
-if command -v systemd-analyze >/dev/null; then
-    find /lib/systemd/system/ -name 'proctally-*.service' -exec systemd-analyze --man=no verify {} +
-fi
 
 # shellcheck disable=SC2086
 apt_get remove $names
@@ -88,7 +59,7 @@ apt_get remove $names
 [ ! -e /usr/bin/proctally ] || fail "removing leaves the programs"
 # shellcheck disable=SC2086
 dpkg --purge $names
-files after
+files after /var/lib/apt /var/lib/dpkg
 left=$(comm -13 before after)
 [ -z "$left" ] || fail "purging leaves" $left
 echo "$(echo "$names" | wc -l) packages, $(ls new | wc -l) files: installed, upgraded, removed and purged"

@@ -72,35 +72,13 @@ bare_root() {
     mv "$ROOTS/$1.new" "$ROOTS/$1.bare"
 }
 
-# ROOT COMMAND...: with ROOT as / of a mount namespace, as in a container. After a mere
-# chroot it would not be a mount, and the kernel would show paths as from outside.
+# ROOT COMMAND...: in ROOT, as in a container
 inside() {
-    unshare --mount --propagation private sh -ec '
-        root=$1
-        shift
-        mount --bind "$root" "$root"
-        mount -t proc proc "$root/proc"
-        mount --rbind /sys "$root/sys"
-        # nodes of its own: what is installed there sets their modes
-        mount -t tmpfs -o mode=0755 dev "$root/dev"
-        for node in null zero full random urandom tty fuse; do
-            [ ! -e /dev/$node ] || cp -a /dev/$node "$root/dev/"
-        done
-        mkdir "$root/dev/pts" "$root/dev/shm"
-        mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
-        mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
-        ln -s pts/ptmx "$root/dev/ptmx"
-        ln -s /proc/self/fd "$root/dev/fd"
-        for number in 0:stdin 1:stdout 2:stderr; do
-            ln -s "/proc/self/fd/${number%:*}" "$root/dev/${number#*:}"
-        done
-        mount -t tmpfs tmp "$root/tmp"
-        cd "$root"
-        pivot_root . mnt
-        umount -l /mnt
-        cd /
-        exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
-            HOME=/root LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@"' sh "$@" </dev/null
+    local root="$1"
+    shift
+    unshare --mount --propagation private sh "$SRC/tests/machines/enter.sh" container "$root" \
+        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root \
+        LC_ALL=C.UTF-8 DEBIAN_FRONTEND=noninteractive "$@" </dev/null
 }
 
 # ---- Cross-built ---------------------------------------------------------------------------
@@ -352,7 +330,7 @@ packages() {
     cp -a "$ROOTS/$1.bare" "$root"
     mkdir "$root/root/new"
     cp "$debs"/*.deb "$root/root/new"
-    cp "$SRC/tests/machines/packages.sh" "$root/root"
+    cp "$SRC/tests/machines/packages.sh" "$SRC/tests/machines/packages-common.sh" "$root/root"
     if ! inside "$root" sh /root/packages.sh >>"$log" 2>&1; then
         because "$(tail -n 1 "$log"), see $log and $root"
         return 1
@@ -390,7 +368,7 @@ packages_rpm() {
     mkdir "$root/root/before" "$root/root/new"
     cp "$build/root/proctally/before"/*.x86_64.rpm "$root/root/before"
     cp "$build/root/proctally/new"/*.x86_64.rpm "$root/root/new"
-    cp "$SRC/tests/machines/packages-rpm.sh" "$root/root"
+    cp "$SRC/tests/machines/packages-rpm.sh" "$SRC/tests/machines/packages-common.sh" "$root/root"
     # Debian's names of the libraries that they want
     needed=$(inside "$build" sh -c 'cd /root/proctally/new
         rpm -qp --requires ./*.rpm 2>/dev/null | sed -n "s/^\(lib[^(]*[.]so[.][^(]*\)(.*/\1/p" |
@@ -426,30 +404,9 @@ booted() {
     sh -ec '
         echo $$ >"$1/cgroup.procs"
         exec unshare --mount --propagation private --pid --fork --kill-child --uts --ipc --net \
-            --cgroup sh -ec '\''
-            root=$1
-            mount --bind "$root" "$root"
-            mount -t proc proc "$root/proc"
-            mount -t sysfs -o ro sys "$root/sys"
-            mount -t cgroup2 cgroup "$root/sys/fs/cgroup"
-            mount -t bpf bpf "$root/sys/fs/bpf" || :
-            mount -t tmpfs -o mode=0755 dev "$root/dev"
-            for node in null zero full random urandom tty fuse; do
-                [ ! -e /dev/$node ] || cp -a /dev/$node "$root/dev/"
-            done
-            mkdir "$root/dev/pts" "$root/dev/shm"
-            mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
-            mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
-            ln -s pts/ptmx "$root/dev/ptmx"
-            ln -s /proc/self/fd "$root/dev/fd"
-            mount -t tmpfs -o mode=0755 run "$root/run"
-            mount -t tmpfs tmp "$root/tmp"
-            cd "$root"
-            pivot_root . mnt
-            umount -l /mnt
-            cd /
-            exec env -i container=machines PATH=/usr/sbin:/usr/bin:/sbin:/bin /sbin/init'\'' \
-            sh "$2"' sh "$group" "$root" </dev/null >>"$log" 2>&1 &
+            --cgroup sh "$2" boot "$3" \
+            env -i container=machines PATH=/usr/sbin:/usr/bin:/sbin:/bin /sbin/init' \
+        sh "$group" "$SRC/tests/machines/enter.sh" "$root" </dev/null >>"$log" 2>&1 &
     unshared=$!
     first=
     for _ in 1 2 3 4 5 6 7 8 9 10; do

@@ -1,0 +1,59 @@
+# shellcheck shell=sh
+# SPDX-License-Identifier: MIT
+# What packages.sh and packages-rpm.sh have in common, and read in.
+
+fail() {
+    echo "$*"
+    exit 1
+}
+
+# FILE [PATH...]: the names of all files, but for those of others that come and go, and what is
+# at these paths.
+files() {
+    file=$1
+    shift
+    for path; do
+        shift
+        set -- "$@" -o -path "$path"
+    done
+    find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /tmp -o -path /root -o -path /run \
+        -o -path /var/cache -o -path /var/log "$@" \) -prune -o -print | sort >"$file"
+}
+
+# how many processes called sh have started, by what the state file and this collection know
+starts() {
+    proctally-textfile --once --source procfs --output - --state-file /var/lib/proctally/state \
+        --config /etc/proctally.yaml --prefix p_ --group-by name |
+        sed -n 's/^p_process_starts_total{groupname="sh"} //p'
+}
+
+# An upgrade lies between the two: counting goes on, and a change to the configuration is kept.
+before_upgrade() {
+    getent passwd proctally || fail "there is no user proctally"
+    echo '# mine' >>/etc/proctally.yaml
+    install -d -o proctally -g proctally -m 0700 /var/lib/proctally
+    starts
+    for i in 1 2 3 4 5; do sh -c 'sleep 0.2; :' & done
+    sleep 0.1
+    first=$(starts)
+    wait
+    [ "$first" -ge 5 ] || fail "of 5 processes that have started $first are counted"
+}
+after_upgrade() {
+    tail -n 1 /etc/proctally.yaml | grep -qx '# mine' ||
+        fail "the upgrade has changed /etc/proctally.yaml"
+    second=$(starts)
+    [ "$second" -ge "$first" ] ||
+        fail "starts counted before the upgrade: $first, after it: $second"
+}
+
+# what is installed, and needs no other package to be looked at
+look_around() {
+    for program in proctally proctally-textfile proctally-telegraf proctally-exporter proctally-fs; do
+        $program --version
+    done
+    if command -v systemd-analyze >/dev/null; then
+        find /usr/lib/systemd/system -name 'proctally-*.service' \
+            -exec systemd-analyze --man=no verify {} +
+    fi
+}
