@@ -6,22 +6,19 @@
 #     sh examples/static-musl.sh [x86_64|aarch64] [DIRECTORY]
 #
 # They are DIRECTORY/MACHINE/bin/proctally* (build-musl/...), and made for /usr/local. The
-# libraries are built from Debian's sources with Debian's patches (some of them mend what an
-# attacker could use), which apt fetches and verifies (no root needed, and nothing of this
-# machine changes): libyaml, PCRE2, libmnl, libcap, libseccomp, and for proctally-exporter
-# zlib, GMP, Nettle, GnuTLS and libmicrohttpd, which take most of the time (EXPORTER=no leaves
-# them and it out). All but the first two are left out where they are not to be had. Source
-# bpf is not built, as libelf is not. Users are looked up in /etc/passwd only, as musl has no
-# nsswitch. What was linked is told in DIRECTORY/MACHINE/sources.list, a line an archive:
-# package, version, SHA-256, name.
+# libraries are built from Debian's sources (see cross.sh): libyaml, PCRE2, libmnl, libcap,
+# libseccomp, and for proctally-exporter zlib, GMP, Nettle, GnuTLS and libmicrohttpd, which take
+# most of the time (EXPORTER=no leaves them and it out). All but the first two are left out
+# where they are not to be had. Source bpf is not built, as libelf is not. Users are looked up
+# in /etc/passwd only, as musl has no nsswitch. What was linked is told in
+# DIRECTORY/MACHINE/sources.list, a line an archive: package, version, SHA-256, name; what the
+# programs lack in lacks.list.
 #
 # The same sources give the same bytes, wherever they are built
 # (tests/machines/reproducible.sh). examples/packaging/build.sh static makes archives of them.
 #
-# What it needs: what tests/install-deps.sh build installs, dpkg's apt-get, patch, and zig:
-# $ZIG, or zig in PATH, or else ziglang from PyPI by python3 -m pip. 77: one of them is
-# missing. SUITE is the Debian whose sources are taken, MIRROR where it is, SOURCES where they
-# are kept (DIRECTORY/sources).
+# What it needs: what tests/install-deps.sh build installs, dpkg's apt-get, patch, and zig. 77:
+# one of them is missing. ZIG, SUITE, MIRROR and SOURCES say where things are, see cross.sh.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -45,22 +42,13 @@ dir=$top/$machine
 root=$dir/libraries
 prefix=$root/usr/local
 log=$dir/build.log
-jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
-SUITE=${SUITE:-stable}
 : >"$log"
 
 missing() {
     echo "$1" >&2
     exit 77
 }
-# COMMAND...: with its output in the log; what it says last is shown if it fails
-run() {
-    if ! "$@" >>"$log" 2>&1 </dev/null; then
-        tail -n 25 "$log" >&2
-        echo "failed: $* (all of its output: $log)" >&2
-        exit 1
-    fi
-}
+. "$SRC/examples/cross.sh"
 
 for program in apt-get autoreconf libtoolize make pkg-config cc patch; do
     command -v $program >/dev/null 2>&1 || missing "$program is missing"
@@ -69,87 +57,31 @@ done
 
 # ---- The compiler ---------------------------------------------------------------------
 
-if [ -z "${ZIG-}" ]; then
-    ZIG=$(command -v zig || true)
-fi
-if [ -z "$ZIG" ]; then
-    ZIG=$top/zig/ziglang/zig
-    if [ ! -x "$ZIG" ]; then
-        python3 -m pip --version >/dev/null 2>&1 || missing "zig is missing, and pip to fetch it"
-        python3 -m pip install -q --target "$top/zig" ziglang >>"$log" 2>&1 ||
-            missing "zig is missing, and pip can't fetch it: $(tail -n 1 "$log")"
-    fi
-fi
-mkdir -p "$dir/tools"
-# TOOL ARGUMENTS: configure and libtool want one word
-tool() {
-    printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$ZIG" "$2" >"$dir/tools/$1"
-    chmod 755 "$dir/tools/$1"
-}
-tool cc "cc -target $target"
-tool ar ar
-tool ranlib ranlib
-CC=$dir/tools/cc AR=$dir/tools/ar RANLIB=$dir/tools/ranlib
+find_zig
+tools "$target"
 # For static PIEs; zig adds UndefinedBehaviorSanitizer where nothing is said about it; and no
 # name of a source file is to tell where this was built.
 CFLAGS="-O2 -fPIC -fno-sanitize=undefined -ffile-prefix-map=$dir=."
 PKG_CONFIG="pkg-config --static" PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig PKG_CONFIG_PATH=
 PKG_CONFIG_SYSROOT_DIR=$root
-export CC AR RANLIB CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
+export CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR
 
 # ---- The libraries ----------------------------------------------------------------------
 
-MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null | grep -m 1 '/debian/*$' ||
-    true)}
-[ -n "$MIRROR" ] || missing "no mirror of Debian is known; MIRROR can name one"
-sources=${SOURCES:-$top/sources}
-mkdir -p "$sources/apt/lists/partial" "$sources/apt/cache/archives/partial"
-sources=$(cd "$sources" && pwd)
-: >>"$sources/apt/status"
-echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $MIRROR $SUITE main" \
-    >"$sources/apt/sources.list"
-apt() {
-    apt-get -q -o Dir::State="$sources/apt" -o Dir::State::status="$sources/apt/status" \
-        -o Dir::Cache="$sources/apt/cache" -o Dir::Etc::sourcelist="$sources/apt/sources.list" \
-        -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root \
-        -o Acquire::Languages=none "$@" >>"$log" 2>&1 </dev/null
-}
-fetched=no
-# PACKAGE: its sources, patched, in the current directory
-unpack() {
-    if ! ls "$sources/$1"_*.orig.tar.?z* >/dev/null 2>&1 ||
-        ! ls "$sources/$1"_*.debian.tar.xz "$sources/$1"_*.diff.gz 2>/dev/null | grep -q .; then
-        if [ $fetched = no ]; then
-            apt update || return 1
-            fetched=yes
-        fi
-        # not all at once: some mirrors lack signatures, which apt does not need
-        (cd "$sources" && apt source --download-only --tar-only "$1" &&
-            apt source --download-only --diff-only "$1") || return 1
-    fi
-    rm -rf "$dir/$1"
-    mkdir -p "$dir/$1"
-    cd "$dir/$1"
-    original=$(ls "$sources/$1"_*.orig.tar.?z* | head -n 1)
-    changes=$(ls "$sources/$1"_*.debian.tar.xz "$sources/$1"_*.diff.gz 2>/dev/null | head -n 1)
-    [ -n "$changes" ] || return 1
-    tar xf "$original" --strip-components=1
-    case $changes in
-    *.diff.gz) gzip -dc "$changes" | patch -p1 -s ;;
-    *)
-        tar xf "$changes"
-        [ ! -e debian/patches/series ] || sed 's/#.*//; s/ -p1//' debian/patches/series |
-            while read -r name; do
-                [ -z "$name" ] || patch -p1 -s <"debian/patches/$name" || exit 1
-            done
-        ;;
-    esac >>"$log" || return 1
-    # what is made of configure.ac and Makefile.am is there, and is not to be made again
-    find . -exec touch -h -d @0 {} +
-    version=${changes##*/*_}
+# PACKAGE: its sources in DIRECTORY/MACHINE/PACKAGE, and what they are in PACKAGE.list. 1: there
+# are none.
+sources_of() {
+    fetch "$1" || {
+        echo "the sources of $1 are not to be had" >&2
+        return 1
+    }
+    echo "building $1" >&2
+    run unpack "$1" "$dir/$1"
+    version=$(archives "$1" | tail -n 1)
+    version=${version##*/*_}
     version=${version%.debian.tar.xz}
     version=${version%.diff.gz}
-    for file in "$original" "$changes"; do
+    archives "$1" | while IFS= read -r file; do
         printf '%s\t%s\t%s\t%s\n' "$1" "$version" "$(sha256sum <"$file" | cut -d ' ' -f 1)" \
             "${file##*/}"
     done >"$dir/$1.list"
@@ -164,11 +96,7 @@ library() {
     [ ! -f "$prefix/lib/pkgconfig/$1.pc" ] || return 0
     pc=$1 package=$2
     shift 2
-    if ! (unpack "$package"); then
-        echo "the sources of $package are not to be had" >&2
-        return 1
-    fi
-    echo "building $package" >&2
+    sources_of "$package" || return 1
     cd "$dir/$package"
     [ -x configure ] || run autoreconf -fi
     # Debian takes out what is not free, and configure wants its place all the same
@@ -188,28 +116,22 @@ cp /usr/include/uthash.h /usr/include/utlist.h "$prefix/include"
 # there is not much use without configuration files and regular expressions
 library yaml-0.1 libyaml || missing "no libyaml: $(grep '^E:' "$log" | tail -n 1)"
 library libpcre2-8 pcre2 --enable-jit || missing "no PCRE2: $(grep '^E:' "$log" | tail -n 1)"
-library libmnl libmnl || echo "left out: context switches of ended threads" >&2
+library libmnl libmnl || echo "left out: context switches of ended threads, and sockets" >&2
 # what gperf would make is among its sources
 library libseccomp libseccomp GPERF=false || echo "left out: the filter for system calls" >&2
 if [ ! -f "$prefix/lib/pkgconfig/libcap.pc" ]; then
-    if (unpack libcap2); then
-        echo "building libcap2" >&2
+    if sources_of libcap2; then
         run make -C "$dir/libcap2/libcap" install-static-cap CC="$CC" BUILD_CC=cc AR="$AR" \
             RANLIB="$RANLIB" COPTS="$CFLAGS" prefix=/usr/local DESTDIR="$root" lib=lib \
             SHARED=no GOLANG=no PTHREADS=no USE_GPERF=no
     else
-        echo "the sources of libcap2 are not to be had" >&2
         echo "left out: giving up capabilities" >&2
     fi
 fi
 # of zlib only configure is its own
 zlib() {
     [ ! -f "$prefix/lib/pkgconfig/zlib.pc" ] || return 0
-    if ! (unpack zlib); then
-        echo "the sources of zlib are not to be had" >&2
-        return 1
-    fi
-    echo "building zlib" >&2
+    sources_of zlib || return 1
     cd "$dir/zlib"
     run ./configure --static --prefix=/usr/local
     run make -j"$jobs"
@@ -248,6 +170,8 @@ mkdir "$dir/proctally"
 cd "$dir/proctally"
 run "$dir/source/configure" --host="$target" --prefix=/usr/local --disable-shared --without-bpf \
     --without-collectd --disable-tests $exporter CPPFLAGS="-I$prefix/include" LDFLAGS=-s
+# what configure says at its end that this build lacks
+sed -n '/^This build will lack:/,/^$/s/^  - \(.*\) (.*/\1/p' "$log" >"$dir/lacks.list"
 rm -rf "$dir/bin" # of another time
 # the library for embedders would need a linker for that machine
 run make -j"$jobs" install-binPROGRAMS bindir="$dir/bin"

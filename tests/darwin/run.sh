@@ -25,23 +25,15 @@ top=${1:-$SRC/build-darwin}
 mkdir -p "$top"
 top=$(cd "$top" && pwd)
 log=$top/build.log
-jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 : >"$log"
 
 missing() {
     echo "skipped: $1"
     exit 77
 }
-# COMMAND...: with its output in the log; what it says last is shown if it fails
-run() {
-    if ! "$@" >>"$log" 2>&1 </dev/null; then
-        tail -n 25 "$log" >&2
-        echo "failed: $* (all of its output: $log)" >&2
-        exit 1
-    fi
-}
+. "$SRC/examples/cross.sh"
 
-for program in autoreconf libtoolize make pkg-config python3; do
+for program in autoreconf libtoolize make patch pkg-config python3; do
     command -v $program >/dev/null 2>&1 || missing "$program is missing"
 done
 system_pkg_config=$(command -v pkg-config)
@@ -49,17 +41,7 @@ system_pkg_config=$(command -v pkg-config)
 
 # ---- The compiler ---------------------------------------------------------------------
 
-if [ -z "${ZIG-}" ]; then
-    ZIG=$(command -v zig || true)
-fi
-if [ -z "$ZIG" ]; then
-    ZIG=$top/zig/ziglang/zig
-    if [ ! -x "$ZIG" ]; then
-        python3 -m pip --version >/dev/null 2>&1 || missing "zig is not there, nor pip to fetch it"
-        python3 -m pip install -q --target "$top/zig" ziglang >>"$log" 2>&1 ||
-            missing "zig is not there, and pip can't fetch it: $(tail -n 1 "$log")"
-    fi
-fi
+find_zig
 # from $top: zig names its directory relative to where it is called, and this goes elsewhere below
 stubs=$(cd "$top" && "$ZIG" env 2>>"$log" | sed -n 's/.*lib_dir"*[ =:]*"\([^"]*\)".*/\1/p')/libc/darwin/libSystem.tbd
 case $stubs in
@@ -69,30 +51,6 @@ esac
 [ -f "$stubs" ] || missing "$ZIG has no list of what macOS has"
 
 # ---- The libraries ----------------------------------------------------------------------
-
-# PACKAGE: its sources in DIRECTORY/sources/PACKAGE. 1: they are not to be had.
-sources() {
-    [ "${LIBRARIES-}" != no ] && command -v apt-get >/dev/null 2>&1 || return 1
-    [ ! -f "$top/sources/$1/configure.ac" ] || return 0
-    mirror=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 2>/dev/null |
-        grep -m 1 '/debian/*$' || true)}
-    [ -n "$mirror" ] || return 1
-    apt=$top/sources/apt
-    mkdir -p "$apt/lists/partial" "$apt/cache/archives/partial"
-    : >>"$apt/status"
-    echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror" \
-        "${SUITE:-stable} main" >"$apt/sources.list"
-    set -- "$1" -q -o Dir::State="$apt" -o Dir::State::status="$apt/status" \
-        -o Dir::Cache="$apt/cache" -o Dir::Etc::sourcelist="$apt/sources.list" \
-        -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root
-    package=$1
-    shift
-    (cd "$top/sources" && apt-get "$@" update && apt-get "$@" source --download-only --tar-only \
-        "$package") >>"$log" 2>&1 </dev/null || return 1
-    mkdir -p "$top/sources/$package"
-    tar xf "$(ls "$top/sources/${package}"_*.orig.tar.?z* | head -n 1)" \
-        -C "$top/sources/$package" --strip-components=1
-}
 
 # MODULE NAME HEADERS LIBRARIES...: as if this library were there, for as much as linking takes
 listed() {
@@ -118,8 +76,7 @@ EOF
 library() {
     package=$1
     shift
-    rm -rf "$dir/$package"
-    cp -a "$top/sources/$package" "$dir/$package"
+    run unpack "$package" "$dir/$package"
     cd "$dir/$package"
     [ -x configure ] || run autoreconf -fi
     run ./configure --host="$host" --prefix="$prefix" --disable-shared --enable-static "$@"
@@ -127,8 +84,7 @@ library() {
 }
 # zlib's configure is another one, which looks at the building machine
 zlib() {
-    rm -rf "$dir/zlib"
-    cp -a "$top/sources/zlib" "$dir/zlib"
+    run unpack zlib "$dir/zlib"
     cd "$dir/zlib"
     CHOST=$host run ./configure --static --prefix="$prefix"
     run make -j"$jobs" AR="$AR" ARFLAGS=rcs libz.a
@@ -137,13 +93,13 @@ zlib() {
 
 # ---- The programs -------------------------------------------------------------------------
 
-with_libraries=yes with_exporter=yes
+with_libraries=${LIBRARIES:-yes} with_exporter=yes
 for package in libyaml pcre2 jansson; do
-    sources $package || with_libraries=no
+    [ "$with_libraries" = no ] || fetch $package || with_libraries=no
 done
 [ $with_libraries = yes ] || echo "without configuration files and regular expressions: no sources"
 for package in zlib libmicrohttpd; do
-    [ $with_libraries = yes ] && sources $package || with_exporter=no
+    [ "$with_libraries" = yes ] && fetch $package || with_exporter=no
 done
 run sh "$SRC/tests/copy-sources.sh" "$top/source"
 
@@ -151,27 +107,18 @@ run sh "$SRC/tests/copy-sources.sh" "$top/source"
 here=$(${CC:-cc} -print-file-name=libc.so.6)
 here=${here%/*}
 
-# TOOL ARGUMENTS: configure and libtool want one word
-tool() {
-    printf '#!/bin/sh\nexec "%s" %s "$@"\n' "$ZIG" "$2" >"$dir/tools/$1"
-    chmod 755 "$dir/tools/$1"
-}
-
 # CPU, its name for zig and for configure, the first system
 build() {
     dir=$top/$1 host=$3
     prefix=$dir/libraries
     lists=
-    mkdir -p "$dir/tools" "$prefix/include" "$prefix/lib/pkgconfig"
+    mkdir -p "$prefix/include" "$prefix/lib/pkgconfig"
     cp /usr/include/uthash.h "$prefix/include"
-    tool cc "cc -target $2-macos.$4"
-    tool ar ar
-    tool ranlib ranlib
-    CC=$dir/tools/cc AR=$dir/tools/ar RANLIB=$dir/tools/ranlib
+    tools "$2-macos.$4"
     # zig adds UndefinedBehaviorSanitizer where nothing is said about it
     CFLAGS="-O2 -g -fno-sanitize=undefined"
     PKG_CONFIG="pkg-config --static" PKG_CONFIG_LIBDIR=$prefix/lib/pkgconfig PKG_CONFIG_PATH=
-    export CC AR RANLIB CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH
+    export CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH
     brew=/usr/local/opt
     [ "$1" = x86_64 ] || brew=/opt/homebrew/opt
     set -- "$1" "$4" --without-yaml --without-pcre2 --without-jansson --without-ncurses \
