@@ -143,7 +143,9 @@ Static programs, made for /usr/local:
     tar --strip-components=1 --no-same-owner -C /usr/local -xzf $name.tar.gz
 
 The services are in share/doc/proctally/examples/systemd; the first lines of each say how it
-is installed. Source bpf is not in these programs, and users are looked up in /etc/passwd only.
+is installed. Users are looked up in /etc/passwd only. What is not in these programs:
+
+$(sed 's/^/    /' "$built/lacks.list")
 
 What was linked, in which version and from which sources, sbom.cdx.json tells; the licences are
 in licenses/. Whoever wants to link other versions of these libraries has all that it takes in
