@@ -105,7 +105,7 @@ static void size_maps(struct proctally_bpf *s, const struct bpf_wants *wants, bo
     s->bss->place_mask = places - 1;
     bpf_map__set_max_entries(s->maps.recent_processes, most > 2048 ? most / 32 : 64);
     /* few die at a time; what has no room there is only not looked for if it gets lost */
-    bpf_map__set_max_entries(s->maps.dying, most > 8192 ? most / 32 : 256);
+    bpf_map__set_max_entries(s->maps.dying, most > 4096 ? most / 16 : 256);
     bpf_map__set_max_entries(s->maps.ended, most);
     bpf_map__set_max_entries(s->maps.unlisted, most / 4 + (wants->each_end ? most : 0));
     s->bss->max_each_ends = most / 2; /* on each of its two sides */

@@ -121,7 +121,7 @@ SHARED struct {
  * Allocated beforehand, as those come in bursts, of all that ended in an RCU period. */
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);
-    __uint(max_entries, 2048);
+    __uint(max_entries, 4096);
     __type(key, __u32); /* tid */
     __type(value, struct dying_thread);
 } dying SEC(".maps");
