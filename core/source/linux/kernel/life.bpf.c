@@ -251,13 +251,16 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
         return 0;
     __u32 parent_pid = parent->tgid;
     const struct process_entry *from = find_process(parent_pid);
-    struct process_entry *e = &scratch->entry;
-    zero(e, sizeof(*e));
+    struct process_entry *e = &scratch->born;
+    zero(&e->identity, sizeof(e->identity)); /* what is wanted of it may be less than it was */
     e->start_ns = child->start_boottime;
     e->threads = 1;
     e->identity.program = from ? from->identity.program : 0;
     e->identity.ancestor = ancestor_key(parent, from);
     read_identity(child, &e->identity);
+    if (e->start_ns > attached_ns &&
+        bpf_map_update_elem(&recent_processes, &pid, e, BPF_NOEXIST) == 0)
+        return 0; /* as track_process() does, but without looking it up */
     e = track_process(pid, e);
     if (e)
         e->found_late = 0; /* the listing can see a child before this tracepoint is reached */

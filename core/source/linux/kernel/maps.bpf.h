@@ -88,6 +88,10 @@ SHARED __u64 attached_ns;
  * synthesizes their exits instead of listing: user space can't, since it could not update
  * entries atomically. */
 SHARED __u32 lost_exit_count, lost_exits[LOST_EXITS_MAX];
+/* Was one with such a pid ever in the map `processes`? It is large, and few of its lines are in a
+ * cache: a fork is not to look there for nothing. */
+#define PID_HASHES 32768
+SHARED __u8 may_be_in_processes[PID_HASHES];
 /* Threads in listings have their names, main threads too. Set as what rules need. */
 SHARED __u32 want_thread_names;
 
@@ -197,6 +201,7 @@ enum scratch_slot {
 struct scratch {
     struct usage now, share;
     struct process_entry entry;
+    struct process_entry born; /* in SCRATCH_FORK; what on_fork does not set stays 0 */
     struct unlisted unlisted;
     struct shown shown;
     struct program program;
@@ -254,7 +259,9 @@ static __always_inline void count_lost_event(void) {
 
 static __always_inline struct process_entry *find_process(__u32 pid) {
     struct process_entry *e = bpf_map_lookup_elem(&recent_processes, &pid);
-    return e ? e : bpf_map_lookup_elem(&processes, &pid);
+    if (e || !may_be_in_processes[pid % PID_HASHES])
+        return e;
+    return bpf_map_lookup_elem(&processes, &pid);
 }
 
 /* Below 0: it is not there. */
@@ -273,6 +280,7 @@ static __always_inline struct process_entry *track_process(__u32 pid,
         bpf_map_update_elem(&recent_processes, &pid, e, BPF_NOEXIST);
     struct process_entry *there = bpf_map_lookup_elem(&recent_processes, &pid);
     if (!there) {
+        may_be_in_processes[pid % PID_HASHES] = 1;
         bpf_map_update_elem(&processes, &pid, e, BPF_NOEXIST);
         there = bpf_map_lookup_elem(&processes, &pid);
     }
