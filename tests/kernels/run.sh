@@ -14,7 +14,8 @@
 # containers as groups, a command in a control group, each set of rights, files by FUSE, a
 # lockdown, a storm of short processes; then it boots again. Half an hour to one each;
 # TESTS=NAME,NAME... in the environment takes some of them only.
-# --smoke: does source bpf load, count and pin? A minute, and needs no right to anything.
+# --smoke: does source bpf load, count and pin, with no more rights than it needs? A minute or
+# two, and needs no right to anything.
 # --cost: the instructions of a collection, and a storm of short processes, in a machine of
 # one CPU whose clock goes on by a nanosecond for each instruction: the same however busy
 # this machine is. Five minutes.
