@@ -12,7 +12,8 @@
 # An integration test is an executable tests/integration/test_*.{sh,py}. It finds
 # the sources in $SRC, the build in $BUILD, an empty directory of its own in $TMP,
 # and leaves with 0 (passed), 77 (skipped; its last line says why) or else (failed).
-# "# timeout: SECONDS" in its first lines sets another limit than 300.
+# "# timeout: SECONDS" in its first lines sets another limit than 300. One test may have "# idle"
+# there: it waits for most of its time, and runs while the sanitizers' build is made.
 set -u
 LC_ALL=C.UTF-8
 PYTHONDONTWRITEBYTECODE=1
@@ -123,39 +124,52 @@ wanted() {
     return 1
 }
 
-say "----  integration tests"
-count=0
-for test in "$SRC"/tests/integration/test_*.sh "$SRC"/tests/integration/test_*.py; do
-    [ -e "$test" ] || continue
-    wanted "$test" "$@" || continue
-    count=$((count + 1))
-    name=$(basename "$test")
-    log=$logs/$name.log
-    if [ ! -x "$test" ]; then
-        result fail "$name" "is not executable"
-        continue
-    fi
-    limit=$(sed -n '1,20s/^# timeout: *\([0-9][0-9]*\).*/\1/p' "$test" | head -n 1)
+# TEST: runs it; what came of it stands in its log, and in DIRECTORY/logs/NAME.status
+run_one() {
+    name=$(basename "$1")
+    limit=$(sed -n '1,20s/^# timeout: *\([0-9][0-9]*\).*/\1/p' "$1" | head -n 1)
     TMP=$(mktemp -d "${TMPDIR:-/tmp}/proctally-test.XXXXXX")
     chmod 0755 "$TMP" # tests become other users
     export TMP
     started=$(date +%s)
-    (cd "$TMP" && timeout -k 15 "${limit:-300}" "$test") >"$log" 2>&1 </dev/null
-    status=$?
-    took=$(($(date +%s) - started))
+    (cd "$TMP" && timeout -k 15 "${limit:-300}" "$1") >"$logs/$name.log" 2>&1 </dev/null
+    echo "$? $(($(date +%s) - started)) ${limit:-300}" >"$logs/$name.status"
     rm -rf "$TMP"
+}
+judge() {
+    name=$(basename "$1")
+    log=$logs/$name.log
+    read -r status took limit <"$logs/$name.status"
     case $status in
         0) result pass "$name" "${took}s" ;;
         77) result skip "$name" "$(tail -n 1 "$log")" ;;
         *)
             tail -n 60 "$log"
-            if [ $status = 124 ] || [ $status = 137 ]; then
-                result fail "$name" "not done after ${limit:-300}s; see $log"
+            if [ "$status" = 124 ] || [ "$status" = 137 ]; then
+                result fail "$name" "not done after ${limit}s; see $log"
             else
                 result fail "$name" "exit status $status after ${took}s; see $log"
             fi
             ;;
     esac
+}
+
+say "----  integration tests"
+count=0 waiting=
+for test in "$SRC"/tests/integration/test_*.sh "$SRC"/tests/integration/test_*.py; do
+    [ -e "$test" ] || continue
+    wanted "$test" "$@" || continue
+    count=$((count + 1))
+    if [ ! -x "$test" ]; then
+        result fail "$(basename "$test")" "is not executable"
+        continue
+    fi
+    if [ $# = 0 ] && sed 20q "$test" | grep -q '^# idle'; then
+        waiting=$test
+        continue
+    fi
+    run_one "$test"
+    judge "$test"
 done
 if [ $count = 0 ]; then
     result fail "integration tests" "there are none${1+ named $*}"
@@ -171,11 +185,16 @@ sanitized() {
 
 if [ $# = 0 ]; then
     say "----  unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
+    if [ -n "$waiting" ]; then run_one "$waiting" & fi
     if sanitized >"$logs/sanitizers.log" 2>&1 </dev/null; then
         result pass "sanitizers"
     else
         tail -n 60 "$logs/sanitizers.log"
         result fail "sanitizers" "see $logs/sanitizers.log"
+    fi
+    if [ -n "$waiting" ]; then
+        wait
+        judge "$waiting"
     fi
 fi
 
