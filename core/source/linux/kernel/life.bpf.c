@@ -465,8 +465,12 @@ int BPF_PROG(on_exit, struct task_struct *task) {
     }
     if (e && names_threads())
         bpf_probe_read_kernel(d.identity.comm, sizeof(d.identity.comm), task->comm);
-    if (bpf_map_update_elem(&dying, &tid, &d, BPF_ANY) < 0 && e)
+    if (bpf_map_update_elem(&dying, &tid, &d, BPF_ANY) == 0)
+        return 0;
+    if (e)
         __sync_fetch_and_add(&e->unrecorded, 1);
+    else if (d.missed_birth)
+        count_lost_event(); /* on_free will take it for one that was synthesized */
     return 0;
 }
 
