@@ -427,11 +427,11 @@ static int own(int fd, bool *failed) {
 
 void bpf_keep_handles(struct bpf_handles *h) {
     struct proctally_bpf *s = h->skeleton;
-    struct bpf_handles kept = *h;
+    struct bpf_handles kept = {0}; /* without what is mapped of h, which stays */
     bool failed = false;
     if (!s)
         return;
-    kept.skeleton = NULL;
+    bpf_handles_reset(&kept);
     kept.links = calloc((size_t)s->skeleton->prog_cnt, sizeof(*kept.links));
     failed = !kept.links;
     for (int i = 0; kept.links && i < s->skeleton->prog_cnt; i++)
@@ -445,13 +445,19 @@ void bpf_keep_handles(struct bpf_handles *h) {
     kept.data = bpf_map_memory(h->map_fds[MAP_DATA], MAP_DATA);
     kept.bss = bpf_map_memory(h->map_fds[MAP_BSS], MAP_BSS);
     if (failed || !kept.data || !kept.bss) {
-        kept.answers = NULL; /* and `found`: they stay mapped for h */
-        kept.found = NULL;
         bpf_close_handles(&kept);
         return;
     }
     proctally_bpf__destroy(s); /* a link ends with its last descriptor */
-    *h = kept;
+    h->skeleton = NULL;
+    h->links = kept.links;
+    h->link_count = kept.link_count;
+    memcpy(h->map_fds, kept.map_fds, sizeof(h->map_fds));
+    h->list_fd = kept.list_fd;
+    h->survey_fd = kept.survey_fd;
+    h->show_fd = kept.show_fd;
+    h->data = kept.data;
+    h->bss = kept.bss;
 }
 
 void bpf_give_memory_back(void) {
