@@ -84,7 +84,7 @@ int __wrap_bpf_map_lookup_and_delete_batch(int fd, void *in, void *out, void *ke
 #define LISTED 999 /* more than it takes to refuse each call of a round */
 
 static struct bpf_programs *programs;
-static char name[32]; /* the kernel keeps COMM_SIZE of it */
+static char name[32]; /* of this process and, from their start, of those; the kernel keeps COMM_SIZE */
 static pid_t listed_pids[LISTED];
 static unsigned listed_ended[LISTED];
 static size_t listed_count;
@@ -95,7 +95,6 @@ static pid_t start(bool stays) {
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (pid == 0) {
-        prctl(PR_SET_NAME, name);
         while (stays)
             pause();
         _exit(0);
@@ -146,6 +145,13 @@ static bool is_complete(void) {
     return told == short_started + listed_killed;
 }
 
+static unsigned long told_listed(void) {
+    unsigned long told = 0;
+    for (size_t i = 0; i < listed_count; i++)
+        told += listed_ended[i];
+    return told;
+}
+
 /* A round whose call number n is refused, if it makes so many. */
 static bool round_fails(unsigned n, bool in_full) {
     calls = 0;
@@ -186,7 +192,9 @@ START_TEST(loses_nothing) {
         take(false);
         usleep(100000);
     }
-    ck_assert(is_complete());
+    ck_assert_msg(is_complete(), "of %lu short ones %lu were told, of %lu listed ones %lu; lost %llu",
+                  short_started, short_ended, listed_killed, told_listed(),
+                  (unsigned long long)bpf_programs_lost(programs));
 }
 END_TEST
 
@@ -194,6 +202,7 @@ int main(void) {
     const struct bpf_wants wants = {.max_processes = 65536};
     struct tally_error why = {{0}};
     snprintf(name, sizeof(name), "round-%ld", (long)getpid());
+    prctl(PR_SET_NAME, name);
     if (bpf_programs_open(&wants, NULL, &programs, &why) < 0) {
         printf("%s\n", why.text);
         return 77;
