@@ -21,12 +21,14 @@
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -295,6 +297,56 @@ START_TEST(little_memlock) {
 }
 END_TEST
 
+/* ---- Descriptors ------------------------------------------------------------------------ */
+
+/* Leaves so many, and returns the limit. */
+static rlim_t leave(unsigned count) {
+    rlim_t limit = 0;
+    for (; count; limit++)
+        count -= fcntl((int)limit, F_GETFD) < 0;
+    ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &(struct rlimit){limit, limit}), 0);
+    return limit;
+}
+
+/* Too few for the maps, for the programs, to attach them. */
+START_TEST(few_descriptors) {
+    char why[100];
+    snprintf(why, sizeof(why), "it needs 32 free descriptors, and RLIMIT_NOFILE (%llu) leaves fewer",
+             (unsigned long long)leave(8 + 4 * (unsigned)_i));
+    check_why(why);
+}
+END_TEST
+
+static void send_to_itself(void) {
+    struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t size = sizeof(at);
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(bind(fd, (struct sockaddr *)&at, size), 0);
+    ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&at, &size), 0);
+    ck_assert_int_eq(sendto(fd, "", 1, 0, (struct sockaddr *)&at, size), 1);
+    close(fd);
+}
+
+/* Enough to load, but not for what it then keeps in place of libbpf's. */
+START_TEST(not_enough_descriptors_to_keep_others) {
+    struct tally_error error = {{0}};
+    tally_config *config = NULL;
+    tally *t = NULL;
+    const tally_snapshot *snapshot;
+    leave(62 + 6 * (unsigned)_i);
+    ck_assert_int_eq(tally_config_new(&config), 0);
+    ck_assert_int_eq(tally_config_set(config, "source", "bpf", &error), 0);
+    ck_assert_int_eq(tally_config_set(config, "collect", "network,thread-names", &error), 0);
+    ck_assert_msg(tally_new(config, NULL, &t, &error) == 0, "%s", error.text);
+    for (int i = 0; i < 3; i++) {
+        send_to_itself();
+        ck_assert_int_eq(tally_collect(t, &snapshot), 0);
+    }
+    tally_config_free(config);
+    tally_free(t);
+}
+END_TEST
+
 /* What libbpf guesses is not handed on. */
 START_TEST(a_guess_is_no_reason) {
     struct tally_error why = {{0}};
@@ -334,6 +386,8 @@ int main(void) {
     tcase_add_test(played, locked_down);
     tcase_add_test(played, short_of_memlock);
     tcase_add_test(played, little_memlock);
+    tcase_add_loop_test(played, few_descriptors, 0, 6);
+    tcase_add_loop_test(played, not_enough_descriptors_to_keep_others, 0, 6);
     tcase_add_test(played, a_guess_is_no_reason);
     suite_add_tcase(suite, played);
     return run_suite(suite);
