@@ -8,6 +8,7 @@
 #include "source/linux/bpf_skeleton.h"
 
 #include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,7 @@ struct bpf_programs {
     struct items ended, unlisted, thread_ends;
     uint64_t ended_count; /* of the programs, when they were last taken */
     uint64_t thread_end_count;
+    unsigned cpus; /* of `adding` */
     struct batch *batch;
     struct bpf_listing listing;
     bool in_full, memory_moves; /* as of the next listing */
@@ -54,6 +56,8 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     p->kernel.boot_offset_ns = wants->boot_offset_ns;
     bpf_listing_init(&p->listing);
     p->in_full = true;
+    const int cpus = libbpf_num_possible_cpus();
+    p->cpus = cpus > 0 && cpus < ADDING_SLOTS ? (unsigned)cpus : ADDING_SLOTS;
     p->ended_count = p->thread_end_count = UINT64_MAX; /* what others have left is not counted */
     p->batch = calloc(1, sizeof(*p->batch));
     if (!p->batch) {
@@ -245,7 +249,8 @@ static int take_all_ended(struct bpf_programs *p) {
     return r;
 }
 
-/* For the next identity that gets it it begins at 0. */
+/* For the next identity that gets it it begins at 0. (A packet whose program is held up may yet
+ * be added, and is that one's then.) */
 static void take_place(struct bpf_programs *p, uint64_t index, struct traffic *ret) {
     struct traffic_place *place = p->kernel.places + index;
     *ret = place->traffic;
@@ -253,8 +258,26 @@ static void take_place(struct bpf_programs *p, uint64_t index, struct traffic *r
     place->stamp = 0;
 }
 
-/* From the side that the programs have left. Nothing is added to it any more: a program that
- * was running when the sides were switched has ended long before the listing was read. */
+/* How long to wait for a program that is held up, and in what steps. */
+#define HELD_UP_MOST_US 200000
+#define HELD_UP_STEP_US 50
+
+/* Has every program that was adding to the side that is left come to its end? One that began
+ * since adds to the other side. Nearly always the answer is yes at once. */
+static bool have_left_side(const struct bpf_programs *p) {
+    const struct proctally_bpf__bss *bss = p->kernel.bss;
+    unsigned waited_us = 0;
+    for (unsigned cpu = 0; cpu < p->cpus; cpu++)
+        while (__atomic_load_n(&bss->adding[cpu][0], __ATOMIC_SEQ_CST)) {
+            if (waited_us >= HELD_UP_MOST_US)
+                return false;
+            usleep(HELD_UP_STEP_US);
+            waited_us += HELD_UP_STEP_US;
+        }
+    return true;
+}
+
+/* From the side that the programs have left. */
 static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *key,
                          const void *value) {
     struct unlisted u;
@@ -290,6 +313,14 @@ static int take_thread_ends(struct bpf_programs *p, uint64_t count) {
     if (r == 0)
         p->thread_end_count = count;
     return r;
+}
+
+/* What was added to the side that the programs have left. */
+static int take_side(struct bpf_programs *p, uint64_t thread_end_count) {
+    int r = for_each(p, MAP_UNLISTED, bpf_map_lookup_batch, take_unlisted);
+    if (r == 0)
+        r = for_each(p, MAP_UNLISTED_REST, bpf_map_lookup_batch, take_unlisted);
+    return r < 0 ? r : take_thread_ends(p, thread_end_count);
 }
 
 static void drop_used(struct items *ends) {
@@ -357,12 +388,8 @@ int bpf_programs_round(struct bpf_programs *p, bool in_full, bool memory_moves,
         __atomic_store_n(&p->kernel.bss->listed_until_ns, now_ns(p), __ATOMIC_SEQ_CST);
     if (r == 0)
         r = use(data, &p->listing.records);
-    if (r == 0)
-        r = for_each(p, MAP_UNLISTED, bpf_map_lookup_batch, take_unlisted);
-    if (r == 0)
-        r = for_each(p, MAP_UNLISTED_REST, bpf_map_lookup_batch, take_unlisted);
-    if (r == 0)
-        r = take_thread_ends(p, thread_end_count);
+    if (r == 0 && have_left_side(p)) /* else it is taken after it has been left the next time */
+        r = take_side(p, thread_end_count);
     if (r == 0 || is_second_try)
         bpf_listing_end(&p->listing);
     if (r < 0 && is_second_try)

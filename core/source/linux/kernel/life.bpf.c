@@ -52,6 +52,7 @@ static __always_inline void add_to_unlisted(struct scratch *scratch,
                                             const struct bpf_identity *identity,
                                             const struct usage *usage, __u64 ended_count,
                                             __u32 ended_by, __u64 peak_pages) {
+    __u32 *const adding_here = begin_adding();
     struct unlisted *u = find_or_add_unlisted(&unlisted, scratch, identity);
     if (!u) {
         /* most identities differ in these: without them there are only a few */
@@ -61,15 +62,16 @@ static __always_inline void add_to_unlisted(struct scratch *scratch,
         u = find_or_add_unlisted(&unlisted_rest, scratch, &less);
         count_lost_event();
     }
-    if (!u)
-        return;
-    usage_add_atomic(&u->usage, usage);
-    if (ended_count) {
-        __sync_fetch_and_add(&u->ended, ended_count);
-        __sync_fetch_and_add(&u->ended_by[ended_by & (ENDED_BY_SLOTS - 1)], ended_count);
+    if (u) {
+        usage_add_atomic(&u->usage, usage);
+        if (ended_count) {
+            __sync_fetch_and_add(&u->ended, ended_count);
+            __sync_fetch_and_add(&u->ended_by[ended_by & (ENDED_BY_SLOTS - 1)], ended_count);
+        }
+        if (u->peak_pages < peak_pages)
+            u->peak_pages = peak_pages;
     }
-    if (u->peak_pages < peak_pages)
-        u->peak_pages = peak_pages;
+    end_adding(adding_here);
 }
 
 /* False: there is no room. */
@@ -110,6 +112,7 @@ static __always_inline void keep_thread_end(const struct process_entry *e, __u32
     if (tid == pid && !e->listed && !e->execed)
         return;
     const bool alone = start_ns < listed_until_ns;
+    __u32 *const adding_here = begin_adding();
     struct thread_end_key key = {.process = {.start_ns = e->start_ns, .pid = pid},
                                  .start_ns = alone ? start_ns : 0,
                                  .tid = alone ? tid : 0,
@@ -122,6 +125,7 @@ static __always_inline void keep_thread_end(const struct process_entry *e, __u32
         there = bpf_map_lookup_elem(&thread_ends, &key);
     if (there)
         usage_add_atomic(there, usage);
+    end_adding(adding_here);
     __sync_fetch_and_add(there || is_first ? &thread_end_count : &thread_ends_lost, 1);
 }
 

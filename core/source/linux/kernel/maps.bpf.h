@@ -59,6 +59,7 @@ SHARED __u64 unlisted_side;
 SHARED __u32 unlisted_round;
 /* Of each side of `traffic_places`, less 1: a power of two, less 1. */
 SHARED __u32 place_mask;
+SHARED __u32 adding[ADDING_SLOTS][ADDING_STRIDE];
 /* How many were ever added to `ended`. */
 SHARED __u64 ended_count;
 /* … and to `thread_ends`; and threads that it had no room for. */
@@ -255,6 +256,17 @@ static __always_inline bool names_threads(void) {
 
 static __always_inline void count_lost_event(void) {
     __sync_fetch_and_add(&lost_events, 1);
+}
+
+/* Before looking for an item to add to. For end_adding(). */
+static __always_inline __u32 *begin_adding(void) {
+    __u32 *count = &adding[bpf_get_smp_processor_id() % ADDING_SLOTS][0];
+    __sync_fetch_and_add(count, 1);
+    return count;
+}
+
+static __always_inline void end_adding(__u32 *count) {
+    __sync_fetch_and_add(count, -1);
 }
 
 static __always_inline struct process_entry *find_process(__u32 pid) {

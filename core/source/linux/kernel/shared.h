@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 8
+#define BPF_FORMAT 9
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -169,6 +169,14 @@ struct traffic_place {
 static inline __u64 stamp_of(__u64 key, __u32 round) {
     return (key & ~STAMP_ROUND_MASK) | (round & STAMP_ROUND_MASK);
 }
+
+/* How many programs on a CPU are adding to an item of `unlisted`, `unlisted_rest` or
+ * `thread_ends`: from before they look for it until that is done. Interrupts can hold them up there
+ * for milliseconds, and so can a host whose virtual CPU this is. The reader takes items only once
+ * it has seen nobody on any CPU: what is added to an item that was taken is lost. Packets are not
+ * worth that: of those whose program is held up, one may be lost. */
+#define ADDING_SLOTS 1024 /* CPUs beyond that share them */
+#define ADDING_STRIDE 16  /* a cache line for each */
 
 /* A process that was listed and has exited since, or has executed another program. */
 struct ended {
