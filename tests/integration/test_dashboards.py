@@ -208,10 +208,7 @@ def scene():
     if is_root():
         try:
             cgroup = Cgroup()
-            cgroup.set("memory", {"memory.max": str(64 << 20)},
-                       {"memory.limit_in_bytes": str(64 << 20)})
-            cgroup.set("cpu", {"cpu.max": "90000 100000"},
-                       {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "90000"})
+            cgroup.limit(64 << 20, 90)
         except (Skipped, OSError, KeyError) as e:
             print("      no control group: %s" % e)
             cgroup = None

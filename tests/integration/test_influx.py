@@ -250,10 +250,7 @@ def write_hosts(influx, w):
         lacking["blkio_delay"] = "sysctl kernel.task_delayacct is 0"
     try:
         cgroup = Cgroup()
-        cgroup.set("memory", {"memory.max": str(64 << 20)},
-                   {"memory.limit_in_bytes": str(64 << 20)})
-        cgroup.set("cpu", {"cpu.max": "90000 100000"},
-                   {"cpu.cfs_period_us": "100000", "cpu.cfs_quota_us": "90000"})
+        cgroup.limit(64 << 20, 90)
         if not cgroup.v2:
             lacking["cgroup_.*pressure"] = "control groups of version 1"
         member = Workload("while True: time.sleep(0.1)", preexec_fn=cgroup.enter)
