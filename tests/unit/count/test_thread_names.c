@@ -99,13 +99,18 @@ START_TEST(increases_add_up) {
 }
 END_TEST
 
-START_TEST(ended_ones_stay_counted) {
+/* The worker is read at 1000, and is gone at 2000. */
+static void worker_goes(void) {
     thread(100, 500, "main", 10, 1);
     thread(101, 510, "worker", 20, 2);
     take();
     none();
     thread(100, 500, "main", 10, 1);
     take();
+}
+
+START_TEST(ended_ones_stay_counted) {
+    worker_goes();
     check_name("worker", 0, 20, 2);
     ck_assert_uint_eq(counting.threads, 1);
     /* its number again, for another thread: all of that is new */
@@ -200,6 +205,11 @@ END_TEST
 
 /* ---- Ends that are told ------------------------------------------------------------------- */
 
+static void setup_told(void) {
+    setup();
+    counting.ends_are_told = true;
+}
+
 static void tell_end(uint32_t tid, uint64_t start_ticks, const char *name, uint64_t user,
                      uint64_t switches) {
     none();
@@ -207,20 +217,8 @@ static void tell_end(uint32_t tid, uint64_t start_ticks, const char *name, uint6
     ck_assert_int_eq(threads_take_end(list, &counting, &items[0]), 0);
 }
 
-/* Read at 1000; then it and another have ended. */
-static void take_one_and_none(void) {
-    counting.ends_are_told = true;
-    none();
-    thread(100, 500, "main", 10, 1);
-    thread(101, 510, "worker", 20, 2);
-    take();
-    none();
-    thread(100, 500, "main", 10, 1);
-    take();
-}
-
 START_TEST(to_its_end) {
-    take_one_and_none();
+    worker_goes();
     check_name("worker", 0, 20, 2);
     tell_end(101, 510, "worker", 27, 4);
     check_name("worker", 0, 27, 4);
@@ -235,7 +233,7 @@ START_TEST(to_its_end) {
 END_TEST
 
 START_TEST(renamed_before_its_end) {
-    take_one_and_none();
+    worker_goes();
     tell_end(101, 510, "late", 27, 4);
     check_name("worker", 0, 20, 2);
     check_name("late", 0, 7, 2);
@@ -243,7 +241,7 @@ START_TEST(renamed_before_its_end) {
 END_TEST
 
 START_TEST(never_read) {
-    take_one_and_none();
+    worker_goes();
     tell_end(102, 1500, "short", 5, 1);
     tell_end(0, 1000, "short", 50, 10); /* several */
     check_name("short", 0, 55, 11);
@@ -257,7 +255,7 @@ END_TEST
 START_TEST(history_that_ends) {
     moment.from_birth = false;
     moment.since_ticks = 600;
-    take_one_and_none();
+    worker_goes();
     check_name("main", 1, 0, 0);
     tell_end(102, 520, "short", 5, 1); /* older than the first reading */
     check_name("short", 0, 0, 0);
@@ -273,7 +271,7 @@ static void check_name_is(const char *text, uint64_t user) {
 
 /* Then its record is gone, and with it how much of it was counted. */
 START_TEST(told_too_late) {
-    take_one_and_none();
+    worker_goes();
     for (int i = 0; i < 8; i++) {
         none();
         thread(100, 500, "main", 10, 1);
@@ -288,7 +286,7 @@ START_TEST(told_too_late) {
 END_TEST
 
 START_TEST(ends_of_a_gone_process) {
-    take_one_and_none();
+    worker_goes();
     threads_leave(list, moment.now_s);
     check_name("main", 0, 10, 1);
     threads_leave(list, moment.now_s + 1);
@@ -302,7 +300,7 @@ END_TEST
 
 /* While the process was in no group, its threads were nobody's. */
 START_TEST(left_out_in_between) {
-    take_one_and_none();
+    worker_goes();
     ck_assert_int_eq(threads_join(list, &counting, NULL), 0);
     ck_assert_int_eq(threads_join(list, &counting, names), 0);
     tell_end(101, 510, "worker", 27, 4);
@@ -317,8 +315,6 @@ START_TEST(left_out_in_between) {
 END_TEST
 
 START_TEST(ends_without_room) {
-    counting.ends_are_told = true;
-    none();
     counting.threads = THREADS_MAX - 1;
     thread(100, 500, "main", 10, 1);
     thread(101, 510, "worker", 20, 2);
@@ -621,7 +617,7 @@ int main(void) {
     tcase_add_test(c, exact_time_is_divided);
     tcase_add_test(c, in_parts);
     c = add_case(s, "ends");
-    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_checked_fixture(c, setup_told, teardown);
     tcase_add_test(c, to_its_end);
     tcase_add_test(c, renamed_before_its_end);
     tcase_add_test(c, never_read);
