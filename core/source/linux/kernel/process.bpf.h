@@ -358,9 +358,8 @@ static __always_inline bool has_threads(const struct process_entry *e,
     return r->threads == threads && (e->found_late || e->threads == threads);
 }
 
-/* After it has been shown, or when nothing can keep it from that. An exec on another CPU between reading the flags in
- * describe() and clearing them here gets lost; that moves a few microseconds of usage to
- * another group. */
+/* After a record of it was written. An exec on another CPU between describe(), which reads these
+ * flags, and this goes unnoticed; that moves a few microseconds of usage to another group. */
 static __always_inline void settle(struct process_entry *e) {
     e->execed = 0;
     e->rebased = 0;
