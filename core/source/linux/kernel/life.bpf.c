@@ -516,7 +516,10 @@ int BPF_PROG(on_free, struct task_struct *task) {
     read_usage_at_event(task, usage);
     if (!e) {
         /* there was no room for it, its fork was lost, or it started before us */
-        struct process_key process = {.start_ns = BPF_CORE_READ(task, group_leader, start_boottime), .pid = pid};
+        struct process_key process = {
+            .start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
+            .pid = pid,
+        };
         struct bpf_identity identity = {0};
         read_identity(task, &identity);
         if (process.start_ns >= listed_until_ns) {

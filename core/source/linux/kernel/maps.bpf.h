@@ -147,7 +147,8 @@ SHARED struct {
     __type(value, struct unlisted);
 } unlisted SEC(".maps");
 
-/* What has no room there is in its process alone. */
+/* What each thread used that has ended, with want_thread_names. Its process has that as well: what
+ * has no room here is missing only where threads are told by name. */
 SHARED struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(map_flags, BPF_F_NO_PREALLOC);
