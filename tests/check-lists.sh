@@ -32,8 +32,8 @@ missing=$(
 [ -z "$missing" ] || printf 'not listed in Makefile.am:\n%s\n' "$missing" >&2
 
 # A folder of core/ uses those that stand before it here, and itself. What runs in the
-# kernel uses its own folder, and the front ends nothing but the public header; the library
-# in plugins/fs is none, and has base inside.
+# kernel uses its own folder and source/turns.h, and the front ends nothing but the public
+# header; the library in plugins/fs is none, and has base inside.
 order='base settings source count group config collector output'
 against=$(
     rank() {

@@ -3,6 +3,7 @@
 #include "base/hash.h"
 #include "collector/collector.h"
 #include "count/top.h"
+#include "source/turns.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -10,30 +11,20 @@
 
 /* A limit on descriptors is seldom changed, and costs a file to read. */
 #define FD_LIMIT_AGE_S 60u
-/* A process that has not run is taken to be as it was, but for what others do to it. Its
- * memory is what they change as a rule, and where the kernel tells that it has taken some from
- * anybody it is looked at after this time at the latest. (A parent that ends is seen at once:
- * see rehome_orphans() in count/fold.c.) */
-#define MEMORY_AGE_S 60u
-/* All of it after this: somebody can give it another nice value or other limits, cut a file
- * that it has mapped, write to its memory. A multiple of the former. */
-#define REMEMBER_S 300u
 /* How far up to go when parents have to be visited before their children. */
 #define DEPTH_MAX 32
 
 /* ---- A process that may be asleep ------------------------------------------------------ */
 
-/* Once in such a period each process has its turn, whenever collections are. The pid spreads
- * them: not all are due in the same one. */
 static bool has_turn(const struct round *round, const struct process *p, uint32_t period_s) {
-    return (round->boot_s + p->pid) % period_s < round->since_s;
+    return is_turn_of(p->pid, round->boot_s, round->since_s, period_s);
 }
 
 /* What open() is to compare with, to tell whether the process has run; 0: open it anyway. */
 static uint64_t activity_if_asleep(const struct round *round, const struct process *p,
                                    const struct listed *listed) {
     if (!p->asleep || listed->marker == 0 || listed->marker != p->marker ||
-        (has_turn(round, p, MEMORY_AGE_S) && has_turn(round, p, REMEMBER_S)) ||
+        (has_turn(round, p, MEMORY_TURN_S) && has_turn(round, p, TURN_S)) ||
         has_stale_identity(round, p))
         return 0;
     return p->activity;
@@ -64,7 +55,7 @@ static int look_at_memory(struct round *round, const struct listed *listed, proc
     struct source *source = round->t->source;
     struct proctable *table = &round->t->counting.table;
     struct process *p = proctable_at(table, id);
-    if (listed->state != LISTED_UNKNOWN || !has_turn(round, p, MEMORY_AGE_S) ||
+    if (listed->state != LISTED_UNKNOWN || !has_turn(round, p, MEMORY_TURN_S) ||
         !memory_has_moved(round, p))
         return 1;
     recall(table, id, s);

@@ -9,6 +9,7 @@
 #include "maps.bpf.h"
 #include "usage.bpf.h"
 #include "identity.bpf.h"
+#include "../../turns.h"
 
 /* Of the CPUs beyond this, memory lacks what they have not added to the common counters. */
 #define CPUS_MAX 1024
@@ -218,13 +219,8 @@ static __always_inline __u64 mark_of(struct task_struct *task, struct scratch *s
     return mix(mark_of_leader(task, scratch), activity_of(task));
 }
 
-/* Once in such a time each process has its turn, whenever listings are: to be shown for its
- * memory, if that may be another, and for all else. The pid spreads the turns. */
-#define MEMORY_TURN_S 60
-#define TURN_S 300
-
-static __always_inline bool has_turn(__u32 pid, __u32 every_s) {
-    return (list_s + pid) % every_s < since_s;
+static __always_inline bool has_turn(__u32 pid, __u32 period_s) {
+    return is_turn_of(pid, list_s, since_s, period_s);
 }
 
 /* A process that has not run since it was last listed in full has not changed, but for what
