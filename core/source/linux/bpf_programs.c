@@ -283,7 +283,7 @@ static int take_unlisted(struct bpf_programs *p, enum map_id map, const void *ke
     struct unlisted u;
     uint64_t item;
     memcpy(&item, key, sizeof(item));
-    if ((item & UNLISTED_SIDE) == p->kernel.bss->unlisted_side)
+    if ((item & UNLISTED_SIDE) == side_of_round(p->kernel.bss->unlisted_round))
         return 0;
     memcpy(&u, value, sizeof(u));
     if (bpf_map_delete_elem(p->kernel.map_fds[map], &item) < 0)
@@ -300,7 +300,7 @@ static int take_thread_end(struct bpf_programs *p, enum map_id map, const void *
     struct bpf_thread_end end = {.is_used = false};
     memcpy(&end.key, key, sizeof(end.key));
     memcpy(&end.usage, value, sizeof(end.usage));
-    if (end.key.on_side != (p->kernel.bss->unlisted_side != 0) &&
+    if (end.key.on_side != (p->kernel.bss->unlisted_round & 1) &&
         bpf_map_delete_elem(p->kernel.map_fds[map], &end.key) == 0)
         append(&p->thread_ends, &end);
     return 0;
@@ -359,9 +359,7 @@ static int begin_listing(struct bpf_programs *p) {
     p->in_full = p->memory_moves = false;
     /* until it is complete nobody can tell what it will have shown */
     __atomic_store_n(&bss->listed_until_ns, UINT64_MAX, __ATOMIC_SEQ_CST);
-    const uint32_t round = bss->unlisted_round + 1;
-    __atomic_store_n(&bss->unlisted_side, round & 1 ? UNLISTED_SIDE : 0, __ATOMIC_SEQ_CST);
-    __atomic_store_n(&bss->unlisted_round, round, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&bss->unlisted_round, bss->unlisted_round + 1, __ATOMIC_SEQ_CST);
     __atomic_store_n(&bss->each_ends, 0, __ATOMIC_RELAXED);
     bss->new_programs = 0;
     return 0;

@@ -36,7 +36,7 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* NULL: the map is full. */
 static __always_inline struct unlisted *
 find_or_add_unlisted(void *map, struct scratch *scratch, const struct bpf_identity *identity) {
-    __u64 key = hash_words(identity, sizeof(*identity)) | unlisted_side;
+    __u64 key = hash_words(identity, sizeof(*identity)) | unlisted_side();
     struct unlisted *u = bpf_map_lookup_elem(map, &key);
     if (u)
         return u;
@@ -81,7 +81,7 @@ static __always_inline bool add_process(struct scratch *scratch,
                                         const struct usage *usage, __u64 ended_count,
                                         __u32 ended_by, __u64 peak_pages) {
     struct unlisted *u = &scratch->unlisted;
-    __u64 key = hash_words(process, sizeof(*process)) | unlisted_side;
+    __u64 key = hash_words(process, sizeof(*process)) | unlisted_side();
     zero(u, sizeof(*u));
     u->identity = *identity;
     u->usage = *usage;
@@ -116,7 +116,7 @@ static __always_inline void keep_thread_end(const struct process_entry *e, __u32
     struct thread_end_key key = {.process = {.start_ns = e->start_ns, .pid = pid},
                                  .start_ns = alone ? start_ns : 0,
                                  .tid = alone ? tid : 0,
-                                 .on_side = unlisted_side ? 1 : 0};
+                                 .on_side = unlisted_round & 1};
     bpf_probe_read_kernel(key.comm, sizeof(key.comm), comm);
     struct usage *there = bpf_map_lookup_elem(&thread_ends, &key);
     const bool is_first =

@@ -53,9 +53,8 @@ SHARED __u32 format;
 SHARED __u64 lost_events;
 /* Added to the map `programs` since the last listing, and the limit for that. */
 SHARED __u32 new_programs, max_new_programs;
-/* Which side of `unlisted` and `unlisted_rest` to add to: UNLISTED_SIDE or 0. */
-SHARED __u64 unlisted_side;
-/* How often the sides were switched; the lowest bit says which it is. */
+/* How often the sides of `unlisted` and the like were switched. The lowest bit says which one to
+ * add to. */
 SHARED __u32 unlisted_round;
 /* Of each side of `traffic_places`, less 1: a power of two, less 1. */
 SHARED __u32 place_mask;
@@ -249,6 +248,11 @@ static __always_inline void zero(void *data, __u32 size) {
 static __always_inline struct slot *slot_of(__u32 pid) {
     __u32 index = pid & slot_mask;
     return bpf_map_lookup_elem(&slots, &index);
+}
+
+/* What the key of an item in `unlisted` or `unlisted_rest` is to have: UNLISTED_SIDE or 0. */
+static __always_inline __u64 unlisted_side(void) {
+    return side_of_round(unlisted_round);
 }
 
 static __always_inline bool names_threads(void) {

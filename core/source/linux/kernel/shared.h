@@ -151,8 +151,11 @@ struct unlisted {
 
 /* Programs keep adding to `unlisted` while it is being read, so it is double-buffered: this
  * bit of a key says which side the item is on. The reader switches the programs to the
- * other side; soon after, nothing is added to the side they have left. */
+ * other side, by counting up a round; soon after, nothing is added to the side they have left. */
 #define UNLISTED_SIDE ((__u64)1 << 63)
+static inline __u64 side_of_round(__u32 round) {
+    return (__u64)round << 63;
+}
 
 /* Where packets are counted that processes of one identity send and receive, so that none needs
  * to be looked up in a hash table. Which place that is the identity's key tells, and the side.
@@ -190,7 +193,7 @@ struct thread_end_key {
     struct process_key process;
     __u64 start_ns; /* since boot; 0: all threads of this name that no listing can have shown */
     __u32 tid;      /* 0: the same */
-    __u32 on_side;  /* of UNLISTED_SIDE, as 0 or 1 */
+    __u32 on_side;  /* lowest bit of the round */
     char comm[COMM_SIZE]; /* at its end */
 };
 

@@ -46,7 +46,7 @@ static __always_inline __u64 *counters_of(const struct bpf_identity *identity, _
     struct traffic_place *place = bpf_map_lookup_elem(&traffic_places, &index);
     if (place && place->stamp == stamp)
         return place->traffic.of[protocol];
-    const __u64 side = round & 1 ? UNLISTED_SIDE : 0;
+    const __u64 side = side_of_round(round);
     __u64 item = key | side;
     struct unlisted *u = bpf_map_lookup_elem(&unlisted, &item);
     if (u)
