@@ -249,12 +249,10 @@ static int take_all_ended(struct bpf_programs *p) {
     return r;
 }
 
-/* For the next identity that gets it it begins at 0. (A packet whose program is held up may yet
- * be added, and is that one's then.) */
+/* Whoever gets it next begins it at 0. */
 static void take_place(struct bpf_programs *p, uint64_t index, struct traffic *ret) {
     struct traffic_place *place = p->kernel.places + index;
     *ret = place->traffic;
-    place->traffic = (struct traffic){0};
     place->stamp = 0;
 }
 

@@ -60,6 +60,7 @@ static __always_inline __u64 *counters_of(const struct bpf_identity *identity, _
         __u64 claim = index | side;
         none.place = index + 1;
         if (bpf_map_update_elem(&unlisted, &claim, &none, BPF_NOEXIST) == 0) {
+            zero(&place->traffic, sizeof(place->traffic)); /* not all readers live to do it */
             place->stamp = stamp;
             return place->traffic.of[protocol];
         }
@@ -117,10 +118,12 @@ static __always_inline void set_owner(struct socket_owner *owner, struct task_st
     if (want_cgroup && has_cgroups())
         identity.cgroup = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
     owner->key = 0;
+    barrier();
     owner->identity = identity;
     owner->pid = pid;
     owner->exec_id = exec_id;
     owner->is_new = 0;
+    barrier();
     owner->key = hash_words(&identity, sizeof(identity));
 }
 
@@ -170,6 +173,7 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum traffic_kind
     __u64 *counters = owner->is_new || key == 0 ? owner->held_back
                                                 : counters_of(&owner->identity, key, protocol);
     if (!counters) {
+        owner->pid = 0; /* two processes may have set it at once: the next that uses it is to */
         count_lost_event();
         return 1;
     }
