@@ -679,6 +679,109 @@ wait()
 """
 
 
+# Threads that burn at the same time, and then wait until all end at once. sys.argv[1]: how many;
+# [2]: with a worker of io_uring beside them, whose start no tracepoint tells. (SQPOLL: it looks
+# for work by itself, for a millisecond.)
+CROWD = """
+count, uring = int(sys.argv[1]), sys.argv[2] == "uring"
+done = threading.Barrier(count + 1)
+go = threading.Event()
+def life():
+    go.wait()
+    end = time.thread_time() + 0.04
+    while time.thread_time() < end:
+        pass
+    done.wait()
+    wait()
+for _ in range(count):
+    threading.Thread(target=life, daemon=True).start()
+if uring:
+    params = (ctypes.c_uint32 * 30)()
+    params[2], params[4] = 2, 1
+    uring = ctypes.CDLL(None).syscall(425, 16, params) >= 0
+say(uring=uring, cpu=time.process_time())
+wait()
+go.set()
+done.wait()
+say(cpu=time.process_time())
+os._exit(0)
+"""
+
+
+def ends_of_crowds(are_older, worker):
+    d = None if are_older else Driver(source="bpf")
+    crowds = [Workload(CROWD, unique("c"), args=["6", worker]) for _ in range(12)]
+    said = {c.name: c.hear() for c in crowds}
+    if worker == "uring" and not all(s["uring"] for s in said.values()):
+        raise Skipped("no io_uring")
+    d = d or Driver(source="bpf")
+    d.collect()
+    truth = {}
+    for c in crowds:
+        c.go_on()
+        truth[c.name] = c.hear()["cpu"] - (said[c.name]["cpu"] if are_older else 0)
+        check_equal(c.process.wait(30), 0, "status of a crowd")
+
+    def all_is_found():
+        d.collect()
+        return all(d.points.cpu(n) > t * 0.97 - 0.01 for n, t in truth.items())
+
+    with contextlib.suppress(Failed):
+        wait_for(all_is_found, "the CPU time of all", seconds=15, every=0.3)
+    check_equal({n: (t, d.points.cpu(n)) for n, t in truth.items()
+                 if not t * 0.97 - 0.01 < d.points.cpu(n) < t * 1.05 + 0.02}, {},
+                "crowds whose CPU time is not the truth")
+    d.end()
+
+
+def case_crowds_that_end():
+    """The main thread of a process that was there before may be freed before its others."""
+    ends_of_crowds(True, "none")
+
+
+def case_crowds_with_workers():
+    """Some threads are not told of when they start."""
+    ends_of_crowds(False, "uring")
+
+
+def case_thread_ends_after_first_listing():
+    """What it used is in the listing, and stays in the process."""
+    works = [Workload("""
+event = threading.Event()
+def life():
+    burn(0.3)
+    say(burnt=True)
+    event.wait()
+t = threading.Thread(target=life)
+t.start()
+wait()
+event.set()
+t.join()
+say(ended=True)
+wait()
+before = cpu()
+burn(0.25)
+say(cpu=cpu() - before)
+wait()
+""", unique("t")) for _ in range(4)]
+    for w in works:
+        w.hear()
+    d = Driver(source="bpf")
+    for w in works:
+        w.go_on()
+    for w in works:
+        w.hear()
+    time.sleep(1)
+    before = {w.name: d.collect().cpu(w.name) for w in works}
+    for w in works:
+        w.go_on()
+    truth = {w.name: w.hear()["cpu"] for w in works}
+    d.collect()
+    for n, t in truth.items():
+        check_near(d.points.cpu(n) - before[n], t, "CPU time of the main thread", absolute=0.03)
+    d.end()
+
+
 def case_reused_pid():
     """A process gets the pid of one that has only just ended, whose task may not have been
     freed yet: never does that one count twice."""

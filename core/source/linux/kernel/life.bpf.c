@@ -24,9 +24,6 @@
 #include "identity.bpf.h"
 #include "ending.bpf.h"
 
-/* How long the tasks of threads that had exited when a process was found late may take to
- * be freed. */
-#define FOUND_LATE_GRACE_MS 100
 #define LONGEST_TICK_NS 10000000LL /* HZ=100 */
 
 char LICENSE[] SEC("license") = "Dual MIT/GPL";
@@ -161,17 +158,24 @@ static __always_inline void retire_process(struct scratch *scratch, struct proce
     add_to_unlisted(scratch, &e->identity, &e->freed_threads, !e->execed, e->ended_by, peak_pages);
 }
 
-/* After the usage of a freed thread was added to its process. */
+/* After the usage of a freed thread was added to its process. The last one to be freed retires
+ * that. All other threads have exited before the main one can be freed, but on a busy host, or on
+ * other CPUs, they may be freed after it. */
 static __always_inline void drop_thread(struct scratch *scratch, struct process_entry *e,
-                                        __u32 pid, bool is_leader) {
+                                        __u32 pid, bool is_leader, bool is_counted) {
     struct slot *slot = is_leader ? NULL : slot_of(pid);
-    __sync_fetch_and_add(&e->threads, -1);
+    __sync_fetch_and_add(&e->unfreed, -(is_counted + (is_leader ? LEADER_UNFREED : 0)));
     if (slot)
         slot->mark = 0; /* its main thread may sleep, but what it used has gone up */
-    if (is_leader)
-        e->leader_gone = 1;
-    if (e->leader_gone && (e->threads <= 0 || e->found_late))
+    if (*(volatile __s64 *)&e->unfreed <= 0)
         retire_process(scratch, e, pid);
+}
+
+/* Does the process get what this thread of it used, when it is freed? Not if it had exited before
+ * there was an entry, which began with the usage of such threads. (One that had exited but was
+ * still there, for some microseconds or because it was traced, is missing then.) */
+static __always_inline bool is_due(bool is_leader, bool is_counted) {
+    return is_leader || is_counted;
 }
 
 /* Credits a process that had no entry, over its whole life. `ended` is 0 if that began before
@@ -209,9 +213,11 @@ __noinline int synthesize_exit(__u32 tid, __u32 slot) {
     struct process_entry *e = find_process(pid);
     if (e && e->start_ns <= d->start_ns) {
         count_lost_event();
-        usage_add_atomic(&e->freed_threads, &d->usage);
-        keep_thread_end(e, pid, tid, d->start_ns, &d->usage, d->identity.comm);
-        drop_thread(scratch, e, pid, tid == pid);
+        if (is_due(tid == pid, d->counted)) {
+            usage_add_atomic(&e->freed_threads, &d->usage);
+            keep_thread_end(e, pid, tid, d->start_ns, &d->usage, d->identity.comm);
+        }
+        drop_thread(scratch, e, pid, tid == pid, d->counted);
     } else if (d->missed_birth) {
         count_lost_event();
         if (d->start_ns >= listed_until_ns) {
@@ -243,12 +249,8 @@ SEC("tp_btf/sched_process_fork")
 int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     __u32 pid = child->tgid;
     synthesize_exit(child->pid, SCRATCH_FORK); /* of the last thread with this tid */
-    if (child->pid != child->tgid) {
-        struct process_entry *e = find_process(pid);
-        if (e)
-            __sync_fetch_and_add(&e->threads, 1);
+    if (child->pid != child->tgid)
         return 0;
-    }
     retire_former(pid, child->start_boottime, SCRATCH_FORK);
     struct scratch *scratch = scratch_for(SCRATCH_FORK);
     if (!scratch)
@@ -258,7 +260,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     struct process_entry *e = &scratch->born;
     zero(&e->identity, sizeof(e->identity)); /* what is wanted of it may be less than it was */
     e->start_ns = child->start_boottime;
-    e->threads = 1;
+    e->unfreed = LEADER_UNFREED;
     e->identity.program = from ? from->identity.program : 0;
     e->identity.ancestor = ancestor_key(parent, from);
     read_identity(child, &e->identity);
@@ -463,9 +465,14 @@ int BPF_PROG(on_exit, struct task_struct *task) {
         d.missed_birth = attached_ns && d.start_ns > attached_ns;
         read_identity(task, &d.identity);
         d.ended_by = tid == d.pid ? ending_foreseen(task) : ENDED_BY_UNKNOWN;
-    } else if (tid == d.pid) {
-        read_identity(task, &e->identity);
-        e->ended_by = ending_foreseen(task);
+        d.process_start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+    } else {
+        d.counted = 1;
+        __sync_fetch_and_add(&e->unfreed, 1);
+        if (tid == d.pid) {
+            read_identity(task, &e->identity);
+            e->ended_by = ending_foreseen(task);
+        }
     }
     if (e && names_threads())
         bpf_probe_read_kernel(d.identity.comm, sizeof(d.identity.comm), task->comm);
@@ -478,19 +485,28 @@ int BPF_PROG(on_exit, struct task_struct *task) {
     return 0;
 }
 
-/* Takes the thread out of `dying`. False: it is not there, because on_exit was not called or
- * its exit has been synthesized. */
-static __always_inline bool take_dying(struct task_struct *task) {
+/* What on_exit has noted of a thread that is freed. */
+struct noted {
+    bool is_there, is_counted;
+    __u64 process_start_ns;
+};
+
+/* Takes the thread out of `dying`. It is not there if on_exit was not called, or if its exit has
+ * been synthesized. */
+static __always_inline void take_dying(struct task_struct *task, struct noted *ret) {
     __u32 tid = task->pid;
     const struct dying_thread *d = bpf_map_lookup_elem(&dying, &tid);
     if (!d || d->task != (__u64)task) {
         tid = task->tgid; /* the tids are swapped already, but on_exec is still to come */
         d = bpf_map_lookup_elem(&dying, &tid);
         if (!d || d->task != (__u64)task)
-            return false;
+            return;
     }
     learn_clock_lag(d, task->se.sum_exec_runtime);
-    return bpf_map_delete_elem(&dying, &tid) == 0;
+    const bool is_counted = d->counted;
+    ret->process_start_ns = d->process_start_ns;
+    ret->is_there = bpf_map_delete_elem(&dying, &tid) == 0;
+    ret->is_counted = ret->is_there && is_counted;
 }
 
 SEC("tp_btf/sched_process_free")
@@ -498,28 +514,30 @@ int BPF_PROG(on_free, struct task_struct *task) {
     __u32 pid = task->tgid, tid = task->pid;
     bool is_leader = tid == pid;
     bool predates_us = !attached_ns || task->start_boottime <= attached_ns;
-    bool was_dying = take_dying(task);
+    struct noted noted = {0};
+    take_dying(task, &noted);
     struct scratch *scratch = scratch_for(SCRATCH_FREE);
     struct process_entry *e = find_process(pid);
     if (!scratch)
         return 0;
     if (e && e->start_ns > task->start_boottime)
         e = NULL; /* the pid has been reused */
-    if (!was_dying && !predates_us) {
-        /* On a very busy host this comes after the exit was synthesized. */
-        if (!e || (!e->unrecorded && !(is_leader && !e->leader_gone)))
-            return 0;
-        if (e->unrecorded)
+    if (!noted.is_there) {
+        if (e && e->unrecorded) {
             __sync_fetch_and_add(&e->unrecorded, -1);
+            noted.is_counted = true;
+        } else if (!is_leader || (e ? is_leader_freed(e) : !predates_us)) {
+            /* It exited before us; or on a very busy host this comes after the exit was
+             * synthesized. */
+            return 0;
+        }
     }
     struct usage *usage = &scratch->now;
     read_usage_at_event(task, usage);
     if (!e) {
         /* there was no room for it, its fork was lost, or it started before us */
         struct process_key process = {
-            .start_ns = BPF_CORE_READ(task, group_leader, start_boottime),
-            .pid = pid,
-        };
+            .start_ns = is_leader ? task->start_boottime : noted.process_start_ns, .pid = pid};
         struct bpf_identity identity = {0};
         read_identity(task, &identity);
         if (process.start_ns >= listed_until_ns) {
@@ -537,18 +555,16 @@ int BPF_PROG(on_free, struct task_struct *task) {
         }
         return 0;
     }
-    /* The entry of a process that was found late began with the usage of all its exited
-     * threads, also of those whose tasks were yet to be freed: don't count these twice. */
-    if (!e->found_late || is_leader ||
-        bpf_ktime_get_boot_ns() - e->found_late_ns > FOUND_LATE_GRACE_MS * 1000000ULL)
+    if (is_due(is_leader, noted.is_counted)) {
         usage_add_atomic(&e->freed_threads, usage);
+        keep_thread_end(e, pid, tid, task->start_boottime, usage, task->comm);
+    }
     if (is_leader) {
         read_identity(task, &e->identity);
         e->ended_by = ending_of(task);
     }
     e->end_peak_pages = task->signal->maxrss;
-    keep_thread_end(e, pid, tid, task->start_boottime, usage, task->comm);
-    drop_thread(scratch, e, pid, is_leader);
+    drop_thread(scratch, e, pid, is_leader, noted.is_counted);
     return 0;
 }
 

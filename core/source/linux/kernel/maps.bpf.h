@@ -281,6 +281,10 @@ static __always_inline struct process_entry *find_process(__u32 pid) {
     return bpf_map_lookup_elem(&processes, &pid);
 }
 
+static __always_inline bool is_leader_freed(const struct process_entry *e) {
+    return *(const volatile __s64 *)&e->unfreed < LEADER_UNFREED / 2;
+}
+
 /* Below 0: it is not there. */
 static __always_inline long forget_process(__u32 pid) {
     return bpf_map_delete_elem(&recent_processes, &pid) == 0

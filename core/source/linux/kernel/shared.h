@@ -198,20 +198,21 @@ struct thread_end_key {
 };
 
 /* What the programs know about a live process. */
+#define LEADER_UNFREED ((__s64)1 << 32)
 struct process_entry {
     __u64 start_ns; /* since boot; with the pid it identifies one incarnation */
     /* A word each, because several CPUs write them. */
-    __u32 found_late;  /* its fork was not seen, so `threads` is only an estimate */
+    __u32 found_late;  /* its fork was not seen */
     __u32 listed;      /* since its fork or its last exec */
     __u32 execed;      /* since it was listed: until_exec is valid */
     __u32 rebased;     /* since_exec is valid */
-    __u32 leader_gone; /* the main thread was freed */
     __u32 unrecorded;  /* threads that exited when the map `dying` was full */
     __u32 ended_by;    /* since its main thread exited, with want_endings */
-    __u32 pad;
-    __s64 threads;     /* not freed yet */
+    /* Threads that have exited since there is this entry and are not freed yet; and
+     * LEADER_UNFREED until the main thread is freed, before which all others have exited. One
+     * word, so that of two that are freed at once one at least finds that all are. */
+    __s64 unfreed;
     __u64 in_exec_ns;  /* since when it is not listed for being in the middle of an exec */
-    __u64 found_late_ns;          /* when it was found, since boot, if it was found late */
     /* The highest resident size that it ever had: at its last exec, and at its end. The kernel
      * keeps only one number for all programs: that of the last is known if it is higher than
      * what came before. */
@@ -245,12 +246,15 @@ struct dying_thread {
     __u32 cpu;
     __u64 task;             /* address of its task_struct */
     __u64 start_ns, end_ns; /* since boot */
+    __u64 process_start_ns; /* of a process that has no entry */
     __u64 run_end_ns;       /* up to when its run time is accounted, by the scheduler's clock */
     __u64 run_ns;           /* run time up to run_end_ns */
     struct usage usage;     /* at its exit; RUN is extrapolated to end_ns */
     __u32 missed_birth;     /* its fork was not seen, so its identity is kept here; else only
                              * comm, with want_thread_names */
     __u32 ended_by;         /* its process, of which it is the main thread */
+    __u32 counted;          /* in `unfreed` of its process */
+    __u32 pad;
     struct bpf_identity identity;
 };
 
