@@ -8,6 +8,7 @@
 #define _GNU_SOURCE
 #include "source/linux/bpf.h"
 
+#include "source/linux/bpf_index.h"
 #include "source/linux/bpf_programs.h"
 #include "source/linux/bpf_sockets.h"
 #include "base/buf.h"
@@ -37,14 +38,6 @@
 #define TASK_FROZEN 0x8000u      /* since Linux 6.1 */
 
 #define CGROUP_SIZE 8192u
-
-/* Where the records of a process are in the listing. */
-struct place {
-    uint32_t process; /* a record_process, a record_detailed, or a record_same */
-    uint32_t exec;    /* a record_exec; NO_EXEC: none */
-};
-#define NO_EXEC UINT32_MAX
-#define NO_THREAD UINT32_MAX
 
 /* Who needs the user of unlisted processes: the time to match command lines is limited per
  * user. */
@@ -77,23 +70,8 @@ struct bpf {
     bool in_full; /* the next listing */
     uint64_t memory_moves, moves_read_ns; /* as of procfs, and when, since boot */
 
-    struct buf *listing;
-    struct listed *listed;
-    struct place *places;
-    size_t count, size, at; /* at: where the last one was looked up */
-    struct { /* offsets of thread records */
-        uint32_t *at;
-        size_t count, size;
-    } threads;
-    /* Where threads are told one by one: */
-    bool names_threads;
+    struct bpf_index index; /* of the last listing */
     unsigned thread_fields; /* BIT(thread_field) of those of `counters` */
-    uint32_t *next_thread; /* as many as threads.at: the next of the same process */
-    struct thread_places { /* as many as places */
-        uint32_t main;        /* a record_named_thread; NO_THREAD: none */
-        uint32_t first, last; /* among the threads; NO_THREAD: it has no others */
-    } *thread_places;
-    uint32_t main_thread; /* of the process whose record comes next */
     struct thread_sample *samples;
     size_t sample_size;
     struct thread_samples open_threads; /* of the open process */
@@ -109,167 +87,7 @@ static struct bpf *bpf_of(struct source *s) {
     return (struct bpf *)(void *)s;
 }
 
-/* ---- The listing ---------------------------------------------------------------- */
-
-static const void *record_at(const struct bpf *b, uint32_t at) {
-    return b->listing->data + at;
-}
-
-static int add_process(struct bpf *b, uint32_t pid, uint64_t start_ns,
-                       enum listed_state state, struct place place) {
-    if (b->count == b->size) {
-        size_t size = b->size ? b->size * 2 : 1024;
-        struct listed *listed = realloc(b->listed, size * sizeof(*listed));
-        if (listed)
-            b->listed = listed;
-        struct place *places = realloc(b->places, size * sizeof(*places));
-        if (places)
-            b->places = places;
-        struct thread_places *of_threads =
-            b->names_threads ? realloc(b->thread_places, size * sizeof(*of_threads)) : NULL;
-        if (of_threads)
-            b->thread_places = of_threads;
-        if (!listed || !places || (b->names_threads && !of_threads))
-            return -ENOMEM;
-        b->size = size;
-    }
-    b->listed[b->count] = (struct listed){pid, state, start_ns};
-    if (b->names_threads) {
-        b->thread_places[b->count] = (struct thread_places){b->main_thread, NO_THREAD, NO_THREAD};
-        b->main_thread = NO_THREAD;
-    }
-    b->places[b->count++] = place;
-    return 0;
-}
-
-static int add_thread(struct bpf *b, uint32_t at) {
-    if (b->threads.count == b->threads.size) {
-        size_t size = b->threads.size ? b->threads.size * 2 : 1024;
-        uint32_t *places = realloc(b->threads.at, size * sizeof(*places));
-        if (places)
-            b->threads.at = places;
-        uint32_t *next =
-            b->names_threads ? realloc(b->next_thread, size * sizeof(*next)) : NULL;
-        if (next)
-            b->next_thread = next;
-        if (!places || (b->names_threads && !next))
-            return -ENOMEM;
-        b->threads.size = size;
-    }
-    b->threads.at[b->threads.count++] = at;
-    return 0;
-}
-
-/* The kernel hands tasks out by ascending pid. */
-static int index_listing(void *data, struct buf *listing) {
-    struct bpf *b = data;
-    uint32_t exec = NO_EXEC;
-    b->listing = listing;
-    b->count = b->threads.count = b->at = 0;
-    b->main_thread = NO_THREAD;
-    for (size_t at = 0; at < listing->len;) {
-        const struct record_same *record = record_at(b, (uint32_t)at);
-        const struct record_process *process;
-        size_t len = 0;
-        int r = 0;
-        switch (record->kind) {
-        case RECORD_EXEC:
-            len = sizeof(struct record_exec);
-            exec = (uint32_t)at;
-            break;
-        case RECORD_PROCESS:
-            len = sizeof(struct record_process);
-            process = (const void *)record;
-            r = add_process(b, process->pid, process->start_ns, LISTED_ACTIVE,
-                            (struct place){(uint32_t)at, exec});
-            exec = NO_EXEC;
-            break;
-        case RECORD_DETAILED:
-            len = sizeof(struct record_detailed);
-            process = (const void *)record;
-            r = add_process(b, process->pid, process->start_ns, LISTED_ACTIVE,
-                            (struct place){(uint32_t)at, exec});
-            exec = NO_EXEC;
-            break;
-        case RECORD_SAME:
-            len = sizeof(struct record_same);
-            r = add_process(b, record->pid, record->start_ns, LISTED_ASLEEP,
-                            (struct place){(uint32_t)at, NO_EXEC});
-            break;
-        case RECORD_THREAD:
-            len = sizeof(struct record_thread);
-            r = add_thread(b, (uint32_t)at);
-            break;
-        case RECORD_NAMED_THREAD:
-        case RECORD_SUMMED_THREAD:
-            len = sizeof(struct record_named_thread);
-            r = add_thread(b, (uint32_t)at);
-            break;
-        case RECORD_MAIN_THREAD:
-            len = sizeof(struct record_named_thread);
-            b->main_thread = (uint32_t)at;
-            break;
-        default:
-            return -EBADMSG;
-        }
-        if (r < 0)
-            return r;
-        at += len;
-    }
-    return 0;
-}
-
-/* NULL: it is not listed. Most are looked up in order. */
-static const struct place *find(struct bpf *b, uint32_t pid) {
-    for (size_t i = b->at; i < b->count && i < b->at + 2; i++)
-        if (b->listed[i].pid == pid) {
-            b->at = i;
-            return &b->places[i];
-        }
-    size_t low = 0, high = b->count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (b->listed[middle].pid < pid)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    if (low == b->count || b->listed[low].pid != pid)
-        return NULL;
-    b->at = low;
-    return &b->places[low];
-}
-
-/* Puts a thread behind the others of its process. */
-static void link_thread(struct bpf *b, const struct place *place, uint32_t thread) {
-    struct thread_places *of = &b->thread_places[place - b->places];
-    b->next_thread[thread] = NO_THREAD;
-    if (of->first == NO_THREAD)
-        of->first = thread;
-    else
-        b->next_thread[of->last] = thread;
-    of->last = thread;
-}
-
-/* Adds the records of threads to their processes. */
-static void add_threads_up(struct bpf *b) {
-    for (size_t i = 0; i < b->threads.count; i++) {
-        const struct record_thread *thread = record_at(b, b->threads.at[i]);
-        const struct place *place = find(b, thread->pid);
-        struct record_process *process =
-            place ? (void *)(b->listing->data + place->process) : NULL;
-        if (!process || process->kind == RECORD_SAME)
-            continue;
-        if (thread->kind != RECORD_THREAD)
-            link_thread(b, place, (uint32_t)i);
-        if (thread->kind == RECORD_SUMMED_THREAD)
-            continue;
-        for (size_t k = 0; k < USAGES; k++)
-            process->usage.of[k] += thread->usage.of[k];
-        process->running += thread->state == 0 && thread->exit_state == 0;
-    }
-    b->at = 0;
-}
+/* ---- What the kernel counts ------------------------------------------------------- */
 
 static const enum usage_kind usage_of_field[FIELD_FOLDED_END] = {
     [FIELD_UTIME_NS] = USAGE_USER_NS,
@@ -323,8 +141,9 @@ static bool has_oom_score(const struct bpf *b, const struct record_detailed *d) 
 static bool agrees_with_kernel(struct bpf *b) {
     char text[24];
     uint64_t kernels = 0;
-    const struct place *place = find(b, (uint32_t)getpid());
-    const struct record_detailed *own = place ? record_at(b, place->process) : NULL;
+    const struct bpf_place *place = bpf_index_find(&b->index, (uint32_t)getpid());
+    const struct record_detailed *own =
+        place ? (const void *)bpf_index_process(&b->index, place) : NULL;
     if (!own || own->process.kind != RECORD_DETAILED)
         return b->agrees_with_kernel;
     ssize_t n = io_read_file(b->io, AT_FDCWD, "/proc/self/oom_score", text, sizeof(text), NULL);
@@ -346,6 +165,8 @@ static void prepare_oom_scores(struct bpf *b) {
     b->agrees_with_kernel = agrees_with_kernel(b);
 }
 
+/* ---- The listing ---------------------------------------------------------------- */
+
 /* The kernel adds up what all CPUs have counted for it, some 50 microseconds of work. */
 #define READ_MOVES_AFTER_NS (UINT64_C(2) * NS_PER_S)
 
@@ -357,6 +178,11 @@ static bool memory_has_moved(struct bpf *b) {
     b->moves_read_ns = now_ns;
     return b->procfs->ops->memory_moves(b->procfs, &b->memory_moves) < 0 ||
            b->memory_moves != before;
+}
+
+static int index_listing(void *data, struct buf *listing) {
+    struct bpf *b = data;
+    return bpf_index_make(&b->index, listing);
 }
 
 static int bpf_list(struct source *s, bool in_full, const struct listed **ret_listed,
@@ -374,11 +200,11 @@ static int bpf_list(struct source *s, bool in_full, const struct listed **ret_li
         if (b->counters & BIT(field_of_thread(f)))
             b->thread_fields |= 1u << f;
     b->in_full = false;
-    add_threads_up(b);
+    bpf_index_add_threads_up(&b->index);
     if (b->collects_memory_details)
         prepare_oom_scores(b);
-    *ret_listed = b->listed;
-    *ret_count = b->count;
+    *ret_listed = b->index.listed;
+    *ret_count = b->index.count;
     return 0;
 }
 
@@ -487,7 +313,8 @@ static void set_thread(const struct bpf *b, uint32_t tid, uint64_t start_ns,
     memcpy(ret->comm, comm, ret->comm_len);
 }
 
-static int add_sample(struct bpf *b, const struct record_named_thread *r) {
+static int add_sample(void *data, const struct record_named_thread *r) {
+    struct bpf *b = data;
     struct thread_samples *to = &b->open_threads;
     if (to->count == b->sample_size) {
         const size_t size = b->sample_size ? b->sample_size * 2 : 64;
@@ -502,17 +329,14 @@ static int add_sample(struct bpf *b, const struct record_named_thread *r) {
 }
 
 /* All threads of the open process, or none. */
-static int tell_threads(struct bpf *b, const struct place *place, struct sample *ret) {
-    const struct thread_places *of = &b->thread_places[place - b->places];
-    if (of->main == NO_THREAD)
-        return 0;
+static int tell_threads(struct bpf *b, const struct bpf_place *place, struct sample *ret) {
     b->open_threads = (struct thread_samples){.first_part = true, .last_part = true};
-    int r = add_sample(b, record_at(b, of->main));
-    for (uint32_t i = of->first; r == 0 && i != NO_THREAD; i = b->next_thread[i])
-        r = add_sample(b, record_at(b, b->threads.at[i]));
+    int r = bpf_index_threads(&b->index, place, add_sample, b);
+    if (r < 0 || b->open_threads.count == 0)
+        return r;
     b->open_threads.items = b->samples;
     ret->threads = &b->open_threads;
-    return r;
+    return 0;
 }
 
 static int bpf_open(struct source *s, const struct listed *listed, uint64_t activity,
@@ -520,10 +344,10 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
     struct bpf *b = bpf_of(s);
     const uint32_t pid = listed->pid;
     (void)activity; /* the list has told who is asleep */
-    const struct place *place = find(b, pid);
+    const struct bpf_place *place = bpf_index_find(&b->index, pid);
     if (!place)
         return -ESRCH;
-    const struct record_process *r = record_at(b, place->process);
+    const struct record_process *r = bpf_index_process(&b->index, place);
     if (r->kind == RECORD_SAME)
         return -EAGAIN;
     b->open = r;
@@ -551,11 +375,11 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
                      &ret->ancestor);
     set_counters(b, &r->usage, ret);
     set_gauges(b, r, ret);
-    if (b->names_threads && tell_threads(b, place, ret) < 0)
+    if (b->index.names_threads && tell_threads(b, place, ret) < 0)
         return -ENOMEM;
-    if (place->exec == NO_EXEC)
+    const struct record_exec *exec = bpf_index_exec(&b->index, place);
+    if (!exec)
         return 0;
-    const struct record_exec *exec = record_at(b, place->exec);
     b->since_exec = (struct sample){.pid = pid};
     set_counters(b, &exec->since_exec, &b->since_exec);
     ret->since_exec = &b->since_exec;
@@ -857,9 +681,10 @@ struct socket_merge {
 static void tell_up_to(struct socket_merge *m, uint32_t pid) {
     const unsigned all = (1u << SOCKET_KINDS) - 1;
     const struct bpf *b = m->b;
-    for (; m->told < b->count && b->listed[m->told].pid <= pid; m->told++)
-        m->use->process(m->use->data, b->listed[m->told].pid,
-                        ticks_of(b, b->listed[m->told].marker), all);
+    const struct listed *listed = b->index.listed;
+    for (; m->told < b->index.count && listed[m->told].pid <= pid; m->told++)
+        m->use->process(m->use->data, listed[m->told].pid, ticks_of(b, listed[m->told].marker),
+                        all);
 }
 
 static int kind_of(const struct record_socket *socket) {
@@ -875,11 +700,11 @@ static int kind_of(const struct record_socket *socket) {
 
 static int merge_socket(void *data, const struct record_socket *socket) {
     struct socket_merge *m = data;
-    const struct bpf *b = m->b;
+    const struct listed *listed = m->b->index.listed;
     const int kind = kind_of(socket);
     tell_up_to(m, socket->pid);
-    if (kind < 0 || m->told == 0 || b->listed[m->told - 1].pid != socket->pid ||
-        b->listed[m->told - 1].marker != socket->start_ns)
+    if (kind < 0 || m->told == 0 || listed[m->told - 1].pid != socket->pid ||
+        listed[m->told - 1].marker != socket->start_ns)
         return 0; /* it has come since the list was made */
     return m->use->socket(m->use->data, socket->inode, (enum socket_kind)kind);
 }
@@ -917,7 +742,7 @@ static void bpf_health(struct source *s, struct source_health *ret) {
     *ret = (struct source_health){
         .lacks_rights = procfs.lacks_rights,
         .lost_events = bpf_programs_lost(b->programs),
-        .threads_skipped = b->names_threads ? bpf_programs_thread_ends_lost(b->programs) : 0,
+        .threads_skipped = b->index.names_threads ? bpf_programs_thread_ends_lost(b->programs) : 0,
     };
     for (size_t i = 0; i < KERNEL_PARTS; i++)
         ret->lacks[i] = lacking_fields(b) & kept_by[i];
@@ -939,11 +764,7 @@ static struct source *bpf_free(struct source *s) {
     users_free(b->users);
     users_free(b->groups);
     cgroups_free(b->cgroups);
-    free(b->listed);
-    free(b->places);
-    free(b->threads.at);
-    free(b->next_thread);
-    free(b->thread_places);
+    bpf_index_free(&b->index);
     free(b->samples);
     free(b);
     return NULL;
@@ -1050,7 +871,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
     if (!counts_delays(io))
         b->counters &= ~kept_by[KERNEL_DELAY_ACCT];
     b->uses_cgroups = wants.cgroup;
-    b->names_threads = wants.thread_names;
+    b->index.names_threads = wants.thread_names;
     b->collects_fds = collect & 1u << COLLECT_FDS;
     b->collects_threads = collect & 1u << COLLECT_THREADS;
     b->collects_exits = collect & 1u << COLLECT_EXITS;
