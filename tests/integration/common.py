@@ -453,8 +453,9 @@ class Driver:
             self.collect()
 
     def errors(self):
-        self.stderr.seek(0)
-        return self.stderr.read().decode("utf-8", "surrogateescape")
+        # its place in the file is the program's as well
+        fd = self.stderr.fileno()
+        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogateescape")
 
     def read_cycle(self, seconds=180):
         end = time.monotonic() + seconds * PATIENCE
@@ -465,7 +466,11 @@ class Driver:
             if m:
                 text, self.rest = self.rest[:m.end()], self.rest[m.end():]
                 return Points(text.decode("utf-8"))
-            ready = select.select([fd], [], [], max(0, end - time.monotonic()))[0]
+            ready = select.select([fd], [], [], max(0, min(1, end - time.monotonic())))[0]
+            # without a source it stays, tries again when it is asked, and answers nothing
+            has_source = self.points or "E! source " not in self.errors()
+            if not ready and has_source and time.monotonic() < end:
+                continue
             data = os.read(fd, 1 << 16) if ready else b""
             if not data:
                 raise Failed("proctally-telegraf %s; it said: %s" % (
