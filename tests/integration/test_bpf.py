@@ -340,13 +340,17 @@ def make_cgroup(word):
 
 
 def check_each(d, truths, count):
-    """Each group has the CPU time of its children; what a child used until it executed
-    its program is not its group's."""
-    room = count * max(0.2 * CPU_ROOM, cost_of_start())
+    """Each group has the CPU time of its children, of which each burns 50 ms; what a child used
+    until it executed its program is not its group's, and in wait4()'s figure."""
+    least, room = 0.05 * count, 0.2 * CPU_ROOM * count
 
     def is_right(points):
         for group, truth in truths.items():
-            check_group(points, group, truth["cpu"], count, absolute=room)
+            for what in "starts", "exits":
+                check_equal(get(points, group, what), count, "%s of %s" % (what, group))
+            found, most = points.cpu(group), truth["cpu"]
+            check(least - room <= found <= most + max(room, CPU_ROOM * most), "CPU seconds of %s: "
+                  "found %s, of which %s is burnt, expected at most %s" % (group, found, least, most))
     soon(d, is_right)
 
 
