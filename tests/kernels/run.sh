@@ -74,13 +74,18 @@ trap 'exit 143' TERM
 # IMAGE INITRD SECONDS WORDS [ARGUMENT...]: runs until it turns itself off; WORDS are for
 # the kernel's command line. (Where this machine is busy, the kernel would miss its timer's
 # first ticks, and panic.)
+#
+# The emulator translates what it runs once for each address that it is mapped at. If those were
+# random, it would do so for each process anew, and keep thousands of translations for a page of
+# libc; to fill such a page with zeroes byte by byte, each of which is looked for in all of them,
+# then takes minutes, in which the kernel says that a processor is stuck.
 machine() {
     local image=$1 initrd=$2 seconds=$3 words=$4
     shift 4
     timeout --foreground "$seconds" qemu-system-x86_64 $accelerator \
-        -cpu max,la57=off -m $memory -display none -no-reboot -nodefaults "$@" \
+        -cpu max,la57=off,erms=off,fsrm=off -m $memory -display none -no-reboot -nodefaults "$@" \
         -kernel "$image" -initrd "$initrd" -append \
-        "console=ttyS0 quiet panic=-1 no_timer_check $words" \
+        "console=ttyS0 quiet panic=-1 no_timer_check norandmaps $words" \
         </dev/null
 }
 accelerator="-accel tcg,thread=multi -smp 2" memory=1536
