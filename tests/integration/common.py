@@ -33,7 +33,7 @@ COLLECTD_SO = os.path.join(BUILD, "plugins/collectd/.libs/proctally.so")
 
 TICK = 1.0 / os.sysconf("SC_CLK_TCK")
 LIBC = ctypes.CDLL(None, use_errno=True)
-PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER = 1, 15, 36
+PR_SET_PDEATHSIG, PR_SET_NAME, PR_SET_CHILD_SUBREAPER, PR_SET_THP_DISABLE = 1, 15, 36, 41
 CLONE_NEWNS = 0x20000
 PYTHON = os.path.realpath(sys.executable)
 KERNEL = tuple(int(n) for n in re.match(r"(\d+)\.(\d+)", os.uname().release).groups())
