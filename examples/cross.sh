@@ -11,7 +11,8 @@
 # -m pip. The sources are Debian's with Debian's patches (some of them mend what an attacker
 # could use), which apt fetches and verifies; no root is needed, and nothing of this machine
 # changes. SUITE is the Debian that they are of, MIRROR where it is, SOURCES where they are kept
-# (top/sources).
+# (top/sources). POOLS are other mirrors, of Debian or of who takes archives over from it, for
+# what MIRROR lacks though its index has it.
 jobs=$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 sources=${SOURCES:-$top/sources}
 mkdir -p "$sources"
@@ -66,7 +67,7 @@ apt() {
     apt-get -q -o Dir::State="$sources/apt" -o Dir::State::status="$sources/apt/status" \
         -o Dir::Cache="$sources/apt/cache" -o Dir::Etc::sourcelist="$sources/apt/sources.list" \
         -o Dir::Etc::sourceparts=/dev/null -o APT::Sandbox::User=root \
-        -o Acquire::Languages=none "$@" >>"$log" 2>&1 </dev/null
+        -o Acquire::Languages=none "$@" 2>>"$log" </dev/null
 }
 # what can be had is known from here on
 update_apt() {
@@ -80,7 +81,21 @@ update_apt() {
     : >>"$sources/apt/status"
     echo "deb-src [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $MIRROR" \
         "${SUITE:-stable} main" >"$sources/apt/sources.list"
-    apt update
+    apt update >>"$log"
+}
+
+# PACKAGE tar|diff: this archive of it, in the current directory. One from POOLS has to be what
+# MIRROR's signed index says.
+fetch_archive() {
+    ! apt source --download-only "--$2-only" "$1" >>"$log" || return 0
+    apt source --print-uris "--$2-only" "$1" |
+        sed -n "s,^'.*/\(pool/.*\)' \([^ ]*\) [0-9]* \(SHA256:.*\)$,\1 \2 \3,p" >uris
+    read -r path name sum <uris || return 1
+    for pool in ${POOLS-}; do
+        ! /usr/lib/apt/apt-helper -o APT::Sandbox::User=root download-file "${pool%/}/$path" \
+            "$name" "$sum" >>"$log" 2>&1 </dev/null || return 0
+    done
+    return 1
 }
 
 # PACKAGE: its archives, unless they are there. 1: they are not to be had, and the last line
@@ -92,9 +107,12 @@ fetch() {
         update_apt || return 1
         is_updated=yes
     fi
-    # not all at once: some mirrors lack signatures, which apt does not need
-    (cd "$sources" && apt source --download-only --tar-only "$1" &&
-        apt source --download-only --diff-only "$1") && [ "$(archives "$1" | wc -l)" = 2 ]
+    # Elsewhere first: apt leaves what was cut off, or is not what the index says, where it is.
+    # Not all at once: some mirrors lack signatures, which apt does not need.
+    rm -rf "$sources/apt/got"
+    mkdir "$sources/apt/got"
+    (cd "$sources/apt/got" && fetch_archive "$1" tar && fetch_archive "$1" diff &&
+        rm -f ./*.FAILED && mv "$1"_* "$sources") && [ "$(archives "$1" | wc -l)" = 2 ]
 }
 
 # Debian's changes in the current directory, by the archive that has them

@@ -18,7 +18,7 @@
 # (tests/machines/reproducible.sh). examples/packaging/build.sh static makes archives of them.
 #
 # What it needs: what tests/install-deps.sh build installs, dpkg's apt-get, patch, and zig. 77:
-# one of them is missing. ZIG, SUITE, MIRROR and SOURCES say where things are, see cross.sh.
+# one of them is missing. ZIG, SUITE, MIRROR, POOLS and SOURCES say where things are, see cross.sh.
 set -eu
 LC_ALL=C
 export LC_ALL
@@ -72,7 +72,7 @@ export CFLAGS PKG_CONFIG PKG_CONFIG_LIBDIR PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DI
 # are none.
 sources_of() {
     fetch "$1" || {
-        echo "the sources of $1 are not to be had" >&2
+        echo "the sources of $1 are not to be had: $(grep '^E:' "$log" | tail -n 2 | head -n 1)" >&2
         return 1
     }
     echo "building $1" >&2
