@@ -97,8 +97,8 @@ int credit(struct round *round, process_id id, struct sample *s) {
         if (f <= FIELD_CMAJFLT)
             waited_for |= increase;
     }
-    /* reading thread by thread may take several collections to know the sums */
-    if (s->have & (BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_RUN_QUEUE_WAIT_NS)))
+    /* from now on a dip is one, and no new beginning: of all that does not come late */
+    if (p->restored && !(t->source->known_late & p->have & ~s->have))
         p->restored = false;
     if (waited_for || p->pending)
         return fold_increase(&c->fold, &c->table, id, folded, known);

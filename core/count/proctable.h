@@ -42,7 +42,7 @@ struct process {
     bool ignores_children : 1;
     bool asleep : 1; /* had not run between its last two measurements */
     bool cgroup_settled : 1; /* its cgroup was looked at again some time after it started */
-    bool restored : 1;       /* read from a state file, and not seen since */
+    bool restored : 1;       /* read from a state, and not all of its counters seen since */
     bool orphan : 1;         /* its parent has ended; ppid is a living ancestor's for now */
     bool adopted : 1;        /* its parent is not the one that started it */
     bool followed : 1;       /* it, or an ancestor, is followed */

@@ -33,6 +33,9 @@ struct source {
     /* Of a process from before it was opened, a source may not know all that was used:
      * after a restart of ours its counters can be lower than the ones that were saved. */
     bool restarts_lower;
+    /* BIT(field) of the counters that it may know of a process only after several collections,
+     * although it had them in its last run. */
+    uint64_t known_late;
     /* With ENDS_BY_FOLDING: BIT(field) of what stands in fold.c's run of folded counters, and
      * that this kernel does not add to the parent's. 0: it adds them all. */
     uint64_t keeps_apart;

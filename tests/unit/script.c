@@ -29,7 +29,10 @@ static void set_use(const struct use *use, struct sample *ret) {
     sample_set(ret, FIELD_STIME_NS, use->system_ms * MS);
     sample_set(ret, FIELD_MINFLT, use->faults);
     sample_set(ret, FIELD_IO_READ_BYTES, use->read_bytes);
-    sample_set(ret, FIELD_VOLUNTARY_SWITCHES, use->switches);
+    if (!script.lacks_switches)
+        sample_set(ret, FIELD_VOLUNTARY_SWITCHES, use->switches);
+    if (use->wait_ms)
+        sample_set(ret, FIELD_RUN_QUEUE_WAIT_NS, use->wait_ms * MS);
     ret->exact_cpu_ns = use->exact_ms * MS;
 }
 

@@ -13,6 +13,7 @@ struct use {
     uint64_t user_ms, system_ms;
     uint64_t exact_ms; /* 0: the two above are */
     uint64_t faults, read_bytes, switches;
+    uint64_t wait_ms; /* 0: not known */
 };
 
 /* A process as the source would list it. */
@@ -97,6 +98,7 @@ extern struct script {
     const char *no_sockets; /* why */
     uint64_t lacks[KERNEL_PARTS];
     bool lacks_cgroups;
+    bool lacks_switches; /* nothing is known of them */
     uint64_t lost;
     unsigned freed;
     const struct actor *open;

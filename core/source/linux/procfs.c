@@ -422,10 +422,16 @@ static bool is_single_threaded(const struct procfs *p, const struct sample *s) {
            ((p->taskstats && !p->forgets_switches) || !proc_threads_has(p->threads, s));
 }
 
+/* Are they known only thread by thread? */
+static bool adds_waits_up(const struct procfs *p) {
+    return !p->taskstats && collects(p, COLLECT_DELAYS);
+}
+static bool adds_switches_up(const struct procfs *p) {
+    return (!p->taskstats || p->forgets_switches) && collects(p, COLLECT_CONTEXT_SWITCHES);
+}
+
 static int measure_threads(struct procfs *p, struct sample *s, bool idle, bool names) {
-    const bool waits = !p->taskstats && collects(p, COLLECT_DELAYS);
-    const bool switches = (!p->taskstats || p->forgets_switches) &&
-                          collects(p, COLLECT_CONTEXT_SWITCHES);
+    const bool waits = adds_waits_up(p), switches = adds_switches_up(p);
     if (p->forgets_switches)
         s->have &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
     const struct proc_threads_wanted wanted = {
@@ -847,6 +853,12 @@ static int find_abilities(struct procfs *p) {
             asks && has_our_pids(p) && taskstats_ahead_new(d, &p->taskstats) == -EPERM;
         p->forgets_switches = p->taskstats && taskstats_ahead_forget_switches(p->taskstats);
     }
+    /* it may take several collections to read all threads once */
+    if (adds_switches_up(p))
+        p->source.known_late |=
+            BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES);
+    if (adds_waits_up(p))
+        p->source.known_late |= BIT(FIELD_RUN_QUEUE_WAIT_NS);
     /* without taskstats it has the switches of a process with one thread */
     p->reads_status = !p->brief && (!p->spares_memory ||
                                     (!p->taskstats && collects(p, COLLECT_CONTEXT_SWITCHES)));

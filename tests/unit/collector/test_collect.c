@@ -1478,6 +1478,44 @@ START_TEST(threads_after_a_restart_do_not_stall_the_counter) {
 }
 END_TEST
 
+/* That it had a lower counter than before is believed of a thread sum that is yet to come, and
+ * nobody waits for what is not collected. */
+START_TEST(after_a_restart_what_is_collected_is_waited_for) {
+    static const struct {
+        const char *switches, *delays;
+        bool is_waited_for;
+    } cases[] = {{"context-switches", "delays", true},
+                 {"no-context-switches", "delays", true},
+                 {"context-switches", "no-delays", true},
+                 {"no-context-switches", "no-delays", false}};
+    worker.threads = 2;
+    tree_put(&worker);
+    tree_put_thread(200, 200, 'S', 10, 0, 1000);
+    tree_put_thread(200, 201, 'S', 20, 0, 1000);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const double now = 1000 + 100 * (double)i;
+        worker.utime++;
+        tree_put(&worker);
+        tally *t = with_state();
+        collect_at(t, now);
+        tally_free(t);
+        tree_refuse(200, "task", EACCES);
+        t = tree_collector("state-file", state_path, "collect", cases[i].switches, "collect",
+                           cases[i].delays, NULL);
+        collect_at(t, now + 10);
+        const struct process *p =
+            proctable_at(&t->counting.table, proctable_find(&t->counting.table, 200));
+        ck_assert_int_eq(p->restored, cases[i].is_waited_for);
+        tree_refuse(200, "task", 0);
+        worker.utime++;
+        tree_put(&worker);
+        collect_at(t, now + 20);
+        ck_assert(!p->restored);
+        tally_free(t);
+    }
+}
+END_TEST
+
 START_TEST(a_new_configuration_inherits) {
     tree_put(&shell);
     tree_put(&worker);
@@ -1886,6 +1924,7 @@ int main(void) {
         T(counting_goes_on_after_a_restart),
         T(another_boot_starts_anew),
         T(threads_after_a_restart_do_not_stall_the_counter),
+        T(after_a_restart_what_is_collected_is_waited_for),
         T(a_new_configuration_inherits),
         T(usage_after_a_reload_is_of_the_whole_interval),
         T(proc_that_can_not_be_read_is_an_error_and_loses_nothing),

@@ -1271,6 +1271,59 @@ START_TEST(after_a_restart_what_begins_anew_does_not_stall) {
 }
 END_TEST
 
+/* A thread that has exited and is not freed yet is missing from one list: what the process used
+ * with it is not new when it comes back. */
+START_TEST(a_dip_long_after_a_restart_counts_nothing) {
+    script.lacks_switches = _i;
+    struct actor *w = add_actor(worker);
+    tally *t = with_state("ends");
+    collect_at(t, 1000);
+    tally_free(t);
+    t = with_state("ends");
+    w->use = (struct use){.user_ms = 1100, .faults = 20, .read_bytes = 600};
+    collect_at(t, 1010);
+    for (double now = 1020; now < 1060; now += 20) {
+        w->use.faults = 12;
+        w->use.read_bytes = 40;
+        collect_at(t, now);
+        w->use.faults = 20;
+        w->use.read_bytes = 600;
+        collect_at(t, now + 10);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_FAULTS_MINOR), 10);
+        ck_assert_uint_eq(value_of(t, "worker", METRIC_IO_READ), 100);
+    }
+    tally_free(t);
+}
+END_TEST
+
+/* The source knows one sum over threads at once, and the other after a while. */
+START_TEST(after_a_restart_what_comes_late_does_not_stall) {
+    struct actor *w = add_actor(worker);
+    tally *t = with_state("ends");
+    w->use.switches = 1000;
+    w->use.wait_ms = 10;
+    collect_at(t, 1000);
+    tally_free(t);
+    t = with_state("ends");
+    t->source->known_late = BIT(FIELD_VOLUNTARY_SWITCHES);
+    script.lacks_switches = true;
+    w->use.switches = 5;
+    collect_at(t, 1010);
+    script.lacks_switches = false;
+    collect_at(t, 1020);
+    w->use.switches = 7;
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 2);
+    /* from then on a dip is one */
+    w->use.switches = 6;
+    collect_at(t, 1040);
+    w->use.switches = 8;
+    collect_at(t, 1050);
+    ck_assert_uint_eq(value_of(t, "worker", METRIC_SWITCHES_VOLUNTARY), 3);
+    tally_free(t);
+}
+END_TEST
+
 /* To another source that sees ends, and from and to /proc. */
 START_TEST(after_a_change_of_source_nothing_counts_twice) {
     static const struct {
@@ -1595,6 +1648,8 @@ int main(void) {
         T(lost_events_are_shown, 1),
         T(after_a_restart_it_goes_on_exactly, 1),
         T(after_a_restart_what_begins_anew_does_not_stall, 1),
+        T(a_dip_long_after_a_restart_counts_nothing, 2),
+        T(after_a_restart_what_comes_late_does_not_stall, 1),
         T(after_a_change_of_source_nothing_counts_twice, 6),
         T(a_new_configuration_goes_on_exactly, 1),
         T(exact_cpu_time_after_ticks_does_not_fall, 1),
