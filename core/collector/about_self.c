@@ -29,7 +29,7 @@ void describe_self(struct round *round) {
     self_set(c, METRIC_SELF_THREADS_SKIPPED,
              health->threads_skipped + c->tallies.threads.skipped);
     if (t->source->ends == ENDS_BY_EVENTS)
-        self_set(c, METRIC_SELF_LOST_EVENTS, health->lost_events);
+        self_set(c, METRIC_SELF_LOST_EVENTS, health->lost_events + t->unknown_ends);
     self_set(c, METRIC_SELF_PATTERN_LIMITS, t->grouping.pattern_limits);
     self_set(c, METRIC_SELF_SOURCE_PROCFS, strcmp(t->source->name, "procfs") == 0);
     self_set(c, METRIC_SELF_SOURCE_BPF, strcmp(t->source->name, "bpf") == 0);

@@ -42,6 +42,7 @@ struct tally {
      * not what it had said before. */
     uint64_t memory_moves;
     uint32_t memory_moved_s;
+    uint64_t unknown_ends; /* that the source has told, and that are lost for want of a record */
     bool wants_all;   /* the next list is to show everybody in full */
     bool state_saved; /* by the last collection */
     struct notices notices;

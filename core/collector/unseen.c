@@ -29,6 +29,15 @@ static int credit_end(struct round *round, process_id id, struct sample *s) {
     return r;
 }
 
+/* Of a process that was listed, but has no record: there was no memory for one, or it was given
+ * up. Lost, unless it has been told before, or was listed for somebody else, before we began. */
+static void note_unknown_end(struct tally *t, const struct sample *s) {
+    const struct counting *c = &t->counting;
+    if (c->progress.started &&
+        proctable_find_known(&c->table, s->pid, s->start_ticks) == NO_PROCESS)
+        t->unknown_ends++;
+}
+
 /* Processes that were listed once. */
 int credit_ended(struct round *round) {
     struct tally *t = round->t;
@@ -38,8 +47,9 @@ int credit_ended(struct round *round) {
     while (r == 0 && t->source->ops->next_ended(t->source, &s)) {
         process_id id = proctable_find_incarnation(&c->table, s.pid, s.start_ticks);
         if (id == NO_PROCESS)
-            continue; /* it was listed, but there was no memory for a record */
-        r = credit_end(round, id, &s);
+            note_unknown_end(t, &s);
+        else
+            r = credit_end(round, id, &s);
     }
     return r;
 }

@@ -51,6 +51,7 @@ START_TEST(final_figures_count_once) {
         ck_assert_uint_eq(exits_of(t, "worker"), 1);
         ck_assert_uint_eq(starts_of(t, "worker"), 0);
         ck_assert_uint_eq(cpu_of(t, "sh"), 0);
+        ck_assert_uint_eq(self_of(t, METRIC_SELF_LOST_EVENTS), 0);
         /* even if it is told again */
         if (again == 0)
             tell_end(w, (struct use){.user_ms = 9000});
@@ -80,6 +81,7 @@ START_TEST(an_end_that_is_never_told_is_counted_after_a_while) {
     collect_at(t, 1030);
     ck_assert_uint_eq(exits_of(t, "worker"), 1);
     ck_assert_uint_eq(cpu_of(t, "worker"), 0);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_LOST_EVENTS), 1);
     tally_free(t);
 }
 END_TEST
@@ -106,10 +108,14 @@ START_TEST(one_that_was_missed_in_a_list_is_waited_for_anew) {
 }
 END_TEST
 
-START_TEST(an_end_of_somebody_unknown_is_nobodys) {
+START_TEST(an_end_of_somebody_unknown_is_lost) {
     add_actor(shell);
     tally *t = ends_collector(NULL, NULL);
+    /* another reader of the same source has listed it */
+    tell_end(&worker, (struct use){.user_ms = 5000});
     collect_at(t, 1000);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_LOST_EVENTS), 0);
+    script.lost = 10;
     tell_end(&worker, (struct use){.user_ms = 5000});
     /* the same pid, but before the shell had it */
     tell_end(&(struct actor){.pid = 100, .start_ticks = LONG_AGO - 1}, (struct use){0});
@@ -117,6 +123,7 @@ START_TEST(an_end_of_somebody_unknown_is_nobodys) {
     ck_assert_uint_eq(cpu_of(t, "sh"), 0);
     ck_assert_uint_eq(exits_of(t, "sh"), 0);
     ck_assert_uint_eq(tally_snapshot_groups(t->snapshots.current), 1);
+    ck_assert_uint_eq(self_of(t, METRIC_SELF_LOST_EVENTS), 12);
     tally_free(t);
 }
 END_TEST
@@ -1605,7 +1612,7 @@ int main(void) {
         T(final_figures_count_once, 4),
         T(an_end_that_is_never_told_is_counted_after_a_while, 1),
         T(one_that_was_missed_in_a_list_is_waited_for_anew, 1),
-        T(an_end_of_somebody_unknown_is_nobodys, 1),
+        T(an_end_of_somebody_unknown_is_lost, 1),
         T(a_pid_used_again_too_soon, 2),
         T(born_and_listed_counts_whole, 1),
         T(unlisted_usage_goes_by_who_it_was, 1),
