@@ -174,6 +174,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
         learn_cpu_offsets();
     read_process(task, scratch, &shown->process);
     struct process_entry *e = entry_of(task, scratch);
+    const bool all_freed = are_all_freed(e);
     if (!describe(task, scratch, e, shown))
         return 0;
     /* When the buffer is full, the kernel drops what was written for this task and calls us
@@ -184,7 +185,7 @@ int list_tasks(struct bpf_iter__task *ctx) {
         return 0;
     settle(e);
     const struct record_process *r = &shown->process.process;
-    if (has_threads(e, r, 1) && !r->running && !r->exit_state)
+    if (has_threads(r, 1, all_freed) && !r->running && !r->exit_state)
         remember(pid, mark);
     return 0;
 }

@@ -346,10 +346,19 @@ static __always_inline bool describe(struct task_struct *task, struct scratch *s
     return true;
 }
 
-/* Are these all of its threads, those too that have exited but are not freed yet? */
-static __always_inline bool has_threads(const struct process_entry *e,
-                                        const struct record_process *r, __s64 threads) {
-    return r->threads == threads && e->unfreed == LEADER_UNFREED;
+/* Of its threads that have exited, for has_threads(). To be asked before describe() adds what the
+ * freed ones have used: what one used that is freed right after that is in no listing, and by the
+ * time of remember() it may have taken the slot already. */
+static __always_inline bool are_all_freed(const struct process_entry *e) {
+    const bool yes = e && e->unfreed == LEADER_UNFREED;
+    barrier();
+    return yes;
+}
+
+/* Are these all of its threads, those too that have exited? */
+static __always_inline bool has_threads(const struct record_process *r, __s64 threads,
+                                        bool all_freed) {
+    return all_freed && r->threads == threads;
 }
 
 /* After a record of it was written. An exec on another CPU between describe(), which reads these

@@ -196,6 +196,7 @@ static __always_inline bool answer_for(struct task_struct *task, struct scratch 
         name_thread(task, a, RECORD_MAIN_THREAD, &r->usage);
     }
     struct process_entry *e = entry_of(task, scratch);
+    const bool all_freed = are_all_freed(e);
     if (!describe(task, scratch, e, &a->shown))
         return false;
     a->is_there = 1;
@@ -205,7 +206,8 @@ static __always_inline bool answer_for(struct task_struct *task, struct scratch 
     if (r->threads > 1)
         add_threads(at);
     /* a thread that was not seen may have been running */
-    if (e && a->shown.settles && has_threads(e, r, a->threads) && !r->running && !r->exit_state)
+    if (e && a->shown.settles && has_threads(r, a->threads, all_freed) && !r->running &&
+        !r->exit_state)
         remember(r->pid, a->mark);
     return false;
 }
