@@ -284,8 +284,11 @@ struct tally_new_opts {
     bool count_lifetimes;
     /* Takes over the tallies and the last-seen values of another collector, for a change
      * of configuration without a gap: processes are classified anew under the new rules.
-     * The state file is not read then. The other one is not changed, and may be freed. */
-    const tally *inherit;
+     * The state file is not read then. When all is ready the other one collects once more, and
+     * may be freed then. With source bpf and programs that are loaded anew this one collects
+     * at once as well: what starts between these two collections and is over before the
+     * second is lost, some milliseconds' worth. Nothing is counted twice. */
+    tally *inherit;
     /* Counts these processes (64 at most) and all that descends from them, also those whose
      * parents have ended, and nothing else: everybody else is left out, whatever the rules.
      * None: off. tally_new() looks for them, so that all counts that they do from then on, and
@@ -329,9 +332,8 @@ int tally_unpin(const char *dir, struct tally_error *error);
  * so that no number that was published can be forgotten by a crash; failing to
  * save it is a notice, not an error.
  *
- * With ret_snapshot NULL it only counts what there is to count, for instance before
- * another collector inherits it: what is shown per interval (CPU usage, coverage) still
- * begins at the last collection that made a snapshot.
+ * With ret_snapshot NULL it only counts what there is to count: what is shown per interval
+ * (CPU usage, coverage) still begins at the last collection that made a snapshot.
  *
  * Returns 0, or -errno if /proc itself can't be read or there is no memory (nothing that
  * was counted is lost; call again later). */

@@ -218,6 +218,27 @@ static int inherit(tally *t, const tally *from, struct tally_error *error) {
     return 0;
 }
 
+/* What came and went since the last time is known to the other one alone. Loading programs takes
+ * most of a second, so it counts for the last time when they are there; but those that are pinned
+ * may be its own as well, and do what the new one wants from then on. */
+static void collect_before_open(const tally *t, tally *from) {
+    if (from && t->settings.pin_dir)
+        (void)tally_collect(from, NULL);
+}
+static void collect_after_open(const tally *t, tally *from) {
+    if (!t->settings.pin_dir || t->source->tells_from_now_on)
+        (void)tally_collect(from, NULL);
+}
+
+/* The first collection after that, at once: from then on the source tells the end of all that are
+ * alive. What came and went since it was opened the other one has counted, up to a moment ago. */
+static int go_on(tally *t) {
+    t->passes_unlisted = true;
+    int r = tally_collect(t, NULL);
+    t->passes_unlisted = false;
+    return r;
+}
+
 /* ---- Begin and end ------------------------------------------------------------------------ */
 
 static int not_followed(pid_t pid, int why, struct tally_error *error) {
@@ -346,6 +367,8 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     if (r == 0)
         r = find_followed(t, &opts, error);
     if (r == 0)
+        collect_before_open(t, opts.inherit);
+    if (r == 0)
         r = source_open(&t->settings, &t->io,
                         &(struct source_needs){.identity = t->grouping.needs,
                                                .ancestors = wanted_ancestors(t, opts.follow_count),
@@ -370,15 +393,19 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
         r = containers_new(&t->io, t->settings.procfs, &t->containers);
     if (r == 0)
         r = open_counting(t);
-    if (r == 0 && opts.inherit)
+    if (r == 0 && opts.inherit) {
+        collect_after_open(t, opts.inherit);
         r = inherit(t, opts.inherit, error);
-    else if (r == 0 && t->settings.state_file && !t->only_looks)
+    } else if (r == 0 && t->settings.state_file && !t->only_looks) {
         r = load_state(t, error);
+    }
     if (!t->cgroup_files) /* of a time when it was switched on */
         cgroup_table_clear(&t->counting.cgroups);
     take_followed(t);
+    if (r == 0 && opts.inherit && t->source->tells_from_now_on)
+        r = go_on(t);
     /* Descendants are known by their parents, so that these have to be seen: from now on. */
-    if (r == 0 && opts.follow_count)
+    else if (r == 0 && opts.follow_count)
         r = tally_collect(t, NULL);
     if (r == 0)
         r = check_followed(t, error);

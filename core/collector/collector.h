@@ -43,6 +43,7 @@ struct tally {
     uint64_t memory_moves;
     uint32_t memory_moved_s;
     uint64_t unknown_ends; /* that the source has told, and that are lost for want of a record */
+    bool passes_unlisted; /* what is told of it now has been counted by another collector */
     bool wants_all;   /* the next list is to show everybody in full */
     bool state_saved; /* by the last collection */
     struct notices notices;

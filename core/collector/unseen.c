@@ -73,6 +73,8 @@ int credit_unlisted(struct round *round) {
             if (id != NO_PROCESS || usage.ended == 0)
                 continue;
         }
+        if (t->passes_unlisted)
+            continue;
         int e = classify_unlisted(round, &usage, &group);
         if (e < 0) {
             r = e;

@@ -76,7 +76,7 @@ static int configure(const struct top *top, const char *group_by, tally_config *
     return r;
 }
 
-static int open_collector(const tally_config *config, const tally *from, tally **ret,
+static int open_collector(const tally_config *config, tally *from, tally **ret,
                           struct tally_error *error) {
     const struct tally_new_opts opts = {
         .size = sizeof(opts),
@@ -122,9 +122,6 @@ int top_regroup(struct top *top, const char *group_by) {
     tally_config *config = NULL;
     tally *t = NULL;
     int r = configure(top, group_by, &config, &error);
-    /* what came and went since the last time is known to the old one alone */
-    if (r >= 0)
-        (void)tally_collect(top->t, NULL);
     if (r >= 0)
         r = open_collector(config, top->t, &t, &error);
     if (r < 0) {

@@ -64,7 +64,7 @@ bool service_counts_lifetimes(const struct service *s) {
 }
 
 /* A collector for s->config, which goes on from another one unless that is NULL. -errno. */
-static int open_tally(struct service *s, const tally *from, struct tally_error *error) {
+static int open_tally(struct service *s, tally *from, struct tally_error *error) {
     const struct tally_new_opts opts = {
         .size = sizeof(opts),
         .count_lifetimes = service_counts_lifetimes(s),
@@ -164,9 +164,6 @@ void service_reload(struct service *s, bool now) {
     }
     s->file = file;
     if (r >= 0) {
-        /* what came and went since the last time is known to the old one alone */
-        if (before.t)
-            (void)tally_collect(before.t, NULL);
         s->config = config;
         r = open_tally(s, before.t, &error);
     }

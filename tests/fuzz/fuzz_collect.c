@@ -202,7 +202,7 @@ static size_t name_group(void *data, const struct tally_process_view *view, char
                   strlen(view->cgroup) == SIZE_MAX);
 }
 
-static tally *new_collector(struct run *run, const tally *from) {
+static tally *new_collector(struct run *run, tally *from) {
     const struct tally_new_opts opts = {.size = sizeof(opts),
                                         .grouper = run->grouper ? name_group : NULL,
                                         .inherit = from};

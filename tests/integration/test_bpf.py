@@ -1151,6 +1151,39 @@ def case_restart():
         d.end()
 
 
+CHURN = """i=0
+while [ -e "$1" ]; do "$2"; i=$((i + 1)); done
+echo $i"""
+
+
+def case_reload():
+    """What comes and goes while the programs are loaded anew is counted, and once. (Before the
+    old ones looked once more when the new ones were there, nothing of that time was.)"""
+    directory = temp_dir()
+    conf = write_text(os.path.join(directory, "conf"), "# none\n")
+    going_on = write_text(os.path.join(directory, "going-on"), "")
+    short = linked(directory, unique("short"), steps_program())
+    d = Driver("--config", conf, source="bpf")
+    write_text(conf, "collect: [thread-names]\n")
+    os.utime(conf, (1, 1)) # nobody is writing it any more
+    churn = start(["sh", "-c", CHURN, "sh", going_on, short], stdout=subprocess.PIPE)
+    d.collect()
+    check("has been read again" in d.errors(), "no reload", d.errors())
+    os.unlink(going_on)
+    count = int(churn.stdout.read())
+
+    def check_count(points):
+        for what in ("starts", "exits"):
+            found = get(points, name_of(short), what)
+            check(count * 0.7 <= found <= count, "%s: found %d of %d" % (what, found, count))
+    soon(d, check_count)
+    time.sleep(1)
+    check_count(d.collect())
+    print("      %d of %d, lost_events is %d" % (get(d.points, name_of(short), "exits"), count,
+                                                 d.points.self_point.fields["lost_events"]))
+    d.end()
+
+
 # ---- Without it ---------------------------------------------------------------------------
 
 WITHOUT = ["--bounding-set=-bpf,-perfmon,-sys_admin", "--inh-caps=-bpf,-perfmon,-sys_admin", "--"]

@@ -470,7 +470,7 @@ tally *tree_collector_with(const struct tally_new_opts *opts, const char *name, 
     return t;
 }
 
-tally *tree_collector_from(const tally *from, const char *name, ...) {
+tally *tree_collector_from(tally *from, const char *name, ...) {
     const struct tally_new_opts opts = {.size = sizeof(opts), .inherit = from};
     va_list args;
     va_start(args, name);

@@ -92,7 +92,7 @@ const tally_snapshot *tree_collect(tally *t);
 tally *tree_collector_with(const struct tally_new_opts *opts, const char *name, ...)
     __attribute__((sentinel));
 /* The same, going on from another one. */
-tally *tree_collector_from(const tally *from, const char *name, ...) __attribute__((sentinel));
+tally *tree_collector_from(tally *from, const char *name, ...) __attribute__((sentinel));
 
 /* Into t->state, and from such a content. */
 int tree_encode_state(tally *t);

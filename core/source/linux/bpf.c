@@ -899,6 +899,7 @@ int bpf_new(const struct settings *settings, const struct io *io,
         bpf_free(&b->source);
         return r;
     }
+    b->source.tells_from_now_on = bpf_programs_are_new(b->programs);
     if (collect & 1u << COLLECT_SOCKETS)
         (void)bpf_sockets_open(&b->sockets, &b->no_sockets);
     *ret = &b->source;

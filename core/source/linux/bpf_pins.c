@@ -206,6 +206,7 @@ int bpf_pins_open(struct bpf_handles *h, const struct bpf_wants *wants, const ch
         return r;
     r = adopt(h, wants, dir);
     if (r == 0) {
+        h->is_adopted = true;
         bpf_set_wants(h->bss, wants);
         if (wants->traffic && !h->sees_traffic)
             error_set(&h->no_traffic, "the programs pinned at %.200s do not count it", dir);

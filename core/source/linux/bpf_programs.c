@@ -83,6 +83,10 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     return 0;
 }
 
+bool bpf_programs_are_new(const struct bpf_programs *p) {
+    return !p->kernel.is_adopted;
+}
+
 bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not) {
     *why_not = p->kernel.no_traffic;
     return p->kernel.sees_traffic;

@@ -22,6 +22,8 @@ struct bpf_programs;
  * (NULL: they are not). If they are pinned there already, they are used as they are. */
 int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct bpf_programs **ret,
                       struct tally_error *why);
+/* Were they loaded now, so that they know of nothing that was over before? */
+bool bpf_programs_are_new(const struct bpf_programs *p);
 /* Is traffic counted? If it is not although it was asked for, why_not says why. */
 bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not);
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p);

@@ -1415,6 +1415,57 @@ START_TEST(a_new_configuration_goes_on_exactly) {
 }
 END_TEST
 
+/* What ended while it was read is known to the old one alone … */
+START_TEST(a_new_configuration_has_what_ended_unlisted_before_it) {
+    tree_put(&(struct recorded){.pid = 100, .ppid = 1, .start_ticks = LONG_AGO, .comm = "sh"});
+    add_actor(shell);
+    tally *old = ends_collector(NULL, NULL);
+    collect_at(old, 1000);
+    tell_unlisted((struct unlisted){.comm = "cc", .ended = 3, .use = {.user_ms = 300}});
+    clock_set(1010);
+    tally *t = tree_collector_from(old, NULL, NULL);
+    tally_free(old);
+    tree_collect(t);
+    ck_assert_uint_eq(cpu_of(t, "cc"), 300);
+    ck_assert_uint_eq(exits_of(t, "cc"), 3);
+    tally_free(t);
+}
+END_TEST
+
+/* … and what both know is counted once. */
+START_TEST(what_another_collector_has_counted_is_passed_over) {
+    struct actor *w = add_actor(worker);
+    tally *t = ends_collector(NULL, NULL);
+    collect_at(t, 1000);
+    t->passes_unlisted = true;
+    tell_unlisted((struct unlisted){.comm = "cc", .ended = 3, .use = {.user_ms = 300},
+                                    .traffic = {7}});
+    /* the old one has shown it alive: its end is told by itself, and is news */
+    w->gone = true;
+    tell_unlisted((struct unlisted){.comm = "worker",
+                                    .pid = w->pid,
+                                    .start_ticks = w->start_ticks,
+                                    .ended = 1,
+                                    .use = {.user_ms = 1040}});
+    struct actor newborn = shell;
+    newborn.from_birth = true;
+    newborn.start_ticks = TICKS(1001);
+    add_actor(newborn);
+    collect_at(t, 1010);
+    ck_assert(!has_group(t, "cc"));
+    ck_assert_uint_eq(cpu_of(t, "worker"), 40);
+    ck_assert_uint_eq(exits_of(t, "worker"), 1);
+    ck_assert_uint_eq(cpu_of(t, "sh"), 1000);
+    ck_assert_uint_eq(starts_of(t, "sh"), 1);
+    t->passes_unlisted = false;
+    tell_unlisted((struct unlisted){.comm = "cc", .ended = 1, .use = {.user_ms = 5}});
+    collect_at(t, 1020);
+    ck_assert_uint_eq(cpu_of(t, "cc"), 5);
+    ck_assert_uint_eq(exits_of(t, "cc"), 1);
+    tally_free(t);
+}
+END_TEST
+
 /* CPU time was counted by the tick, and is a little less when it is known exactly. */
 START_TEST(exact_cpu_time_after_ticks_does_not_fall) {
     struct actor *w = add_actor(worker);
@@ -1659,6 +1710,8 @@ int main(void) {
         T(after_a_restart_what_comes_late_does_not_stall, 1),
         T(after_a_change_of_source_nothing_counts_twice, 6),
         T(a_new_configuration_goes_on_exactly, 1),
+        T(a_new_configuration_has_what_ended_unlisted_before_it, 1),
+        T(what_another_collector_has_counted_is_passed_over, 1),
         T(exact_cpu_time_after_ticks_does_not_fall, 1),
         T(a_sleeper_after_a_restart_is_shown_anew, 1),
         T(each_allocation_of_a_collection_fails_once, 2),

@@ -18,7 +18,7 @@ static struct recorded init, shell, worker, helper;
 static tally *t;
 static struct top_model model;
 
-static tally *collector(const tally *from, const char *group_by) {
+static tally *collector(tally *from, const char *group_by) {
     const struct tally_new_opts opts = {
         .size = sizeof(opts), .keep = BOTH, .count_lifetimes = true, .inherit = from};
     return tree_collector_with(&opts, "cpu-mode", "core", "expire-after", "0s", "group-by",
