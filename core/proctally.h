@@ -287,7 +287,7 @@ struct tally_new_opts {
      * The state file is not read then. When all is ready the other one collects once more, and
      * may be freed then. With source bpf and programs that are loaded anew this one collects
      * at once as well: what starts between these two collections and is over before the
-     * second is lost, some milliseconds' worth. Nothing is counted twice. */
+     * second is lost, some milliseconds' worth. */
     tally *inherit;
     /* Counts these processes (64 at most) and all that descends from them, also those whose
      * parents have ended, and nothing else: everybody else is left out, whatever the rules.
