@@ -250,7 +250,7 @@ static void live_on(void) {
 
 /* ---- The collector --------------------------------------------------------------------- */
 
-static tally *open_collector(const tally *from) {
+static tally *open_collector(tally *from) {
     static const char *const keys[] = {"name", "name,user", "unit"};
     static const char *const limits[] = {"30", "60", "90", "40"};
     static const char *const rules[] = {
