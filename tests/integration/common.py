@@ -438,6 +438,13 @@ class Points(dict):
         return self.total(names, "cpu_time_user", "cpu_time_system")
 
 
+def written_to(file):
+    """What a program has written to a file so far. Where it writes next is not changed, as it
+    would be by seeking: that place is ours as well."""
+    fd = file.fileno()
+    return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogateescape")
+
+
 class Driver:
     """proctally-telegraf that collects exactly when it is told to. It reads /proc if
     nothing else is said: the other source learns of an end a little later."""
@@ -453,9 +460,7 @@ class Driver:
             self.collect()
 
     def errors(self):
-        # its place in the file is the program's as well
-        fd = self.stderr.fileno()
-        return os.pread(fd, os.fstat(fd).st_size, 0).decode("utf-8", "surrogateescape")
+        return written_to(self.stderr)
 
     def read_cycle(self, seconds=180):
         end = time.monotonic() + seconds * PATIENCE

@@ -23,8 +23,7 @@ class Program:
         check(self.process.poll() is None, "%s has ended" % argv[0], self.said())
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read().decode("utf-8", "replace")[-3000:]
+        return written_to(self.log)[-3000:]
 
     def ask(self, path, data=None):
         return http_request(self.port, path, data)

@@ -35,8 +35,7 @@ class Exporter:
             check(self.process.poll() is None, "it has ended", self.said())
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read().decode("utf-8", "replace")
+        return written_to(self.log)
 
     def ask(self, path="/metrics", method="GET", headers=None, body=None, connection=None):
         """(status, headers with names in small letters, body as bytes)"""
@@ -745,6 +744,10 @@ def case_another_configuration_and_new_connections():
             e.process.send_signal(signal.SIGHUP)
             wait_for(lambda: e.said().count("has been read again") > said and
                      len(answers) > mark + 25, "the new configuration")
+    except Failed:
+        print("      %d answers since, %d failures, the last %s; it said:\n%s" % (
+            len(answers) - mark, len(failures), failures[-3:], e.said()))
+        raise
     finally:
         go_on = False
         for t in threads:

@@ -131,8 +131,7 @@ class Mount:
         wait_for(there, "the mount", every=0.01)
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read().decode("utf-8", "surrogateescape")
+        return written_to(self.log)
 
     def run(self, argv, seconds=30, **how):
         """A reader: (status, stdout, stderr) as bytes. It starts in the mount."""

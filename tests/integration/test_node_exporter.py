@@ -92,8 +92,7 @@ def case_served():
 
 
 def log_of(f):
-    f.seek(0)
-    return f.read().decode("utf-8", "replace")[-2000:]
+    return written_to(f)[-2000:]
 
 
 def case_prometheus():

@@ -74,8 +74,7 @@ class Service:
         wait_for(lambda: Metrics(read_text(self.output)), "an output")
 
     def said(self):
-        self.log.seek(0)
-        return self.log.read().decode().splitlines()
+        return written_to(self.log).splitlines()
 
     def check_reload(self):
         """A changed configuration with all that needs something new from the kernel."""
@@ -366,8 +365,7 @@ def case_unit_that_mounts():
         p.send_signal(end)
         check_equal(p.wait(20), 0 if end == signal.SIGTERM else -end, "status")
         wait_for(lambda: not is_mounted(), "the end of the mount")
-    log.seek(0)
-    check_equal([l for l in log.read().decode().splitlines() if "collecting" not in l], [],
+    check_equal([l for l in written_to(log).splitlines() if "collecting" not in l], [],
                 "what it says")
 
 

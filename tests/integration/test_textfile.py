@@ -163,8 +163,7 @@ def start_service(*flags, **how):
 
 
 def said(process):
-    process.log.seek(0)
-    return process.log.read().decode("utf-8", "surrogateescape")
+    return written_to(process.log)
 
 
 def case_atomic():
