@@ -26,8 +26,12 @@
 #define UPLOAD_BYTES (64u << 10)
 /* A scraper comes back within this time, or opens a new connection. */
 #define IDLE_S 125u
-/* Who has connected asks for something within this time, also when the door is being closed. */
-#define FIRST_REQUEST_NS NS_PER_S
+/* Who has connected asks for something within this time, also when the door is being closed: on a
+ * busy host that takes a while. When the exporter ends nobody has as much. */
+#define FIRST_REQUEST_NS (10 * NS_PER_S)
+#define LAST_REQUEST_NS NS_PER_S
+/* A daemon tells within this time of whom it let in right before it was closed. */
+#define LET_IN_NS NS_PER_S
 /* A handshake that has been begun comes to its end within this time. */
 #define HANDSHAKE_NS (NS_PER_S / 50)
 
@@ -71,7 +75,7 @@ struct door {
     size_t daemon_count;
     size_t links; /* connections that came in here */
     size_t entering; /* those that libmicrohttpd was given and has not taken up yet */
-    bool is_closed; /* nobody comes in */
+    uint64_t closed_ns; /* since then nobody comes in; 0: it is open */
 };
 
 struct server {
@@ -440,7 +444,7 @@ static void notify_connection(void *data, struct MHD_Connection *connection, voi
         if (!link->is_leaving)
             s->link_count--;
         *context = NULL;
-        if (--door->links == 0 && door->is_closed)
+        if (--door->links == 0 && door->closed_ns)
             wake(s);
         free(link);
     }
@@ -461,7 +465,7 @@ static void notify_completed(void *data, struct MHD_Connection *connection, void
     link_last(s, link);
     /* who came in by an old door has to come in by the new one; what is sent behind the end is
      * not waited for again and again */
-    if (link->door->is_closed)
+    if (link->door->closed_ns)
         ask_to_leave(s, link, link->is_leaving ? SHUT_RDWR : SHUT_RD);
     pthread_mutex_unlock(&s->lock);
     free(r);
@@ -537,9 +541,10 @@ static void see_off(struct door *door) {
     struct server *s = door->server;
     const uint64_t now_ns = service_now_ns();
     pthread_mutex_lock(&s->lock);
+    const uint64_t wait_ns = s->is_ending ? LAST_REQUEST_NS : FIRST_REQUEST_NS;
     for (struct link *l = s->first.next; l != &s->last; l = l->next)
         if (l->door == door && !l->is_busy && !l->is_leaving &&
-            (l->has_asked || now_ns - l->since_ns >= FIRST_REQUEST_NS))
+            (l->has_asked || now_ns - l->since_ns >= wait_ns))
             ask_to_leave(s, l, SHUT_RD);
     pthread_mutex_unlock(&s->lock);
 }
@@ -553,7 +558,7 @@ static void door_close(struct door *door) {
             close(fd);
     }
     pthread_mutex_lock(&s->lock);
-    door->is_closed = true;
+    door->closed_ns = service_now_ns();
     pthread_mutex_unlock(&s->lock);
     see_off(door);
 }
@@ -750,10 +755,11 @@ int server_fd(const struct server *s) {
 
 /* Doors by which everybody has left. */
 static void free_left_doors(struct server *s) {
+    const uint64_t now_ns = service_now_ns();
     for (struct door **at = &s->door->next; *at;) {
         struct door *door = *at;
         see_off(door);
-        if (links_of(door) > 0) {
+        if (links_of(door) > 0 || now_ns < door->closed_ns + LET_IN_NS) {
             at = &door->next;
             continue;
         }
