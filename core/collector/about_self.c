@@ -211,6 +211,10 @@ void raise_notices(struct round *round) {
     if (health->no_traffic.text[0])
         notice_raise(notices, NOTICE_TRAFFIC, "network traffic is not counted: %s",
                      health->no_traffic.text);
+    else if (health->misses_old_sockets)
+        notice_raise(notices, NOTICE_TRAFFIC,
+                     "network traffic is not counted of sockets that were there before proctally: "
+                     "Linux tells whose they are from 5.11 on");
     else
         notice_clear(notices, NOTICE_TRAFFIC);
     /* where bpf was to be had and is not, that is said already */

@@ -520,6 +520,66 @@ s.close()
     settled(all_there, "what was sent after the end")
 
 
+OLD_SERVER = """
+l = listen()
+u = socket.socket(V4, socket.SOCK_DGRAM)
+u.bind(("127.0.0.1", 0))
+say(tcp=l.getsockname(), udp=u.getsockname())
+s = l.accept()[0]
+say(accepted=True)
+wait()
+take(s, 50000)
+take(l.accept()[0], 30000)
+say(got=len(u.recv(2000)))
+wait()
+"""
+OLD_CLIENT = """
+s = stream_to(json.loads(sys.argv[1]))
+u = socket.socket(V4, socket.SOCK_DGRAM)
+u.connect(tuple(json.loads(sys.argv[2])))
+wait()
+s.sendall(bytes(50000))
+stream_to(json.loads(sys.argv[1])).sendall(bytes(30000))
+u.send(bytes(1000))
+say(done=True)
+wait()
+"""
+
+
+def case_older_sockets():
+    """Sockets that are older than the programs: a connection, the socket that it came in on,
+    which goes on accepting, and two of UDP. (Before Linux 5.11 they belong to nobody.)"""
+    server = in_net(OLD_SERVER, unique("oserv"))
+    at = server.hear()
+    client = in_net(OLD_CLIENT, unique("ocli"), args=[json.dumps(at["tcp"]), json.dumps(at["udp"])])
+    server.hear()
+    later_driver = Driver(source="bpf")
+    server.go_on()
+    client.go_on()
+    client.hear()
+    check_equal(server.hear()["got"], 1000, "received over UDP")
+
+    def all_there():
+        for name, way, connections in ((server.name, "recv", (50000, 30000)),
+                                       (client.name, "sent", (50000, 30000))):
+            point = later_driver.points.get(name)
+            check(point, "there is no group %s" % name)
+            tcp = point.fields.get("net_%s_bytes_tcp" % way)
+            udp = point.fields.get("net_%s_bytes_udp" % way)
+            if KERNEL < (5, 11):
+                # the client's second connection is a new one
+                new = 30000 if name == client.name else 0
+                check(new <= tcp < new + 10000, "bytes of TCP of old sockets of " + name, tcp)
+                check_equal(udp, 0, "bytes of UDP of old sockets of " + name)
+            else:
+                check_carries(tcp, sum(connections), "TCP of " + name)
+                check_equal(udp, 1000 + UDP_HEADERS, "bytes of UDP of " + name)
+    settled(all_there, "the traffic of old sockets", later_driver)
+    later_driver.end()
+    client.end()
+    server.end()
+
+
 def case_splice():
     """Bytes that never pass through a process are its own all the same, even if it does
     nothing else with the connection."""

@@ -204,6 +204,7 @@ static void ends_health(struct source *s, struct source_health *ret) {
     (void)s;
     *ret = (struct source_health){.lost_events = script.lost,
                                   .sees_traffic = script.sees_traffic,
+                                  .misses_old_sockets = script.misses_old_sockets,
                                   .endings = script.endings,
                                   .lacks_cgroups = script.lacks_cgroups};
     memcpy(ret->lacks, script.lacks, sizeof(ret->lacks));

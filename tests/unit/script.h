@@ -91,6 +91,7 @@ extern struct script {
     bool sees_traffic;
     unsigned endings; /* 1 << enum ending: those that it tells */
     const char *no_traffic; /* why */
+    bool misses_old_sockets;
     struct open_socket sockets[128];
     size_t socket_count;
     unsigned socket_kinds; /* that can be told */

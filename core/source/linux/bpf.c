@@ -753,6 +753,7 @@ static void bpf_health(struct source *s, struct source_health *ret) {
         ret->endings &= ~(1u << ENDING_OOM);
     ret->no_sockets = b->no_sockets;
     ret->sees_traffic = bpf_programs_see_traffic(b->programs, &ret->no_traffic);
+    ret->misses_old_sockets = bpf_programs_miss_old_sockets(b->programs);
 }
 
 static struct source *bpf_free(struct source *s) {

@@ -141,6 +141,7 @@ static void look_through_modules(struct proctally_bpf *s) {
 /* What can be left out, and is where the kernel lacks it. */
 struct bpf_parts {
     bool traffic, survey;
+    bool old_sockets; /* their owners are told, or found */
 };
 
 /* A program whose tracepoint the kernel does not have would keep it from all of them. */
@@ -164,6 +165,8 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
     bpf_set_wants(s->bss, wants);
     size_maps(s, wants, will_be_pinned);
     bool sees_begin = has_tracepoint(types, "tcp_sendmsg_locked");
+    bool finds_owners = !sees_owners && has_function(types, "bpf_sock_from_file");
+    parts->old_sockets = sees_owners || finds_owners;
     bpf_program__set_autoload(s->progs.on_cgroup_mkdir, has_tracepoint(types, "cgroup_mkdir"));
     for (size_t i = 0; i < 2; i++)
         bpf_program__set_autoload(of_packets[i], traffic);
@@ -171,6 +174,8 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
         bpf_program__set_autoload(of_owners[i], traffic && sees_owners);
     bpf_program__set_autoload(s->progs.on_send_begin, traffic && sees_owners && sees_begin);
     bpf_program__set_autoload(s->progs.on_socket, traffic);
+    bpf_program__set_autoload(s->progs.find_owners, traffic && finds_owners);
+    bpf_program__set_autoattach(s->progs.find_owners, false);
     bpf_program__set_autoload(s->progs.on_state, traffic && sees_owners);
     bpf_map__set_autocreate(s->maps.sockets, traffic);
     bpf_map__set_autocreate(s->maps.traffic_places, traffic);
@@ -205,6 +210,22 @@ static int attach_traffic(struct proctally_bpf *s) {
     return r;
 }
 
+/* Whose the sockets are that were made before. */
+static int find_owners(const struct proctally_bpf *s) {
+    struct bpf_link *link = bpf_program__attach_iter(s->progs.find_owners, NULL);
+    if (!link)
+        return -errno;
+    char nothing[16];
+    const int fd = bpf_iter_create(bpf_link__fd(link));
+    int r = fd < 0 ? -errno : -EAGAIN;
+    while (fd >= 0 && (r == -EAGAIN || r == -EINTR)) /* EAGAIN: there are many files */
+        r = read(fd, nothing, sizeof(nothing)) < 0 ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    bpf_link__destroy(link);
+    return r;
+}
+
 static bool has_right(int capability) {
     struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3] = {{0}};
@@ -236,6 +257,8 @@ static int load(const struct bpf_wants *wants, struct bpf_parts *parts, bool wil
         r = attach_traffic(s);
     if (r == 0)
         r = proctally_bpf__attach(s);
+    if (r == 0 && bpf_program__autoload(s->progs.find_owners))
+        r = find_owners(s);
     bpf_log_to(NULL);
     if (r < 0) {
         proctally_bpf__destroy(s);
@@ -247,15 +270,18 @@ static int load(const struct bpf_wants *wants, struct bpf_parts *parts, bool wil
 }
 
 /* A survey only saves time: a kernel that refuses it is not to lack the rest. */
-static int load_most(const struct bpf_wants *wants, bool traffic, bool will_be_pinned,
-                     struct proctally_bpf **ret, struct tally_error *why) {
+static int load_most(struct bpf_handles *h, const struct bpf_wants *wants, bool traffic,
+                     bool will_be_pinned, struct tally_error *why) {
     struct bpf_parts parts = {.traffic = traffic, .survey = true};
-    int r = load(wants, &parts, will_be_pinned, ret, why);
-    if (r == 0 || !parts.survey || r == -EPERM || r == -EBUSY || r == -ENOENT)
-        return r;
-    parts.survey = false;
-    why->text[0] = '\0';
-    return load(wants, &parts, will_be_pinned, ret, why);
+    int r = load(wants, &parts, will_be_pinned, &h->skeleton, why);
+    if (r < 0 && parts.survey && r != -EPERM && r != -EBUSY && r != -ENOENT) {
+        parts.survey = false;
+        why->text[0] = '\0';
+        r = load(wants, &parts, will_be_pinned, &h->skeleton, why);
+    }
+    h->sees_traffic = r == 0 && traffic;
+    h->misses_old_sockets = h->sees_traffic && !parts.old_sockets;
+    return r;
 }
 
 static void *map_values(int fd, size_t size, int protection) {
@@ -332,8 +358,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
              struct tally_error *why) {
     int r = -ENOTSUP;
     if (wants->traffic) {
-        r = load_most(wants, true, will_be_pinned, &h->skeleton, &h->no_traffic);
-        h->sees_traffic = r == 0;
+        r = load_most(h, wants, true, will_be_pinned, &h->no_traffic);
         if (r == 0) /* what libbpf warned of on the way it could do without */
             h->no_traffic.text[0] = '\0';
         else if (r == -EPERM && !has_right(CAP_NET_ADMIN) && !has_right(CAP_SYS_ADMIN))
@@ -347,7 +372,7 @@ int bpf_load(struct bpf_handles *h, const struct bpf_wants *wants, bool will_be_
             error_set(&h->no_traffic, "%s", strerror(-r));
     }
     if (r < 0)
-        r = load_most(wants, false, will_be_pinned, &h->skeleton, why);
+        r = load_most(h, wants, false, will_be_pinned, why);
     if (r < 0)
         return r;
     const struct bpf_map *maps[MAPS] = {

@@ -83,6 +83,7 @@ struct bpf_handles {
     size_t place_count;            /* 0: traffic is not counted */
     bool sees_traffic;
     struct tally_error no_traffic; /* why not */
+    bool misses_old_sockets;       /* of those made before the programs none is seen; if new */
     bool is_adopted;               /* from where it was pinned */
 };
 void bpf_handles_reset(struct bpf_handles *h);

@@ -92,6 +92,10 @@ bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *
     return p->kernel.sees_traffic;
 }
 
+bool bpf_programs_miss_old_sockets(const struct bpf_programs *p) {
+    return p->kernel.misses_old_sockets;
+}
+
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
     if (!p)
         return NULL;

@@ -26,6 +26,8 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
 bool bpf_programs_are_new(const struct bpf_programs *p);
 /* Is traffic counted? If it is not although it was asked for, why_not says why. */
 bool bpf_programs_see_traffic(const struct bpf_programs *p, struct tally_error *why_not);
+/* … but not that of sockets that are older than the programs, if these were loaded now? */
+bool bpf_programs_miss_old_sockets(const struct bpf_programs *p);
 struct bpf_programs *bpf_programs_free(struct bpf_programs *p);
 
 /* Receives the listing: a sequence of records, valid until the next round. Is called again with

@@ -1041,6 +1041,16 @@ START_TEST(traffic_that_is_not_seen_is_absent) {
     collect_at(t, 1020);
     ck_assert(!tally_notice(t, &notice));
     ck_assert(!has_value(t, "sh", METRIC_RECEIVED_BYTES_TCP));
+    /* nor is it passed over in silence that a part of it is not seen */
+    script.no_traffic = NULL;
+    script.sees_traffic = script.misses_old_sockets = true;
+    tally_free(t);
+    t = ends_collector(NULL, NULL);
+    collect_at(t, 1030);
+    ck_assert(tally_notice(t, &notice));
+    ck_assert_str_eq(notice.text,
+                     "network traffic is not counted of sockets that were there before proctally: "
+                     "Linux tells whose they are from 5.11 on");
     tally_free(t);
 }
 END_TEST

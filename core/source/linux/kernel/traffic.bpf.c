@@ -237,6 +237,34 @@ int BPF_PROG(on_read, struct sock *sk) {
     return owner && owner->is_new ? claim_socket(sk) : 0;
 }
 
+/* Where nothing tells who uses a socket, those that are older than these programs are asked for
+ * once: the first process that has it open owns it. Storage of sockets in this kind of program,
+ * and the socket of a file, are to be had since Linux 5.11. */
+SEC("iter/task_file")
+int find_owners(struct bpf_iter__task_file *ctx) {
+    struct task_struct *task = ctx->task;
+    struct file *file = ctx->file;
+    if (!task || !file || task->pid != task->tgid)
+        return 0;
+    struct socket *socket = bpf_sock_from_file(file);
+    if (!socket)
+        return 0;
+    struct sock *sk = socket->sk;
+    if (!sk)
+        return 0;
+    const __u16 family = sk->__sk_common.skc_family; /* numbers of others' protocols are the same */
+    const int protocol = protocol_index(sk->sk_protocol);
+    if ((family != AF_INET && family != AF_INET6) || protocol < 0)
+        return 0;
+    struct socket_owner *owner =
+        bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
+    if (owner && owner->key == 0) {
+        set_owner(owner, task, task->tgid, task->self_exec_id);
+        credit_held_back(owner, protocol);
+    }
+    return 0;
+}
+
 /* The connection is closed: if nobody has used it, nobody will. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int from, int to) {

@@ -150,6 +150,7 @@ static void find_names(void) {
     add_name("btf_trace_cgroup_mkdir");
     add_name("btf_trace_sock_recv_length");
     add_name("btf_trace_tcp_sendmsg_locked");
+    add_name("bpf_sock_from_file");
 }
 
 /* ---- One that is missing -------------------------------------------------------------------- */
@@ -164,6 +165,11 @@ static void find_names(void) {
 #define LINUX(major, minor) ((major) * 1000 + (minor))
 #define OPTIONAL(name_, said_, costs_, ...) \
     {.name = (name_), .said = (said_), .costs = (costs_)__VA_OPT__(, ) __VA_ARGS__}
+#define OF_OLD_SOCKETS(name)                                                             \
+    OPTIONAL(name, "network traffic is not counted: ", TRAFFIC, .since = LINUX(5, 11),   \
+             .before = LINUX(6, 3)),                                                     \
+    OPTIONAL(name, NULL, 0, .since = LINUX(6, 3)),                                       \
+    OPTIONAL(name, NULL, 0, .before = LINUX(5, 11))
 
 /* What the source can do without. */
 static const struct optional {
@@ -199,9 +205,13 @@ static const struct optional {
     OPTIONAL("oom_mm", NULL, METRIC_SET(METRIC_EXITS_OOM),
              .listed = "a kernel that marks those it kills for want of memory"),
     OPTIONAL("cgroups", SAID_OF_KERNEL "groups by cgroup, unit and container (CONFIG_CGROUPS)", 0),
-    /* of a socket that changes hands, which older kernels do not tell */
-    OPTIONAL("sk_protocol", "network traffic is not counted: ", TRAFFIC, .since = LINUX(6, 3)),
-    OPTIONAL("sk_protocol", NULL, 0, .before = LINUX(6, 3)),
+    /* of a socket that changes hands, or that is older than the programs: the oldest kernels tell
+     * neither, and the newer ones nothing of the latter */
+    OPTIONAL("sk_protocol", "network traffic is not counted: ", TRAFFIC, .since = LINUX(5, 11)),
+    OPTIONAL("sk_protocol", NULL, 0, .before = LINUX(5, 11)),
+    OF_OLD_SOCKETS("sk"),
+    OF_OLD_SOCKETS("__sk_common"),
+    OF_OLD_SOCKETS("skc_family"),
     /* what has another name on the other side of that version */
     OPTIONAL("state", NULL, 0, .since = LINUX(5, 14)),
     OPTIONAL("__state", NULL, 0, .before = LINUX(5, 14)),
@@ -217,6 +227,9 @@ static const struct optional {
     OPTIONAL("btf_trace_cgroup_mkdir", NULL, 0),
     OPTIONAL("btf_trace_sock_recv_length", NULL, 0),
     OPTIONAL("btf_trace_tcp_sendmsg_locked", NULL, 0),
+    OPTIONAL("bpf_sock_from_file", NULL, 0, .since = LINUX(6, 3)),
+    OPTIONAL("bpf_sock_from_file", "network traffic is not counted of sockets that were there", 0,
+             .before = LINUX(6, 3)),
 };
 
 static unsigned running_linux(void) {
