@@ -68,7 +68,7 @@ def case_figures_of_units():
         return int(next(l.split()[1] for l in text.splitlines() if l.startswith(key + " "))) / scale
 
     def is_right(path, before):
-        for one in d:
+        for one, was in zip(d, before):
             p = one.collect()[unit]
             stat = read_text(path + "/cpu.stat")
             check_equal([p.fields[k] for k in ("cgroup_memory_limit", "cgroup_cpu_limit",
@@ -81,7 +81,7 @@ def case_figures_of_units():
             for field, key, scale in (("cgroup_cpu_periods", "nr_periods", 1),
                                       ("cgroup_cpu_throttled_periods", "nr_throttled", 1),
                                       ("cgroup_cpu_throttled", "throttled_usec", 1e6)):
-                wanted = of_file(stat, key, scale) + before.get(field, 0)
+                wanted = of_file(stat, key, scale) + was.get(field, 0)
                 check(of_file(stat, key, scale) > 0, "%s is 0" % key)
                 check_near(p.fields[field], wanted, field, absolute=0.01)
             events = read_text(path + "/memory.events")
@@ -91,13 +91,14 @@ def case_figures_of_units():
                 check(p.fields["cgroup_cpu_pressure_some"] > 0, "no pressure", p.fields)
         return True
     path = begin()
-    wait_for(lambda: is_right(path, {}), "the figures", 60, every=0.5)
-    before = dict(d[0].points[unit].fields)
+    wait_for(lambda: is_right(path, [{}, {}]), "the figures", 60, every=0.5)
+    before = [dict(one.points[unit].fields) for one in d]
     systemctl("stop", unit)
-    for one in d:
+    for one, was in zip(d, before):
         p = one.collect()[unit]
-        check("cgroup_memory" not in p.fields and p.fields["cgroup_cpu_periods"] ==
-              before["cgroup_cpu_periods"], "after its end", p.fields)
+        check("cgroup_memory" not in p.fields, "memory after its end", p.fields)
+        check_equal(p.fields["cgroup_cpu_periods"], was["cgroup_cpu_periods"],
+                    "periods after its end")
     path = begin()
     wait_for(lambda: is_right(path, before), "the figures of the next one", 60, every=0.5)
     systemctl("stop", unit)
