@@ -88,14 +88,9 @@ int bpf_index_make(struct bpf_index *x, struct buf *listing) {
             exec = (uint32_t)at;
             break;
         case RECORD_PROCESS:
-            len = sizeof(struct record_process);
-            process = (const void *)record;
-            r = add_process(x, process->pid, process->start_ns, LISTED_ACTIVE,
-                            (struct bpf_place){(uint32_t)at, exec});
-            exec = BPF_NO_RECORD;
-            break;
         case RECORD_DETAILED:
-            len = sizeof(struct record_detailed);
+            len = record->kind == RECORD_PROCESS ? sizeof(struct record_process)
+                                                 : sizeof(struct record_detailed);
             process = (const void *)record;
             r = add_process(x, process->pid, process->start_ns, LISTED_ACTIVE,
                             (struct bpf_place){(uint32_t)at, exec});

@@ -151,7 +151,7 @@ struct unlisted {
 
 /* Programs keep adding to `unlisted` while it is being read, so it is double-buffered: this
  * bit of a key says which side the item is on. The reader switches the programs to the
- * other side, by counting up a round; soon after, nothing is added to the side they have left. */
+ * other side, by counting up a round, and waits until none is `adding` to the side they left. */
 #define UNLISTED_SIDE ((__u64)1 << 63)
 static inline __u64 side_of_round(__u32 round) {
     return (__u64)round << 63;
