@@ -214,7 +214,7 @@ void raise_notices(struct round *round) {
     else if (health->misses_old_sockets)
         notice_raise(notices, NOTICE_TRAFFIC,
                      "network traffic is not counted of sockets that were there before proctally: "
-                     "Linux tells whose they are from 5.11 on");
+                     "this kernel does not tell whose they are");
     else
         notice_clear(notices, NOTICE_TRAFFIC);
     /* where bpf was to be had and is not, that is said already */

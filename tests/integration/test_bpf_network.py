@@ -520,6 +520,45 @@ s.close()
     settled(all_there, "what was sent after the end")
 
 
+def case_mptcp():
+    """Programs in Go listen with MPTCP, whose sockets of TCP the kernel makes by itself: to
+    plain TCP, which most clients speak, and to MPTCP."""
+    try:
+        socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262).close()
+    except OSError as e:
+        raise Skipped("no MPTCP: %s" % e)
+    for protocol in 0, 262:
+        server = in_net("""
+l = socket.socket(V4, socket.SOCK_STREAM, 262)
+l.bind(("127.0.0.1", 0))
+l.listen()
+say(address=l.getsockname())
+s = l.accept()[0]
+say(got=take(s, 200000))
+s.sendall(bytes(100000))
+wait()
+""", unique("mps"))
+        client = in_net("""
+s = socket.socket(V4, socket.SOCK_STREAM, int(sys.argv[2]))
+s.connect(tuple(json.loads(sys.argv[1])))
+s.sendall(bytes(200000))
+say(got=take(s, 100000))
+s.close()
+wait()
+""", unique("mpc"), args=[json.dumps(server.hear()["address"]), str(protocol)])
+        check_equal(server.hear()["got"], 200000, "received by the server")
+        check_equal(client.hear()["got"], 100000, "received by the client")
+        client.end()
+        server.end()
+
+        def all_there():
+            for name, received, sent in ((server.name, 200000, 100000),
+                                         (client.name, 100000, 200000)):
+                check_carries(of(name, "recv_bytes_tcp"), received, "received by " + name)
+                check_carries(of(name, "sent_bytes_tcp"), sent, "sent by " + name)
+        settled(all_there, "traffic of clients with protocol %d" % protocol)
+
+
 OLD_SERVER = """
 l = listen()
 u = socket.socket(V4, socket.SOCK_DGRAM)

@@ -141,7 +141,7 @@ static void look_through_modules(struct proctally_bpf *s) {
 /* What can be left out, and is where the kernel lacks it. */
 struct bpf_parts {
     bool traffic, survey;
-    bool old_sockets; /* their owners are told, or found */
+    bool finds_owners; /* of sockets that are older than the programs */
 };
 
 /* A program whose tracepoint the kernel does not have would keep it from all of them. */
@@ -165,8 +165,8 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
     bpf_set_wants(s->bss, wants);
     size_maps(s, wants, will_be_pinned);
     bool sees_begin = has_tracepoint(types, "tcp_sendmsg_locked");
-    bool finds_owners = !sees_owners && has_function(types, "bpf_sock_from_file");
-    parts->old_sockets = sees_owners || finds_owners;
+    parts->finds_owners = parts->finds_owners && traffic && !sees_owners &&
+                          has_function(types, "bpf_sock_from_file");
     bpf_program__set_autoload(s->progs.on_cgroup_mkdir, has_tracepoint(types, "cgroup_mkdir"));
     for (size_t i = 0; i < 2; i++)
         bpf_program__set_autoload(of_packets[i], traffic);
@@ -174,9 +174,10 @@ static void set_up(struct proctally_bpf *s, const struct bpf_wants *wants, const
         bpf_program__set_autoload(of_owners[i], traffic && sees_owners);
     bpf_program__set_autoload(s->progs.on_send_begin, traffic && sees_owners && sees_begin);
     bpf_program__set_autoload(s->progs.on_socket, traffic);
-    bpf_program__set_autoload(s->progs.find_owners, traffic && finds_owners);
+    bpf_program__set_autoload(s->progs.find_owners, parts->finds_owners);
     bpf_program__set_autoattach(s->progs.find_owners, false);
-    bpf_program__set_autoload(s->progs.on_state, traffic && sees_owners);
+    bpf_program__set_autoload(s->progs.on_state,
+                              (traffic && sees_owners) || parts->finds_owners);
     bpf_map__set_autocreate(s->maps.sockets, traffic);
     bpf_map__set_autocreate(s->maps.traffic_places, traffic);
     bpf_program__set_autoload(s->progs.survey, survey);
@@ -257,8 +258,8 @@ static int load(const struct bpf_wants *wants, struct bpf_parts *parts, bool wil
         r = attach_traffic(s);
     if (r == 0)
         r = proctally_bpf__attach(s);
-    if (r == 0 && bpf_program__autoload(s->progs.find_owners))
-        r = find_owners(s);
+    if (r == 0 && parts->finds_owners)
+        parts->finds_owners = find_owners(s) == 0;
     bpf_log_to(NULL);
     if (r < 0) {
         proctally_bpf__destroy(s);
@@ -269,18 +270,21 @@ static int load(const struct bpf_wants *wants, struct bpf_parts *parts, bool wil
     return 0;
 }
 
-/* A survey only saves time: a kernel that refuses it is not to lack the rest. */
+/* A survey only saves time, and new sockets count without the old ones: a kernel that refuses these
+ * is not to lack the rest. */
 static int load_most(struct bpf_handles *h, const struct bpf_wants *wants, bool traffic,
                      bool will_be_pinned, struct tally_error *why) {
-    struct bpf_parts parts = {.traffic = traffic, .survey = true};
+    struct bpf_parts parts = {.traffic = traffic, .survey = true, .finds_owners = true};
     int r = load(wants, &parts, will_be_pinned, &h->skeleton, why);
-    if (r < 0 && parts.survey && r != -EPERM && r != -EBUSY && r != -ENOENT) {
-        parts.survey = false;
+    if (r < 0 && (parts.survey || parts.finds_owners) && r != -EPERM && r != -EBUSY &&
+        r != -ENOENT) {
+        parts.survey = parts.finds_owners = false;
         why->text[0] = '\0';
         r = load(wants, &parts, will_be_pinned, &h->skeleton, why);
     }
     h->sees_traffic = r == 0 && traffic;
-    h->misses_old_sockets = h->sees_traffic && !parts.old_sockets;
+    h->misses_old_sockets =
+        h->sees_traffic && !h->skeleton->bss->sees_owners && !parts.finds_owners;
     return r;
 }
 

@@ -28,7 +28,7 @@ def last(instance, kind):
 
 
 def said():
-    return done("journalctl", "-q", "-b", "-o", "cat", "-t", "collectd")
+    return unusual(done("journalctl", "-q", "-b", "-o", "cat", "-t", "collectd"))
 
 
 def case_values():

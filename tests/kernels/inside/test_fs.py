@@ -30,8 +30,7 @@ def of_groups_there():
 
 
 def said():
-    return [l for l in done("journalctl", "-q", "-b", "-o", "cat", "-u", SERVICE,
-                            "_COMM=proctally-fs").splitlines() if "collecting" not in l]
+    return [l for l in journal(SERVICE, "proctally-fs").splitlines() if "collecting" not in l]
 
 
 def case_start():

@@ -51,7 +51,10 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
 #define AF_INET 2
 #define AF_INET6 10
 #define SOCKFS_MAGIC 0x534f434b
+#define TCP_ESTABLISHED 1
+#define TCP_SYN_SENT 2
 #define TCP_CLOSE 7
+#define TCP_LISTEN 10
 #define RLIMIT_NOFILE 7
 #define RLIM_NLIMITS 16
 
@@ -254,6 +257,9 @@ struct sock_common {
 struct sock {
     struct sock_common __sk_common;
     __u16 sk_protocol;
+};
+struct tcp_sock {
+    bool is_mptcp; /* one of those that MPTCP makes */
 };
 struct socket {
     struct sock *sk;

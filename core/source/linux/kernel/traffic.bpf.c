@@ -16,7 +16,8 @@ struct socket_owner {
     __u64 cookie; /* of the socket; differs when this is a clone made for accept(2) */
     __u64 exec_id;
     __u32 pid;
-    __u32 is_new; /* an accepted connection that has not been used yet */
+    __u16 is_new; /* an accepted connection that has not been used yet */
+    __u16 is_subflow; /* of MPTCP, which is all that ever uses it */
     struct bpf_identity identity;
     __u64 held_back[TRAFFICS];
 };
@@ -163,7 +164,7 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum traffic_kind
     __u64 cookie = bpf_get_socket_cookie(skb);
     if (owner->cookie != cookie) {
         owner->cookie = cookie;
-        owner->is_new = sees_owners;
+        owner->is_new = sees_owners && !owner->is_subflow;
         owner->pid = 0;
         for (int i = 0; i < TRAFFICS; i++)
             owner->held_back[i] = 0;
@@ -238,13 +239,14 @@ int BPF_PROG(on_read, struct sock *sk) {
 }
 
 /* Where nothing tells who uses a socket, those that are older than these programs are asked for
- * once: the first process that has it open owns it. Storage of sockets in this kind of program,
- * and the socket of a file, are to be had since Linux 5.11. */
+ * once: the process with the lowest pid that has it open owns it. Storage of sockets in this kind
+ * of program, and the socket of a file, are to be had since Linux 5.11. A thread gets here if its
+ * files are not those of the main one, which may have exited. */
 SEC("iter/task_file")
 int find_owners(struct bpf_iter__task_file *ctx) {
     struct task_struct *task = ctx->task;
     struct file *file = ctx->file;
-    if (!task || !file || task->pid != task->tgid)
+    if (!task || !file)
         return 0;
     struct socket *socket = bpf_sock_from_file(file);
     if (!socket)
@@ -265,14 +267,34 @@ int find_owners(struct bpf_iter__task_file *ctx) {
     return 0;
 }
 
-/* The connection is closed: if nobody has used it, nobody will. */
+static __always_inline bool is_subflow(const struct sock *sk) {
+    const struct tcp_sock *tcp = (const void *)sk;
+    return bpf_core_field_exists(tcp->is_mptcp) && BPF_CORE_READ(tcp, is_mptcp);
+}
+
+/* A socket of TCP that MPTCP has made is nobody's creation, and nobody sends on it or receives:
+ * it belongs to the process that listens or connects, and so do the connections it accepts. */
+static __always_inline void own_subflow(struct socket_owner *owner, int protocol, int to) {
+    struct task_struct *task = bpf_get_current_task_btf();
+    owner->is_subflow = 1;
+    owner->is_new = 0;
+    /* the other states are reached in the context of any task; further subflows the kernel makes */
+    if (owner->key == 0 && to != TCP_ESTABLISHED && !(task->flags & PF_KTHREAD))
+        set_owner(owner, task, task->tgid, task->self_exec_id);
+    credit_held_back(owner, protocol);
+}
+
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state, struct sock *sk, int from, int to) {
     int protocol = protocol_index(sk->sk_protocol);
-    if (to != TCP_CLOSE || protocol < 0)
+    const bool begins = to == TCP_LISTEN || to == TCP_SYN_SENT || to == TCP_ESTABLISHED;
+    if (protocol != PROTOCOL_TCP || !(to == TCP_CLOSE || (begins && is_subflow(sk))))
         return 0;
-    struct socket_owner *owner = bpf_sk_storage_get(&sockets, sk, NULL, 0);
-    if (owner)
+    struct socket_owner *owner =
+        bpf_sk_storage_get(&sockets, sk, NULL, begins ? BPF_SK_STORAGE_GET_F_CREATE : 0);
+    if (owner && begins)
+        own_subflow(owner, protocol, to);
+    else if (owner) /* it is closed: if nobody has used it, nobody will */
         credit_held_back(owner, protocol);
     return 0;
 }
