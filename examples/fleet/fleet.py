@@ -228,8 +228,9 @@ class Fleet:
                         raise Wrong("%s: a counter fell from %s to %s at %s: %s" % (
                             database.name, v0, v1, t1, what))
                 seen.setdefault(host, set()).update(t for t, _ in values)
+            latest = max((t for times in seen.values() for t in times), default=0)
             for host, times in seen.items():
-                for t0, t1 in itertools.pairwise(sorted(times)):
+                for t0, t1 in itertools.pairwise(sorted({*times, latest})):
                     if t1 - t0 <= PATIENCE:
                         continue
                     gaps += 1
@@ -276,6 +277,7 @@ def act_agents(fleet):
                 time.sleep(INTERVAL)
                 host.agents[0].start()
     fleet.work(fleet.hosts, kill)
+    fleet.check_history(fleet.hosts)
 
 
 def act_databases(fleet):
@@ -399,6 +401,9 @@ def act_disk(fleet):
             (used.f_blocks - used.f_bfree) * used.f_frsize), path)
         return True
 
+    def refused():
+        return [name for name in server.COMMANDS if "no space left" in server.said(name).lower()]
+
     def fill():
         time.sleep(2 * INTERVAL)
         with contextlib.ExitStack() as stack:
@@ -406,10 +411,13 @@ def act_disk(fleet):
                 if name != "influx":
                     stack.enter_context(fleet.excuse(name, "its disk was full"))
             wait_for(shrink, "a full disk")
-            time.sleep(OUTAGE)
+            end = time.monotonic() + OUTAGE
+            wait_for(refused, "a database that could not write", OUTAGE + 30)
+            time.sleep(max(0, end - time.monotonic()))
             server.run("mount", "-o", "remount,size=%d" % server.BYTES, path)
             ended = [name for name in server.COMMANDS if not server.order(do="runs", name=name)]
-            say("      ended on the full disk: %s" % (", ".join(ended) or "none"))
+            say("      could not write: %s; ended: %s" % (
+                ", ".join(refused()), ", ".join(ended) or "none"))
             if ended:
                 server.start_databases(*ended)
     fleet.work(fleet.hosts, fill)
@@ -459,7 +467,7 @@ ACTS = {name[4:]: function for name, function in list(globals().items())
 # one after the other, but for those that do not disturb each other
 TOGETHER = (["questions"], ["agents", "clock", "names", "twice", "upgrade"], ["databases"],
             ["disk"], ["hosts"])
-SECONDS, OUTAGE = 1.5, 10  # of CPU time, of the clock
+SECONDS = OUTAGE = None  # of CPU time, of the clock
 
 
 # ---- The world of the fleet ---------------------------------------------------------------
@@ -554,15 +562,19 @@ def main():
     parser.add_argument("hosts", nargs="?", type=int, default=10)
     parser.add_argument("--keep", action="store_true", help="leave it running in the end")
     parser.add_argument("--act", action="append", choices=ACTS, help="only this one (several)")
+    parser.add_argument("--work", type=float, metavar="SECONDS",
+                        help="of CPU time for the first host, each time (1.5); the others do more")
+    parser.add_argument("--outage", type=float, metavar="SECONDS",
+                        help="for which databases are down, or their disk is full (10)")
     parser.add_argument("--short", action="store_true", help="less work, shorter outages")
     parser.add_argument("--verbose", action="store_true", help="show logs if an act fails")
     parser.add_argument("--directory", help=argparse.SUPPRESS)
     parser.add_argument("--listen", type=int, action="append", default=[],
                         help=argparse.SUPPRESS)
     options = parser.parse_args()
-    if options.short:
-        global SECONDS, OUTAGE
-        SECONDS, OUTAGE = 0.6, 7
+    global SECONDS, OUTAGE
+    SECONDS = options.work or (0.6 if options.short else 1.5)
+    OUTAGE = options.outage or (7 if options.short else 10)
     if options.directory:
         sys.exit(world(options))
     if machines.missing():

@@ -22,6 +22,8 @@ OLD = "f74e528fda7316b16c3c5b0f1e483e2541c0ff8d"
 
 def find_old():
     """The directory of a build of that revision; None without the repository."""
+    if run(["git", "-C", SRC, "cat-file", "-e", OLD + "^{commit}"])[0]:
+        return None
     cache = os.environ.get("PROCTALLY_TEST_CACHE") or os.path.join(
         os.path.expanduser("~"), ".cache", "proctally-tests")
     directory = os.path.join(cache, "proctally-" + OLD[:12])
@@ -35,16 +37,14 @@ def find_old():
         os.mkdir(os.path.join(directory, "new"))
         p = subprocess.run(
             ["sh", "-euc", """
-                git -C "$1" cat-file -e "$2^{commit}"
                 git -C "$1" archive "$2" | tar -x
                 ./autogen.sh
                 ./configure
                 make -j2 plugins/textfile/proctally-textfile plugins/telegraf/proctally-telegraf
             """, "sh", SRC, OLD], cwd=os.path.join(directory, "new"), timeout=600,
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if p.returncode:
-            shutil.rmtree(os.path.join(directory, "new"), True)
-            return None
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        check_equal(p.returncode, 0, "status of the build of an older version (%s)" %
+                    p.stdout.decode(errors="replace")[-2000:])
         os.rename(os.path.join(directory, "new"), build)
         return build
 
