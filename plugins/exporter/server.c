@@ -156,11 +156,10 @@ static void add_type(struct MHD_Response *response, const char *type, bool is_co
 static enum MHD_Result answer_body(struct request *r) {
     struct server *s = r->link->door->server;
     struct MHD_Response *ready = s->bodies[r->body];
+    if (!r->is_refused && ready && (r->has_waited || service_now_ns() < s->fresh_until_ns))
+        return queue(r, MHD_HTTP_OK, ready);
     if (r->is_refused || s->is_ending)
         return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
-    if (ready && (r->has_waited || service_now_ns() < s->fresh_until_ns))
-        return queue(r, MHD_HTTP_OK, ready);
-
     if (s->options.max_requests && s->waiting_count >= s->options.max_requests)
         return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests wait already",
                       "Retry-After", "1");
@@ -211,10 +210,6 @@ static void password_is_known(void *data) {
 static bool may_ask(struct request *r, enum MHD_Result *ret) {
     struct door *door = r->link->door;
     struct server *s = door->server;
-    if (s->is_ending) {
-        *ret = answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "the exporter is ending", NULL, NULL);
-        return false;
-    }
     if (!r->is_paid && !rate_take(&door->rate, service_now_ns())) {
         *ret = answer(r, MHD_HTTP_TOO_MANY_REQUESTS, "Too Many Requests", "Retry-After", "1");
         return false;
@@ -232,6 +227,10 @@ static bool may_ask(struct request *r, enum MHD_Result *ret) {
     }
     if (!door->web || !door->web->user_count)
         return true;
+    if (s->is_ending) {
+        *ret = answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
+        return false;
+    }
     switch (auth_ask(s->auth,
                      MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, "Authorization"),
                      password_is_known, r)) {

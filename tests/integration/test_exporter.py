@@ -720,6 +720,22 @@ def case_end_and_new_connections():
                              lambda: start_by_systemd(s))
 
 
+def case_end_without_waiting():
+    """SIGTERM: who has connected and asks for what is there gets it, if there is still time."""
+    e = Exporter()
+    there = [socket.create_connection(("127.0.0.1", e.port), 20) for _ in range(20)]
+    check_equal(e.ask()[0], 200, "status")
+    e.process.terminate()
+    answers = []
+    for s in there:
+        time.sleep(0.01)
+        with contextlib.closing(s), contextlib.suppress(OSError):
+            s.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            answers.append(s.recv(1000).partition(b"\r\n")[0])
+    check_equal(e.process.wait(20), 0, "its status")
+    check(set(answers) <= {b"HTTP/1.1 200 OK", b""}, "answers", set(answers))
+
+
 def case_another_configuration_and_new_connections():
     """Whoever came in before the web configuration changed is answered as well."""
     form = "http_server_config: {headers: {X-Frame-Options: %s}}\n"
