@@ -547,9 +547,10 @@ static bool is_short_of_memlock(uint64_t *ret_kib) {
     return limit.rlim_cur != RLIM_INFINITY;
 }
 
-/* Loading opens one for each map, and two for each program. Where one can't be had, libbpf may
- * take that for something the kernel does not know, and go on without it. */
-#define DESCRIPTORS_NEEDED 32
+/* Loading opens one for each map, two for each program, and on some kernels one for each module.
+ * Where one can't be had, libbpf may take that for something the kernel does not know, and go on
+ * without it; then so many were free at most. */
+#define FEW_DESCRIPTORS 32
 
 static bool is_short_of_descriptors(uint64_t *ret_limit) {
     struct rlimit limit;
@@ -557,9 +558,9 @@ static bool is_short_of_descriptors(uint64_t *ret_limit) {
     if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
         return false;
     *ret_limit = limit.rlim_cur;
-    for (int fd = 0; (rlim_t)fd < limit.rlim_cur && free_count < DESCRIPTORS_NEEDED; fd++)
+    for (int fd = 0; (rlim_t)fd < limit.rlim_cur && free_count < FEW_DESCRIPTORS; fd++)
         free_count += fcntl(fd, F_GETFD) < 0;
-    return free_count < DESCRIPTORS_NEEDED;
+    return free_count < FEW_DESCRIPTORS;
 }
 
 /* libbpf finds that it can load no program at all, and can only guess why. */
@@ -571,7 +572,7 @@ void bpf_explain(const struct io *io, int error, struct tally_error *why) {
     const bool has_bpf = has_right(CAP_BPF) || has_right(CAP_SYS_ADMIN);
     const bool has_perfmon = has_right(CAP_PERFMON) || has_right(CAP_SYS_ADMIN);
     const bool is_refused = error == -EPERM || error == -EACCES;
-    uint64_t kib, descriptors;
+    uint64_t kib = 0, descriptors = 0;
     int types = open_types(io);
     if (types >= 0)
         io->close(io->data, types);
@@ -583,9 +584,9 @@ void bpf_explain(const struct io *io, int error, struct tally_error *why) {
     else if (is_refused && !is_hosts_user_namespace(io))
         error_set(why, "this is not the host's user namespace: root has no rights to the kernel "
                        "here");
-    else if (!is_refused && is_short_of_descriptors(&descriptors))
-        error_set(why, "it needs %d free descriptors, and RLIMIT_NOFILE (%llu) leaves fewer",
-                  DESCRIPTORS_NEEDED, (unsigned long long)descriptors);
+    else if (!is_refused && (is_short_of_descriptors(&descriptors) || error == -EMFILE))
+        error_set(why, "it needs more free descriptors than RLIMIT_NOFILE (%llu) leaves",
+                  (unsigned long long)descriptors);
     else if (types < 0)
         error_set(why, "the kernel has no type information (CONFIG_DEBUG_INFO_BTF): " TYPES_PATH
                        ": %s", strerror(-types));
