@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
-"""A storm of 10,000 short processes with source bpf: CPU time as wait4(2) says, and each
+"""A storm of 10,000 short processes, or STORM, with source bpf: CPU time as wait4(2) says, and each
 start and end, or lost_events says how many not."""
 from machine import *
 
-COUNT = 10000
+COUNT = int(os.environ.get("STORM", 10000))
 SOON = 30 # seconds
 
 
