@@ -559,6 +559,26 @@ wait()
                 check_carries(of(name, "recv_bytes_tcp"), received, "received by " + name)
                 check_carries(of(name, "sent_bytes_tcp"), sent, "sent by " + name)
         settled(all_there, "traffic of clients with protocol %d" % protocol)
+    # plain TCP is the child's that uses it
+    name = unique("mpk")
+    parent = in_net("""
+l = socket.socket(V4, socket.SOCK_STREAM, 262)
+l.bind(("127.0.0.1", 0))
+l.listen()
+say(address=l.getsockname())
+if os.fork() == 0:
+    set_name(sys.argv[1].encode())
+    os.read(0, 1)
+    say(got=take(l.accept()[0], 200000))
+    os._exit(0)
+os.wait()
+wait()
+""", unique("mpp"), args=[name])
+    s = sender(parent.hear()["address"], 200000)
+    parent.go_on()
+    check_equal(parent.hear()["got"], 200000, "received by the child")
+    s.end()
+    settled(lambda: check_handed_on(parent.name, {name: 200000}, "recv"), "the child's traffic")
 
 
 OLD_SERVER = """

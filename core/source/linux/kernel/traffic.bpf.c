@@ -276,7 +276,7 @@ static __always_inline bool is_subflow(const struct sock *sk) {
  * it belongs to the process that listens or connects, and so do the connections it accepts. */
 static __always_inline void own_subflow(struct socket_owner *owner, int protocol, int to) {
     struct task_struct *task = bpf_get_current_task_btf();
-    owner->is_subflow = 1;
+    owner->is_subflow = to != TCP_LISTEN; /* it accepts plain TCP as well */
     owner->is_new = 0;
     /* the other states are reached in the context of any task; further subflows the kernel makes */
     if (owner->key == 0 && to != TCP_ESTABLISHED && !(task->flags & PF_KTHREAD))
