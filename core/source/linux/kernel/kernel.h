@@ -60,7 +60,12 @@ enum { MM_FILEPAGES, MM_ANONPAGES, MM_SWAPENTS, MM_SHMEMPAGES, NR_MM_COUNTERS };
 
 /* These layouts are the kernel's interface to programs (linux/bpf.h). */
 struct bpf_sock {
-    __u32 bound_dev_if, family, type, protocol;
+    __u32 bound_dev_if, family, type, protocol, mark, priority;
+    __u32 src_ip4, src_ip6[4], src_port;
+    __be16 dst_port;
+    __u16 : 16;
+    __u32 dst_ip4, dst_ip6[4];
+    __u32 state;
 };
 struct __sk_buff {
     __u32 len, pkt_type, mark, queue_mapping, protocol, vlan_present, vlan_tci, vlan_proto;

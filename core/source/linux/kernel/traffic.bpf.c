@@ -17,7 +17,7 @@ struct socket_owner {
     __u64 exec_id;
     __u32 pid;
     __u16 is_new; /* an accepted connection that has not been used yet */
-    __u16 is_subflow; /* of MPTCP, which is all that ever uses it */
+    __u16 is_subflow; /* of MPTCP: no process uses it itself */
     struct bpf_identity identity;
     __u64 held_back[TRAFFICS];
 };
@@ -161,16 +161,21 @@ static __always_inline int count_packet(struct __sk_buff *skb, enum traffic_kind
         bpf_sk_storage_get(&sockets, sk, NULL, BPF_SK_STORAGE_GET_F_CREATE);
     if (!owner)
         return 1;
+    /* Connections begin with a copy of what their listener has: it must have nothing that is held
+     * back, or each of them would be credited with that. */
+    const bool listens = sk->state == TCP_LISTEN;
     __u64 cookie = bpf_get_socket_cookie(skb);
     if (owner->cookie != cookie) {
         owner->cookie = cookie;
-        owner->is_new = sees_owners && !owner->is_subflow;
+        owner->is_new = sees_owners && !owner->is_subflow && !listens;
         owner->pid = 0;
         for (int i = 0; i < TRAFFICS; i++)
             owner->held_back[i] = 0;
     }
     __u64 count = skb->gso_segs > 1 ? skb->gso_segs : 1;
     const __u64 key = owner->key;
+    if (key == 0 && listens)
+        return 1;
     __u64 *counters = owner->is_new || key == 0 ? owner->held_back
                                                 : counters_of(&owner->identity, key, protocol);
     if (!counters) {
@@ -254,7 +259,7 @@ int find_owners(struct bpf_iter__task_file *ctx) {
     struct sock *sk = socket->sk;
     if (!sk)
         return 0;
-    const __u16 family = sk->__sk_common.skc_family; /* numbers of others' protocols are the same */
+    const __u16 family = sk->__sk_common.skc_family; /* others have such protocol numbers, too */
     const int protocol = protocol_index(sk->sk_protocol);
     if ((family != AF_INET && family != AF_INET6) || protocol < 0)
         return 0;
