@@ -194,6 +194,12 @@ static void resume(struct server *s, unsigned bodies, bool refused) {
     }
 }
 
+/* The lock is held. */
+static void refuse(struct server *s, unsigned bodies, const char *why) {
+    snprintf(s->why, sizeof(s->why), "%s", why);
+    resume(s, bodies, true);
+}
+
 /* ---- Whom to answer ---------------------------------------------------------------------- */
 
 /* From the thread that works out passwords. */
@@ -316,11 +322,13 @@ static enum MHD_Result route(struct request *r, const char *method, const char *
     case HEALTHY:
         return answer(r, MHD_HTTP_OK, "healthy", NULL, NULL);
     case READY:
-        if (s->is_ready)
+        if (s->is_ready && !s->is_ending)
             return answer(r, MHD_HTTP_OK, "ready", NULL, NULL);
         return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE,
                       s->why[0] ? s->why : "nothing has been collected yet", "Retry-After", "1");
     case RELOAD:
+        if (s->is_ending)
+            return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
         s->reload = true;
         wake(s);
         return answer(r, MHD_HTTP_OK, "reloading", NULL, NULL);
@@ -679,8 +687,8 @@ static int make_pages(struct server *s, const struct web_config *web) {
 static void end_waiting(struct server *s) {
     pthread_mutex_lock(&s->lock);
     s->is_ending = true;
+    refuse(s, ~0u, "the exporter is ending");
     pthread_mutex_unlock(&s->lock);
-    server_refuse(s, ~0u, "the exporter is ending");
 }
 
 int server_new(const struct server_options *options, struct web_config *web, struct server **ret,
@@ -815,8 +823,7 @@ void server_publish(struct server *s, enum body body, char *data, size_t len) {
 
 void server_refuse(struct server *s, unsigned bodies, const char *why) {
     pthread_mutex_lock(&s->lock);
-    snprintf(s->why, sizeof(s->why), "%s", why);
-    resume(s, bodies, true);
+    refuse(s, bodies, why);
     pthread_mutex_unlock(&s->lock);
 }
 
