@@ -37,26 +37,30 @@ class Prometheus:
     def query(self, text):
         return json.loads(http(self.url + "query", query=text, nocache=1))["data"]["result"]
 
-    def by_group(self, names):
+    def by_group(self, values):
         return {(r["metric"]["host"], r["metric"]["groupname"]): float(r["value"][1])
-                for r in self.query(self.sum_of(names))}
+                for r in self.query("sum by (host, groupname) (%s)" % values)}
 
-    def sum_of(self, names):
-        return 'sum by (host, groupname) ({__name__=~"%s", groupname=~"%s"%s})' % (
-            names, GROUPS, self.only)
+    def now(self, names):
+        return '{__name__=~"%s", groupname=~"%s"%s}' % (names, GROUPS, self.only)
+
+    def last(self, names):
+        """Also of groups that are not there any more: without processes they go after a while."""
+        return "last_over_time(%s[1h])" % self.now(names)
 
     def cpu(self):
-        return self.by_group(self.CPU)
+        return self.by_group(self.last(self.CPU))
 
     def starts(self):
-        return self.by_group(self.STARTS)
+        return self.by_group(self.last(self.STARTS))
 
     def processes(self):
-        return self.by_group(self.PROCESSES)
+        return self.by_group(self.now(self.PROCESSES))
 
     def top(self, count):
         """The groups of the whole fleet that used most CPU time, most first."""
-        found = self.query("topk(%d, %s)" % (count, self.sum_of(self.CPU)))
+        found = self.query("topk(%d, sum by (host, groupname) (%s))" % (
+            count, self.last(self.CPU)))
         found.sort(key=lambda r: -float(r["value"][1]))
         return [(r["metric"]["host"], r["metric"]["groupname"]) for r in found]
 

@@ -212,37 +212,43 @@ class Fleet:
     def check_history(self, hosts, databases=None):
         """No counter fell but when its host started anew (what an agent tells of itself
         alone: when it did), and no gap is unexplained."""
-        known = {host.name for host in hosts}
         for database in databases or self.databases:
-            counters = gaps = 0
-            seen, late = {}, set(database.late()) if overloaded() else set()
-            for host, what, values in database.counters():
-                if host not in known:
-                    continue
-                counters += 1
-                resets = [t for h in hosts if h.name == host
-                          for t in h.boots + ([] if "groupname" in what else h.starts)]
-                for (t0, v0), (t1, v1) in itertools.pairwise(values):
-                    # VictoriaMetrics keeps some 15 digits of a value
-                    if v1 < v0 * (1 - 1e-12) and not any(t0 < t <= t1 for t in resets):
-                        raise Wrong("%s: a counter fell from %s to %s at %s: %s" % (
-                            database.name, v0, v1, t1, what))
-                seen.setdefault(host, set()).update(t for t, _ in values)
-            latest = max((t for times in seen.values() for t in times), default=0)
-            for host, times in seen.items():
-                for t0, t1 in itertools.pairwise(sorted({*times, latest})):
-                    if t1 - t0 <= PATIENCE:
-                        continue
-                    gaps += 1
-                    if not any(who in (host, database.name) and t0 < end and t1 > begin
-                               for who, begin, end, _ in self.excuses) and \
-                            not any(who == host and t0 < t < t1 for who, t in late):
-                        raise Wrong("%s has nothing of %s from %s to %s; late: %s" % (
-                            database.name, host, t0, t1, database.late()))
-            if not counters and any(self.tells(host, database) for host in hosts):
-                raise Wrong("no counters in " + database.name)
+            # the last values may be on their way still
+            counters, seen, gaps = wait_for(lambda: self.history(hosts, database), "the history")
             say("      %-10s %-10s %d counters of %d hosts, %d gaps, all explained" % (
-                "history", database.name, counters, len(seen), gaps))
+                "history", database.name, counters, seen, gaps))
+
+    def history(self, hosts, database):
+        """How many counters, hosts, gaps."""
+        known = {host.name for host in hosts if self.tells(host, database)}
+        counters = gaps = 0
+        seen, late = {name: set() for name in known}, set(database.late()) if overloaded() else set()
+        for host, what, values in database.counters():
+            if host not in known:
+                continue
+            counters += 1
+            resets = [t for h in hosts if h.name == host
+                      for t in h.boots + ([] if "groupname" in what else h.starts)]
+            for (t0, v0), (t1, v1) in itertools.pairwise(values):
+                # VictoriaMetrics keeps some 15 digits of a value
+                if v1 < v0 * (1 - 1e-12) and not any(t0 < t <= t1 for t in resets):
+                    raise Wrong("%s: a counter fell from %s to %s at %s: %s" % (
+                        database.name, v0, v1, t1, what))
+            seen[host].update(t for t, _ in values)
+        latest = max((t for times in seen.values() for t in times), default=0)
+        for host, times in seen.items():
+            if not times:
+                raise Wrong("%s has nothing of %s" % (database.name, host))
+            for t0, t1 in itertools.pairwise(sorted({*times, latest})):
+                if t1 - t0 <= PATIENCE:
+                    continue
+                gaps += 1
+                if not any(who in (host, database.name) and t0 < end and t1 > begin
+                           for who, begin, end, _ in self.excuses) and \
+                        not any(who == host and t0 < t < t1 for who, t in late):
+                    raise Wrong("%s has nothing of %s from %s to %s; late: %s" % (
+                        database.name, host, t0, t1, database.late()))
+        return counters, len(seen), gaps
 
 
 def overloaded():

@@ -22,7 +22,7 @@ OLD = "f74e528fda7316b16c3c5b0f1e483e2541c0ff8d"
 
 def find_old():
     """The directory of a build of that revision; None without the repository."""
-    if run(["git", "-C", SRC, "cat-file", "-e", OLD + "^{commit}"])[0]:
+    if not shutil.which("git") or run(["git", "-C", SRC, "cat-file", "-e", OLD + "^{commit}"])[0]:
         return None
     cache = os.environ.get("PROCTALLY_TEST_CACHE") or os.path.join(
         os.path.expanduser("~"), ".cache", "proctally-tests")
