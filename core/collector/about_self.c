@@ -214,7 +214,7 @@ void raise_notices(struct round *round) {
     else if (health->misses_old_sockets)
         notice_raise(notices, NOTICE_TRAFFIC,
                      "network traffic is not counted of sockets that were there before proctally: "
-                     "this kernel does not tell whose they are");
+                     "whose they are could not be told");
     else
         notice_clear(notices, NOTICE_TRAFFIC);
     /* where bpf was to be had and is not, that is said already */

@@ -1050,7 +1050,7 @@ START_TEST(traffic_that_is_not_seen_is_absent) {
     ck_assert(tally_notice(t, &notice));
     ck_assert_str_eq(notice.text,
                      "network traffic is not counted of sockets that were there before proctally: "
-                     "this kernel does not tell whose they are");
+                     "whose they are could not be told");
     tally_free(t);
 }
 END_TEST
