@@ -212,6 +212,7 @@ static const struct optional {
     OF_OLD_SOCKETS("__sk_common"),
     OF_OLD_SOCKETS("skc_family"),
     /* what has another name on the other side of that version */
+    OPTIONAL("ctrl", NULL, 0, .before = LINUX(5, 16)),
     OPTIONAL("state", NULL, 0, .since = LINUX(5, 14)),
     OPTIONAL("__state", NULL, 0, .before = LINUX(5, 14)),
     OPTIONAL("counter", NULL, PAGE_TABLES, .since = LINUX(6, 2), .listed = ""),
@@ -389,8 +390,11 @@ START_TEST(costs_what_is_its_own) {
         tally_text_free(text);
     } else {
         ck_assert_msg(!source_is_bpf(snapshot), "without %s", name);
+        /* before 5.18 it refuses what is tried in place of these, whose name it says then */
+        const bool names_another = running_linux() < LINUX(5, 18) && strstr(notice.text, "func") &&
+                                   (strcmp(name, "rss_stat") == 0 || strcmp(name, "count") == 0);
         ck_assert_msg(strstr(notice.text, "not source bpf: the kernel refuses a program: ") &&
-                          strstr(notice.text, name),
+                          (names_another || strstr(notice.text, name)),
                       "without %s: %s", name, notice.text);
     }
     tally_free(t);

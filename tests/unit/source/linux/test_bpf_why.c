@@ -63,12 +63,25 @@ static int try_to_open(struct tally_error *error) {
     return r;
 }
 
-static void check_why(const char *why) {
+/* … and why not. */
+static void fail_to_open(struct tally_error *why) {
     static const char begin[] = "source bpf can't be used: ";
     struct tally_error error = {{0}};
     ck_assert_int_lt(try_to_open(&error), 0);
     ck_assert_int_eq(strncmp(error.text, begin, strlen(begin)), 0);
-    ck_assert_str_eq(error.text + strlen(begin), why);
+    snprintf(why->text, sizeof(why->text), "%s", error.text + strlen(begin));
+}
+
+static void check_why(const char *why) {
+    struct tally_error found;
+    fail_to_open(&found);
+    ck_assert_str_eq(found.text, why);
+}
+
+static void check_why_begins(const char *why) {
+    struct tally_error found;
+    fail_to_open(&found);
+    ck_assert_msg(strncmp(found.text, why, strlen(why)) == 0, "%s", found.text);
 }
 
 /* ---- Type information ------------------------------------------------------------------- */
@@ -127,7 +140,10 @@ START_TEST(anothers_types) {
     ck_assert_int_gt(btf__add_btf(moved, own), 0);
     const void *data = btf__raw_data(moved, &size);
     replace_types(data, size);
-    check_why("the type information in " TYPES " is that of another kernel");
+    if (linux_is_before(5, 11)) /* the kernel does not tell its own there */
+        check_why_begins("the kernel refuses a program: ");
+    else
+        check_why("the type information in " TYPES " is that of another kernel");
     btf__free(moved);
     btf__free(own);
 }
@@ -289,12 +305,15 @@ START_TEST(short_of_memlock) {
 }
 END_TEST
 
-/* This kernel does not care. */
+/* Newer kernels do not care. */
 START_TEST(little_memlock) {
     const struct rlimit limit = {4096, 4096};
     struct tally_error error = {{0}};
     ck_assert_int_eq(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
-    ck_assert_msg(try_to_open(&error) == 0, "%s", error.text);
+    if (linux_is_before(5, 11))
+        check_why_begins("on a kernel before 5.11 it needs a higher RLIMIT_MEMLOCK (now 4 KiB)");
+    else
+        ck_assert_msg(try_to_open(&error) == 0, "%s", error.text);
 }
 END_TEST
 
