@@ -190,7 +190,8 @@ MACROS
         --define "use_source_date_epoch_as_buildtime 1" --define "_buildhost localhost" "$@" \
         "$work/rpm/proctally.spec"
     find "$work/rpm/top" -name '*.rpm' -exec mv {} "$output" \;
-    rpmlint -c "$here/rpmlint.toml" "$work/rpm/proctally.spec" "$output"/*.rpm
+    # strict: a warning fails as well
+    rpmlint --strict -c "$here/rpmlint.toml" "$work/rpm/proctally.spec" "$output"/*.rpm
 }
 
 case ${1-} in
