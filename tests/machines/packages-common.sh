@@ -47,8 +47,37 @@ after_upgrade() {
         fail "starts counted before the upgrade: $first, after it: $second"
 }
 
+# PACKAGE PATH...: they are there, and the package's (list PACKAGE names its files)
+has() {
+    package=$1
+    shift
+    list "$package" >list
+    for path; do
+        [ -s "$path" ] && grep -q -x -F -e "$path" list || fail "$package has no $path"
+    done
+}
+# PACKAGE...: each of their programs has its manual page in the same package
+have_pages() {
+    programs=0
+    for package; do
+        for program in $(list "$package" | sed -n 's,^/usr/bin/,,p'); do
+            has "$package" "/usr/share/man/man1/$program.1.gz"
+            programs=$((programs + 1))
+        done
+    done
+    [ $programs = 5 ] || fail "there are $programs programs"
+}
+
 # what is installed, and needs no other package to be looked at
 look_around() {
+    has proctally /usr/lib/sysusers.d/proctally.conf \
+        /usr/share/bash-completion/completions/proctally \
+        /usr/share/fish/vendor_completions.d/proctally.fish \
+        /usr/share/zsh/site-functions/_proctally \
+        /usr/share/man/man1/proctally-top.1.gz /usr/share/man/man5/proctally.yaml.5.gz \
+        /usr/share/man/man7/proctally-metrics.7.gz \
+        /usr/share/doc/proctally/examples/proctally.yaml \
+        /usr/share/doc/proctally/examples/systemd/proctally.tmpfiles.conf
     for program in proctally proctally-textfile proctally-telegraf proctally-exporter proctally-fs; do
         $program --version
     done

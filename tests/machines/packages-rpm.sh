@@ -12,6 +12,9 @@ cd /root
 with_rpm() {
     rpm --nodeps --force-debian "$@"
 }
+list() {
+    rpm -ql "$1"
+}
 units="proctally-exporter.service proctally-exporter.socket proctally-fs.service
     proctally-textfile.service proctally-textfile-once.timer"
 enabled() {
@@ -42,10 +45,10 @@ after_upgrade
     fail "the upgrade disables what was enabled"
 
 look_around
-for page in proctally.1 proctally-exporter.1 proctally.yaml.5 proctally-metrics.7; do
-    rpm -ql proctally | grep -q "/$page" || fail "no manual page $page"
-done
-[ -e /usr/share/doc/proctally/examples/proctally.yaml ] || fail "no examples"
+# shellcheck disable=SC2046 # names
+have_pages $(rpm -qa)
+has collectd-proctally /usr/share/man/man5/proctally-collectd.5.gz
+has proctally-devel /usr/share/man/man3/proctally_fs.3.gz
 
 # shellcheck disable=SC2046 # names
 with_rpm -e $(rpm -qa)

@@ -13,6 +13,9 @@ chosen=
 for name in $names; do
     chosen="$chosen ./new/${name}_*.deb"
 done
+list() {
+    dpkg -L "$1"
+}
 apt_get() {
     apt-get -q -y -o Dpkg::Options::=--force-confold "$@"
 }
@@ -43,6 +46,11 @@ apt_get install --no-install-recommends $chosen
 after_upgrade
 
 look_around
+# shellcheck disable=SC2086 # names
+have_pages $names
+has proctally /usr/share/doc/proctally/README.Debian
+has collectd-plugin-proctally /usr/share/man/man5/proctally-collectd.5.gz
+has libproctally-dev /usr/share/man/man3/proctally_fs.3.gz
 proctally ps --sort -rss | head -n 3
 case $names in
     *python3-proctally*)
