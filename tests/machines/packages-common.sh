@@ -20,6 +20,19 @@ files() {
         -o -path /var/cache -o -path /var/log "$@" \) -prune -o -print | sort >"$file"
 }
 
+# Users and groups before any of these packages, and after all of them: the services' user,
+# who may have files elsewhere, stays, and is all that is new.
+keep_users() {
+    cp /etc/passwd passwd.bare
+    cp /etc/group group.bare
+}
+check_users() {
+    for kind in passwd group; do
+        new=$(diff "$kind.bare" "/etc/$kind" | sed -n 's/^\([<>] [^:]*\):.*/\1/p')
+        [ "$new" = "> proctally" ] || fail "not one line of proctally in /etc/$kind, but:" $new
+    done
+}
+
 # how many processes called sh have started, by what the state file and this collection know
 starts() {
     proctally-textfile --once --source procfs --output - --state-file /var/lib/proctally/state \

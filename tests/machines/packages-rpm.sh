@@ -28,6 +28,7 @@ echo 'disable *' >/etc/systemd/system-preset/99-default-disable.preset
 # Directories of packages that every Fedora has, and of collectd's.
 mkdir -p /usr/lib64/collectd /usr/lib64/pkgconfig /usr/share/licenses
 files bare /var/lib/rpm /usr/lib/sysimage
+keep_users
 
 with_rpm -i before/*.rpm
 rpm -qa --qf '%{name}-%{version}-%{release}\n' | sort
@@ -60,6 +61,7 @@ rm -r /var/lib/proctally
 files after /var/lib/rpm /usr/lib/sysimage
 left=$(comm -13 bare after | grep -v -e '^/etc/passwd-$' -e '^/etc/group-$' -e '^/etc/g*shadow-$' || true)
 [ -z "$left" ] || fail "erasing leaves" $left
+check_users
 # with no change to it, nothing is kept
 with_rpm -i new/proctally-[0-9]*.rpm new/proctally-libs-*.rpm
 # shellcheck disable=SC2046

@@ -16,18 +16,34 @@ done
 list() {
     dpkg -L "$1"
 }
+purge() {
+    # shellcheck disable=SC2086 # names
+    dpkg --purge $names
+    files after /var/lib/apt /var/lib/dpkg
+    left=$(comm -13 before after | grep -v -e '^/etc/passwd-$' -e '^/etc/group-$' \
+        -e '^/etc/g*shadow-$' || true)
+    [ -z "$left" ] || fail "purging leaves" $left
+    check_users
+}
 apt_get() {
     apt-get -q -y -o Dpkg::Options::=--force-confold "$@"
 }
 
 apt_get update
-# what they need comes with them, and stays
+# what they need is there before, and stays
 # shellcheck disable=SC2086 # names with patterns
-apt_get install --no-install-recommends $chosen
-dpkg --purge $names
+needed=$(apt_get -s install --no-install-recommends $chosen | sed -n 's/^Inst \([^ ]*\) .*/\1/p' |
+    grep -v -x -F "$names")
+# shellcheck disable=SC2086 # names
+apt_get install --no-install-recommends $needed
 files before /var/lib/apt /var/lib/dpkg
 left=$(grep proctally before || true)
-[ -z "$left" ] || fail "purging leaves" $left
+[ -z "$left" ] || fail "there is already" $left
+keep_users
+
+# shellcheck disable=SC2086
+apt_get install --no-install-recommends $chosen
+purge
 
 # The version before: the same, called older.
 mkdir old
@@ -65,9 +81,5 @@ apt_get remove $names
 [ -e /etc/proctally.yaml ] && [ -e /var/lib/proctally/state ] ||
     fail "removing takes the configuration and the counters away"
 [ ! -e /usr/bin/proctally ] || fail "removing leaves the programs"
-# shellcheck disable=SC2086
-dpkg --purge $names
-files after /var/lib/apt /var/lib/dpkg
-left=$(comm -13 before after)
-[ -z "$left" ] || fail "purging leaves" $left
+purge
 echo "$(echo "$names" | wc -l) packages, $(ls new | wc -l) files: installed, upgraded, removed and purged"
