@@ -81,6 +81,29 @@ have_pages() {
     [ $programs = 5 ] || fail "there are $programs programs"
 }
 
+# DIRECTORY: the examples in it, linked with the libraries as pkg-config says; one of them runs,
+# linked with the archive as well
+build_examples() {
+    # shellcheck disable=SC2046 # words
+    cc -Wall -Werror -o ownstats "$1/ownstats.c" $(pkg-config --cflags --libs proctally-fs)
+    # shellcheck disable=SC2046
+    cc -Wall -Werror -o processes "$1/processes.c" $(pkg-config --cflags --libs proctally)
+    # shellcheck disable=SC2046
+    cc -Wall -Werror -o embed "$1/embed.c" $(pkg-config --cflags --libs proctally)
+    ldd embed | grep -q 'libproctally[.]so[.]1 => /' || fail "embed.c is not linked with the library"
+    # shellcheck disable=SC2046
+    cc -Wall -Werror -o embed-static "$1/embed.c" $(pkg-config --static --cflags --libs proctally |
+        sed 's/-lproctally /-l:libproctally.a /')
+    ! ldd embed-static | grep libproctally || fail "embed.c is not linked with the archive"
+    for program in ./embed ./embed-static; do
+        $program >values || fail "$program, built with the library, fails"
+        grep -q '^root:sh  *[0-9.]* s user  *[0-9.]* s system$' values || {
+            cat values
+            fail "$program, built with the library, does not find this shell"
+        }
+    done
+}
+
 # what is installed, and needs no other package to be looked at
 look_around() {
     has proctally /usr/lib/sysusers.d/proctally.conf \

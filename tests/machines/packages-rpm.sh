@@ -49,6 +49,10 @@ look_around
 # shellcheck disable=SC2046 # names
 have_pages $(rpm -qa)
 has collectd-proctally /usr/share/man/man5/proctally-collectd.5.gz
+(
+    export PKG_CONFIG_PATH=/usr/lib64/pkgconfig LD_LIBRARY_PATH=/usr/lib64
+    build_examples "$(dirname "$(list proctally-devel | grep '/embed[.]c$')")"
+)
 has proctally-devel /usr/share/man/man3/proctally_fs.3.gz
 
 # shellcheck disable=SC2046 # names

@@ -30,12 +30,12 @@ apt_get() {
 }
 
 apt_get update
-# what they need is there before, and stays
+# what they need, and a compiler, are there before, and stay
 # shellcheck disable=SC2086 # names with patterns
 needed=$(apt_get -s install --no-install-recommends $chosen | sed -n 's/^Inst \([^ ]*\) .*/\1/p' |
     grep -v -x -F "$names")
 # shellcheck disable=SC2086 # names
-apt_get install --no-install-recommends $needed
+apt_get install --no-install-recommends $needed gcc libc6-dev pkgconf
 files before /var/lib/apt /var/lib/dpkg
 left=$(grep proctally before || true)
 [ -z "$left" ] || fail "there is already" $left
@@ -67,6 +67,7 @@ have_pages $names
 has proctally /usr/share/doc/proctally/README.Debian
 has collectd-plugin-proctally /usr/share/man/man5/proctally-collectd.5.gz
 has libproctally-dev /usr/share/man/man3/proctally_fs.3.gz
+build_examples /usr/share/doc/libproctally-dev/examples
 proctally ps --sort -rss | head -n 3
 case $names in
     *python3-proctally*)

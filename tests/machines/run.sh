@@ -377,13 +377,15 @@ packages_rpm() {
     cp "$build/root/proctally/before"/*.x86_64.rpm "$root/root/before"
     cp "$build/root/proctally/new"/*.x86_64.rpm "$root/root/new"
     cp "$SRC/tests/machines/packages-rpm.sh" "$SRC/tests/machines/packages-common.sh" "$root/root"
-    # Debian's names of the libraries that they want
+    # Debian's names of the libraries, and of their development files, that they want
     needed=$(inside "$build" sh -c 'cd /root/proctally/new
-        rpm -qp --requires ./*.rpm 2>/dev/null | sed -n "s/^\(lib[^(]*[.]so[.][^(]*\)(.*/\1/p" |
+        rpm -qp --requires ./*.rpm 2>/dev/null | sed -n -e "s/^\(lib[^(]*[.]so[.][^(]*\)(.*/\1/p" \
+            -e "s/^pkgconfig(\(.*\))$/\1.pc/p" |
             sort -u | while read -r name; do dpkg -S "*/$name"; done 2>/dev/null |
             sed "s/:.*//" | sort -u | paste -s -d " "')
     if ! inside "$root" sh -ec 'apt-get -q update
-        apt-get -q -y install --no-install-recommends rpm systemd procps fuse3 collectd-core "$@"' \
+        apt-get -q -y install --no-install-recommends rpm systemd procps fuse3 collectd-core \
+            gcc libc6-dev pkgconf "$@"' \
         sh $needed >>"$log" 2>&1; then
         because "what they need is not to be had: $(grep -m 1 '^E:' "$log")"
         return 77
