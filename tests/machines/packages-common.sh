@@ -104,6 +104,39 @@ build_examples() {
     done
 }
 
+# EXAMPLE [LINES]: a real collectd, with these lines and the example that the package brings,
+# finds a web server
+run_collectd() {
+    cat >collectd.conf <<END
+Hostname "here"
+FQDNLookup false
+Interval 1
+LoadPlugin csv
+<Plugin csv>
+  DataDir "stderr"
+</Plugin>
+${2-}
+Include "$1"
+END
+    cp /bin/sleep /tmp/nginx
+    /tmp/nginx 100 &
+    server=$!
+    collectd -f -C /root/collectd.conf >values 2>&1 &
+    daemon=$!
+    for i in $(seq 30); do
+        sleep 1
+        ! grep -q '^PUTVAL .*here/proctally-web/ps_rss .*:[1-9][0-9.]*$' values || break
+    done
+    kill $server $daemon || :
+    status=0
+    wait $daemon || status=$?
+    cat values
+    [ $status = 0 ] || fail "collectd ends with status $status"
+    grep -q '^PUTVAL .*here/proctally-web/ps_rss .*:[1-9][0-9.]*$' values ||
+        fail "collectd has no value of the example's group"
+    [ -s /var/lib/collectd/proctally.state ] || fail "collectd's plugin keeps no counters"
+}
+
 # what is installed, and needs no other package to be looked at
 look_around() {
     has proctally /usr/lib/sysusers.d/proctally.conf \

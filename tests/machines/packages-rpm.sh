@@ -48,6 +48,8 @@ after_upgrade
 look_around
 # shellcheck disable=SC2046 # names
 have_pages $(rpm -qa)
+# (Debian's collectd has a directory of its own)
+run_collectd "$(list collectd-proctally | grep '/proctally[.]conf$')" 'PluginDir "/usr/lib64/collectd"'
 has collectd-proctally /usr/share/man/man5/proctally-collectd.5.gz
 (
     export PKG_CONFIG_PATH=/usr/lib64/pkgconfig LD_LIBRARY_PATH=/usr/lib64
@@ -61,7 +63,7 @@ with_rpm -e $(rpm -qa)
 [ "$(find /etc/systemd/system -name 'proctally*')" = "" ] || fail "erasing leaves services enabled"
 # a changed configuration and the counters are the administrator's
 mv /etc/proctally.yaml.rpmsave /root || fail "erasing takes a changed configuration away"
-rm -r /var/lib/proctally
+rm -r /var/lib/proctally /var/lib/collectd/proctally.state
 files after /var/lib/rpm /usr/lib/sysimage
 left=$(comm -13 bare after | grep -v -e '^/etc/passwd-$' -e '^/etc/group-$' -e '^/etc/g*shadow-$' || true)
 [ -z "$left" ] || fail "erasing leaves" $left

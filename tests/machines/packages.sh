@@ -67,6 +67,7 @@ have_pages $names
 has proctally /usr/share/doc/proctally/README.Debian
 has collectd-plugin-proctally /usr/share/man/man5/proctally-collectd.5.gz
 has libproctally-dev /usr/share/man/man3/proctally_fs.3.gz
+run_collectd /usr/share/doc/collectd-plugin-proctally/examples/proctally.conf
 build_examples /usr/share/doc/libproctally-dev/examples
 proctally ps --sort -rss | head -n 3
 case $names in
@@ -81,6 +82,7 @@ esac
 apt_get remove $names
 [ -e /etc/proctally.yaml ] && [ -e /var/lib/proctally/state ] ||
     fail "removing takes the configuration and the counters away"
+[ -e /var/lib/collectd/proctally.state ] || fail "removing takes the counters of collectd's plugin away"
 [ ! -e /usr/bin/proctally ] || fail "removing leaves the programs"
 purge
 echo "$(echo "$names" | wc -l) packages, $(ls new | wc -l) files: installed, upgraded, removed and purged"
