@@ -290,7 +290,7 @@ def act_databases(fleet):
     """All databases are killed and come back after a while. Agents go on without; Telegraf
     keeps what it can't send, so that InfluxDB has no gap at all."""
     def kill():
-        time.sleep(2 * INTERVAL)
+        fleet.check("processes", fleet.hosts)  # so that there is something on both sides
         with contextlib.ExitStack() as stack:
             for name in fleet.server.COMMANDS:
                 if name != "influx":
