@@ -122,8 +122,10 @@ static enum how how_of(enum metric m) {
     for (size_t i = 0; i < sizeof(gauges) / sizeof(gauges[0]); i++)
         if (gauges[i].metric == m)
             return gauges[i].how;
-    if (m == METRIC_CPU_USAGE)
-        return HOW_NOT; /* it is derived */
+    if (m == METRIC_CPU_USAGE || m == METRIC_MEMORY_USAGE)
+        return HOW_NOT; /* they are derived */
+    if (m >= METRIC_CGROUP_MEMORY_PEAK && m <= METRIC_CGROUP_PIDS_LIMIT)
+        return HOW_NOT; /* what may be a limit of some is none of all */
     if (m == METRIC_START_TIME)
         return HOW_LOWEST;
     return EXTREMES & METRIC_SET(m) ? HOW_HIGHEST : HOW_SUM;
@@ -527,10 +529,12 @@ void tallies_add_endings(struct tallies *t, uint32_t index, enum ending ending, 
 }
 
 void tallies_add_gauges(const struct tallies *t, struct group *to, const struct group *from) {
+    metric_set have = from->have;
     for (size_t k = 0; k < t->gauge_count; k++) {
         const enum metric m = t->gauges[k];
         switch (t->gauge_how[k]) {
         case HOW_NOT:
+            have &= ~METRIC_SET(m);
             break;
         case HOW_SUM:
             to->value[m] += from->value[m];
@@ -544,7 +548,7 @@ void tallies_add_gauges(const struct tallies *t, struct group *to, const struct 
             break;
         }
     }
-    to->have |= from->have;
+    to->have |= have;
     to->had_members |= from->had_members;
 }
 
@@ -621,23 +625,17 @@ static void derive(struct tallies *t, struct group *g, const struct tallies_mome
             ratio_of((double)g->cpu_ns, (double)moment->interval_ns * moment->cpus);
         g->known |= METRIC_SET(METRIC_CPU_USAGE);
     }
+    if (moment->memory_bytes && g->known & METRIC_SET(METRIC_RSS)) {
+        g->value[METRIC_MEMORY_USAGE] =
+            ratio_of((double)g->value[METRIC_RSS], (double)moment->memory_bytes);
+        g->known |= METRIC_SET(METRIC_MEMORY_USAGE);
+    }
     g->known |= add_sums(g->value, g->known);
     g->known &= ~t->unshown;
     if (!empty)
         g->emptied_ns = 0;
     else if (g->emptied_ns == 0)
         g->emptied_ns = moment->now_ns ? moment->now_ns : 1;
-}
-
-static void derive_memory_usage(struct tallies *t, uint64_t memory_bytes) {
-    for (size_t i = 1; i < t->end; i++) {
-        struct group *g = t->groups[i];
-        if (!g || !(g->known & METRIC_SET(METRIC_RSS)))
-            continue;
-        g->value[METRIC_MEMORY_USAGE] =
-            ratio_of((double)g->value[METRIC_RSS], (double)memory_bytes);
-        g->known |= METRIC_SET(METRIC_MEMORY_USAGE);
-    }
 }
 
 void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
@@ -648,8 +646,6 @@ void tallies_end(struct tallies *t, const struct tallies_moment *moment) {
     for (size_t i = 1; i < t->end; i++)
         if (t->groups[i])
             derive(t, t->groups[i], moment);
-    if (moment->memory_bytes)
-        derive_memory_usage(t, moment->memory_bytes);
     if (t->top_by != TOP_BY_NONE && moment->interval_ns) {
         struct group *other = t->groups[t->other];
         other->value[METRIC_CPU_USAGE] =

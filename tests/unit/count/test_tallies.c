@@ -441,6 +441,15 @@ START_TEST(memory_usage) {
     end();
     assert_value(g, METRIC_MEMORY_USAGE, 250000000);
     assert_value(empty, METRIC_MEMORY_USAGE, 0);
+    /* what it is made of need not be sent */
+    tallies.unshown = METRIC_SET(METRIC_RSS);
+    end();
+    assert_absent(g, METRIC_RSS);
+    assert_value(g, METRIC_MEMORY_USAGE, 250000000);
+    tallies.unshown = METRIC_SET(METRIC_MEMORY_USAGE);
+    end();
+    assert_absent(g, METRIC_MEMORY_USAGE);
+    tallies.unshown = 0;
     begin();
     member(g, &(struct sample){.state = 'S'});
     end();
