@@ -211,6 +211,24 @@ START_TEST(none_of_other) {
 }
 END_TEST
 
+/* With `top` it has the sums of those that it stands for, and no limits or peaks. */
+START_TEST(sums_of_other) {
+    tree_put(&master);
+    worker.cgroup = "0::/system.slice/db.service\n";
+    tree_put(&worker);
+    put_cgroup("/system.slice/web.service", 5000, 0, 10);
+    put_cgroup("/system.slice/db.service", 7000, 0, 10);
+    tally *t = tree_collector("group-by", "unit", "collect", "cgroup", "top", "1 by memory", NULL);
+    collect_at(t, 1000);
+    const char *shown = "db.service"; /* as large, and the first by name */
+    ck_assert(has_value(t, shown, METRIC_CGROUP_MEMORY_LIMIT));
+    ck_assert_uint_eq(value_of(t, shown, MEMORY) + value_of(t, "other", MEMORY), 12000);
+    for (enum metric m = METRIC_CGROUP_MEMORY_PEAK; m <= METRIC_CGROUP_PIDS_LIMIT; m++)
+        ck_assert_msg(!has_value(t, "other", m), "%s", metric_table[m].metric.id);
+    tally_free(t);
+}
+END_TEST
+
 /* Names are cut, and then groups join: what is inside of another is in its figures. */
 START_TEST(nested_in_one_group) {
     char above[700], below[720], name[GROUP_NAME_MAX + 1], lines[2][740];
@@ -447,6 +465,7 @@ int main(void) {
     tcase_add_test(tc, none_of_rules);
     tcase_add_test(tc, none_of_the_root_or_of_no_unit);
     tcase_add_test(tc, none_of_other);
+    tcase_add_test(tc, sums_of_other);
     tcase_add_test(tc, nested_in_one_group);
     tc = add_case(suite, "over time");
     tcase_add_checked_fixture(tc, setup, tree_close);
