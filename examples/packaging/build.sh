@@ -86,6 +86,8 @@ deb() {
     cp "$work/proctally-$version.tar.gz" "$work/deb/proctally_$version.orig.tar.gz"
     tar -C "$work/deb" -xf "$work/proctally-$version.tar.gz"
     cp -R "$here/debian" "$work/deb/proctally-$version/debian"
+    # whatever the umask of who has fetched the sources: the modes are in the source package
+    chmod -R u=rwX,go=rX "$work/deb/proctally-$version/debian"
     chmod 755 "$work/deb/proctally-$version/debian/rules"
     echo "building Debian packages"
     (cd "$work/deb/proctally-$version" &&
