@@ -10,6 +10,8 @@ PACKAGES=$PACKAGES,libyaml-0-2,libpcre2-8-0,libmnl0,libbpf1,libcap2,libseccomp2
 # the library itself is called otherwise in the next suite
 # debootstrap does not find what only provides a package, as libselinux1-dev does for libfuse3-dev
 PACKAGES=$PACKAGES,libmicrohttpd-dev,libfuse3-dev,libselinux1-dev,fuse3
+# what libproctally-dev depends on
+PACKAGES=$PACKAGES,libbpf-dev,libmnl-dev,libpcre2-dev,libyaml-dev
 PACKAGES=$PACKAGES,libsubunit0,python3,iproute2,procps,bpftool,strace,busybox-static,curl,gcc,libc6-dev
 
 # The suite is this machine's: what was built here runs there.

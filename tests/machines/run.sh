@@ -461,21 +461,29 @@ systemd_root() {
         rm -rf "$root"
         cp -a "$ROOTS/bookworm.bare" "$root" || return 1
     fi
+    cp "$ROOTS/bookworm.bare/etc/apt/sources.list" "$root/root/" || return 1
     rm -rf "$root/root/debs" "$root/srv/debs"
     mkdir -p "$root/root/debs" "$root/srv/debs"
     cp "$debs"/*.deb "$root/root/debs" && rm -f "$root"/root/debs/*-dbgsym_*
     if ! inside "$root" sh -ec '
         cd /root/debs
+        apt_get() {
+            apt-get -q -y -o Dir::Etc::SourceList=/root/sources.list "$@"
+        }
         if [ ! -e /root/has-all ]; then
-            apt-get -q update
-            apt-get -q -y install --no-install-recommends systemd-sysv dbus procps curl python3 \
+            apt_get update
+            apt_get install --no-install-recommends systemd-sysv dbus procps curl python3 \
                 python3-apt ansible-core cloud-init fuse3 dpkg-dev
-            # what they need comes with them, and stays
-            apt-get -q -y install --no-install-recommends ./*.deb
-            dpkg --purge $(for deb in *.deb; do dpkg-deb -f "$deb" Package; done)
             systemctl -q mask apt-daily.timer apt-daily-upgrade.timer getty@.service console-getty
             : >/etc/apt/sources.list
-            touch /root/has-all
+        fi
+        # what they need comes with them, and stays; packages of later sources may need more
+        depends=$(for deb in *.deb; do dpkg-deb -f "$deb" Depends; done)
+        if [ ! -e /root/has-all ] || [ "$(cat /root/has-all)" != "$depends" ]; then
+            apt_get update
+            apt_get install --no-install-recommends ./*.deb
+            dpkg --purge $(for deb in *.deb; do dpkg-deb -f "$deb" Package; done)
+            echo "$depends" >/root/has-all
         fi
         cp *.deb /srv/debs
         cd /srv/debs
