@@ -224,4 +224,12 @@ static inline void sample_set(struct sample *s, enum field f, uint64_t value) {
     s->have |= BIT(f);
 }
 
+/* On Linux descriptors and memory are those that the main thread has. A process that has
+ * outlived it still has its own, but nothing leads to them. */
+static inline void sample_drop_main_threads(struct sample *s) {
+    if (s->state == 'Z' && s->have & BIT(FIELD_THREADS) && s->value[FIELD_THREADS] > 1)
+        s->have &= ~((BIT(FIELD_CACHED_END) - BIT(FIELD_CACHED_FIRST)) |
+                     (BIT(FIELDS) - BIT(FIELD_DETAIL_FIRST)));
+}
+
 #endif

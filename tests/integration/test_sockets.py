@@ -344,6 +344,45 @@ def case_without_rights():
                  fields.get("unix_socket")), (1, 2, 2), "one's own")
 
 
+# Its main thread ends; another one stays, with a socket that listens.
+OUTLIVED = """
+#include <pthread.h>
+#include <sys/socket.h>
+#include <unistd.h>
+static void *stay(void *unused) {
+    pause();
+    return unused;
+}
+int main(void) {
+    pthread_t thread;
+    if (listen(socket(AF_INET, SOCK_STREAM, 0), 1) < 0 || pthread_create(&thread, 0, stay, 0))
+        return 1;
+    pthread_exit(0);
+}
+"""
+
+
+def case_outlived_its_main_thread():
+    """The kernel leads to sockets, descriptors and memory by the main thread alone: without it
+    they are not known, and not 0."""
+    cc = need_program(os.environ.get("CC", "cc"), "gcc", "clang")
+    name = unique("out")
+    path = os.path.join(temp_dir(), name)
+    status, out, err = run([cc, "-pthread", "-o", path, write_text(path + ".c", OUTLIVED)])
+    check_equal(status, 0, "status of the compiler (%s)" % err)
+    process = start([path])
+    later(stop, process)
+    wait_for(lambda: "State:\tZ" in read_text("/proc/%d/status" % process.pid), "the thread's end")
+    for source in sources():
+        d = watch(source)
+        for _ in range(3):
+            fields = d.collect()[name].fields
+            check_equal((fields["num_threads"], fields["unreadable"]), (2, 0),
+                        "threads and unreadable, by source " + source)
+            check_equal([f for f in fields if f in FIELDS or "memory" in f or "num_fds" in f], [],
+                        "what nobody knows, by source " + source)
+
+
 def case_off():
     """By default nothing of it is there."""
     w = Workload(SHARING)

@@ -375,6 +375,7 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
                      &ret->ancestor);
     set_counters(b, &r->usage, ret);
     set_gauges(b, r, ret);
+    sample_drop_main_threads(ret);
     if (b->index.names_threads && tell_threads(b, place, ret) < 0)
         return -ENOMEM;
     const struct record_exec *exec = bpf_index_exec(&b->index, place);
@@ -408,7 +409,7 @@ static void set_final_peak(const struct bpf *b, uint64_t pages, struct sample *r
 static int bpf_measure(struct source *s, struct sample *sample, struct measure_hints hints) {
     struct bpf *b = bpf_of(s);
     struct sample there;
-    if (!b->collects_fds || sample->have & BIT(FIELD_OPEN_FDS))
+    if (!b->collects_fds || sample->have & BIT(FIELD_OPEN_FDS) || sample->state == 'Z')
         return 0;
     /* its table of descriptors is too large for a BPF program */
     hints.idle = true;

@@ -670,6 +670,7 @@ static int procfs_measure(struct source *source, struct sample *s, struct measur
         s->have &= ~(BIT(FIELD_VOLUNTARY_SWITCHES) | BIT(FIELD_INVOLUNTARY_SWITCHES));
     if (!collects(p, COLLECT_DELAYS))
         s->have &= ~(BIT(FIELD_RUN_QUEUE_WAIT_NS) | BIT(FIELD_BLKIO_DELAY_NS));
+    sample_drop_main_threads(s);
     return r;
 }
 
