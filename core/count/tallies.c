@@ -751,9 +751,9 @@ void tallies_begin_threads(struct tallies *t) {
 
 int tallies_end_threads(struct tallies *t, const struct tallies_moment *moment) {
     int r = 0;
-    for (size_t i = 0; r == 0 && i < t->order_count; i++)
-        if (t->order[i]->thread_names) {
-            struct thread_names *names = t->order[i]->thread_names;
+    for (size_t i = 0; r == 0 && i < t->end; i++)
+        if (t->groups[i] && t->groups[i]->thread_names) {
+            struct thread_names *names = t->groups[i]->thread_names;
             thread_names_expire(names, moment->now_ns, moment->expire_after_ns);
             r = thread_names_order(names);
             if (r == 0 && names->channels) { /* where nobody waits nothing has to be kept */

@@ -38,7 +38,8 @@ static void explain_hidden(tally *t, struct buf *to) {
     size_t hidden = 0;
     for (size_t i = 0; i < all; i++)
         hidden += is_hidden(tallies->ranked[i]);
-    buf_printf(to, "top: %zu %s not shown\n", hidden, hidden == 1 ? "group is" : "groups are");
+    buf_printf(to, "top: %zu %s not shown, as of this one look\n", hidden,
+               hidden == 1 ? "group is" : "groups are");
     size_t count = 0;
     for (size_t i = 0; i < all && count < LARGEST; i++)
         if (is_hidden(tallies->ranked[i])) {

@@ -281,7 +281,7 @@ START_TEST(what_the_top_leaves_is_told_by_name) {
     clock_set(1000);
     ck_assert_str_eq(other_of(t), "group: other, of 3 processes\n"
                                   "max-groups: 1000, and all groups fit\n"
-                                  "top: 3 groups are not shown\n"
+                                  "top: 3 groups are not shown, as of this one look\n"
                                   "         1  c\n"
                                   "         1  b\n"
                                   "         1  a\n");
