@@ -97,6 +97,59 @@ static int add_rules(struct cli *cli) {
     return r;
 }
 
+/* ---- Switches -------------------------------------------------------------------------------- */
+
+static bool is_like_process_exporter(const struct cli *cli) {
+    static const char *const theirs[] = {
+        "config.path", "procnames", "namemapping", "threads", "gather-smaps", "no-gather-smaps",
+        "recheck", "no-recheck", "recheck-with-time-limit", "remove-empty-groups",
+        "no-remove-empty-groups", "no-children", "once-to-stdout-delay",
+    };
+    for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
+        if (cli_flag(cli, theirs[i]))
+            return true;
+    for (size_t i = 0; i < cli->given_count; i++)
+        if (cli->given[i].is_option && strcmp(cli->given[i].name, "schema") == 0)
+            return strcmp(cli->given[i].value, "process-exporter") == 0;
+    return false;
+}
+
+/* --no-recheck and the like, which kingpin has for each switch. */
+static int add_negated(struct cli *cli) {
+    static const char *const negated[] = {"no-children", "no-gather-smaps", "no-recheck",
+                                          "no-remove-empty-groups", "no-debug",
+                                          "no-web.systemd-socket"};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < sizeof(negated) / sizeof(negated[0]); i++) {
+        const char *name = negated[i] + strlen("no-");
+        if (!cli_flag(cli, negated[i]))
+            continue;
+        if (cli_flag(cli, name) || cli_has_option(cli, name)) {
+            cli_say(cli->program, 'E', "--%s and --%s are given; expected one of them", name,
+                    negated[i]);
+            return -EINVAL;
+        }
+        r = cli_add(cli, name, "false");
+    }
+    return r;
+}
+
+/* --no-threads is a switch of both: in the seed it leaves out what threads are counted by, with
+ * process-exporter's names the series of each thread. */
+static int add_threads(struct cli *cli, bool is_like) {
+    const bool are_off = cli_flag(cli, "no-threads");
+    if (are_off && cli_flag(cli, "threads")) {
+        cli_say(cli->program, 'E', "--threads and --no-threads are given; expected one of them");
+        return -EINVAL;
+    }
+    if (are_off)
+        return cli_add(cli, "collect", is_like ? "no-thread-names" : "no-threads");
+    if (!cli_flag(cli, "threads"))
+        return 0;
+    return cli_add(cli, "collect",
+                   cli_switch(cli, "threads", true) ? "thread-names" : "no-thread-names");
+}
+
 /* ---- The rest -------------------------------------------------------------------------------- */
 
 /* Of the seed: expressions, which the options include and exclude have between slashes. */
@@ -123,11 +176,6 @@ const char *drop_in_address(const struct cli *cli, char *to, size_t size) {
 }
 
 int drop_in_settle(struct cli *cli) {
-    static const char *const theirs[] = {
-        "config.path",  "procnames",    "namemapping", "once-to-stdout-delay",
-        "threads",      "gather-smaps", "recheck",     "recheck-with-time-limit",
-        "remove-empty-groups",
-    };
     static const struct {
         const char *flag, *why;
     } without_meaning[] = {
@@ -135,18 +183,18 @@ int drop_in_settle(struct cli *cli) {
         {"recheck-with-time-limit",
          "a process that changes its name or program is always looked at again"},
         {"debug", "--explain PID tells why a process is in its group"},
+        {"log.level", "all messages are of interest to whoever runs it"},
+        {"log.format", "each message is one line of plain text on standard error"},
     };
-    bool is_drop_in = false;
-    int r = 0;
-    for (size_t i = 0; i < sizeof(theirs) / sizeof(theirs[0]); i++)
-        is_drop_in = is_drop_in || cli_flag(cli, theirs[i]);
+    const bool is_like = is_like_process_exporter(cli);
+    int r = add_negated(cli);
     for (size_t i = 0; i < sizeof(without_meaning) / sizeof(without_meaning[0]); i++) {
         const char *flag = without_meaning[i].flag, *value = cli_flag(cli, flag);
         if (value && strcmp(value, "false") != 0)
             cli_say(cli->program, 'I', "-%s has no meaning here: %s", flag,
                     without_meaning[i].why);
     }
-    if (is_drop_in && !cli_has_option(cli, "schema"))
+    if (r == 0 && is_like && !cli_has_option(cli, "schema"))
         r = cli_add(cli, "schema", "process-exporter");
     if (r == 0 && cli_flag(cli, "config.path"))
         r = cli_add(cli, "config", cli_flag(cli, "config.path"));
@@ -156,13 +204,10 @@ int drop_in_settle(struct cli *cli) {
         r = cli_add(cli, "once", "");
     if (r == 0 && cli_switch(cli, "gather-smaps", false))
         r = cli_add(cli, "collect", "pss");
-    if (r == 0 && cli_flag(cli, "threads"))
-        r = cli_add(cli, "collect",
-                    cli_switch(cli, "threads", true) ? "thread-names" : "no-thread-names");
+    if (r == 0)
+        r = add_threads(cli, is_like);
     if (r == 0 && cli_switch(cli, "remove-empty-groups", false))
         r = cli_add(cli, "expire-after", "0s");
-    if (r == 0 && cli_flag(cli, "no-threads"))
-        r = cli_add(cli, "collect", "no-threads");
     if (r == 0 && cli_flag(cli, "no-fd"))
         r = cli_add(cli, "collect", "no-fds");
     if (r == 0)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The command lines of others: process-exporter's (0.8), and that of the exporter for macOS
- * that proctally grew from. */
+/* The command lines of others: process-exporter's, with Go's own flags (0.8) or kingpin's (newer
+ * ones), and that of the exporter for macOS that proctally grew from. */
 #ifndef DROP_IN_H
 #define DROP_IN_H
 
@@ -20,7 +20,11 @@
     {.name = "recheck", .is_switch = true},                                                       \
     {.name = "recheck-with-time-limit", .argument = "DURATION"},                                  \
     {.name = "remove-empty-groups", .is_switch = true}, {.name = "debug", .is_switch = true},     \
-    {.name = "man", .means = "help"}, {.name = "port", .argument = "PORT"},                       \
+    {.name = "no-children"}, {.name = "no-gather-smaps"}, {.name = "no-recheck"},                 \
+    {.name = "no-remove-empty-groups"}, {.name = "no-debug"}, {.name = "no-web.systemd-socket"},  \
+    {.name = "log.level", .argument = "LEVEL"}, {.name = "log.format", .argument = "FORMAT"},     \
+    {.name = "man", .means = "help"}, {.name = "h", .means = "help"},                             \
+    {.name = "port", .argument = "PORT"},                                                         \
     {.name = "bind", .argument = "ADDRESS"},                                                      \
     {.name = "path", .argument = "PATH", .means = "web.telemetry-path"},                          \
     {.name = "include-pattern", .argument = "PATTERN", .is_repeatable = true},                    \

@@ -23,7 +23,8 @@ static bool is_flag(const char *argument) {
     const size_t len = strcspn(argument, "=");
     for (size_t i = 0; i < program.flag_count; i++)
         if (strlen(flags[i].name) == len && strncmp(flags[i].name, argument, len) == 0)
-            return strcmp(flags[i].name, "config.path") != 0 && strcmp(flags[i].name, "man") != 0;
+            return strcmp(flags[i].name, "config.path") != 0 &&
+                   (!flags[i].means || strcmp(flags[i].means, "help") != 0);
     return false;
 }
 

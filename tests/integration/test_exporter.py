@@ -838,6 +838,57 @@ def case_command_line_of_process_exporter():
     check(status == 2 and "in turn" in err, "an odd number of words", err)
 
 
+PARENT = """
+child = os.fork()
+if child == 0:
+    os.close(1)
+    set_name(b"a child")
+    time.sleep(600)
+    os._exit(0)
+time.sleep(0.1)
+say(ready=True)
+wait()
+os.kill(child, 9)
+os._exit(0)
+"""
+
+
+def case_command_line_of_newer_process_exporter():
+    """Of the versions whose flags are kingpin's: no- in front of switches, and log.*."""
+    parent = Workload(PARENT)
+    parent.hear()
+    config = write_text(os.path.join(temp_dir(), "c.yaml"),
+                        "process_names:\n- comm: [%s]\n" % parent.name)
+    with_children = Exporter("--config.path", config, "--children", "--threads").metrics()
+    e = Exporter("--config.path", config, "--no-children", "--no-threads", "--no-gather-smaps",
+                 "--no-recheck", "--no-remove-empty-groups", "--no-debug",
+                 "--no-web.systemd-socket", "--log.level=info", "--log.format", "logfmt")
+    metrics = e.metrics()
+    group = {"groupname": parent.name}
+    procs = "namedprocess_namegroup_num_procs"
+    check_equal((with_children.get(procs, **group), metrics.get(procs, **group)), (2, 1),
+                "processes with and without children")
+    check(any("_thread_" in n for n, _ in with_children.series), "no threads by name")
+    names = {n for n, _ in metrics.series}
+    check(not any("_thread_" in n for n in names), "with --no-threads", sorted(names))
+    check("namedprocess_namegroup_num_threads" in names, "how many threads there are",
+          sorted(names))
+    for flag in "log.level", "log.format":
+        check_equal(e.said().count("-%s has no meaning here" % flag), 1, "remarks on " + flag)
+    check("-recheck" not in e.said() and "-debug" not in e.said(),
+          "what is off needs no remark", e.said())
+    names = {n for n, _ in Exporter("--schema", "process-exporter", "--no-threads", "--group-by",
+                                    "name").metrics().series}
+    check("namedprocess_namegroup_num_threads" in names and
+          not any("_thread_" in n for n in names), "with the schema", sorted(names))
+    status, out, err = run([EXPORTER, "-h"])
+    check(status == 0 and out.startswith("Usage: proctally-exporter"), "-h", status, out, err)
+    for flags in (["--threads", "--no-threads"], ["--no-children", "--children=true"],
+                  ["--no-recheck", "--recheck"]):
+        status, out, err = run([EXPORTER, *flags])
+        check(status == 2 and "expected one of them" in err, " ".join(flags), status, err)
+
+
 def case_threads_in_json():
     """The same as in the text."""
     w = Workload("""
