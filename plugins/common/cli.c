@@ -99,6 +99,20 @@ static bool is_switch_value(const char *text) {
     return false;
 }
 
+/* "true" or "false" for what is behind =, which may be a word of Go's programs as well
+ * (strconv.ParseBool); NULL: it is none. */
+static const char *switch_word(const char *text) {
+    static const char *const on[] = {"true", "yes", "on", "1", "t", "T", "TRUE", "True"};
+    static const char *const off[] = {"false", "no", "off", "0", "f", "F", "FALSE", "False"};
+    for (size_t i = 0; i < sizeof(on) / sizeof(on[0]); i++)
+        if (strcmp(text, on[i]) == 0)
+            return "true";
+    for (size_t i = 0; i < sizeof(off) / sizeof(off[0]); i++)
+        if (strcmp(text, off[i]) == 0)
+            return "false";
+    return NULL;
+}
+
 const char *cli_flag_nth(const struct cli *cli, const char *name, size_t i) {
     for (size_t k = 0; k < cli->given_count; k++)
         if (!cli->given[k].is_option && strcmp(cli->given[k].name, name) == 0 && i-- == 0)
@@ -112,7 +126,7 @@ const char *cli_flag(const struct cli *cli, const char *name) {
 
 bool cli_switch(const struct cli *cli, const char *name, bool otherwise) {
     const char *value = cli_flag(cli, name);
-    return value ? strchr("ty", value[0]) || strcmp(value, "on") == 0 : otherwise;
+    return value ? strcmp(value, "true") == 0 : otherwise;
 }
 
 bool cli_has_option(const struct cli *cli, const char *name) {
@@ -204,10 +218,16 @@ static int add_flag(struct cli *cli, const char *argument, const struct known *k
     }
     if (!value && known->is_switch)
         value = "true";
-    if (known->flag && known->is_switch && !is_switch_value(value)) {
-        cli_say(program, 'E', "--%s got \"%s\"; expected true or false", known->name, value);
-        return -EINVAL;
+    if (known->is_switch) {
+        const char *word = switch_word(value);
+        if (!word) {
+            cli_say(program, 'E', "--%s got \"%s\"; expected true or false", known->name, value);
+            return -EINVAL;
+        }
+        value = word;
     }
+    if (known->flag && value && !*value && known->flag->may_be_empty)
+        return 0;
     if (known->flag && value && !*value) {
         cli_say(program, 'E', "--%s got an empty value; expected %s", known->name,
                 known->argument);

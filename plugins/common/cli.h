@@ -14,6 +14,7 @@ struct cli_flag {
     const char *help;     /* NULL: taken for the sake of others' command lines, and not shown */
     bool is_switch;       /* its value is true or false, and may be left out: true */
     bool is_repeatable;
+    bool may_be_empty; /* which means that it is not given */
 };
 
 struct cli;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "drop_in.h"
 
+#include "duration.h"
 #include "json.h"
 
 #include <errno.h>
@@ -152,6 +153,20 @@ static int add_threads(struct cli *cli, bool is_like) {
 
 /* ---- The rest -------------------------------------------------------------------------------- */
 
+/* No delay, its default, is to serve. */
+static int add_once(struct cli *cli) {
+    const char *delay = cli_flag(cli, "once-to-stdout-delay");
+    uint64_t delay_ns;
+    if (!delay)
+        return 0;
+    if (!parse_duration(delay, &delay_ns)) {
+        cli_say(cli->program, 'E',
+                "--once-to-stdout-delay got \"%s\"; expected a duration such as 10s", delay);
+        return -EINVAL;
+    }
+    return delay_ns ? cli_add(cli, "once", "") : 0;
+}
+
 /* Of the seed: expressions, which the options include and exclude have between slashes. */
 static int add_patterns(struct cli *cli, const char *flag, const char *option) {
     const char *pattern;
@@ -200,8 +215,8 @@ int drop_in_settle(struct cli *cli) {
         r = cli_add(cli, "config", cli_flag(cli, "config.path"));
     else if (r == 0)
         r = add_rules(cli);
-    if (r == 0 && cli_flag(cli, "once-to-stdout-delay"))
-        r = cli_add(cli, "once", "");
+    if (r == 0)
+        r = add_once(cli);
     if (r == 0 && cli_switch(cli, "gather-smaps", false))
         r = cli_add(cli, "collect", "pss");
     if (r == 0)

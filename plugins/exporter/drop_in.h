@@ -8,14 +8,15 @@
 
 /* Rows of struct cli_flag. */
 #define DROP_IN_FLAGS                                                                             \
-    {.name = "config.path", .argument = "FILE"},                                                  \
-    {.name = "procnames", .argument = "NAME,...",                                                 \
+    {.name = "config.path", .argument = "FILE", .may_be_empty = true},                            \
+    {.name = "procnames", .argument = "NAME,...", .may_be_empty = true,                           \
      .help = "process-exporter's: a group for each of these process names."},                     \
-    {.name = "namemapping", .argument = "NAME,REGEX,...",                                         \
+    {.name = "namemapping", .argument = "NAME,REGEX,...", .may_be_empty = true,                   \
      .help = "process-exporter's: a group for each NAME:TEXT, where TEXT is what the expression " \
              "captures of the command line."},                                                    \
     {.name = "once-to-stdout-delay", .argument = "DURATION",                                      \
-     .help = "process-exporter's: wait that long, print the metrics once, and leave."},           \
+     .help = "process-exporter's: wait that long, print the metrics once, and leave. 0s: "        \
+             "serve."},                                                                           \
     {.name = "threads", .is_switch = true}, {.name = "gather-smaps", .is_switch = true},          \
     {.name = "recheck", .is_switch = true},                                                       \
     {.name = "recheck-with-time-limit", .argument = "DURATION"},                                  \

@@ -31,7 +31,7 @@ static const struct cli_flag own_flags[] = {
              "possible. Default: :9256"},
     {.name = "web.telemetry-path", .argument = "PATH",
      .help = "Where the metrics are. Default: /metrics"},
-    {.name = "web.config.file", .argument = "FILE",
+    {.name = "web.config.file", .argument = "FILE", .may_be_empty = true,
      .help = "TLS, passwords and limits, in the format of Prometheus' exporters."},
     {.name = "web.systemd-socket", .is_switch = true,
      .help = "Listen on the sockets that systemd hands over."},
@@ -405,14 +405,11 @@ static int print_once(struct service *service) {
     struct exporter *e = service->data;
     const char *delay = cli_flag(&service->cli, "once-to-stdout-delay");
     uint64_t delay_ns = 0;
-    if (delay && !parse_duration(delay, &delay_ns)) {
-        cli_say(&program, 'E', "--once-to-stdout-delay got \"%s\"; expected a duration such as 10s",
-                delay);
-        return CLI_MISUSED;
-    }
+    if (delay)
+        (void)parse_duration(delay, &delay_ns); /* drop_in_settle() has had a look at it */
     if (!service->t) /* the reason has been said */
         return CLI_FAILED;
-    if (delay) {
+    if (delay_ns) {
         if (service_collect(service) < 0)
             return CLI_FAILED;
         struct pollfd fd = {.fd = service->signals.fd, .events = POLLIN};

@@ -889,6 +889,32 @@ def case_command_line_of_newer_process_exporter():
         check(status == 2 and "expected one of them" in err, " ".join(flags), status, err)
 
 
+def case_values_as_of_go():
+    """Words for switches, values that are empty, no delay."""
+    parent = Workload(PARENT)
+    parent.hear()
+    config = write_text(os.path.join(temp_dir(), "c.yaml"),
+                        "process_names:\n- comm: [%s]\n" % parent.name)
+    processes = lambda metrics: metrics.get("namedprocess_namegroup_num_procs",
+                                            groupname=parent.name)
+    has_threads = lambda metrics: any("_thread_" in n for n, _ in metrics.series)
+    for on, off in ("1", "0"), ("t", "f"), ("T", "F"), ("TRUE", "FALSE"), ("True", "False"):
+        for word in on, off:
+            e = Exporter("-config.path", config, "-children=" + word, "-threads=" + word,
+                         "-web.config.file=", "-procnames=", "-namemapping=",
+                         "-once-to-stdout-delay=0s", "-gather-smaps=" + off)
+            metrics = e.metrics()
+            check_equal((processes(metrics), has_threads(metrics)),
+                        (2, True) if word == on else (1, False), "with the word " + word)
+            e.end()
+    # an empty one is no first of two
+    e = Exporter("-procnames", parent.name, "-config.path=")
+    check_equal(processes(e.metrics()), 2, "with an empty -config.path")
+    for flags in ["-threads=2"], ["-children=tRUE"], ["-once-to-stdout-delay=1"], ["-procfs="]:
+        status, out, err = run([EXPORTER, *flags, "--once"])
+        check(status == 2 and "expected" in err, " ".join(flags), status, err)
+
+
 def case_threads_in_json():
     """The same as in the text."""
     w = Workload("""
