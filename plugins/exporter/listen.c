@@ -101,6 +101,32 @@ static int listen_at(const struct addrinfo *at, bool both_families) {
     return r;
 }
 
+static bool is_any_v6(const struct addrinfo *at) {
+    const struct sockaddr_in6 *v6 = (const void *)at->ai_addr;
+    return at->ai_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr);
+}
+
+/* At the first address of a name that this host has; of both families IPv4 is what clients of a
+ * name such as localhost expect. What fails for another reason, such as that another program
+ * listens there, must not end at an address that nobody looks for. */
+static int listen_at_first(const struct addrinfo *found) {
+    static const int families[] = {AF_INET, AF_INET6};
+    int first = -EADDRNOTAVAIL;
+    bool is_first = true;
+    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
+        for (const struct addrinfo *at = found; at; at = at->ai_next) {
+            if (at->ai_family != families[i])
+                continue;
+            /* :: is all addresses of both families, as in Go's programs */
+            int fd = listen_at(at, is_any_v6(at));
+            if (fd != -EADDRNOTAVAIL && fd != -EAFNOSUPPORT)
+                return fd;
+            first = is_first ? fd : first;
+            is_first = false;
+        }
+    return first;
+}
+
 static int resolve(const char *host, const char *port, int family, struct addrinfo **ret) {
     const struct addrinfo hints = {
         .ai_family = family,
@@ -137,7 +163,7 @@ int listen_on(const char *address, struct listener *ret, struct tally_error *err
 
     int r = resolve(len ? host : NULL, colon + 1, len ? AF_UNSPEC : AF_INET6, &found);
     if (r == 0) {
-        ret->fd = listen_at(found, len == 0);
+        ret->fd = listen_at_first(found);
         freeaddrinfo(found);
     }
     /* a kernel without IPv6 */

@@ -14,8 +14,9 @@ struct listener {
     char name[200]; /* for messages */
 };
 
-/* ":9256" is all addresses of both families, "127.0.0.1:9256", "[::1]:9256", "host:9256" the
- * first one of a name, "unix:/run/x.sock" a path, of which a socket that nobody listens on is
+/* ":9256" and "[::]:9256" are all addresses of both families, "0.0.0.0:9256" all of IPv4,
+ * "127.0.0.1:9256", "[::1]:9256", "host:9256" the first of a name that this host has, IPv4 before
+ * IPv6, "unix:/run/x.sock" a path, of which a socket that nobody listens on is
  * taken over. -errno, with a sentence. */
 int listen_on(const char *address, struct listener *ret, struct tally_error *error);
 

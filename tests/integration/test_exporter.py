@@ -406,6 +406,50 @@ def case_addresses():
     check_equal(status, 1, "status with one address of two in use")
 
 
+def case_wildcards_and_names():
+    """[::] is both families, 0.0.0.0 is IPv4; of a name IPv4 comes first, then what can be had."""
+    four, six = "127.0.0.1", "[::1]"
+
+    def reached(port):
+        found = []
+        for host in four, six:
+            with contextlib.suppress(OSError), \
+                 socket.create_connection((host.strip("[]"), port), 5):
+                found.append(host)
+        return found
+
+    for host, expected in ("[::]", [four, six]), ("", [four, six]), ("0.0.0.0", [four]), \
+                          ("[::1]", [six]), (four, [four]):
+        e = Exporter(address=host + ":%d")
+        check_equal(reached(e.port), expected, "who answers at \"%s\"" % host)
+        e.end()
+
+    need_mounts() # for names of its own
+    hosts = write_text(os.path.join(temp_dir(), "hosts"),
+                       "::1 both.test\n127.0.0.1 both.test\n"
+                       "192.0.2.1 moved.test\n::1 moved.test\n192.0.2.1 gone.test\n")
+    def begin(address):
+        log = tempfile.TemporaryFile()
+        return log, start(["unshare", "-m", "sh", "-c", "mount --bind %s /etc/hosts && exec \"$@\"" %
+                           hosts, "sh", EXPORTER, "--source", "procfs", "--web.listen-address",
+                           address], stderr=log)
+
+    for name, expected in ("both.test", [four]), ("moved.test", [six]):
+        port = free_port()
+        log, process = begin("%s:%d" % (name, port))
+        wait_for(lambda: reached(port) or process.poll() is not None, "an answer at " + name)
+        check_equal(reached(port), expected, "who answers at %s (%s)" % (name, written_to(log)))
+        if name == "both.test":
+            # taken by another one: that is an error, not a reason to listen at ::1
+            log, process = begin("%s:%d" % (name, port))
+            wait_for(lambda: process.poll() is not None, "its end")
+            check("another program listens there" in written_to(log), "what it says",
+                  written_to(log))
+    log, process = begin("gone.test:%d" % free_port())
+    wait_for(lambda: process.poll() is not None, "its end")
+    check("Cannot assign requested address" in written_to(log), "what it says", written_to(log))
+
+
 def start_by_systemd(listening):
     """One that has got this socket as systemd hands it over."""
     script = "import os,sys\nos.environ['LISTEN_PID']=str(os.getpid())\n" \
