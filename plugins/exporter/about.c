@@ -11,16 +11,20 @@
 #include <time.h>
 #include <unistd.h>
 
-void about_count(struct about *about, const tally_snapshot *snapshot) {
+static bool is_sent(const tally_config *config, const char *id, size_t *ret_metric) {
+    return tally_metric_find(id, ret_metric) == 0 && tally_config_has_metric(config, *ret_metric);
+}
+
+void about_count(struct about *about, const tally_snapshot *snapshot, const tally_config *config) {
     const size_t groups = tally_snapshot_groups(snapshot);
     size_t metric;
     uint64_t value;
-    if (tally_metric_find("unreadable", &metric) == 0)
-        for (size_t i = 0; i < groups; i++)
-            if (tally_snapshot_value(snapshot, i, metric, &value))
-                about->partly_read += value;
-    if (tally_metric_find("processes_hidden", &metric) == 0 &&
-        tally_snapshot_value(snapshot, 0, metric, &value))
+    about->knows_partly_read = is_sent(config, "unreadable", &metric);
+    for (size_t i = 0; about->knows_partly_read && i < groups; i++)
+        if (tally_snapshot_value(snapshot, i, metric, &value))
+            about->partly_read += value;
+    about->knows_not_read = is_sent(config, "processes_hidden", &metric);
+    if (about->knows_not_read && tally_snapshot_value(snapshot, 0, metric, &value))
         about->not_read += value;
 }
 
@@ -110,22 +114,23 @@ void about_write(const struct about *about, enum tally_schema schema, bool openm
         "proctally_http_answers_total", "Requests answered before this one, by class of status",
         true};
     static const char *const classes[] = {"2xx", "4xx", "5xx"};
-    if (schema == TALLY_SCHEMA_PROCESS_EXPORTER) {
+    const bool is_drop_in = schema == TALLY_SCHEMA_PROCESS_EXPORTER;
+    if (is_drop_in)
         write_number(&(struct family){"namedprocess_scrape_errors",
                                       "Collections that failed", true},
                      about->failed_collections, openmetrics, to);
+    if (is_drop_in && about->knows_partly_read)
         write_number(&(struct family){"namedprocess_scrape_partial_errors",
                                       "Processes of which something could not be read, added up "
                                       "over all collections",
                                       true},
                      about->partly_read, openmetrics, to);
+    if (is_drop_in && about->knows_not_read)
         write_number(&(struct family){"namedprocess_scrape_procread_errors",
                                       "Processes that could not be read at all, added up over all "
                                       "collections",
                                       true},
                      about->not_read, openmetrics, to);
-    }
-    const bool is_drop_in = schema == TALLY_SCHEMA_PROCESS_EXPORTER;
     const struct family build = {is_drop_in ? "process_exporter_build_info"
                                             : "proctally_exporter_build_info",
                                  "1, and the version of proctally as a label", false};

@@ -323,7 +323,7 @@ static bool collect(struct exporter *e) {
         return false;
     }
     const uint64_t collected_ns = e->demand.collected_ns;
-    about_count(&e->about, e->demand.service->snapshot);
+    about_count(&e->about, e->demand.service->snapshot, e->demand.service->config);
     /* in the background nobody waits for it */
     server_set_duration(e->server, is_background ? 0 : collected_ns - begun_ns);
     server_begin_snapshot(e->server, is_background ? UINT64_MAX
@@ -425,7 +425,7 @@ static int print_once(struct service *service) {
     size_t len;
     if (service_collect(service) < 0)
         return CLI_FAILED;
-    about_count(&e->about, service->snapshot);
+    about_count(&e->about, service->snapshot, service->config);
     int r = make_text(service, BODY_PROMETHEUS, &text, &len);
     if (r == 0) {
         r = service_write(STDOUT_FILENO, text, len, &service->signals);

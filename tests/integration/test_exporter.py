@@ -959,6 +959,34 @@ def case_values_as_of_go():
         check(status == 2 and "expected" in err, " ".join(flags), status, err)
 
 
+def case_errors_of_scrapes():
+    """They are counted from metrics, and not 0 where these are left out."""
+    names = ["namedprocess_scrape_errors", "namedprocess_scrape_partial_errors",
+             "namedprocess_scrape_procread_errors"]
+    of = lambda e: [m.series.get((n, frozenset())) for m in [e.metrics()] for n in names]
+    unprivileged = as_nobody()
+    w = Workload(SLEEPER) # one that the exporter may not read
+    w.hear()
+    log = tempfile.TemporaryFile()
+    flags = ["--schema", "process-exporter", "--group-by", "name", "--min-age", "0",
+             "--source", "procfs"]
+    for metrics, known in (None, (True, True)), ("processes,unreadable", (True, True)), \
+                          ("!unreadable", (False, True)), ("!processes_hidden", (True, False)), \
+                          ("cpu*", (False, True)):
+        port = free_port()
+        start([*unprivileged, EXPORTER, "--web.listen-address", "127.0.0.1:%d" % port, *flags,
+               *(["--metrics", metrics] if metrics else [])], stderr=log)
+        e = Exporter.__new__(Exporter)
+        e.port, e.log = port, log
+        wait_for(lambda: http_get("http://127.0.0.1:%d/metrics" % port)[0] == 200, "an answer")
+        errors, partial, unread = of(e)
+        check_equal(errors, 0, "collections that failed")
+        check_equal((partial is not None, unread is not None), known,
+                    "are they there with --metrics %s" % metrics)
+        if metrics in (None, "!processes_hidden"): # else nothing is read that is refused
+            check(partial > 0, "partial errors", partial)
+
+
 def case_threads_in_json():
     """The same as in the text."""
     w = Workload("""
