@@ -71,10 +71,10 @@ void demand_next_beat(struct demand *d) {
     d->beat_ns = service_next_beat_ns(d->beat_ns, interval_ns, service_now_ns());
 }
 
-void demand_look(struct demand *d) {
-    if (d->service->t)
-        (void)tally_collect(d->service->t, NULL);
+int demand_look(struct demand *d) {
+    int r = service_look(d->service);
     d->looked_ns = service_now_ns();
+    return r;
 }
 
 bool demand_must_watch(const struct demand *d) {

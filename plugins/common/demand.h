@@ -38,8 +38,8 @@ uint64_t demand_until_ns(const struct demand *d);
 bool demand_is_due(const struct demand *d);
 void demand_next_beat(struct demand *d);
 
-/* Counts what there is to count, without a snapshot. */
-void demand_look(struct demand *d);
+/* Counts what there is to count, without a snapshot. -errno, said once until it works. */
+int demand_look(struct demand *d);
 
 /* Is it time to see whether files have changed? */
 bool demand_must_watch(const struct demand *d);

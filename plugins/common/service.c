@@ -180,7 +180,8 @@ void service_reload(struct service *s, bool now) {
     cli_say(program, 'I', "%s has been read again", path);
 }
 
-int service_collect(struct service *s) {
+/* With *ret_snapshot, or NULL: without one. */
+static int look(struct service *s, const tally_snapshot **ret_snapshot) {
     struct tally_error text;
     int r = 0;
     if (!s->t) {
@@ -190,7 +191,7 @@ int service_collect(struct service *s) {
             return r;
         }
     }
-    r = tally_collect(s->t, &s->snapshot);
+    r = tally_collect(s->t, ret_snapshot);
     if (r < 0) {
         snprintf(text.text, sizeof(text.text), "cannot collect: %s", strerror(-r));
         say_failure(s, text.text);
@@ -204,4 +205,12 @@ int service_collect(struct service *s) {
             s->work->told(s, text.text);
     }
     return r;
+}
+
+int service_collect(struct service *s) {
+    return look(s, &s->snapshot);
+}
+
+int service_look(struct service *s) {
+    return look(s, NULL);
 }

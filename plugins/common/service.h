@@ -84,5 +84,7 @@ void service_reload(struct service *s, bool now);
 
 /* Collects and says what there is to say. -errno, said once until it works. */
 int service_collect(struct service *s);
+/* The same without a snapshot: counts what there is to count. */
+int service_look(struct service *s);
 
 #endif

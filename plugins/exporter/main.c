@@ -319,6 +319,7 @@ static bool collect(struct exporter *e) {
     const bool is_background = demand_is_background(&e->demand);
     if (demand_collect(&e->demand) < 0) {
         e->about.failed_collections++;
+        server_set_ready(e->server, false);
         server_end_snapshot(e->server, "cannot collect; the exporter's log says why");
         return false;
     }
@@ -326,9 +327,17 @@ static bool collect(struct exporter *e) {
     about_count(&e->about, e->demand.service->snapshot, e->demand.service->config);
     /* in the background nobody waits for it */
     server_set_duration(e->server, is_background ? 0 : collected_ns - begun_ns);
+    server_set_ready(e->server, true);
     server_begin_snapshot(e->server, is_background ? UINT64_MAX
                                                    : collected_ns + e->demand.min_age_ns);
     return true;
+}
+
+/* Counts what there is to count, though nobody asks. */
+static void look(struct exporter *e) {
+    const uint64_t begun_ns = service_now_ns();
+    server_set_ready(e->server, demand_look(&e->demand) == 0);
+    server_set_duration(e->server, e->demand.looked_ns - begun_ns);
 }
 
 /* ---- Staying -------------------------------------------------------------------------------- */
@@ -366,8 +375,11 @@ static void reload(struct service *service, bool now) {
     struct exporter *e = service->data;
     const bool is_another = demand_reload(&e->demand, now);
     reload_web(service, now);
-    if (is_another)
-        server_begin_snapshot(e->server, 0);
+    if (!is_another)
+        return;
+    server_begin_snapshot(e->server, 0);
+    if (!demand_is_background(&e->demand)) /* which collects now */
+        look(e);
 }
 
 static int serve(struct service *service) {
@@ -392,9 +404,7 @@ static int serve(struct service *service) {
             (void)collect(e);
             demand_next_beat(demand);
         } else if (demand_is_due(demand)) {
-            const uint64_t begun_ns = service_now_ns();
-            demand_look(demand);
-            server_set_duration(e->server, demand->looked_ns - begun_ns);
+            look(e);
         }
         if (wants.bodies && (demand_is_fresh(demand) || collect(e)))
             make_bodies(service, wants.bodies);

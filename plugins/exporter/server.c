@@ -92,7 +92,7 @@ struct server {
     struct request *waiting;
     size_t waiting_count;
     bool reload;
-    bool is_ready;  /* there has been a snapshot */
+    bool is_ready;  /* the last collection or look worked */
     bool is_ending; /* nobody waits for anything any more */
     char why[256]; /* there is no text */
     struct MHD_Response *page[2]; /* plain, compressed */
@@ -792,7 +792,6 @@ void server_begin_snapshot(struct server *s, uint64_t fresh_until_ns) {
     pthread_mutex_lock(&s->lock);
     drop_bodies(s);
     s->fresh_until_ns = fresh_until_ns;
-    s->is_ready = true;
     s->why[0] = '\0';
     pthread_mutex_unlock(&s->lock);
 }
@@ -831,9 +830,14 @@ void server_end_snapshot(struct server *s, const char *why) {
     pthread_mutex_lock(&s->lock);
     drop_bodies(s);
     s->fresh_until_ns = 0;
-    s->is_ready = false;
     pthread_mutex_unlock(&s->lock);
     server_refuse(s, ~0u, why);
+}
+
+void server_set_ready(struct server *s, bool is_ready) {
+    pthread_mutex_lock(&s->lock);
+    s->is_ready = is_ready;
+    pthread_mutex_unlock(&s->lock);
 }
 
 void server_set_duration(struct server *s, uint64_t duration_ns) {

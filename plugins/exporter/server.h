@@ -82,6 +82,8 @@ void server_publish(struct server *s, enum body body, char *data, size_t len);
 void server_refuse(struct server *s, unsigned bodies, const char *why);
 /* There is no snapshot any more, for this reason: who waits gets status 503 with it. */
 void server_end_snapshot(struct server *s, const char *why);
+/* Did the last collection, or the last look in between, work? That is what /-/ready says. */
+void server_set_ready(struct server *s, bool is_ready);
 /* How long a collection takes: who says that he can't wait for so long is told at once. */
 void server_set_duration(struct server *s, uint64_t duration_ns);
 

@@ -177,7 +177,7 @@ static int serve(struct fs *fs) {
             (void)collect(fs);
             demand_next_beat(demand);
         } else if (demand_is_due(demand)) {
-            demand_look(demand);
+            (void)demand_look(demand);
         }
         const int r = fds[1].revents ? tree_serve(fs->tree) : 0;
         if (r > 0) {

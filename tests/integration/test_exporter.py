@@ -4,6 +4,7 @@
 """proctally-exporter, asked by Python, curl, a strict parser and a real Prometheus."""
 import gzip
 import re
+import resource
 import ssl
 import threading
 
@@ -367,6 +368,50 @@ def case_changes_show():
     before = cpu_of(none.process.pid)
     time.sleep(1)
     check(cpu_of(none.process.pid) - before < 0.5, "it runs and runs without /proc")
+
+
+def case_ready():
+    """It is ready when the last collection worked, or the last look that nobody asked for."""
+    directory = temp_dir()
+    procfs = os.path.join(directory, "proc")
+    config = write_config(os.path.join(directory, "c.yaml"), "procfs: %s\n" % procfs)
+    e = Exporter("--config", config)
+    ready = lambda: e.ask("/-/ready")[0]
+    check_equal(ready(), 503, "without /proc")
+    os.symlink("/proc", procfs)
+    wait_for(lambda: ready() == 200, "that a look finds /proc", 25, every=0.5)
+    check("collecting works again" in e.said(), "what it says", e.said())
+
+    # no descriptors: neither for collecting nor for another connection
+    c = http.client.HTTPConnection("127.0.0.1", e.port, timeout=30)
+    ready = lambda: e.ask("/-/ready", connection=c)[0]
+    check_equal(ready(), 200, "on a connection that stays")
+    soft, hard = resource.prlimit(e.process.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(e.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+    wait_for(lambda: ready() == 503, "that a look fails", 25, every=0.5)
+    check_equal(e.said().count("cannot collect"), 1, "how often it says so")
+    resource.prlimit(e.process.pid, resource.RLIMIT_NOFILE, (soft, hard))
+    check_equal(e.ask(connection=c)[0], 200, "a scrape")
+    check_equal(ready(), 200, "after a scrape that worked")
+    resource.prlimit(e.process.pid, resource.RLIMIT_NOFILE, (3, hard))
+    time.sleep(1.1) # --min-age
+    check_equal(e.ask(connection=c)[0], 503, "a scrape")
+    check_equal(ready(), 503, "after a scrape that failed")
+    c.close()
+
+
+def case_ready_after_reload():
+    """Another configuration is looked at with at once; it is not ready before that worked."""
+    directory = temp_dir()
+    config = write_config(os.path.join(directory, "c.yaml"),
+                          "procfs: %s\n" % os.path.join(directory, "none"))
+    e = Exporter("--config", config)
+    check_equal(e.ask("/-/ready")[0], 503, "without /proc")
+    write_config(config, "group-by: [name]\n")
+    e.process.send_signal(signal.SIGHUP)
+    wait_for(lambda: "has been read again" in e.said(), "the reload")
+    wait_for(lambda: e.ask("/-/ready")[0] == 200, "that it is ready")
+    check("collecting works again" in e.said(), "nothing was looked at", e.said())
 
 
 def cpu_of(pid):
