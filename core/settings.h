@@ -131,6 +131,9 @@ struct settings {
     bool container_names;
     enum kernel_threads kernel_threads;
     uint64_t max_groups, expire_after_ns;
+    /* as process-exporter has it: groups without processes stay until others need the room, or
+     * all of them go at once, those too that a rule names */
+    bool keeps_empty, drops_empty;
     uint64_t max_thread_names; /* of a group */
     bool fold_thread_names;
     uint64_t top;

@@ -424,6 +424,7 @@ static int show(struct round *round) {
         .interval_ns = round->shown_interval_ns,
         .cpus = settings->cpu_mode_core || !round->has_host ? 1 : round->host.cpus,
         .expire_after_ns = settings->expire_after_ns,
+        .keeps_empty = settings->keeps_empty,
         .sees_traffic = round->health.sees_traffic,
         .endings = round->health.endings,
         .memory_bytes = round->memory_bytes,

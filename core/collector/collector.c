@@ -75,7 +75,7 @@ static int open_counting(tally *t) {
     c->tallies.threads.shown &= ~t->settings.unsent_parts;
     c->tallies.top_by = t->settings.top_by;
     c->tallies.top = t->settings.top;
-    return r < 0 ? r : grouping_add_literals(&t->grouping, &c->tallies);
+    return r < 0 || t->settings.drops_empty ? r : grouping_add_literals(&t->grouping, &c->tallies);
 }
 
 /* ---- The state ------------------------------------------------------------------------ */

@@ -598,6 +598,9 @@ int config_settings(const tally_config *c, struct settings *ret) {
     const bool like_process_exporter = s.schema == TALLY_SCHEMA_PROCESS_EXPORTER;
     if (c->values[OPTION_CHILDREN].layer == LAYER_DEFAULT && like_process_exporter)
         s.children = true;
+    s.keeps_empty =
+        like_process_exporter && c->values[OPTION_EXPIRE_AFTER].layer == LAYER_DEFAULT;
+    s.drops_empty = like_process_exporter && s.expire_after_ns == 0;
     set_group_by(c, like_process_exporter, &s);
     set_what(c, &s);
     int r = copy_texts(c, &s);

@@ -73,7 +73,8 @@ static const struct tally_option option_table[OPTIONS] = {
                                   TALLY_OPTION_SWITCH, false, NULL},
     [OPTION_EXPIRE_AFTER] = {"expire-after", "DURATION", "10m",
                              "How long a group without processes stays; groups with a literal "
-                             "name in process_names stay for ever.",
+                             "name in process_names stay for ever. With schema "
+                             "process-exporter all stay by default, and 0s is for all.",
                              TALLY_OPTION_DURATION, false, NULL},
     [OPTION_TOP] = {"top", "COUNT", "50",
                     "\"COUNT by cpu\", memory, io or network: how many groups to show beside those of "

@@ -665,8 +665,12 @@ static bool is_over(const struct group *g, const struct tallies_moment *moment) 
 
 size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
     size_t count = 0;
+    /* for all groups that a collection may bring there is no knowing */
+    const bool has_plenty = t->count - t->own_count < t->limit - t->limit / 8;
+    const bool keeps_empty = moment->keeps_empty && has_plenty;
     for (uint32_t i = 1; i < t->end; i++)
-        if (t->groups[i] && is_over(t->groups[i], moment)) {
+        if (t->groups[i] && (t->groups[i]->owner.pid || !keeps_empty) &&
+            is_over(t->groups[i], moment)) {
             group_remove(t, i);
             count++;
         }

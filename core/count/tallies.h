@@ -149,6 +149,7 @@ struct tallies_moment {
     uint64_t interval_ns; /* since they were last shown; 0: never */
     uint32_t cpus;        /* that CPU usage of 1 stands for */
     uint64_t expire_after_ns;
+    bool keeps_empty; /* groups expire only when others may soon need the room */
     bool sees_traffic;
     unsigned endings; /* 1 << enum ending: those that are told of */
     uint64_t memory_bytes; /* that memory usage of 1 stands for; 0: it is not told */

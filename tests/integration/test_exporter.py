@@ -1004,6 +1004,35 @@ def case_values_as_of_go():
         check(status == 2 and "expected" in err, " ".join(flags), status, err)
 
 
+def case_empty_groups_of_process_exporter():
+    """Without -remove-empty-groups they stay at 0, with it they are not there."""
+    mine = unique("w")
+    rules = "process_names:\n- name: literal\n  comm: [%s]\n  cmdline: [literal]\n" \
+            "- name: '{{.Comm}}'\n  comm: [%s]\n" % (mine, mine)
+    config = write_text(os.path.join(temp_dir(), "c.yaml"), rules)
+    procs = lambda e: {dict(l)["groupname"]: v for (n, l), v in e.metrics().series.items()
+                       if n == "namedprocess_namegroup_num_procs"}
+    flags = "-config.path", config, "--min-age", "0"
+    keeping = Exporter(*flags)
+    false = Exporter(*flags, "-remove-empty-groups=false")
+    removing = Exporter(*flags, "-remove-empty-groups")
+    check_equal((procs(keeping), procs(false), procs(removing)),
+                ({"literal": 0}, {"literal": 0}, {}), "before there are processes")
+    w = Workload(SLEEPER, mine)
+    w.hear()
+    literal = Workload(SLEEPER, mine, args=["literal"])
+    literal.hear()
+    for e in keeping, false, removing:
+        check_equal(procs(e), {"literal": 1, mine: 1}, "with them")
+    for worker in w, literal:
+        worker.process.kill()
+        worker.process.wait()
+    check(set(procs(removing).values()) <= {0}, "shown once more") # what they used up to their end
+    for e in keeping, false:
+        check_equal(procs(e), {"literal": 0, mine: 0}, "after them")
+    wait_for(lambda: not procs(removing), "that they are gone")
+
+
 def case_errors_of_scrapes():
     """They are counted from metrics, and not 0 where these are left out."""
     names = ["namedprocess_scrape_errors", "namedprocess_scrape_partial_errors",

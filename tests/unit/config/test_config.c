@@ -59,6 +59,17 @@ START_TEST(process_exporter_settings) {
     ck_assert(s.children);
     ck_assert_uint_eq(s.group_by_count, 0);
     ck_assert_uint_eq(s.collect, COLLECT_DEFAULT | 1u << COLLECT_THREAD_NAMES);
+    ck_assert(s.keeps_empty && !s.drops_empty);
+    set(c, "expire-after", "10m");
+    s = plain_settings_of(c);
+    ck_assert(!s.keeps_empty && !s.drops_empty);
+    set(c, "expire-after", "0s");
+    s = plain_settings_of(c);
+    ck_assert(!s.keeps_empty && s.drops_empty);
+    set(c, "schema", "native");
+    s = plain_settings_of(c);
+    ck_assert(!s.keeps_empty && !s.drops_empty);
+    set(c, "schema", "process-exporter");
     set(c, "collect", "no-thread-names");
     s = plain_settings_of(c);
     ck_assert_uint_eq(s.collect, COLLECT_DEFAULT);

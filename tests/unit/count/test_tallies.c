@@ -946,6 +946,38 @@ START_TEST(groups_expire) {
 }
 END_TEST
 
+/* As process-exporter has it; what needs the room can have it. */
+START_TEST(empty_groups_are_kept) {
+    const struct group *one;
+
+    tallies_clear(&tallies);
+    open_tallies(8);
+    moment.keeps_empty = true;
+    one = group("one");
+    owned_group("single", 1);
+    collect(100, &one, 1);
+    collect(110, NULL, 0);
+    collect(120, NULL, 0);
+    ck_assert_ptr_null(shown("single"));
+    collect(1000000, NULL, 0);
+    ck_assert_ptr_nonnull(shown("one"));
+    for (unsigned i = 0; i < 5; i++)
+        group((const char *[]){"a", "b", "c", "d", "e"}[i]);
+    collect(1000010, NULL, 0);
+    ck_assert_ptr_nonnull(shown("one"));
+    ck_assert_uint_eq(tallies.count, 6);
+    /* seven of eight: those leave that have been empty for long, and not more */
+    group("f");
+    collect(1000020, NULL, 0);
+    ck_assert_ptr_null(shown("one"));
+    ck_assert_ptr_nonnull(shown("a"));
+    ck_assert_uint_eq(tallies.count, 6);
+    moment.keeps_empty = false;
+    collect(1000100, NULL, 0);
+    ck_assert_uint_eq(tallies.count, 0);
+}
+END_TEST
+
 /* Members came and went between two collections. */
 /* All go in one collection, and each is looked at once: the names and places that are
  * given out afterwards are the lowest, so that nothing has to be searched for. */
@@ -1179,6 +1211,7 @@ int main(void) {
     tcase_add_test(tc, a_counter_that_was_known_stays);
     tc = add_open_case(suite, "life");
     tcase_add_test(tc, groups_expire);
+    tcase_add_test(tc, empty_groups_are_kept);
     tcase_add_test(tc, many_groups_expire_at_once);
     tcase_add_test(tc, passed_by);
     tcase_add_test(tc, a_clock_that_is_behind);
