@@ -403,6 +403,9 @@ struct tally_process {
     /* As with the terminal: it leads a session; it is of the process group that the terminal
      * takes its input for. */
     bool leads_session, in_foreground;
+    /* It is known to ignore SIGCHLD, so that what its children have used is added to nobody's
+     * account. Source bpf, which does without such accounts, does not tell. */
+    bool ignores_children;
 };
 size_t tally_snapshot_processes(const tally_snapshot *s);
 const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size_t i);

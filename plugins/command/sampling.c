@@ -81,6 +81,11 @@ static int note_largest_of_all(struct watch *w) {
     return r;
 }
 
+static void note_who_ignores_children(struct watch *w) {
+    for (size_t i = 0; i < tally_snapshot_processes(w->snapshot); i++)
+        w->ignores_children |= tally_snapshot_process(w->snapshot, i)->ignores_children;
+}
+
 /* What a sample has besides the figures: who is new, and who has ended. */
 struct changes {
     struct watch *watch;
@@ -159,6 +164,7 @@ int watch_take_changes(struct watch *w) {
     int r = watch_collect(w);
     if (r < 0)
         return r;
+    note_who_ignores_children(w);
     watch_emit(w, false, write_changes, &changes);
     if (changes.error == 1)
         write_changes(NULL, &changes);

@@ -9,8 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* CPU time by which another account may be ahead of what was waited for, by rounding. More of
- * it is that of processes whose parents ignore SIGCHLD: of them nothing else is known either. */
+/* CPU time by which another account may be ahead of what was waited for, or behind it, by
+ * rounding. More of it is that of processes whose parents ignore SIGCHLD: of them nothing else
+ * is known either. */
 #define UNWAITED_NS (2 * NS_PER_MS)
 /* What the kernel tells of an end arrives a little later (see core/collector/unseen.c). */
 #define SETTLE_TRIES 15
@@ -54,6 +55,20 @@ static bool is_bpf(const struct watch *w) {
     return strcmp(w->summary.source, "bpf") == 0;
 }
 
+/* Did samples see something that nobody waited for? Of that they saw a part at most. Source bpf
+ * counts it all, by other rules. */
+static bool has_seen_more_than_waited(const struct watch *w) {
+    struct figures seen;
+    if (is_bpf(w))
+        return false;
+    figures_of_snapshot(w->snapshot, &seen);
+    for (enum figure f = 0; f < FIGURES; f++)
+        if (seen.known & w->waited.known & ~FIGURES_CPU & FIGURE(f) &&
+            seen.value[f] > w->waited.value[f])
+            return true;
+    return figures_cpu_ns(&seen) > figures_cpu_ns(&w->waited) + UNWAITED_NS;
+}
+
 /* All that was ever in it, whoever waited for it. */
 static void settle_cgroup(struct watch *w) {
     struct job_usage usage;
@@ -70,7 +85,10 @@ static void settle_cgroup(struct watch *w) {
         w->has_waited_for_all = false;
         w->waited.exact = 0;
     }
+    const bool has_all = figures_cpu_ns(&figures) + UNWAITED_NS >= figures_cpu_ns(&w->waited);
     figures_take_larger(&w->waited, &figures);
+    if (has_all) /* whatever was waited for */
+        w->waited.exact |= FIGURES_CPU;
 }
 
 /* Some kernels drop a few events: of a process that was neither seen to begin nor to end
@@ -96,7 +114,8 @@ static void settle_figures(struct watch *w) {
                 w->waited.known |= FIGURE(f);
             }
         /* what is left may have forked since it was looked at */
-        if (all_readable && !has_children())
+        if (all_readable && !has_children() && !w->ignores_children &&
+            !has_seen_more_than_waited(w))
             w->waited.exact = w->waited.known;
     }
     w->has_waited_for_all = w->waited.exact != 0;

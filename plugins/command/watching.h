@@ -48,6 +48,7 @@ struct watch {
     struct figures waited_before; /* I/O only: in earlier runs */
     uint64_t unfollowed_ns;       /* CPU time of the command before the collector knew it */
     uint64_t waited_rss_bytes;
+    bool ignores_children; /* a process of it does, as a sample saw */
     bool has_waited_for_all;
 
     struct tree tree;

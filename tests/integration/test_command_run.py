@@ -627,6 +627,27 @@ def case_nobody_waits():
     check("cannot make a control group" in done.stderr, "no right to make one", done.stderr)
 
 
+def case_nobody_waits_for_short_children():
+    """Of 100 of 2 ms samples see a few, and they are not said to be all."""
+    ignore = ("import os, signal, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+              "for i in range(100):\n if os.fork() == 0:\n"
+              "  end = time.process_time() + 0.002\n"
+              "  while time.process_time() < end: pass\n  os._exit(0)\n"
+              "try: os.wait()\nexcept ChildProcessError: pass")
+    for tier in tiers():
+        _, _, summary = run(tier, "sh", "-c", '"$@"; :', "sh", PYTHON, "-c", ignore,
+                            flags=["--cgroup", "no"])
+        if summary["source"] == "bpf":
+            check("cpu_user_s" not in summary["exact"] or cpu_of(summary) >= 0.2, tier.name, summary)
+        else:
+            check_equal(summary["exact"], [], tier.name + ": what is exact")
+    if os.geteuid() == 0 and has_v2():
+        _, _, summary = run(tiers()[1], "sh", "-c", '"$@"; :', "sh", PYTHON, "-c", ignore,
+                            flags=["--cgroup", "yes"])
+        check_equal(summary["exact"], ["cpu_user_s", "cpu_system_s"], "what a control group has")
+        check(cpu_of(summary) >= 0.2, "what a control group has", summary)
+
+
 # A spike, and then what the command's own control group says of it.
 IN_CONTROL_GROUP = SPIKE + r"""
 import sys
