@@ -18,6 +18,9 @@
 #define RARE_NS (10 * NS_PER_S)
 /* How long a command that is to end has between SIGTERM and SIGKILL. */
 #define GRACE_NS (10 * NS_PER_S)
+/* How often what is forked meanwhile gets SIGKILL, and how long after the time before. */
+#define KILL_TRIES 1000
+#define KILL_NS NS_PER_MS
 
 /* ---- Until the end ---------------------------------------------------------------------------- */
 
@@ -56,6 +59,31 @@ static void end_tree(struct watch *w, int signal_number) {
     }
 }
 
+/* What is left becomes our child when its parent has ended, if it is not already. This is as
+ * quick as can be: whoever does nothing but fork and exit is a process for some 100 us. False:
+ * the kernel does not list children. */
+static bool kill_children(void) {
+    char path[64];
+    long pid;
+    snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    while (fscanf(file, "%ld", &pid) == 1)
+        kill((pid_t)pid, SIGKILL);
+    fclose(file);
+    return true;
+}
+
+static void kill_tree(struct watch *w) {
+    if (w->kills++ == 0) {
+        (void)job_cgroup_kill(&w->cgroup);
+        end_tree(w, SIGKILL); /* and who has left the control group, or there is none */
+    }
+    if (!kill_children())
+        end_tree(w, SIGKILL);
+}
+
 /* The time is up: of an attached process the watching ends, a command is ended. True: that
  * was it. */
 static bool end_in_time(struct watch *w) {
@@ -64,8 +92,13 @@ static bool end_in_time(struct watch *w) {
         return false;
     if (!w->is_run)
         return true;
-    end_tree(w, w->was_told_to_end ? SIGKILL : SIGTERM);
-    w->end_by_ns = w->was_told_to_end ? UINT64_MAX : now + GRACE_NS;
+    if (w->was_told_to_end) {
+        kill_tree(w);
+        w->end_by_ns = w->kills < KILL_TRIES ? now + KILL_NS : UINT64_MAX;
+    } else {
+        end_tree(w, SIGTERM);
+        w->end_by_ns = now + GRACE_NS;
+    }
     w->was_told_to_end = true;
     return false;
 }
@@ -129,7 +162,7 @@ static void watch_until_end(struct watch *w) {
             return;
         const uint64_t until_ns =
             w->is_paused || w->next_ns > w->end_by_ns ? w->end_by_ns : w->next_ns;
-        const uint64_t wait_ns = until_ns > now ? until_ns - now : 0;
+        const uint64_t wait_ns = until_ns > now && !w->has_more_ended ? until_ns - now : 0;
         const struct timespec wait = {.tv_sec = (time_t)(wait_ns / NS_PER_S),
                                       .tv_nsec = (long)(wait_ns % NS_PER_S)};
         struct pollfd fds[2 + WATCH_MOST] = {{.fd = w->signals_fd, .events = POLLIN},

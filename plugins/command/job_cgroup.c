@@ -53,16 +53,21 @@ static bool find_mount(char *ret_root, char *ret_at, size_t size) {
     return found;
 }
 
-static int write_pid(const char *directory, pid_t pid) {
-    char path[4200], text[24];
-    snprintf(path, sizeof(path), "%s/cgroup.procs", directory);
+static int write_file(const char *directory, const char *name, const char *text) {
+    char path[4200];
+    snprintf(path, sizeof(path), "%s/%s", directory, name);
     int fd = open(path, O_WRONLY | O_CLOEXEC);
     if (fd < 0)
         return -errno;
-    const int len = snprintf(text, sizeof(text), "%ld\n", (long)pid);
-    int r = write(fd, text, (size_t)len) < 0 ? -errno : 0;
+    int r = write(fd, text, strlen(text)) < 0 ? -errno : 0;
     close(fd);
     return r;
+}
+
+static int write_pid(const char *directory, pid_t pid) {
+    char text[24];
+    snprintf(text, sizeof(text), "%ld\n", (long)pid);
+    return write_file(directory, "cgroup.procs", text);
 }
 
 int job_cgroup_begin(struct job_cgroup *job, pid_t pid, struct tally_error *error) {
@@ -110,6 +115,10 @@ void job_cgroup_read(const struct job_cgroup *job, struct job_usage *ret) {
     /* Since Linux 5.19. Only below the topmost group: any other with a process in it, and we
      * are in it, can't have its controllers on for those below. */
     ret->peak_bytes = number_in(job, "memory.peak", "", &has_peak);
+}
+
+int job_cgroup_kill(const struct job_cgroup *job) {
+    return job->path[0] ? write_file(job->path, "cgroup.kill", "1") : -ENOENT;
 }
 
 int job_cgroup_end(struct job_cgroup *job) {

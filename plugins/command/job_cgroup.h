@@ -20,6 +20,9 @@ struct job_usage {
  * -errno, with a sentence. */
 int job_cgroup_begin(struct job_cgroup *job, pid_t pid, struct tally_error *error);
 void job_cgroup_read(const struct job_cgroup *job, struct job_usage *ret);
+/* Ends all in it by SIGKILL, also those that are forked meanwhile. -errno: as before Linux 5.14,
+ * or there is none. */
+int job_cgroup_kill(const struct job_cgroup *job);
 /* Takes it away. Who is left in it goes to where it would have been without. -errno. */
 int job_cgroup_end(struct job_cgroup *job);
 

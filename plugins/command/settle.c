@@ -192,6 +192,8 @@ void watch_finish(struct watch *w) {
     watch_take_sample(w);
     if (w->is_run)
         watch_wait_for_command(w);
+    for (int i = 0; w->has_more_ended && i < 100; i++)
+        watch_wait_for_command(w);
     if (!w->snapshot)
         return;
     s->source = cli_source(w->snapshot);

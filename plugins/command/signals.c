@@ -8,6 +8,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+/* Of so many that have ended at a time: whoever does nothing but fork and exit may do it faster
+ * than they are waited for, and samples and the end of the time are not to wait for that. */
+#define WAITS_AT_A_TIME 1000
+
 int watch_take_signals(struct watch *w) {
     sigset_t set;
     child_signals(&set);
@@ -55,15 +59,20 @@ static void wait_for_ended(struct watch *w) {
     struct rusage usage;
     int status;
     pid_t pid;
+    w->has_more_ended = false;
     if (!w->root_waited &&
         waitid(P_PID, (id_t)w->child.pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid)
         watch_note_end(w);
     if (w->root_ended && !w->root_waited)
         return;
-    while ((pid = wait4(-1, &status, WNOHANG, &usage)) > 0) {
+    for (int i = 0; (pid = wait4(-1, &status, WNOHANG, &usage)) > 0; i++) {
         if (pid == w->child.pid) /* it has ended just now */
             watch_note_end(w);
         count_waited(w, pid, status, &usage);
+        if (i == WAITS_AT_A_TIME) {
+            w->has_more_ended = true;
+            return;
+        }
     }
 }
 
@@ -95,13 +104,11 @@ static bool has_it_already(const struct watch *w, const struct signalfd_siginfo 
 
 void watch_handle_signals(struct watch *w) {
     struct signalfd_siginfo info;
+    bool has_ended = w->has_more_ended;
     while (read(w->signals_fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         const int signal_number = (int)info.ssi_signo;
         if (signal_number == SIGCHLD) {
-            if (w->is_run) {
-                stop_with_command(w);
-                wait_for_ended(w);
-            }
+            has_ended = true;
             continue;
         }
         const bool is_end = signal_number == SIGINT || signal_number == SIGTERM ||
@@ -112,5 +119,9 @@ void watch_handle_signals(struct watch *w) {
             kill(w->child.pid, signal_number);
         if (!w->is_run && signal_number == SIGTSTP)
             raise(SIGSTOP);
+    }
+    if (w->is_run && has_ended) {
+        stop_with_command(w);
+        wait_for_ended(w);
     }
 }

@@ -44,6 +44,8 @@ struct watch {
     uint64_t begun_ns, ended_ns, next_ns; /* CLOCK_MONOTONIC; of the next sample */
     uint64_t end_by_ns;          /* then it gets the next signal; UINT64_MAX: never */
     bool was_told_to_end;
+    bool has_more_ended; /* … than were waited for */
+    int kills; /* how often it got SIGKILL */
     struct figures waited; /* of all that was waited for */
     struct figures waited_before; /* I/O only: in earlier runs */
     uint64_t unfollowed_ns;       /* CPU time of the command before the collector knew it */

@@ -827,5 +827,33 @@ def case_fork_without_end():
         check(summary["processes_started"] <= started + 1, "not more than there were", summary)
 
 
+# Four of those; SIGTERM does not matter to them.
+CHAIN = ("import os, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+         "end = time.time() + float(sys.argv[1])\nos.fork()\nos.fork()\n"
+         "while time.time() < end:\n if os.fork(): os._exit(0)")
+
+
+def chain_command(seconds):
+    """With a mark by which what is left of it is found."""
+    mark = "chain-%d-%d" % (os.getpid(), time.monotonic_ns())
+
+    def is_left():
+        return mark in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    return [PYTHON, "-c", CHAIN, str(seconds), mark], is_left
+
+
+def case_end_of_fork_without_end():
+    """When the time is up nothing of it is left."""
+    tested = [(tiers()[0], "no")] + [(tier, "auto") for tier in tiers()[1:2]]
+    for tier, cgroup in tested:
+        chain, is_left = chain_command(60)
+        begun = time.monotonic()
+        done = subprocess.run(tier.command("-q", "--cgroup", cgroup, "--wait", "-d", "0.3", *chain),
+                              capture_output=True, text=True, timeout=100)
+        check_equal((done.returncode, done.stderr), (124, ""), tier.name)
+        check(time.monotonic() - begun < 45, tier.name + ": it was ended")
+        check(not is_left(), "%s, --cgroup %s: something is left" % (tier.name, cgroup))
+
+
 if __name__ == "__main__":
     run_cases(sys.modules[__name__])
