@@ -121,6 +121,11 @@ int job_cgroup_kill(const struct job_cgroup *job) {
     return job->path[0] ? write_file(job->path, "cgroup.kill", "1") : -ENOENT;
 }
 
+/* Each try misses those that are forked meanwhile. Who forks without end has to stand still for
+ * it; others are spared that, as some of their system calls would end with EINTR. */
+#define MOVE_TRIES 100
+#define MOVE_TRIES_UNFROZEN 10
+
 int job_cgroup_end(struct job_cgroup *job) {
     char path[4200], parent[sizeof(job->path)], line[32];
     int r = 0;
@@ -129,17 +134,20 @@ int job_cgroup_end(struct job_cgroup *job) {
     snprintf(parent, sizeof(parent), "%s", job->path);
     *strrchr(parent, '/') = '\0';
     snprintf(path, sizeof(path), "%s/cgroup.procs", job->path);
-    /* those that are forked meanwhile need another try */
-    for (int i = 0; i < 100; i++) {
+    for (int i = 0; i < MOVE_TRIES; i++) {
         r = rmdir(job->path) < 0 ? -errno : 0;
         if (r != -EBUSY)
             break;
+        if (i == MOVE_TRIES_UNFROZEN) /* since Linux 5.2; with the move they go on */
+            (void)write_file(job->path, "cgroup.freeze", "1");
         FILE *file = fopen(path, "re");
         while (file && fgets(line, sizeof(line), file))
             (void)write_pid(parent, (pid_t)strtol(line, NULL, 10));
         if (file)
             fclose(file);
     }
+    if (r < 0)
+        (void)write_file(job->path, "cgroup.freeze", "0");
     job->path[0] = '\0';
     return r;
 }

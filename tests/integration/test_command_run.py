@@ -8,6 +8,7 @@ import errno
 import fcntl
 import glob
 import io
+import select
 import sys
 
 from common import *
@@ -833,26 +834,55 @@ CHAIN = ("import os, signal, sys, time\nsignal.signal(signal.SIGTERM, signal.SIG
          "while time.time() < end:\n if os.fork(): os._exit(0)")
 
 
-def chain_command(seconds):
-    """With a mark by which what is left of it is found."""
-    mark = "chain-%d-%d" % (os.getpid(), time.monotonic_ns())
+class Chain:
+    """The command, for so many seconds, with a pipe that is open as long as anything of it is
+    left: whoever lists processes finds each of those too late."""
 
-    def is_left():
-        return mark in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
-    return [PYTHON, "-c", CHAIN, str(seconds), mark], is_left
+    def __init__(self, seconds):
+        self.command = [PYTHON, "-c", CHAIN, str(seconds)]
+        self.fd, self.inherited = os.pipe()
+        later(os.close, self.fd)
+
+    def run(self, command):
+        """Status and what was said. (A pipe for that would be open as long.)"""
+        with tempfile.TemporaryFile("w+") as said:
+            done = subprocess.run([*command, *self.command], stdout=subprocess.DEVNULL, stderr=said,
+                                  timeout=100, pass_fds=[self.inherited])
+            os.close(self.inherited)
+            said.seek(0)
+            return done.returncode, said.read()
+
+    def is_left(self):
+        return not select.select([self.fd], [], [], 0)[0]
 
 
 def case_end_of_fork_without_end():
     """When the time is up nothing of it is left."""
     tested = [(tiers()[0], "no")] + [(tier, "auto") for tier in tiers()[1:2]]
     for tier, cgroup in tested:
-        chain, is_left = chain_command(60)
+        chain = Chain(60)
         begun = time.monotonic()
-        done = subprocess.run(tier.command("-q", "--cgroup", cgroup, "--wait", "-d", "0.3", *chain),
-                              capture_output=True, text=True, timeout=100)
-        check_equal((done.returncode, done.stderr), (124, ""), tier.name)
+        done = chain.run(tier.command("-q", "--cgroup", cgroup, "--wait", "-d", "0.3"))
+        check_equal(done, (124, ""), tier.name)
         check(time.monotonic() - begun < 45, tier.name + ": it was ended")
-        check(not is_left(), "%s, --cgroup %s: something is left" % (tier.name, cgroup))
+        check(not chain.is_left(), "%s, --cgroup %s: something is left" % (tier.name, cgroup))
+
+
+def case_control_group_of_fork_without_end():
+    """It goes, and who was in it goes on."""
+    if os.geteuid() != 0 or not has_v2():
+        raise Skipped("no right to make a control group")
+    for _ in range(3):
+        before = set(glob.glob("/sys/fs/cgroup/**/proctally-*", recursive=True))
+        chain = Chain(3)
+        done = chain.run([COMMAND, "run", "-q", "--source", "procfs", "--cgroup", "yes"])
+        left = set(glob.glob("/sys/fs/cgroup/**/proctally-*", recursive=True)) - before
+        check(chain.is_left(), "they go on")
+        for path in left:  # none is to stay behind if this fails
+            wait_for(lambda: not chain.is_left(), "the end of the chain")
+            os.rmdir(path)
+        check_equal((*done, left), (0, "", set()), "the control group")
+        wait_for(lambda: not chain.is_left(), "the end of the chain")
 
 
 if __name__ == "__main__":
