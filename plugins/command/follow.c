@@ -302,7 +302,8 @@ static int open_watch(struct watch *w, const struct cli *cli, const struct watch
     if (options->control_fd)
         w->requests_fd = options->control_fd;
     w->is_paused = options->control_fd;
-    w->surroundings.output_to_stderr = options->writes_json || options->writes_csv;
+    w->surroundings.output_to_stderr = options->writes_json || options->writes_csv ||
+                                       options->output_is_ours;
     w->surroundings.gets_session = options->gets_session;
     w->tree.excludes_children = options->excludes_children;
     record_metrics(&w->tree);

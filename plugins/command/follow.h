@@ -15,6 +15,7 @@ struct watch_options {
     bool waits_for_orphans;
     bool is_live, is_quiet, writes_env;
     bool writes_json, writes_csv; /* on standard output */
+    bool output_is_ours;          /* standard output is, in any case */
     const char *out;              /* JSON lines to this file too; or NULL */
     int control_fd;               /* a socket: records go there, requests come; 0: none */
     bool gets_session;            /* the command, of its own */

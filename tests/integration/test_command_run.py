@@ -767,6 +767,11 @@ def case_compare_commands():
     written = figures["syscall_write_bytes"]
     check_equal(written["a"], {"runs": 3, "mean": 48894, "deviation": 0}, "bytes of A")
     check_equal(written["b"], {"runs": 3, "mean": 288894, "deviation": 0}, "bytes of B")
+    for flags in (["--json"], []):
+        done = command("compare", *flags, "--runs", "2", "echo one", "echo two >&2; echo three")
+        check_equal((done.returncode, done.stderr), (0, "one\ntwo\nthree\n" * 2), "what they write")
+        check(re.match(r"\{.*\}\n$" if flags else r"A: echo one \(2 runs\)\n", done.stdout) and
+              "\none\n" not in done.stdout, "what compare writes", done.stdout)
     done = command("compare", "--runs", "2", "true", "exit 4")
     check_equal(done.returncode, 1, "a command that fails")
     check("exit 4 left with 4" in done.stderr, "a command that fails", done.stderr)
