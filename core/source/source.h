@@ -277,7 +277,8 @@ struct source_ops {
      * several times after list(). NULL: it knows of none, and what threads use between the last
      * list that has shown them and their end is known only as part of their process. */
     void (*thread_ends)(struct source *s, use_thread_end *use, void *data);
-    /* Who an ancestor was that has not been listed either, and its own ancestor. */
+    /* Who an ancestor was that has not been listed either, and its own ancestor. False: it can't
+     * be told. Who has next_unlisted() has this. */
     bool (*ancestor)(struct source *s, unsigned parts, struct unlisted_usage *ret);
 };
 

@@ -234,6 +234,12 @@ static bool libproc_next_unlisted(struct source *s, unsigned parts, struct unlis
     return l->network && network_next(l->network, ret);
 }
 
+/* Of a flow the kernel tells who it was, and nothing of who started that process. */
+static bool libproc_ancestor(struct source *s, unsigned parts, struct unlisted_usage *ret) {
+    (void)s, (void)parts, (void)ret;
+    return false;
+}
+
 /* ---- Opening ---------------------------------------------------------------------- */
 
 static char state_letter(uint8_t status) {
@@ -575,6 +581,7 @@ static const struct source_ops libproc_ops = {
     .health = libproc_health,
     .is_alive = libproc_is_alive,
     .next_unlisted = libproc_next_unlisted,
+    .ancestor = libproc_ancestor,
 };
 
 /* What does not change while the host runs. */
