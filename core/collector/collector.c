@@ -78,6 +78,34 @@ static int open_counting(tally *t) {
     return r < 0 || t->settings.drops_empty ? r : grouping_add_literals(&t->grouping, &c->tallies);
 }
 
+/* One configuration is for all systems: what this one has nothing of is left out. Nobody has
+ * asked for what comes with a schema. */
+static void leave_out(tally *t) {
+    unsigned lacking = t->settings.collect & t->source->lacks_collect;
+    char words[256] = "";
+    size_t len = 0;
+    t->settings.collect &= ~lacking;
+    if (t->settings.schema == TALLY_SCHEMA_PROCESS_EXPORTER)
+        lacking &= ~(1u << COLLECT_THREAD_NAMES);
+    for (enum collect c = 0; c < COLLECTS; c++)
+        if (lacking & 1u << c)
+            len += (size_t)snprintf(words + len, sizeof(words) - len, "%s%s", len ? ", " : "",
+                                    collect_names[c]);
+    if (t->settings.container_names && !t->containers)
+        len += (size_t)snprintf(words + len, sizeof(words) - len, "%scontainer-names",
+                                len ? ", " : "");
+    if (len)
+        notice_raise(&t->notices, NOTICE_COLLECT,
+                     "absent, as this system has nothing of the kind: %s", words);
+    else
+        notice_clear(&t->notices, NOTICE_COLLECT);
+}
+
+int begin_counting(struct tally *t) {
+    leave_out(t);
+    return open_counting(t);
+}
+
 /* ---- The state ------------------------------------------------------------------------ */
 
 static struct state_origin origin_of(const tally *t) {
@@ -394,7 +422,7 @@ int collector_new(const tally_config *config, const struct tally_new_opts *given
     if (r == 0 && t->settings.container_names)
         r = containers_new(&t->io, t->settings.procfs, &t->containers);
     if (r == 0)
-        r = open_counting(t);
+        r = begin_counting(t);
     if (r == 0 && opts.inherit) {
         collect_after_open(t, opts.inherit);
         r = inherit(t, opts.inherit, error);

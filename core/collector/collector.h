@@ -144,6 +144,8 @@ void collect_cgroups(struct round *round);
 void describe_self(struct round *round); /* about_self.c */
 void raise_notices(struct round *round);
 void save_state(struct tally *t); /* collector.c */
+/* collector.c: with a source that was just opened; nothing is counted yet. -ENOMEM. */
+int begin_counting(struct tally *t);
 /* processes.c: puts a process into the snapshot. -ENOMEM. */
 int show_process(struct round *round, process_id id, const struct sample *s,
                  uint64_t start_unix_ns);

@@ -72,6 +72,10 @@ static bool add_switch(const struct here *h, enum metric m, struct buf *to) {
         collect = metric_table[m].also_collect;
     if (collect == 0 || h->t->settings.collect & collect)
         return false;
+    if (h->t->source->lacks_collect & collect) {
+        buf_add_str(to, "Linux");
+        return true;
+    }
     for (enum collect c = 0; c < COLLECTS; c++)
         if (collect & 1u << c) {
             buf_printf(to, "%scollect: [%s]", between, collect_names[c]);

@@ -41,6 +41,9 @@ struct source {
     uint64_t keeps_apart;
     const char *full_rights; /* that reading all of each process takes; NULL: those of Linux */
     bool has_darwin_fields;  /* it hands out DARWIN_FIELDS */
+    /* Bits of enum collect: what this system has nothing of. It is switched off, and a notice
+     * says so. 0: it has some of each. */
+    unsigned lacks_collect;
     bool tells_from_now_on; /* with ENDS_BY_EVENTS: of nothing that was over when it was opened */
     bool marks_by_inode; /* listed.marker is the inode of the process's directory */
     uint64_t tick_ns;      /* of the times since boot that it hands out */

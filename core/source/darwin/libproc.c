@@ -614,6 +614,9 @@ int libproc_new(const struct darwin_calls *calls, const struct io *io, unsigned 
     l->source.tick_ns = TICK_NS;
     l->source.full_rights = "root";
     l->source.has_darwin_fields = true;
+    l->source.lacks_collect = 1u << COLLECT_CGROUP | 1u << COLLECT_EXITS |
+                              1u << COLLECT_MEMORY_DETAILS | 1u << COLLECT_PSS |
+                              1u << COLLECT_SOCKETS | 1u << COLLECT_THREAD_NAMES;
     /* of reaped children the kernel adds up CPU time and page-ins */
     l->source.keeps_apart = BIT(FIELD_CMINFLT) | BIT(FIELD_IO_READ_BYTES) |
                             BIT(FIELD_IO_WRITTEN_BYTES) | BIT(FIELD_IO_READS) |

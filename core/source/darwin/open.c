@@ -11,16 +11,19 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* There is no proc file system, and so nothing to choose between; but what asks for bpf asks
- * for more than this has. */
+/* There is no proc file system, and so nothing to choose between; but what asks for another
+ * source asks for what this has not. */
 int source_open(const struct settings *settings, const struct io *io,
                 const struct source_needs *needs, struct source **ret, struct tally_error *error,
                 struct tally_error *why_not) {
     struct darwin_calls calls;
     (void)needs, (void)why_not;
-    if (settings->source == SOURCE_BPF || settings->pin_dir) {
-        error_set(error, "%s is not there on macOS; expected source auto",
-                  settings->source == SOURCE_BPF ? "source bpf" : "what pin is for");
+    if (settings->source != SOURCE_AUTO || settings->pin_dir) {
+        error_set(error, "%s%s is not there on macOS; expected source auto%s",
+                  settings->source == SOURCE_AUTO ? "" : "source ",
+                  settings->source == SOURCE_AUTO ? "what pin is for"
+                                                  : source_names[settings->source],
+                  settings->pin_dir ? ", without pin" : "");
         return -ENOTSUP;
     }
     int r = darwin_calls_open(&calls);

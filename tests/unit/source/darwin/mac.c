@@ -333,6 +333,6 @@ tally *on_a_mac(tally *t) {
     ck_assert_int_eq(libproc_new(&mac_calls, &tree_io, t->settings.collect, &s), 0);
     t->source->ops->free(t->source);
     t->source = s;
-    t->counting.table.keeps_darwin_fields = s->has_darwin_fields;
+    ck_assert_int_eq(begin_counting(t), 0);
     return t;
 }

@@ -880,6 +880,44 @@ START_TEST(not_collected) {
 }
 END_TEST
 
+/* One configuration for Macs and others: what is of Linux alone is absent here, and that is
+ * said once; unless it only came with a schema. */
+START_TEST(what_is_of_linux_alone) {
+    static const struct {
+        const char *words, *schema, *said;
+    } cases[] = {
+        {"sockets,io", "native", "nothing of the kind: sockets"},
+        {"cgroup,exits,memory-details,pss,sockets,thread-names", "native",
+         "nothing of the kind: cgroup, exits, memory-details, pss, sockets, thread-names"},
+        {"io", "process-exporter", NULL},
+        {"pss", "process-exporter", "nothing of the kind: pss"},
+    };
+    static const enum metric absent[] = {METRIC_TCP_ESTABLISHED, METRIC_UNIX_SOCKETS,
+                                         METRIC_PSS, METRIC_RSS_PEAK, METRIC_EXITS_OK};
+    const char *said = cases[_i].said;
+    struct tally_error text;
+    int notices = 0;
+    mac_start(300, 1, "a", 100);
+    tally *t = mac_collector("collect", cases[_i].words, "schema", cases[_i].schema, "group-by",
+                             "name", NULL);
+    for (int i = 0; i < 3; i++)
+        collect_at(t, 1000 + 10 * i);
+    while (tally_notice(t, &text)) {
+        ck_assert_ptr_null(strstr(text.text, "bpf"));
+        if (!strstr(text.text, "nothing of the kind"))
+            continue;
+        notices++;
+        ck_assert_ptr_nonnull(said);
+        ck_assert_str_eq(strstr(text.text, "nothing of the kind"), said);
+    }
+    ck_assert_int_eq(notices, said != NULL);
+    for (int i = 0; i < COUNT(absent); i++)
+        ck_assert_msg(!has_value(t, "a", absent[i]), "%s", metric_table[absent[i]].metric.id);
+    ck_assert(has_value(t, "a", METRIC_DISK_READ));
+    tally_free(t);
+}
+END_TEST
+
 START_TEST(names) {
     mac_start(300, 1, "com.apple.WebKit.WebContent", 100);
     struct mac_process *p = mac_start(301, 1, "sixteen letters!", 100);
@@ -1105,6 +1143,7 @@ int main(void) {
     tcase_add_test(tc, no_time_runnable);
     tcase_add_test(tc, saturation);
     tcase_add_test(tc, not_collected);
+    tcase_add_loop_test(tc, what_is_of_linux_alone, 0, 4);
     tcase_add_test(tc, names);
     tcase_add_test(tc, coverage);
 
