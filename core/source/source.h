@@ -45,7 +45,8 @@ struct source {
      * says so. 0: it has some of each. */
     unsigned lacks_collect;
     bool tells_from_now_on; /* with ENDS_BY_EVENTS: of nothing that was over when it was opened */
-    bool marks_by_inode; /* listed.marker is the inode of the process's directory */
+    bool marks_by_inode; /* listed.marker is what tells the process from others of its pid in
+                          * source_process_text(), too: the inode of its directory on Linux */
     uint64_t tick_ns;      /* of the times since boot that it hands out */
     uint64_t boot_unix_ns; /* when the host booted, since 1970; known after host() */
     char boot_id[40];      /* of this boot alone; "" where that can't be known */
@@ -327,7 +328,8 @@ int source_open(const struct settings *settings, const struct io *io,
 /* Of one process of the proc file system at `root`, outside of any collection: what
  * identifies it, its name, state and terminal, its user if asked for (as far as it can be
  * read), and texts about it: of the one that started then, to be recognised by the inode of
- * its directory, if that is not 0. -ESRCH, and what reading says. */
+ * its directory, if that is not 0; on macOS by its start as the kernel has it, which its source
+ * marks it with as if that were an inode. -ESRCH, and what reading says. */
 int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with_user,
                   struct sample *ret);
 /* What is not known is not an error. */

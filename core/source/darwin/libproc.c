@@ -99,7 +99,7 @@ static uint64_t ns_of(const struct libproc *l, uint64_t time) {
     return (uint64_t)((unsigned __int128)time * base->numerator / base->denominator);
 }
 
-uint64_t libproc_epoch_us(const struct darwin_process *processes, size_t count) {
+static uint64_t epoch_us_of(const struct darwin_process *processes, size_t count) {
     for (size_t i = 0; i < count; i++)
         if (processes[i].pid == 1)
             return processes[i].start_us > EPOCH_MARGIN_US
@@ -255,11 +255,12 @@ static char state_letter(uint8_t status) {
     }
 }
 
-void libproc_sample(const struct darwin_process *p, uint64_t epoch_us, struct sample *ret) {
+static void set_listed(const struct libproc *l, const struct darwin_process *p,
+                       const struct darwin_unique *unique, struct sample *ret) {
     *ret = (struct sample){
         .pid = p->pid,
         .ppid = p->ppid,
-        .start_ticks = p->start_us - epoch_us, /* added_us() is still to come */
+        .start_ticks = p->start_us - l->epoch_us + added_us(l, unique->number),
         .uid = p->uid,
         .gid = p->gid,
         .has_credentials = true,
@@ -284,8 +285,7 @@ static int libproc_open(struct source *s, const struct listed *listed, uint64_t 
     if (!l->open)
         return -ESRCH;
     l->unique = &l->uniques[l->open - l->processes];
-    libproc_sample(l->open, l->epoch_us, ret);
-    ret->start_ticks += added_us(l, l->unique->number);
+    set_listed(l, l->open, l->unique, ret);
     /* of a zombie only what it was can be told */
     ret->exec_marker = ret->state == 'Z' ? 0 : (uint64_t)l->unique->version << 1 | 1;
     ret->seen_from_birth = l->newest_before && l->unique->number > l->newest_before;
@@ -595,7 +595,7 @@ static int find_out(struct libproc *l) {
         r = read_list(l);
     if (r < 0)
         return r;
-    l->epoch_us = libproc_epoch_us(l->processes, l->count);
+    l->epoch_us = epoch_us_of(l->processes, l->count);
     l->source.boot_unix_ns = l->epoch_us * TICK_NS;
     return l->epoch_us ? 0 : -ESRCH;
 }
@@ -612,6 +612,7 @@ int libproc_new(const struct darwin_calls *calls, const struct io *io, unsigned 
     l->source.name = "darwin";
     l->source.ends = ENDS_BY_FOLDING;
     l->source.tick_ns = TICK_NS;
+    l->source.marks_by_inode = true;
     l->source.full_rights = "root";
     l->source.has_darwin_fields = true;
     l->source.lacks_collect = 1u << COLLECT_CGROUP | 1u << COLLECT_EXITS |
@@ -639,4 +640,19 @@ int libproc_new(const struct darwin_calls *calls, const struct io *io, unsigned 
     }
     *ret = &l->source;
     return 0;
+}
+
+int libproc_lookup(const struct darwin_calls *calls, const struct io *io, uint32_t pid,
+                   struct sample *ret) {
+    const struct listed *listed;
+    struct source *s;
+    size_t count;
+    int r = libproc_new(calls, io, 0, &s);
+    if (r < 0)
+        return r;
+    r = libproc_list(s, true, &listed, &count);
+    if (r == 0)
+        r = libproc_open(s, &(struct listed){.pid = pid}, 0, ret);
+    libproc_free(s);
+    return r;
 }

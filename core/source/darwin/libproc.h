@@ -10,10 +10,9 @@
 int libproc_new(const struct darwin_calls *calls, const struct io *io, unsigned collect,
                 struct source **ret);
 
-/* Since when times of processes count, in microseconds since 1970. 0: it can't be told. */
-uint64_t libproc_epoch_us(const struct darwin_process *processes, size_t count);
-
-/* What a list tells of a process, without who it is. */
-void libproc_sample(const struct darwin_process *p, uint64_t epoch_us, struct sample *ret);
+/* What a first list of a source tells of one process. The calls are freed as by libproc_new().
+ * -ESRCH, -errno. */
+int libproc_lookup(const struct darwin_calls *calls, const struct io *io, uint32_t pid,
+                   struct sample *ret);
 
 #endif

@@ -85,8 +85,16 @@ int containers_name(struct containers *c, struct identity *id) {
 
 /* ---- One process -------------------------------------------------------------------------- */
 
-/* -ESRCH: there is none. */
-static int find(const struct darwin_calls *calls, uint32_t pid, struct sample *ret) {
+int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with_user,
+                  struct sample *ret) {
+    struct darwin_calls calls;
+    (void)root, (void)with_user;
+    int r = darwin_calls_open(&calls);
+    return r < 0 ? r : libproc_lookup(&calls, io, pid, ret);
+}
+
+/* When it started, as the kernel has it. -ESRCH: there is none. */
+static int find_start(const struct darwin_calls *calls, uint32_t pid, uint64_t *ret_us) {
     struct darwin_process *list = NULL;
     size_t room = 1024;
     ssize_t n;
@@ -105,22 +113,10 @@ static int find(const struct darwin_calls *calls, uint32_t pid, struct sample *r
     int r = n < 0 ? (int)n : -ESRCH;
     for (ssize_t i = 0; i < n; i++)
         if (list[i].pid == pid) {
-            libproc_sample(&list[i], libproc_epoch_us(list, (size_t)n), ret);
+            *ret_us = list[i].start_us;
             r = 0;
         }
     free(list);
-    return r;
-}
-
-int source_lookup(const struct io *io, const char *root, uint32_t pid, bool with_user,
-                  struct sample *ret) {
-    struct darwin_calls calls;
-    (void)io, (void)root, (void)with_user;
-    int r = darwin_calls_open(&calls);
-    if (r < 0)
-        return r;
-    r = find(&calls, pid, ret);
-    calls.free(calls.data);
     return r;
 }
 
@@ -151,9 +147,10 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
                             uint64_t start_ticks, uint64_t inode, enum tally_process_text which,
                             char *to, size_t size) {
     struct darwin_calls calls;
-    struct sample now;
+    uint64_t started_us = 0;
     ssize_t n = 0;
-    (void)io, (void)root, (void)inode;
+    (void)io, (void)root;
+    (void)start_ticks; /* after the clock was set they are made up, and not by this */
     int r = darwin_calls_open(&calls);
     if (r < 0)
         return r;
@@ -170,9 +167,9 @@ ssize_t source_process_text(const struct io *io, const char *root, uint32_t pid,
         break;
     }
     /* afterwards: if it is still the same, it was then */
-    r = find(&calls, pid, &now);
+    r = find_start(&calls, pid, &started_us);
     calls.free(calls.data);
-    if (r < 0 || now.start_ticks != start_ticks)
+    if (r < 0 || started_us != inode)
         return r < 0 ? r : -ESRCH;
     return n == -ESRCH ? 0 : n; /* a zombie has none */
 }

@@ -59,11 +59,84 @@ START_TEST(names_of_containers_are_not_there) {
 }
 END_TEST
 
+/* ---- One process ---------------------------------------------------------------------------- */
+
+static struct mac_process *start_after_step(void) {
+    struct mac_process *p = mac_start(300, 1, "old", 900);
+    mac.clock_step_s = -1800;
+    clock_step_realtime(-1800);
+    p = mac_start(301, 300, "new", 1005);
+    p->path = "/bin/new";
+    p->arguments = "/bin/new\0\0/bin/new\0-x\0HOME=/";
+    p->arguments_len = 29;
+    p->argument_count = 2;
+    return p;
+}
+
+static const struct tally_process *find_shown_of(const tally_snapshot *s, pid_t pid, size_t *ret) {
+    for (*ret = 0; *ret < tally_snapshot_processes(s); ++*ret)
+        if (tally_snapshot_process(s, *ret)->pid == pid)
+            return tally_snapshot_process(s, *ret);
+    return NULL;
+}
+
+/* The clock was set back before it started; and who has its pid then is another one. */
+START_TEST(texts) {
+    const struct tally_new_opts opts = {.size = sizeof(opts), .keep = TALLY_KEEP_PROCESSES};
+    char text[100];
+    size_t at;
+    struct mac_process *p = start_after_step();
+    tally *t = tree_collector_with(&opts, NULL, NULL);
+    clock_set(1010);
+    const tally_snapshot *s = tree_collect(t);
+    ck_assert_ptr_nonnull(find_shown_of(s, 301, &at));
+    ck_assert_int_eq(tally_snapshot_process_text(s, at, TALLY_PROCESS_EXE, text, sizeof(text)), 8);
+    ck_assert_mem_eq(text, "/bin/new", 8);
+    ck_assert_int_eq(tally_snapshot_process_text(s, at, TALLY_PROCESS_CMDLINE, text, 11), 11);
+    ck_assert_mem_eq(text, "/bin/new\0-x", 11);
+    ck_assert_int_eq(tally_snapshot_process_text(s, at, TALLY_PROCESS_UNIT, text, 11), 0);
+    mac_end(p);
+    ck_assert_int_eq(tally_snapshot_process_text(s, at, TALLY_PROCESS_EXE, text, sizeof(text)), 0);
+    mac_reap(p);
+    ck_assert_int_eq(tally_snapshot_process_text(s, at, TALLY_PROCESS_EXE, text, sizeof(text)),
+                     -ESRCH);
+    mac_start(301, 1, "another", 1012)->path = "/bin/another";
+    ck_assert_int_eq(tally_snapshot_process_text(s, at, TALLY_PROCESS_EXE, text, sizeof(text)),
+                     -ESRCH);
+    tally_free(t);
+}
+END_TEST
+
+START_TEST(following) {
+    const pid_t pid = 301;
+    const struct tally_new_opts opts = {.size = sizeof(opts), .follow = &pid, .follow_count = 1};
+    clock_set(1010);
+    start_after_step();
+    tally *t = tree_collector_with(&opts, NULL, NULL);
+    mac_start(302, 301, "child", 1011);
+    clock_set(1020);
+    tree_collect(t);
+    ck_assert(has_group(t, "new"));
+    ck_assert(has_group(t, "child"));
+    ck_assert(!has_group(t, "old"));
+    tally_free(t);
+    const unsigned freed = mac.freed;
+    struct sample s;
+    ck_assert_int_eq(source_lookup(&tree_io, "", 999, false, &s), -ESRCH);
+    ck_assert_uint_eq(mac.freed, freed + 1);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("darwin_open");
     TCase *tc = add_case(suite, "asked for");
     tcase_add_checked_fixture(tc, mac_open, mac_close);
     tcase_add_loop_test(tc, other_sources_are_refused, 0, 5);
     tcase_add_test(tc, names_of_containers_are_not_there);
+
+    tc = add_case(suite, "one process");
+    tcase_add_checked_fixture(tc, mac_open, mac_close);
+    tcase_add_test(tc, texts);
+    tcase_add_test(tc, following);
     return run_suite(suite);
 }
