@@ -414,6 +414,13 @@ static void expire_groups(struct tally *t, const struct tallies_moment *moment) 
     }
 }
 
+/* Where traffic is known only from the first list on, a run that collects once knows none. */
+static bool knows_traffic(const struct round *round) {
+    const struct source_health *health = &round->health;
+    return health->sees_traffic &&
+           (!health->sees_later_traffic || snapshots_before(&round->t->snapshots));
+}
+
 /* Works out what is shown, and fills the snapshot with it. */
 static int show(struct round *round) {
     struct tally *t = round->t;
@@ -425,7 +432,7 @@ static int show(struct round *round) {
         .cpus = settings->cpu_mode_core || !round->has_host ? 1 : round->host.cpus,
         .expire_after_ns = settings->expire_after_ns,
         .keeps_empty = settings->keeps_empty,
-        .sees_traffic = round->health.sees_traffic,
+        .sees_traffic = knows_traffic(round),
         .endings = round->health.endings,
         .memory_bytes = round->memory_bytes,
     };

@@ -103,6 +103,10 @@ static bool add_source(const struct here *h, enum metric m, struct buf *to) {
     else if (t->source->ends == ENDS_BY_EVENTS)
         buf_add_str(to, metric_table[m].origins & 1u << ORIGIN_SOCKETS ? h->health.no_sockets.text
                                                                        : h->health.no_traffic.text);
+    else if (h->health.no_traffic.text[0])
+        buf_add_str(to, h->health.no_traffic.text);
+    else if (h->health.sees_later_traffic)
+        buf_add_str(to, "a run that stays: it is counted from the first collection on");
     else if (t->why_not_bpf.text[0])
         buf_printf(to, "source: bpf, which can't be used: %s", t->why_not_bpf.text);
     else

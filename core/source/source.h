@@ -216,6 +216,7 @@ struct source_health {
     uint64_t threads_skipped; /* so far, as the budget for that was used up */
     uint64_t lost_events;     /* so far; ENDS_BY_EVENTS */
     bool sees_traffic;
+    bool sees_later_traffic; /* … that from before its first list it can't tell */
     bool misses_old_sockets; /* … but not that of sockets from before it began to */
     unsigned endings; /* 1 << enum ending: those that it can tell, if they are to be collected */
     /* BIT(field) of what is to be collected, and is not to be had without that part */

@@ -24,8 +24,7 @@ int look_begin(struct look *look, const struct cli *cli) {
     }
     look->procfs = tally_config_get(look->config, "procfs");
     /* source bpf takes longer to load than /proc to be read once */
-    if (strcmp(tally_config_get(look->config, "source"), "auto") == 0)
-        look_set(look, "source", "procfs");
+    cli_prefer_procfs(look->config);
     return -1;
 }
 

@@ -347,15 +347,19 @@ bool cli_stays(const struct cli *cli, const tally_config *config) {
                                       tally_config_interval(config, &interval_ns) == 1);
 }
 
-static void prefer_procfs(tally_config *config) {
+void cli_prefer_procfs(tally_config *config) {
+#ifdef __APPLE__ /* which has neither, but its own */
+    (void)config;
+#else
     struct tally_error error;
     if (strcmp(tally_config_get(config, "source"), "auto") == 0)
         tally_config_set(config, "source", "procfs", &error);
+#endif
 }
 
 void cli_choose_source(const struct cli *cli, tally_config *config) {
     if (!cli_stays(cli, config) && tally_config_get(config, "pin")[0] == '\0')
-        prefer_procfs(config);
+        cli_prefer_procfs(config);
 }
 
 /* ---- Help -------------------------------------------------------------------- */
@@ -577,7 +581,7 @@ int cli_explain(const struct cli *cli, const char *text) {
         cli_say(program, 'E', "%s", error.text);
         return CLI_MISUSED;
     }
-    prefer_procfs(config);
+    cli_prefer_procfs(config);
     if (is_other)
         return answer(program, config, explain_other, 0, "explain other");
     snprintf(what, sizeof(what), "explain process %ld", (long)pid);

@@ -106,6 +106,9 @@ bool cli_stays(const struct cli *cli, const tally_config *config);
  * sees, it sees while it runs. */
 void cli_choose_source(const struct cli *cli, tally_config *config);
 
+/* The same for a run that is known to look only once. */
+void cli_prefer_procfs(tally_config *config);
+
 /* The source that a snapshot comes from, by name; NULL: there is no snapshot. */
 const char *cli_source(const tally_snapshot *s);
 

@@ -550,6 +550,7 @@ static void libproc_health(struct source *s, struct source_health *ret) {
     if (l->network) {
         ret->no_traffic = *network_why_not(l->network);
         ret->sees_traffic = !ret->no_traffic.text[0];
+        ret->sees_later_traffic = true;
     }
 }
 

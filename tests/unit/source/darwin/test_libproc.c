@@ -483,8 +483,9 @@ START_TEST(traffic) {
     old->sent_packets = 500;
     tally *t = mac_collector(NULL, NULL);
     collect_at(t, 1000);
-    ck_assert_uint_eq(value_of(t, "a", METRIC_RECEIVED_BYTES_TCP), 0);
-    ck_assert_uint_eq(value_of(t, "b", METRIC_TRANSMITTED_PACKETS_UDP), 0);
+    ck_assert(!has_value(t, "a", METRIC_RECEIVED_BYTES_TCP)); /* and all that there will be once */
+    ck_assert(!has_value(t, "b", METRIC_TRANSMITTED_PACKETS_UDP));
+    ck_assert(!has_value(t, "b", METRIC_TRANSMITTED_BYTES));
     old->received_bytes += 100;
     old->received_packets += 3;
     old->sent_bytes += 20;
@@ -1067,7 +1068,9 @@ START_TEST(traffic_that_begins_without_memory) {
         ck_assert(r == 0 || r == -ENOMEM);
         mac.told_at = mac.told_count = 0;
         collect_at(t, 1010);
-        ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 0);
+        /* nothing is shown by a collection that failed, so that this can be the first */
+        if (has_value(t, "a", METRIC_TRANSMITTED_BYTES_TCP))
+            ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 0);
         mac.flows[0].sent_bytes += 5;
         collect_at(t, 1020);
         ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 5);
