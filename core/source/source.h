@@ -44,7 +44,9 @@ struct source {
     /* Bits of enum collect: what this system has nothing of. It is switched off, and a notice
      * says so. 0: it has some of each. */
     unsigned lacks_collect;
-    bool tells_from_now_on; /* with ENDS_BY_EVENTS: of nothing that was over when it was opened */
+    /* with ENDS_BY_EVENTS: of nothing that was over when it was opened; else of no traffic from
+     * before its first list */
+    bool tells_from_now_on;
     bool marks_by_inode; /* listed.marker is what tells the process from others of its pid in
                           * source_process_text(), too: the inode of its directory on Linux */
     uint64_t tick_ns;      /* of the times since boot that it hands out */
@@ -216,7 +218,7 @@ struct source_health {
     uint64_t threads_skipped; /* so far, as the budget for that was used up */
     uint64_t lost_events;     /* so far; ENDS_BY_EVENTS */
     bool sees_traffic;
-    bool sees_later_traffic; /* … that from before its first list it can't tell */
+    bool sees_later_traffic; /* … that is not from before its first list */
     bool misses_old_sockets; /* … but not that of sockets from before it began to */
     unsigned endings; /* 1 << enum ending: those that it can tell, if they are to be collected */
     /* BIT(field) of what is to be collected, and is not to be had without that part */

@@ -635,6 +635,7 @@ int libproc_new(const struct darwin_calls *calls, const struct io *io, unsigned 
         r = find_out(l);
     if (r == 0 && collects(l, COLLECT_NETWORK))
         r = network_new(calls, &l->network);
+    l->source.tells_from_now_on = l->network;
     if (r < 0) {
         libproc_free(&l->source);
         return r;

@@ -127,6 +127,38 @@ START_TEST(following) {
 }
 END_TEST
 
+/* ---- Another collector goes on -------------------------------------------------------------- */
+
+/* Traffic of the time since the last collection, and from before a first list of the new one:
+ * nothing of it is lost, nor counted by both. */
+START_TEST(inherit) {
+    struct mac_process *a = mac_start(300, 1, "a", 900);
+    struct mac_flow *f = mac_flow(2, a);
+    tally *t = tree_collector(NULL, NULL);
+    f->sent_bytes = 1000000;
+    clock_set(1000);
+    tree_collect(t);
+    f->sent_bytes += 100;
+    clock_set(1010);
+    tree_collect(t);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_TRANSMITTED_BYTES_TCP), 100);
+    f->sent_bytes += 20;
+    mac_flow(2, a)->sent_bytes = 5000;
+    clock_set(1015);
+    tally *u = tree_collector_from(t, NULL, NULL);
+    tally_free(t);
+    f->sent_bytes += 3;
+    clock_set(1020);
+    tree_collect(u);
+    ck_assert_uint_eq(value_of(u, "a", METRIC_TRANSMITTED_BYTES_TCP), 5123);
+    f->sent_bytes += 1;
+    clock_set(1030);
+    tree_collect(u);
+    ck_assert_uint_eq(value_of(u, "a", METRIC_TRANSMITTED_BYTES_TCP), 5124);
+    tally_free(u);
+}
+END_TEST
+
 int main(void) {
     Suite *suite = suite_create("darwin_open");
     TCase *tc = add_case(suite, "asked for");
@@ -138,5 +170,9 @@ int main(void) {
     tcase_add_checked_fixture(tc, mac_open, mac_close);
     tcase_add_test(tc, texts);
     tcase_add_test(tc, following);
+
+    tc = add_case(suite, "another collector");
+    tcase_add_checked_fixture(tc, mac_open, mac_close);
+    tcase_add_test(tc, inherit);
     return run_suite(suite);
 }
