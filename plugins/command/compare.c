@@ -238,8 +238,10 @@ struct turn {
 
 static int take_turn(void *data) {
     const struct turn *turn = data;
-    const struct watch_options options = {
-        .is_quiet = true, .output_is_ours = true, .base_ns = 100 * NS_PER_MS, .most_ns = 1000 * NS_PER_MS};
+    const struct watch_options options = {.is_quiet = true,
+                                          .output_is_ours = true,
+                                          .base_ns = 100 * NS_PER_MS,
+                                          .most_ns = 1000 * NS_PER_MS};
     char *command[] = {(char[]){"/bin/sh"}, (char[]){"-c"}, (char *)(uintptr_t)turn->command,
                        NULL};
     struct summary summary;
