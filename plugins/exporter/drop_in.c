@@ -11,24 +11,72 @@
 
 /* ---- Rules of -procnames and -namemapping ------------------------------------------------- */
 
-/* The first group that captures gets the name that the template of the rule has. */
-static bool name_first_capture(const char *regex, size_t len, char **ret, size_t *ret_len) {
-    for (size_t i = 0, in_class = 0; i < len; i++) {
+/* What is behind a class such as [](] or [^[:space:](], which begins at regex[i]. */
+static size_t skip_class(const char *regex, size_t len, size_t i) {
+    i++;
+    i += i < len && regex[i] == '^';
+    i += i < len && regex[i] == ']';
+    for (; i < len && regex[i] != ']'; i++)
         if (regex[i] == '\\') {
             i++;
-        } else if (regex[i] == '[') {
-            in_class = 1;
-        } else if (regex[i] == ']') {
-            in_class = 0;
-        } else if (regex[i] == '(' && !in_class && (i + 1 == len || regex[i + 1] != '?')) {
-            FILE *to = open_memstream(ret, ret_len);
-            if (!to)
-                return false;
-            fprintf(to, "%.*s(?P<m>%.*s", (int)i, regex, (int)(len - i - 1), regex + i + 1);
-            return fclose(to) == 0;
+        } else if (regex[i] == '[' && i + 1 < len && regex[i + 1] == ':') {
+            const char *end = memmem(regex + i + 2, len - i - 2, ":]", 2);
+            i = end ? (size_t)(end - regex) + 1 : i;
         }
-    }
-    return false;
+    return i + 1;
+}
+
+/* Is the bracket at regex[i] one that captures: (, (?P<NAME> or (?<NAME>? */
+static bool captures(const char *regex, size_t len, size_t i) {
+    const char *at = regex + i + 1;
+    const size_t left = len - i - 1;
+    if (left == 0 || (at[0] != '?' && at[0] != '*'))
+        return true;
+    return (left > 2 && memcmp(at, "?P<", 3) == 0) ||
+           (left > 2 && memcmp(at, "?<", 2) == 0 && at[2] != '=' && at[2] != '!');
+}
+
+static size_t count_captures(const char *regex, size_t len) {
+    size_t count = 0, i = 0;
+    while (i < len)
+        if (regex[i] == '[') {
+            i = skip_class(regex, len, i);
+        } else if (regex[i] == '\\' && i + 1 < len && regex[i + 1] == 'Q') {
+            const char *end = memmem(regex + i, len - i, "\\E", 2);
+            i = end ? (size_t)(end - regex) + 2 : len;
+        } else if (regex[i] == '\\') {
+            i += 2;
+        } else {
+            count += regex[i] == '(' && captures(regex, len, i);
+            i++;
+        }
+    return count;
+}
+
+/* A template can only have a group of the expression by its name, and process-exporter takes the
+ * first one that has captured something. So the expression becomes one that looks ahead for its
+ * match, and then, for the first capture that is not empty, finds that text anywhere and gives
+ * it a name:
+ *
+ *   ^(?=(?s:.*?)(?:REGEX))(?|(?!(?s:.*+)\g{1})(?s:.*?)(?P<namemapping>\g{1})|…)
+ *
+ * At the end, which .*+ does not give back, only an empty capture can follow. A reference to what
+ * has captured nothing matches nowhere. */
+static char *name_capture(const char *regex, size_t len, size_t count) {
+    char *named = NULL;
+    size_t size;
+    FILE *to = open_memstream(&named, &size);
+    if (!to)
+        return NULL;
+    fprintf(to, "^(?=(?s:.*?)(?:%.*s))(?|", (int)len, regex);
+    for (size_t i = 1; i <= count; i++)
+        fprintf(to, "%s(?!(?s:.*+)\\g{%zu})(?s:.*?)(?P<namemapping>\\g{%zu})", i > 1 ? "|" : "", i,
+                i);
+    putc(')', to);
+    if (fclose(to) == 0)
+        return named;
+    free(named);
+    return NULL;
 }
 
 static const char *next_part(const char **list, size_t *ret_len) {
@@ -41,27 +89,30 @@ static const char *next_part(const char **list, size_t *ret_len) {
 /* The rules as YAML, which JSON is. */
 static int write_mapping(const struct cli *cli, const char *list, FILE *to) {
     while (*list) {
-        size_t name_len, regex_len, named_len;
+        size_t name_len, regex_len;
         const char *name = next_part(&list, &name_len);
         const char *regex = next_part(&list, &regex_len);
-        char *named;
         if (name_len == 0 || regex_len == 0) {
             cli_say(cli->program, 'E',
                     "-namemapping ends with \"%.*s\"; expected names and expressions in turn",
                     (int)name_len, name);
             return -EINVAL;
         }
-        if (!name_first_capture(regex, regex_len, &named, &named_len)) {
+        const size_t captures = count_captures(regex, regex_len);
+        if (captures == 0) {
             cli_say(cli->program, 'E',
                     "-namemapping has \"%.*s\" for %.*s; expected an expression with (...), which "
                     "names the group",
                     (int)regex_len, regex, (int)name_len, name);
             return -EINVAL;
         }
-        fputs("{\"name\":\"{{.Comm}}:{{.Matches.m}}\",\"comm\":[", to);
+        char *named = name_capture(regex, regex_len, captures);
+        if (!named)
+            return -ENOMEM;
+        fputs("{\"name\":\"{{.Comm}}:{{.Matches.namemapping}}\",\"comm\":[", to);
         json_string(to, name, name_len);
         fputs("],\"cmdline\":[", to);
-        json_string(to, named, named_len);
+        json_string(to, named, strlen(named));
         fputs("]},", to);
         free(named);
     }

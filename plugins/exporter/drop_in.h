@@ -12,8 +12,8 @@
     {.name = "procnames", .argument = "NAME,...", .may_be_empty = true,                           \
      .help = "process-exporter's: a group for each of these process names."},                     \
     {.name = "namemapping", .argument = "NAME,REGEX,...", .may_be_empty = true,                   \
-     .help = "process-exporter's: a group for each NAME:TEXT, where TEXT is what the expression " \
-             "captures of the command line."},                                                    \
+     .help = "process-exporter's: a group for each NAME:TEXT, where TEXT is what the first " \
+             "group of the expression captures of the command line that captures any."},          \
     {.name = "once-to-stdout-delay", .argument = "DURATION",                                      \
      .help = "process-exporter's: wait that long, print the metrics once, and leave. 0s: "        \
              "serve."},                                                                           \

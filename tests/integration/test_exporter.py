@@ -1004,6 +1004,65 @@ def case_values_as_of_go():
         check(status == 2 and "expected" in err, " ".join(flags), status, err)
 
 
+# Expressions of -namemapping, and what they make of the command line "... --app=blue -jar x.jar";
+# None: the process is in no group.
+MAPPINGS = [
+    (r"--app=(\w+)", "blue"),
+    (r"--app=(?P<App>\w+)", "blue"),
+    (r"(?:--app=red|-jar) (\S+)\.jar", "x"),
+    # the first that captures anything
+    (r"--none=(\w+)|--app=(\w+)", "blue"),
+    (r"--app=(red)?(\w+)", "blue"),
+    (r"--app=(q*)(b)(lue)", "b"),
+    (r"-jar (\S+)\.jar|--app=(\w+)", "blue"), # of the first match, not of the first bracket
+    (r"--app=(?P<a>q*)(?:b)(?P<b>lue)", "lue"),
+    # of a match that captures nothing nothing else is tried
+    (r"--app=(q*)", None),
+    (r"--(q*)", None),
+    # brackets that are none
+    (r"--app=[(](\w+)|[[:punct:](]app=(\w+)", "blue"),
+    (r"--app=[^](](l)", "l"),
+    (r"\Q(-\E(\w)|--app=(?i)(BLUE)", "blue"),
+    (r"\(-(\w)|(?s)^.*--app=([a-d])", "b"),
+]
+
+
+def mapped(e, name):
+    return {g for g, v in re.findall(r'^namedprocess_namegroup_num_procs{groupname="(.*)"} (\S+)$',
+                                     e.ask()[2].decode(), re.M)
+            if float(v) and g.startswith(name)}
+
+
+def case_name_mapping():
+    w = Workload(SLEEPER, args=["--app=blue", "-jar", "x.jar"])
+    w.hear()
+    for regex, text in MAPPINGS:
+        e = Exporter("-namemapping", "%s,%s" % (w.name, regex))
+        check_equal(mapped(e, w.name), {w.name + ":" + text} if text else set(),
+                    "groups of " + regex)
+        e.end()
+    for regex in "app", r"\(app", "[(]app", "(?:app)", r"\Q(app)\E", "[[:alpha:](]", "[](]":
+        status, out, err = run([EXPORTER, "-namemapping", "a," + regex, "--check-config"])
+        check(status == 2 and "which names the group" in err, regex, status, err)
+
+
+def case_name_mapping_beside_process_exporter():
+    """The same expressions, the same groups."""
+    theirs = need_program("prometheus-process-exporter", "process-exporter")
+    w = Workload(SLEEPER, args=["--app=blue", "-jar", "x.jar"])
+    w.hear()
+    for regex, text in MAPPINGS:
+        e = Exporter.__new__(Exporter)
+        e.port = free_port()
+        process = start([theirs, "-namemapping", "%s,%s" % (w.name, regex), "-web.listen-address",
+                         "127.0.0.1:%d" % e.port], stdout=subprocess.DEVNULL,
+                        stderr=subprocess.DEVNULL)
+        wait_for(lambda: http_get("http://127.0.0.1:%d/metrics" % e.port)[0] == 200, "an answer")
+        check_equal(mapped(e, w.name), {w.name + ":" + text} if text else set(),
+                    "their groups of " + regex)
+        stop(process)
+
+
 def case_empty_groups_of_process_exporter():
     """Without -remove-empty-groups they stay at 0, with it they are not there."""
     mine = unique("w")
