@@ -1148,6 +1148,22 @@ os._exit(0)
     check("threads" not in group and "wait_channels" not in group, "without the word", group)
 
 
+def case_members_in_the_manual():
+    """All members of groups.json are told of in its section."""
+    manual = read_text(os.path.join(SRC, "plugins/exporter/proctally-exporter.1"))
+    section = manual.split('.SH GROUPS.JSON')[1].split(".SH ")[0].replace("\\-", "-")
+    told = set(re.findall(r"^\.B (\w+)$", section, re.M))
+    e = Exporter("--collect", "thread-names")
+    e.groups()
+    time.sleep(1.1)
+    answer = e.groups() # the second one has an interval
+    members = set(answer) | {m for g in answer["groups"] for m in g}
+    members |= {m for g in answer["groups"] for part in ("threads", "wait_channels")
+                for t in g.get(part, []) for m in t}
+    check({"threads", "wait_channels", "interval"} <= members, "what it has", members)
+    check_equal(members - told, set(), "members that the manual does not tell of")
+
+
 def case_command_line_of_the_seed():
     """The exporter for macOS that proctally grew from."""
     w = Workload(SLEEPER)
