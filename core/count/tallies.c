@@ -669,8 +669,8 @@ size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
     const bool has_plenty = t->count - t->own_count < t->limit - t->limit / 8;
     const bool keeps_empty = moment->keeps_empty && has_plenty;
     for (uint32_t i = 1; i < t->end; i++)
-        if (t->groups[i] && (t->groups[i]->owner.pid || !keeps_empty) &&
-            is_over(t->groups[i], moment)) {
+        if (t->groups[i] && is_over(t->groups[i], moment) &&
+            (t->groups[i]->owner.pid || !keeps_empty)) {
             group_remove(t, i);
             count++;
         }
