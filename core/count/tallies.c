@@ -665,7 +665,7 @@ static bool is_over(const struct group *g, const struct tallies_moment *moment) 
 
 size_t tallies_expire(struct tallies *t, const struct tallies_moment *moment) {
     size_t count = 0;
-    /* for all groups that a collection may bring there is no knowing */
+    /* an eighth is kept free for new groups: how many a collection brings is not known before */
     const bool has_plenty = t->count - t->own_count < t->limit - t->limit / 8;
     const bool keeps_empty = moment->keeps_empty && has_plenty;
     for (uint32_t i = 1; i < t->end; i++)
