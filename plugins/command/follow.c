@@ -142,9 +142,21 @@ static void note_ends(struct watch *w, const struct pollfd *polled) {
         else
             w->ends[left++] = (struct pollfd){.fd = polled[i].fd, .events = POLLIN};
     }
-    if (w->end_count && left == 0)
+    if (w->end_count && left == 0 && !w->has_unpolled_roots)
         watch_note_end(w);
     w->end_count = left;
+}
+
+/* … of those whose end nothing tells but samples: before Linux 5.3, or in a sandbox. */
+static void note_ends_in_sample(struct watch *w) {
+    if (!w->has_unpolled_roots || !w->snapshot)
+        return;
+    for (size_t i = 0; i < tally_snapshot_processes(w->snapshot); i++) {
+        const struct tally_process *p = tally_snapshot_process(w->snapshot, i);
+        if (tree_begins_with(&w->tree, p->pid) && p->state != 'Z')
+            return;
+    }
+    watch_note_end(w);
 }
 
 static void watch_until_end(struct watch *w) {
@@ -158,7 +170,8 @@ static void watch_until_end(struct watch *w) {
             if (w->next_ns < now) /* late: the ones between are left out */
                 w->next_ns = now;
         }
-        if (end_in_time(w))
+        note_ends_in_sample(w);
+        if (end_in_time(w) || is_over(w))
             return;
         const uint64_t until_ns =
             w->is_paused || w->next_ns > w->end_by_ns ? w->end_by_ns : w->next_ns;
@@ -378,6 +391,26 @@ end:
     return status;
 }
 
+/* Says what is wrong: the numbers of threads are found in /proc as well. -EINVAL. */
+static int refuse_threads(struct watch *w, const pid_t *pids, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        char path[64], line[256];
+        long leader = pids[i];
+        snprintf(path, sizeof(path), "/proc/%ld/status", (long)pids[i]);
+        FILE *file = fopen(path, "re");
+        while (file && fgets(line, sizeof(line), file) && sscanf(line, "Tgid: %ld", &leader) != 1)
+            ;
+        if (file)
+            fclose(file);
+        if (leader == pids[i])
+            continue;
+        watch_say_failure(w, -EINVAL, "%ld is a thread of process %ld; expected a process",
+                          (long)pids[i], leader);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 static char *name_of(const pid_t *pids, size_t count) {
     char *text = NULL;
     size_t len = 0;
@@ -397,11 +430,15 @@ int watch_processes(const struct cli *cli, const struct watch_options *options, 
     int status = CLI_FAILED;
     *ret_summary = (struct summary){0};
     int r = open_watch(&w, cli, options);
+    if (r == 0)
+        r = refuse_threads(&w, pids, count);
     /* before they are looked for: what is found then is what these stand for */
     for (size_t i = 0; r == 0 && i < count && i < WATCH_MOST; i++) {
         int fd = (int)syscall(SYS_pidfd_open, pids[i], 0);
         if (fd >= 0)
             w.ends[w.end_count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+        else
+            w.has_unpolled_roots = true;
     }
     if (r == 0)
         r = open_tally(&w, pids, count, &error);

@@ -38,6 +38,7 @@ struct watch {
     /* Of the processes that are attached to: readable when they end. */
     struct pollfd ends[WATCH_MOST];
     size_t end_count;
+    bool has_unpolled_roots; /* not each of them is among those */
     bool root_ended, root_waited, root_end_told;
     int requests_fd;   /* the control socket, as long as somebody may ask there; -1 */
     bool is_paused;    /* samples are taken when asked for */

@@ -4,11 +4,13 @@
 """proctally run and attach: what commands of known use have used, and that they are not
 disturbed."""
 import csv
+import ctypes
 import errno
 import fcntl
 import glob
 import io
 import select
+import struct
 import sys
 
 from common import *
@@ -588,6 +590,46 @@ def case_attach():
     check_equal(attach("x").returncode, 2, "no number")
     if os.geteuid() == 0:
         check_equal(attach(2, "--duration", "0.2").returncode, 0, "a kernel thread")
+
+
+def forbid_pidfds():
+    """As with a kernel that has none, by seccomp(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    # pidfd_open has the same number everywhere: 434
+    code = b"".join(struct.pack("HBBI", *i) for i in (
+        (0x20, 0, 0, 0), (0x15, 0, 1, 434), (0x06, 0, 0, 0x00050000 | errno.ENOSYS),
+        (0x06, 0, 0, 0x7fff0000)))
+    buffer = ctypes.create_string_buffer(code)
+    program = struct.pack("HxxxxxxP", 4, ctypes.addressof(buffer))
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, program, 0, 0):
+        os._exit(99)
+
+
+def case_attach_without_pidfds():
+    for flags in ([], ["--exclude-children"]):
+        children = [subprocess.Popen(["sleep", n]) for n in ("0.5", "1.2")]
+        begun = time.monotonic()
+        done = subprocess.run([COMMAND, "attach", "--json", "-q", "--source", "procfs", *flags,
+                               *(str(c.pid) for c in children)], capture_output=True, text=True,
+                              timeout=60, preexec_fn=forbid_pidfds)
+        check_equal((done.returncode, done.stderr), (0, ""), "attach")
+        check(1 <= records(done.stdout)[-1]["wall_s"] <= 20, "until the last of them has ended",
+              done.stdout[-300:])
+        check(time.monotonic() - begun < 20, "and no longer")
+        [c.wait() for c in children]
+
+
+def case_attach_to_thread():
+    child = start([PYTHON, "-c", "import threading, time\n"
+                   "threading.Thread(target=time.sleep, args=(60,)).start()\nprint(flush=True)"],
+                  stdout=subprocess.PIPE)
+    child.stdout.readline()
+    tid = max(map(int, os.listdir("/proc/%d/task" % child.pid)))
+    check(tid != child.pid, "a thread")
+    done = attach(tid, "--duration", "0.3")
+    check_equal((done.returncode, done.stdout, done.stderr),
+                (1, "", "proctally attach: %d is a thread of process %d; expected a process\n"
+                 % (tid, child.pid)), "attach to a thread")
 
 
 def case_several():
