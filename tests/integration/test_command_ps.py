@@ -276,7 +276,7 @@ def case_terminal():
     check(own and re.search(r" pts/\d+ +\ws\+", own[0]), "its own line", own)
 
 
-def case_terminal():
+def case_terminals_by_bpf():
     """What the kernel's programs tell of it is what /proc says."""
     if ps("--source", "bpf")[0] != 0:
         raise Skipped("source bpf can't be used")

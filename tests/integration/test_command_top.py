@@ -305,7 +305,7 @@ def case_sizes():
         print(screen.rstrip("\n"))
         check(not os.path.exists(terminal.status), "it goes on", read_text(terminal.errors))
     terminal.resize(20, 5)
-    terminal.wait(lambda s: [len(line) <= 20 for line in s.split("\n")] and "CPU%" in s, "20x5")
+    terminal.wait(lambda s: all(len(line) <= 20 for line in s.split("\n")) and "CPU%" in s, "20x5")
     terminal.resize(132, 40)
     screen = terminal.wait(lambda s: "SENT/s" in s, "more columns where there is room")
     terminal.keys("Escape", "/")
