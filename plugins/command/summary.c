@@ -155,17 +155,14 @@ void summary_print(FILE *to, const struct summary *s) {
     if (s->figures.known & FIGURE(FIGURE_STARTS))
         fprintf(to, "%s%" PRIu64 " started, ", mark(s, FIGURE(FIGURE_STARTS)),
                 s->figures.value[FIGURE_STARTS]);
-    fprintf(to, "%" PRIu64 " at a time", s->most_processes);
+    fprintf(to, "~%" PRIu64 " at a time", s->most_processes);
     if (s->orphans_left)
         fprintf(to, ", %" PRIu64 " left behind", s->orphans_left);
     putc('\n', to);
     fprintf(to, "samples    %" PRIu64 " from %s", s->samples, s->source);
     if (s->own_cpu_ns)
         fprintf(to, ", which took %s of CPU", amount_time(s->own_cpu_ns, own));
-    fputs((s->figures.known & ~s->figures.exact) || s->rss_sum_peak_bytes
-              ? "; ~ may lack what none of them saw\n"
-              : "\n",
-          to);
+    fputs("; ~ may lack what none of them saw\n", to);
     print_programs(to, s);
 }
 

@@ -543,6 +543,8 @@ def case_summary_for_people():
                                            "exit 3"), capture_output=True, text=True)
         check_equal((done.returncode, done.stdout), (3, ""), tier.name)
         check("\033" not in done.stderr, "no escapes", done.stderr)
+        check(re.search(r"^processes  .*~[1-9]\d* at a time", done.stderr, re.M),
+              tier.name + ": samples may have missed some", done.stderr)
         for word in ("wall", "exit status 3", "cpu", "memory", "largest process", "processes"):
             check(word in done.stderr, "%s: %s" % (tier.name, word), done.stderr)
         check(not re.search(r"^proctally run:", done.stderr, re.M), "no notices", done.stderr)
