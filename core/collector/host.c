@@ -16,6 +16,12 @@ static uint64_t sum_of(const struct tallies *tallies, enum metric m) {
     return sum;
 }
 
+static void set_times(tally_snapshot *s, const uint64_t *ticks, size_t count, uint64_t tick_ns) {
+    for (size_t i = 0; i < HOST_TIMES; i++)
+        set(s, METRIC_HOST_CPU_USER + (enum metric)i, i < count,
+            i < count ? ticks[i] * tick_ns : 0);
+}
+
 void show_host(struct round *round) {
     static const enum metric states[] = {METRIC_STATE_RUNNING,    METRIC_STATE_SLEEPING,
                                          METRIC_STATE_DISK_SLEEP, METRIC_STATE_STOPPED,
@@ -30,9 +36,10 @@ void show_host(struct round *round) {
         set(s, METRIC_HOST_LOAD_1 + (enum metric)i, host.has_load, host.load_billionths[i]);
     set(s, METRIC_HOST_USERS, host.has_users, host.users);
     set(s, METRIC_HOST_CPUS, round->has_host, round->host.cpus);
-    for (size_t i = 0; i < HOST_TIMES; i++)
-        set(s, METRIC_HOST_CPU_USER + (enum metric)i, i < host.times_known,
-            host.times_ticks[i] * host.tick_ns);
+    if (round->has_host && round->host.times_known)
+        set_times(s, round->host.times_ticks, round->host.times_known, t->source->tick_ns);
+    else
+        set_times(s, host.times_ticks, host.times_known, host.tick_ns);
     for (size_t i = 0; i < HOST_MEMORIES; i++)
         set(s, METRIC_HOST_MEMORY_TOTAL + (enum metric)i, host.memory_known >> i & 1,
             host.memory_bytes[i]);

@@ -54,9 +54,16 @@ struct source {
     char boot_id[40];      /* of this boot alone; "" where that can't be known */
 };
 
+/* user, nice, system, idle, iowait, irq, softirq, steal */
+enum { HOST_TIMES = 8 };
+
 /* The host, as far as groups need it. */
 struct host_stat {
     uint64_t busy_ticks; /* CPU time that processes can have used */
+    /* The first so many, where only a source that goes on can tell them: else they are among
+     * the details. */
+    uint64_t times_ticks[HOST_TIMES];
+    size_t times_known;
     uint32_t cpus;       /* online */
     uint64_t boot_time;  /* seconds since 1970 */
 };
@@ -72,8 +79,6 @@ enum host_memory {
     HOST_SWAP_FREE,
     HOST_MEMORIES
 };
-/* user, nice, system, idle, iowait, irq, softirq, steal */
-enum { HOST_TIMES = 8 };
 struct host_details {
     uint64_t tick_ns;
     uint64_t times_ticks[HOST_TIMES];

@@ -47,6 +47,9 @@ struct newcomer {
     uint64_t start_us;
 };
 
+/* user, nice, system, idle */
+enum { HOST_TIMES_HERE = 4 };
+
 struct libproc {
     struct source source;
     struct darwin_calls calls;
@@ -76,7 +79,7 @@ struct libproc {
     struct network *network; /* NULL: not collected */
 
     struct darwin_host host;
-    uint64_t busy; /* in hundredths of a second */
+    uint64_t times[HOST_TIMES_HERE]; /* in hundredths of a second */
     bool has_host;
 };
 
@@ -519,10 +522,20 @@ static bool libproc_is_alive(struct source *s, uint32_t pid, uint64_t start_tick
            task.start_us + added_us(l, unique.number) == start_ticks + l->epoch_us;
 }
 
-/* A little back is no turn. */
-static uint64_t increase(uint32_t now, uint32_t before) {
+/* A little back is no turn. The first time it is all there is. */
+static uint64_t increase(uint32_t now, uint32_t before, bool has_before) {
     const uint32_t more = now - before;
-    return more < UINT32_MAX / 2 ? more : 0;
+    return more < UINT32_MAX / 2 || !has_before ? more : 0;
+}
+
+static void add_times(struct libproc *l, const struct darwin_host *now) {
+    const struct darwin_host *before = &l->host; /* all 0 at first */
+    l->times[0] += increase(now->user, before->user, l->has_host);
+    l->times[1] += increase(now->nice, before->nice, l->has_host);
+    l->times[2] += increase(now->system, before->system, l->has_host);
+    l->times[3] += increase(now->idle, before->idle, l->has_host);
+    l->host = *now;
+    l->has_host = true;
 }
 
 static int libproc_host(struct source *s, struct host_stat *ret) {
@@ -531,16 +544,13 @@ static int libproc_host(struct source *s, struct host_stat *ret) {
     int r = l->calls.host(l->calls.data, &now);
     if (r < 0)
         return r;
-    if (l->has_host)
-        l->busy += increase(now.user, l->host.user) + increase(now.system, l->host.system) +
-                   increase(now.nice, l->host.nice);
-    else
-        l->busy = (uint64_t)now.user + now.system + now.nice;
-    l->host = now;
-    l->has_host = true;
-    *ret = (struct host_stat){.busy_ticks = l->busy * HOST_TICK,
+    add_times(l, &now);
+    *ret = (struct host_stat){.busy_ticks = (l->times[0] + l->times[1] + l->times[2]) * HOST_TICK,
+                              .times_known = HOST_TIMES_HERE,
                               .cpus = now.cpus,
                               .boot_time = l->epoch_us / (NS_PER_S / TICK_NS)};
+    for (size_t i = 0; i < HOST_TIMES_HERE; i++)
+        ret->times_ticks[i] = l->times[i] * HOST_TICK;
     return 0;
 }
 

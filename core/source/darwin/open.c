@@ -188,11 +188,10 @@ void source_host_memory(const struct io *io, const char *root, struct host_detai
 
 void source_host_details(const struct io *io, const char *root, struct host_details *ret) {
     struct darwin_calls calls;
-    struct darwin_host host;
     struct darwin_memory memory;
     double load[3];
     (void)root;
-    *ret = (struct host_details){.tick_ns = NS_PER_S / 100};
+    *ret = (struct host_details){0}; /* times wrap around: the source tells them */
     ret->uptime_ns = io->clock_ns(io->data, CLOCK_BOOTTIME);
     ret->has_uptime = true;
     ret->has_load = getloadavg(load, 3) == 3;
@@ -200,12 +199,6 @@ void source_host_details(const struct io *io, const char *root, struct host_deta
         ret->load_billionths[i] = (uint64_t)(load[i] * 1e9 + 0.5);
     if (darwin_calls_open(&calls) < 0)
         return;
-    if (calls.host(calls.data, &host) == 0) {
-        const uint32_t times[] = {host.user, host.nice, host.system, host.idle};
-        ret->times_known = sizeof(times) / sizeof(times[0]);
-        for (size_t i = 0; i < ret->times_known; i++)
-            ret->times_ticks[i] = times[i];
-    }
     if (calls.memory(calls.data, &memory) == 0) {
         set_memory(ret, HOST_MEMORY_TOTAL, memory.total_bytes);
         set_memory(ret, HOST_MEMORY_FREE, memory.free_bytes);

@@ -117,6 +117,12 @@ static int host(void *data, struct darwin_host *ret) {
     return 0;
 }
 
+static int memory(void *data, struct darwin_memory *ret) {
+    (void)data;
+    *ret = (struct darwin_memory){.total_bytes = UINT64_C(16) << 30};
+    return 0;
+}
+
 static int timebase(void *data, struct darwin_timebase *ret) {
     (void)data;
     *ret = mac.timebase;
@@ -231,6 +237,7 @@ const struct darwin_calls mac_calls = {
     .path = path,
     .arguments = arguments,
     .host = host,
+    .memory = memory,
     .timebase = timebase,
     .boot_id = boot_id,
     .user = user,

@@ -127,6 +127,44 @@ START_TEST(following) {
 }
 END_TEST
 
+/* ---- The host ------------------------------------------------------------------------------- */
+
+static uint64_t host_ms(const tally_snapshot *s, const char *id) {
+    size_t metric;
+    uint64_t value;
+    ck_assert_int_eq(tally_metric_find(id, &metric), 0);
+    ck_assert(tally_snapshot_value(s, 0, metric, &value));
+    return value / 1000000;
+}
+
+/* The kernel's hundredths of a second wrap around: what is shown goes on. */
+START_TEST(host_times) {
+    const struct tally_new_opts opts = {.size = sizeof(opts), .keep = TALLY_KEEP_HOST};
+    mac.host.idle = UINT32_MAX - 50;
+    mac.host.user = 500;
+    mac.host.system = 300;
+    mac.host.nice = 100;
+    tally *t = tree_collector_with(&opts, NULL, NULL);
+    clock_set(1000);
+    const tally_snapshot *s = tree_collect(t);
+    ck_assert_uint_eq(host_ms(s, "host_cpu_user"), 5000);
+    ck_assert_uint_eq(host_ms(s, "host_cpu_nice"), 1000);
+    ck_assert_uint_eq(host_ms(s, "host_cpu_system"), 3000);
+    ck_assert_uint_eq(host_ms(s, "host_cpu_idle"), (UINT64_C(1) << 32) * 10 - 510);
+    mac.host.idle += 150;
+    mac.host.user += 10;
+    clock_set(1010);
+    s = tree_collect(t);
+    ck_assert_uint_eq(host_ms(s, "host_cpu_user"), 5100);
+    ck_assert_uint_eq(host_ms(s, "host_cpu_idle"), (UINT64_C(1) << 32) * 10 - 510 + 1500);
+    mac.host.idle--; /* a little back */
+    clock_set(1020);
+    s = tree_collect(t);
+    ck_assert_uint_eq(host_ms(s, "host_cpu_idle"), (UINT64_C(1) << 32) * 10 - 510 + 1500);
+    tally_free(t);
+}
+END_TEST
+
 /* ---- Another collector goes on -------------------------------------------------------------- */
 
 /* Traffic of the time since the last collection, and from before a first list of the new one:
@@ -170,6 +208,10 @@ int main(void) {
     tcase_add_checked_fixture(tc, mac_open, mac_close);
     tcase_add_test(tc, texts);
     tcase_add_test(tc, following);
+
+    tc = add_case(suite, "host");
+    tcase_add_checked_fixture(tc, mac_open, mac_close);
+    tcase_add_test(tc, host_times);
 
     tc = add_case(suite, "another collector");
     tcase_add_checked_fixture(tc, mac_open, mac_close);
