@@ -27,7 +27,8 @@
 #define TICK_NS 1000
 /* launchd starts within this time after the clock since boot has begun. Times count from that
  * much before it did: so a process seems up to that much younger, and one that started after
- * the last collection of a run before this one never seems to have been there. */
+ * the last collection of a run before this one never seems to have been there. (That is, if the
+ * clock was not set back in between: see struct clock_step.) */
 #define EPOCH_MARGIN_US (60 * UINT64_C(1000000))
 #define HOST_TICK (NS_PER_S / 100 / TICK_NS)
 
@@ -35,7 +36,10 @@
 #define SAME_TIME_US 100000
 
 /* The clock was set back: from that process on this is added to the times at which processes
- * started, or children would seem to be older than their parents. */
+ * started, or children would seem to be older than their parents. It is found out from the
+ * processes there are, and is not saved: another run, that finds others, can take for another
+ * one, and as old, who started after the step. What it used meanwhile is lost then; it is not
+ * counted twice, as those that are left make it seem older, not younger. */
 struct clock_step {
     uint64_t first; /* unique number */
     uint64_t more_us;

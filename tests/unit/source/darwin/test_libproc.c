@@ -968,6 +968,45 @@ START_TEST(restart) {
     ck_assert_uint_eq(user_ms(u, "a"), 3000);
     ck_assert_uint_eq(value_of(u, "a", METRIC_SYSCALLS_UNIX), 140);
     ck_assert_uint_eq(value_of(u, "a", METRIC_EXITS), 0);
+    /* by the clock as it is now it was there before: it counts from now on */
+    ck_assert_uint_eq(user_ms(u, "b"), 0);
+    ck_assert_uint_eq(value_of(u, "b", METRIC_STARTS), 0);
+    mac_use(&mac.processes[mac.count - 1], 5, 0);
+    collect_at(u, 1030);
+    ck_assert_uint_eq(user_ms(u, "b"), 5000);
+    tally_free(t);
+    tally_free(u);
+}
+END_TEST
+
+/* After a step the times are made up, and by another run from others: the one whose time was
+ * the last before the step has ended meanwhile. Something is lost then, and nothing is
+ * counted twice. */
+START_TEST(restart_long_after_a_clock_step) {
+    mac_start(300, 1, "a", 100);
+    struct mac_process *last = mac_start(301, 1, "last", 900);
+    tally *t = mac_collector(NULL, NULL);
+    collect_at(t, 1000);
+    mac.clock_step_s = -1800;
+    struct mac_process *p = mac_start(302, 1, "p", 1005);
+    mac_use(p, 1, 0);
+    collect_at(t, 1010);
+    mac_reap(last);
+    mac_use(p, 2, 0);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(user_ms(t, "p"), 3000);
+    ck_assert_int_eq(tree_encode_state(t), 0);
+    mac_use(p, 4, 0);
+    tally *u = mac_collector(NULL, NULL);
+    clock_set(1030);
+    ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
+    collect_at(u, 1030);
+    ck_assert_uint_eq(user_ms(u, "p"), 3000);
+    ck_assert_uint_eq(value_of(u, "p", METRIC_EXITS), 1);
+    ck_assert_uint_eq(value_of(u, "p", METRIC_STARTS), 1);
+    mac_use(p, 8, 0);
+    collect_at(u, 1040);
+    ck_assert_uint_eq(user_ms(u, "p"), 11000);
     tally_free(t);
     tally_free(u);
 }
@@ -1153,6 +1192,7 @@ int main(void) {
     tc = add_case(suite, "collector");
     tcase_add_checked_fixture(tc, mac_open, mac_close);
     tcase_add_test(tc, restart);
+    tcase_add_test(tc, restart_long_after_a_clock_step);
     tcase_add_test(tc, state_of_macos_on_linux);
     tcase_add_test(tc, born_between_two_runs);
     tcase_add_test(tc, no_memory_is_taken_in_the_steady_state);
