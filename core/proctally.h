@@ -406,6 +406,8 @@ struct tally_process {
     /* It is known to ignore SIGCHLD, so that what its children have used is added to nobody's
      * account. Source bpf, which does without such accounts, does not tell. */
     bool ignores_children;
+    /* Another one after execve(2), as far as the source can see it; 0: not known. */
+    uint64_t exec_marker;
 };
 size_t tally_snapshot_processes(const tally_snapshot *s);
 const struct tally_process *tally_snapshot_process(const tally_snapshot *s, size_t i);

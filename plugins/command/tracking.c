@@ -41,7 +41,8 @@ bool tree_value(const struct tree *tree, const struct tracked *process, const ta
 }
 
 static struct tracked tracked_of(const struct tally_process *p) {
-    struct tracked to = {.pid = p->pid, .ppid = p->ppid, .start_ns = p->start_ns};
+    struct tracked to = {.pid = p->pid, .ppid = p->ppid, .start_ns = p->start_ns,
+                         .exec_marker = p->exec_marker};
     strncpy(to.name, p->name, sizeof(to.name) - 1);
     return to;
 }
@@ -113,7 +114,10 @@ int tree_update(struct tree *tree, const tally_snapshot *s,
                 set_base(tree, now, s, i);
             tree->seen++;
         }
-        if (p->pid != tree->roots[0] && !(is_same && strcmp(known->name, now->name) == 0))
+        /* the same name may be that of another script */
+        const bool is_same_program = is_same && known->exec_marker == now->exec_marker &&
+                                     strcmp(known->name, now->name) == 0;
+        if (p->pid != tree->roots[0] && !is_same_program)
             each_new(data, s, i);
     }
     for (; before < tree->count; before++)

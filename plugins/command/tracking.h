@@ -11,6 +11,7 @@
 struct tracked {
     pid_t pid, ppid;
     uint64_t start_ns;
+    uint64_t exec_marker;
     uint64_t gone_ns;  /* of the first sample that did not show it any more */
     uint64_t base[TREE_METRICS]; /* of counters and the peak, when it was seen first */
     char name[TREE_NAME_SIZE]; /* another one after execve(2) */

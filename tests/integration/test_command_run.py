@@ -534,6 +534,17 @@ def case_records():
     check({r["kind"] for r in rows} == {"metadata", "sample", "exit", "summary"}, "kinds", rows)
 
 
+def case_exec_of_same_program():
+    """An interpreter that executes itself with another script is recorded again."""
+    again = "exec(\"import os, sys, time\\ntime.sleep(0.7)\\nif len(sys.argv) < 2: " \
+            "os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(0.7)', 'again'])\")"
+    for tier in tiers():
+        _, rows, _ = run(tier, "sh", "-c", '"$@"; :', "sh", PYTHON, "-c", again)
+        commands = [r.get("cmd", []) for r in rows if r["kind"] == "child"]
+        check([c for c in commands if c[-1:] == ["again"]] and
+              [c for c in commands if c[-1:] == [again]], tier.name + ": both are told", commands)
+
+
 def case_csv():
     done = subprocess.run(tiers()[0].command("--csv", "-q", "sh", "-c", "sleep 1; :"),
                           capture_output=True, text=True)

@@ -89,6 +89,9 @@ START_TEST(new_ones) {
     ck_assert_str_eq(news, "200 300 ");
     sample_at(1030);
     ck_assert_str_eq(news, "");
+    child->exec_marker++; /* another script of the same interpreter */
+    sample_at(1035);
+    ck_assert_str_eq(news, "200 ");
     /* the number of one that has ended, for another */
     end(child, (struct use){.user_ms = 30});
     add_actor((struct actor){.pid = 200, .ppid = 100, .start_ticks = LATER + 9, .comm = "changed"});
