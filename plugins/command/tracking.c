@@ -107,6 +107,8 @@ int tree_update(struct tree *tree, const tally_snapshot *s,
         *now = tracked_of(p);
         if (is_same) {
             memcpy(now->base, known->base, sizeof(now->base));
+            if (!now->exec_marker) /* it may be in the middle of execve(2) */
+                now->exec_marker = known->exec_marker;
         } else {
             if (known)
                 note_gone(tree, known, now_ns);
