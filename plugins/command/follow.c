@@ -398,8 +398,9 @@ static int refuse_threads(struct watch *w, const pid_t *pids, size_t count) {
         long leader = pids[i];
         snprintf(path, sizeof(path), "/proc/%ld/status", (long)pids[i]);
         FILE *file = fopen(path, "re");
-        while (file && fgets(line, sizeof(line), file) && sscanf(line, "Tgid: %ld", &leader) != 1)
-            ;
+        while (file && fgets(line, sizeof(line), file))
+            if (strncmp(line, "Tgid:", 5) == 0)
+                leader = strtol(line + 5, NULL, 10);
         if (file)
             fclose(file);
         if (leader == pids[i])
