@@ -2,6 +2,7 @@
 #include "look.h"
 
 #include "rights.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -31,6 +32,24 @@ int look_begin(struct look *look, const struct cli *cli) {
 void look_set(struct look *look, const char *name, const char *value) {
     struct tally_error unused;
     tally_config_set(look->config, name, value, &unused);
+}
+
+int look_take_seconds(struct cli *cli) {
+    char text[64];
+    for (size_t i = 0; i < cli->given_count; i++) {
+        struct cli_given *given = &cli->given[i];
+        if (!given->is_option || strcmp(given->name, "interval") != 0 ||
+            !text_duration(given->value, 1000, text, sizeof(text)))
+            continue; /* what is wrong with it the option says */
+        free(given->copy);
+        given->value = given->copy = strdup(text);
+        if (given->copy)
+            continue;
+        given->value = "";
+        cli_say(cli->program, 'E', "out of memory");
+        return -ENOMEM;
+    }
+    return 0;
 }
 
 static void wait_ns(uint64_t ns) {

@@ -30,6 +30,10 @@ void look_end(struct look *look);
 /* Sets an option of the configuration to what is known to be right. */
 void look_set(struct look *look, const char *name, const char *value);
 
+/* For the command line of a program: the option interval may be a plain number there, of
+ * seconds, as top(1) takes it. Says what is wrong. -errno. */
+int look_take_seconds(struct cli *cli);
+
 /* Index of a process in the snapshot; SIZE_MAX: it is not there. */
 size_t look_find(const struct look *look, pid_t pid);
 /* The name of its group; NULL: it was left out. */

@@ -396,7 +396,8 @@ static const struct cli_flag flags[] = {
      .help = "Only processes of these groups."},
     {.name = "tree", .help = "Show children behind their parents."},
     {.name = "over", .argument = "DURATION", .means = "interval",
-     .help = "Look twice, so long apart: %CPU is that of the time between, not of the whole life."},
+     .help = "Look twice, so long apart: %CPU is that of the time between, not of the whole life. A "
+             "plain number is in seconds."},
     {.name = "json", .help = "All that is known of each process, as JSON."},
 };
 static const struct cli_program program = {
@@ -405,6 +406,7 @@ static const struct cli_program program = {
     .is_verb = true,
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
+    .settle = look_take_seconds,
 };
 
 /* Says which of the processes that were asked for are not there. */

@@ -4,6 +4,7 @@
 #include "verb.h"
 #include "worker.h"
 #include "follow.h"
+#include "text.h"
 #include "units.h"
 
 #include <errno.h>
@@ -97,11 +98,7 @@ static int read_duration(const struct cli *cli, const char *flag, unsigned unit_
     char text[64];
     if (!value)
         return 0;
-    const bool is_plain = value[strspn(value, "0123456789.")] == '\0';
-    char *end = NULL;
-    int len = is_plain ? snprintf(text, sizeof(text), "%.0fms", strtod(value, &end) * unit_ms)
-                       : snprintf(text, sizeof(text), "%s", value);
-    int r = len < (int)sizeof(text) && !(end && *end) ? tally_config_new(&config) : -EINVAL;
+    int r = text_duration(value, unit_ms, text, sizeof(text)) ? tally_config_new(&config) : -EINVAL;
     /* the option of that name reads durations as they are written everywhere else */
     if (r == 0)
         r = tally_config_set(config, "interval", text, &error);

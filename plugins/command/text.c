@@ -5,7 +5,7 @@
 
 #include <inttypes.h>
 #include <langinfo.h>
-#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <wchar.h>
 
@@ -84,4 +84,12 @@ const char *amount_time(uint64_t ns, char ret[AMOUNT_SIZE]) {
     else
         snprintf(ret, AMOUNT_SIZE, "%" PRIu64 "d%02" PRIu64 "h", s / 86400, s / 3600 % 24);
     return ret;
+}
+
+bool text_duration(const char *value, unsigned unit_ms, char *ret, size_t size) {
+    const bool is_plain = value[strspn(value, "0123456789.")] == '\0';
+    char *end = NULL;
+    const int len = is_plain ? snprintf(ret, size, "%.0fms", strtod(value, &end) * unit_ms)
+                             : snprintf(ret, size, "%s", value);
+    return len >= 0 && (size_t)len < size && !(end && (*end || end == value));
 }

@@ -4,6 +4,7 @@
 #ifndef TEXT_H
 #define TEXT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -21,5 +22,9 @@ size_t text_write(FILE *to, const char *text, size_t len, size_t width);
 const char *amount_bytes(uint64_t bytes, char ret[AMOUNT_SIZE]);
 /* "0.003s", "9.99s", "1:02.3", "1:02:03", "3d04h" */
 const char *amount_time(uint64_t ns, char ret[AMOUNT_SIZE]);
+
+/* A duration as the option interval takes it: a plain number is of units of so many
+ * milliseconds. False: there is no room for it, or it is no number after all. */
+bool text_duration(const char *value, unsigned unit_ms, char *ret, size_t size);
 
 #endif

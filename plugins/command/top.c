@@ -3,7 +3,9 @@
 #include "top.h"
 
 #include "build-config.h"
+#include "look.h"
 #include "rights.h"
+#include "text.h"
 #include "verb.h"
 
 #include <errno.h>
@@ -26,7 +28,8 @@ static const struct cli_flag flags[] = {
              "start."},
     {.name = "n", .argument = "COUNT", .means = "iterations", .help = "The same."},
     {.name = "d", .argument = "DURATION", .means = "interval",
-     .help = "The same as --interval, which is 1s here unless it is given."},
+     .help = "The same as --interval, which is 1s here unless it is given. A plain number is in "
+             "seconds."},
     {.name = "view", .argument = "groups|processes", .help = "What to show at first. Default: groups"},
     {.name = "sort", .argument = "COLUMN",
      .help = "The title of the column to sort by, with a - before it for the other way round. "
@@ -42,6 +45,7 @@ static const struct cli_program program = {
     .is_verb = true,
     .flags = flags,
     .flag_count = sizeof(flags) / sizeof(flags[0]),
+    .settle = look_take_seconds,
 };
 
 /* ---- The collector ---------------------------------------------------------------------- */
@@ -141,10 +145,12 @@ int top_regroup(struct top *top, const char *group_by) {
 int top_set_interval(struct top *top, const char *text) {
     struct tally_error error;
     tally_config *config;
+    char duration[64];
     int r = tally_config_new(&config);
     if (r < 0)
         return r;
-    r = tally_config_set(config, "interval", text, &error);
+    const bool is_duration = text_duration(text, 1000, duration, sizeof(duration));
+    r = tally_config_set(config, "interval", is_duration ? duration : text, &error);
     if (r < 0)
         say(top, 'E', error.text);
     else

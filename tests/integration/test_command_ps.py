@@ -172,6 +172,11 @@ def case_over():
     rows = rows_of(ps("--over", "500ms", "-p", "%d,%d" % (w.pid, idle.pid))[1])
     percent = {int(r["PID"]): float(r["%CPU"]) for r in rows}
     check(percent[w.pid] > 5 and percent[idle.pid] == 0, "CPU of now", percent)
+    for plain in ("0.5", "1"):  # seconds
+        begun = time.monotonic()
+        status, _, err = ps("--over", plain, "-p", str(w.pid))
+        check_equal((status, err), (0, ""), "--over " + plain)
+        check(time.monotonic() - begun >= float(plain), "so long apart")
 
 
 def case_json():

@@ -390,6 +390,15 @@ def case_hostile_names():
 
 # ---- Batch and JSON ----------------------------------------------------------------------------
 
+def case_plain_seconds():
+    """As top(1) takes them."""
+    for flags in (["-d", "1"], ["--interval=1.0"]):
+        begun = time.monotonic()
+        status, _, err = top("-b", "-n", "2", "--source", "procfs", *flags)
+        check_equal((status, err), (0, ""), repr(flags))
+        check(2 <= time.monotonic() - begun < 60, "the second refresh comes after two intervals")
+
+
 def case_batch():
     burner(ME + "-burn")
     status, out, err = top("-b", "-n", "5", "-d", "500ms", "--source", "procfs")
