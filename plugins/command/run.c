@@ -44,7 +44,8 @@
     {.name = "control", .argument = "FD",                                                        \
      .help = "For programs: write the records to this socket, and take samples as is asked for "  \
              "there."},                                                                           \
-    {.name = "d", .means = "duration"}, {.name = "no-update"}, {.name = "n", .means = "no-update"}
+    {.name = "d", .means = "duration"}, {.name = "no-update"}, {.name = "n", .means = "no-update"}, \
+    {.name = "no-polling"}
 
 static const struct cli_flag run_flags[] = {
     FLAGS_OF_BOTH,
@@ -59,6 +60,7 @@ static const struct cli_flag run_flags[] = {
     {.name = "session", .help = "Give the command a session of its own, without a terminal."},
     {.name = "wait", .help = "Stay until all that the command has started has ended, and not "
                              "only itself."},
+    {.name = "since-process-start"}, /* as it is anyway */
 };
 static const struct cli_program run_program = {
     .name = "proctally run",
@@ -187,6 +189,7 @@ static int run(struct cli *cli) {
     struct watch_options options;
     if (read_options(cli, &options) < 0)
         return WATCH_FAILED;
+    options.from_process_start = false; /* what it was before the command is ours */
     if (cli->argument_count == 0) {
         cli_say(cli->program, 'E', "expected a command, as in proctally run sleep 1");
         return WATCH_FAILED;

@@ -819,6 +819,19 @@ def case_denet_records():
         check_equal(summary[key], wanted, key)
 
 
+def case_denet_flags():
+    """Command lines for denet are understood."""
+    sleeper = start(["sleep", "60"])
+    flags = ["-j", "-q", "-n", "-i", "50", "-m", "100", "-d", "1", "--no-polling",
+             "--since-process-start", "--exclude-children", "--write-env"]
+    for last, status in ((["run", "sleep", "0.3"], 0), (["attach", str(sleeper.pid)], 0)):
+        done = command(*flags, *last)
+        check_equal((done.returncode, done.stderr), (status, ""), repr(last))
+        kinds = [r["kind"] for r in records(done.stdout)]
+        check_equal((kinds[0], kinds[-1]), ("env", "summary"), repr(last))
+        check("sample" in kinds, repr(last), kinds)
+
+
 def case_compare_commands():
     done = command("compare", "--json", "--runs", "3", "seq 10000 >/dev/null", "seq 50000 >/dev/null")
     check_equal((done.returncode, done.stderr), (0, ""), "compare")
