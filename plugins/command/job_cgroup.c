@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 static int fail(struct tally_error *error, const char *what, int r) {
@@ -123,8 +124,10 @@ int job_cgroup_kill(const struct job_cgroup *job) {
 
 /* Each try misses those that are forked meanwhile. Who forks without end has to stand still for
  * it; others are spared that, as some of their system calls would end with EINTR. */
-#define MOVE_TRIES 100
+#define MOVE_TRIES 300
 #define MOVE_TRIES_UNFROZEN 10
+/* Who is in the middle of fork(2) or exit(2) is not listed, and has to get a CPU first. */
+#define MOVE_WAIT_NS 1000000
 
 int job_cgroup_end(struct job_cgroup *job) {
     char path[4200], parent[sizeof(job->path)], line[32];
@@ -140,6 +143,8 @@ int job_cgroup_end(struct job_cgroup *job) {
             break;
         if (i == MOVE_TRIES_UNFROZEN) /* since Linux 5.2; with the move they go on */
             (void)write_file(job->path, "cgroup.freeze", "1");
+        if (i >= MOVE_TRIES_UNFROZEN)
+            nanosleep(&(struct timespec){.tv_nsec = MOVE_WAIT_NS}, NULL);
         FILE *file = fopen(path, "re");
         while (file && fgets(line, sizeof(line), file))
             (void)write_pid(parent, (pid_t)strtol(line, NULL, 10));
