@@ -211,6 +211,9 @@ def case_rubbish():
     for data, wanted in (
             (b"GET /metrics HTTP/1.0\r\n\r\n", b" 200 "),
             (b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n", b" 200 "),
+            # no more than it reads: with a rest to read the kernel resets the connection
+            (b"GET /" + b"a" * 12288, b"HTTP/1.1 414 "),
+            (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 12288, b"HTTP/1.1 431 "),
             (b"GET /" + b"a" * 100000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", None),
             (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"a" * 100000 + b"\r\n\r\n", None),
             (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 10000 + b"\r\n", None),
@@ -255,6 +258,29 @@ def case_one_collection_for_all():
     check_equal(len(times), 5, "snapshots with a small min-age")
 
 
+def case_too_many_wait():
+    """More than --web.max-requests that wait for a collection are told to come again."""
+    e = Exporter("--min-age", "0", "--web.max-requests", "1")
+    answers = []
+
+    def ask():
+        answers.append(e.ask())
+
+    def all_at_once():
+        threads = [threading.Thread(target=ask) for _ in range(30)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join()
+        return {status for status, _, _ in answers} == {200, 503}
+    wait_for(all_at_once, "one that had to wait beside another")
+    for status, headers, data in answers:
+        check(status == 200 or (headers.get("retry-after"), data) ==
+              ("1", b"too many requests wait already\n"), "status %d" % status, headers, data[:100])
+    check_equal(e.ask()[0], 200, "alone")
+    e.end()
+
+
 def case_background():
     """With an interval scrapes get the last one."""
     e = Exporter("--interval", "300ms")
@@ -278,12 +304,11 @@ while wait():
         os.wait()
     say(used=cpu() + cpu(resource.RUSAGE_CHILDREN))
 """)
-    counters = []
-    done = threading.Event()
+    seen, done = [], threading.Event()
 
     def other():
         while not done.wait(0.11):
-            counters.append(e.metrics())
+            seen.append(e.groups())
     thread = threading.Thread(target=other)
     e.metrics()
     thread.start()
@@ -292,7 +317,7 @@ while wait():
             w.go_on()
             used = w.hear()["used"]
             time.sleep(0.3)
-            counters.append(e.metrics())
+            seen.append(e.groups())
     finally:
         done.set()
         thread.join()
@@ -302,9 +327,19 @@ while wait():
     cpu = sum(last.series["proctally_cpu_seconds_total", group | {("mode", mode)}]
               for mode in ("user", "system"))
     check_near(cpu, used, "CPU time of 80 short processes and their parent", relative=0.05, absolute=4 * TICK)
-    falls = [m.series["proctally_process_starts_total", group] for m in counters
-             if ("proctally_process_starts_total", group) in m.series]
-    check(max(falls) <= last.series["proctally_process_starts_total", group], "starts fall", falls)
+    # one snapshot after the other, whoever has asked for it
+    snapshots = {s["time"]: s for s in seen}
+    rows = [(s["interval"], next(g["metrics"] for g in s["groups"] if g["name"] == w.name))
+            for s in (snapshots[t] for t in sorted(snapshots))]
+    for name in "starts", "exits", "cpu_user", "cpu_system":
+        values = [metrics[name] for _, metrics in rows]
+        check_equal(values, sorted(values), name + ", as it was scraped")
+    cpu = [metrics["cpu_user"] + metrics["cpu_system"] for _, metrics in rows]
+    usage = sum(interval * metrics["cpu_usage"] * os.cpu_count() for interval, metrics in rows[1:])
+    print("      %d snapshots: %.3f s by CPU usage, %.3f s by counters" % (
+        len(rows), usage, cpu[-1] - cpu[0]))
+    check_near(usage, cpu[-1] - cpu[0], "CPU usage, of the time since the snapshot before",
+               relative=0.01, absolute=0.001)
 
 
 def case_reload():
@@ -443,6 +478,11 @@ def case_addresses():
     for address in "nonsense", "::1:9256", "127.0.0.1:99999", "unix:", "127.0.0.1:":
         status, out, err = run([EXPORTER, "--source", "procfs", "--web.listen-address", address])
         check(status == 1 and "expected" in err, "%s: status %d" % (address, status), err)
+    if is_root() and int(read_text("/proc/sys/net/ipv4/ip_unprivileged_port_start")) > 1:
+        status, out, err = run([*as_nobody(), EXPORTER, "--source", "procfs",
+                                "--web.listen-address", "127.0.0.1:1"])
+        check(status == 1 and "127.0.0.1:1: Permission denied" in err,
+              "a port below 1024, without the right: status %d" % status, err)
     # one of two fails: none listens
     port = free_port()
     status, out, err = run([EXPORTER, "--source", "procfs", "--web.listen-address",
