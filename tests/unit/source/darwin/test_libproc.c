@@ -728,8 +728,11 @@ START_TEST(gauges) {
 END_TEST
 
 START_TEST(counters) {
-    struct mac_process *p = mac_start(300, 1, "a", 100);
+    struct mac_process *p = mac_start(300, 1, "a", 100), *q = mac_start(301, 1, "q", 100);
     tally *t = mac_collector(NULL, NULL);
+    p->usage.instructions = p->usage.cycles = 1; /* it counts some */
+    q->usage.has_energy = true;
+    q->usage.energy_nj = 1;
     collect_at(t, 1000);
     p->task.faults = 100;
     p->task.pageins = 10;
@@ -746,6 +749,8 @@ START_TEST(counters) {
     p->task.cow_faults = 15;
     p->usage.instructions = UINT64_C(1) << 40;
     p->usage.cycles = UINT64_C(1) << 39;
+    q->usage.has_energy = true;
+    q->usage.energy_nj = 5000000000;
     collect_at(t, 1010);
     ck_assert_uint_eq(value_of(t, "a", METRIC_FAULTS_MINOR), 90);
     ck_assert_uint_eq(value_of(t, "a", METRIC_FAULTS_MAJOR), 10);
@@ -760,6 +765,9 @@ START_TEST(counters) {
     ck_assert_uint_eq(value_of(t, "a", METRIC_MESSAGES_SENT), 13);
     ck_assert_uint_eq(value_of(t, "a", METRIC_MESSAGES_RECEIVED), 14);
     ck_assert_uint_eq(value_of(t, "a", METRIC_COW_FAULTS), 15);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_INSTRUCTIONS), (UINT64_C(1) << 40) - 1);
+    ck_assert_uint_eq(value_of(t, "a", METRIC_CYCLES), (UINT64_C(1) << 39) - 1);
+    ck_assert_uint_eq(value_of(t, "q", METRIC_ENERGY), 4999999999);
     ck_assert(!has_value(t, "launchd", METRIC_INSTRUCTIONS)); /* none are counted for it */
     ck_assert(!has_value(t, "a", METRIC_ENERGY)); /* an older system */
     tally_free(t);
@@ -791,8 +799,13 @@ START_TEST(process_schema) {
                   {"messages_sent_total", "", "13"},
                   {"messages_received_total", "", "14"},
                   {"cow_faults_total", "", "15"},
+                  {"net_receive_bytes_total", "", "170"},
+                  {"net_receive_packets_total", "", "3"},
+                  {"net_transmit_bytes_total", "", "20"},
+                  {"net_transmit_packets_total", "", "3"},
                   {"priority", "", "31"}};
     struct mac_process *p = mac_start(300, 1, "a", 100);
+    struct mac_flow *tcp, *udp;
     const char *text;
     size_t len;
     p->path = "/Applications/A \"B\"";
@@ -816,6 +829,14 @@ START_TEST(process_schema) {
     p->usage.disk_read_bytes = 4096;
     p->usage.disk_written_bytes = 8192;
     p->fds = 3;
+    tcp = mac_flow(2, p);
+    tcp->received_bytes = 100;
+    tcp->received_packets = 3;
+    tcp->sent_bytes = 20;
+    tcp->sent_packets = 2;
+    udp = mac_flow(5, p);
+    udp->received_bytes = 70;
+    udp->sent_packets = 1;
     collect_at(t, 1010);
     ck_assert_int_eq(tree_prometheus(t, &text, &len), 0);
     for (int i = 0; i < COUNT(series); i++) {
