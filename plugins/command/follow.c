@@ -63,14 +63,16 @@ static void end_tree(struct watch *w, int signal_number) {
  * quick as can be: whoever does nothing but fork and exit is a process for some 100 us. False:
  * the kernel does not list children. */
 static bool kill_children(void) {
-    char path[64];
-    long pid;
+    char path[64], *line = NULL, *end;
+    size_t size = 0;
     snprintf(path, sizeof(path), "/proc/self/task/%ld/children", (long)getpid());
     FILE *file = fopen(path, "re");
     if (!file)
         return false;
-    while (fscanf(file, "%ld", &pid) == 1)
-        kill((pid_t)pid, SIGKILL);
+    if (getline(&line, &size, file) > 0) /* "123 124 " */
+        for (long pid = strtol(line, &end, 10); pid > 0; pid = strtol(end, &end, 10))
+            kill((pid_t)pid, SIGKILL);
+    free(line);
     fclose(file);
     return true;
 }

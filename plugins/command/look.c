@@ -41,13 +41,13 @@ int look_take_seconds(struct cli *cli) {
         if (!given->is_option || strcmp(given->name, "interval") != 0 ||
             !text_duration(given->value, 1000, text, sizeof(text)))
             continue; /* what is wrong with it the option says */
+        char *copy = strdup(text);
+        if (!copy) {
+            cli_say(cli->program, 'E', "out of memory");
+            return -ENOMEM;
+        }
         free(given->copy);
-        given->value = given->copy = strdup(text);
-        if (given->copy)
-            continue;
-        given->value = "";
-        cli_say(cli->program, 'E', "out of memory");
-        return -ENOMEM;
+        given->value = given->copy = copy;
     }
     return 0;
 }
