@@ -260,8 +260,8 @@ static void collect_after_open(const tally *t, tally *from) {
 
 /* The first collection after that, at once: from then on the source tells the end of all that are
  * alive, or of their traffic. What came and went since it was opened the other one has counted, up
- * to a moment ago. (Where a program in the kernel is held up just now, bpf_programs_round() can't take all of that
- * yet. What it tells later of this short time is then counted once more.) */
+ * to a moment ago. (Where a program in the kernel is held up just now, bpf_programs_round() can't
+ * take all of that yet. What it tells later of this short time is then counted once more.) */
 static int go_on(tally *t) {
     t->passes_unlisted = true;
     int r = tally_collect(t, NULL);

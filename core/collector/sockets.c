@@ -39,7 +39,7 @@ static void turn_to(void *data, uint32_t pid, uint64_t start_ticks, unsigned kin
     const struct process *p = proctable_at(&c->table, telling->id);
     if (p->seen != c->number || p->group == GROUP_LEFT_OUT)
         return;
-    if (p->state == 'Z' && p->threads > 1) /* as in sample_drop_main_threads() */
+    if (has_outlived_main_thread(p->state, p->threads))
         return;
     if (kinds == 0) {
         const bool is_first = is_readable(round, p);

@@ -224,10 +224,14 @@ static inline void sample_set(struct sample *s, enum field f, uint64_t value) {
     s->have |= BIT(f);
 }
 
-/* On Linux descriptors and memory are those that the main thread has. A process that has
+/* On Linux descriptors, sockets and memory are those that the main thread has. A process that has
  * outlived it still has its own, but nothing leads to them. */
+static inline bool has_outlived_main_thread(char state, uint64_t threads) {
+    return state == 'Z' && threads > 1;
+}
 static inline void sample_drop_main_threads(struct sample *s) {
-    if (s->state == 'Z' && s->have & BIT(FIELD_THREADS) && s->value[FIELD_THREADS] > 1)
+    if (s->have & BIT(FIELD_THREADS) &&
+        has_outlived_main_thread(s->state, s->value[FIELD_THREADS]))
         s->have &= ~((BIT(FIELD_CACHED_END) - BIT(FIELD_CACHED_FIRST)) |
                      (BIT(FIELDS) - BIT(FIELD_DETAIL_FIRST)));
 }
