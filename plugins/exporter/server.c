@@ -143,6 +143,11 @@ static enum MHD_Result answer(struct request *r, unsigned status, const char *te
     return result;
 }
 
+/* Not now: it may work in a second. */
+static enum MHD_Result answer_later(struct request *r, const char *why) {
+    return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, why, "Retry-After", "1");
+}
+
 static void add_type(struct MHD_Response *response, const char *type, bool is_compressed) {
     MHD_add_response_header(response, "Content-Type", type);
     MHD_add_response_header(response, "Vary", "Accept, Accept-Encoding");
@@ -159,16 +164,14 @@ static enum MHD_Result answer_body(struct request *r) {
     if (!r->is_refused && ready && (r->has_waited || service_now_ns() < s->fresh_until_ns))
         return queue(r, MHD_HTTP_OK, ready);
     if (r->is_refused || s->is_ending)
-        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
+        return answer_later(r, s->why);
     if (s->options.max_requests && s->waiting_count >= s->options.max_requests)
-        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many requests wait already",
-                      "Retry-After", "1");
+        return answer_later(r, "too many requests wait already");
     const char *timeout = MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND,
                                                       "X-Prometheus-Scrape-Timeout-Seconds");
     double seconds = timeout ? strtod(timeout, NULL) : 0;
     if (seconds > 0 && (double)s->duration_ns > seconds * 1e9)
-        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE,
-                      "a collection takes longer than the scrape may", "Retry-After", "1");
+        return answer_later(r, "a collection takes longer than the scrape may");
     r->next = s->waiting;
     r->has_waited = r->link->is_waiting = true;
     s->waiting = r;
@@ -234,7 +237,7 @@ static bool may_ask(struct request *r, enum MHD_Result *ret) {
     if (!door->web || !door->web->user_count)
         return true;
     if (s->is_ending) {
-        *ret = answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
+        *ret = answer_later(r, s->why);
         return false;
     }
     switch (auth_ask(s->auth,
@@ -250,8 +253,7 @@ static bool may_ask(struct request *r, enum MHD_Result *ret) {
         *ret = MHD_YES;
         return false;
     default:
-        *ret = answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, "too many passwords are being checked",
-                      "Retry-After", "1");
+        *ret = answer_later(r, "too many passwords are being checked");
         return false;
     }
 }
@@ -324,11 +326,10 @@ static enum MHD_Result route(struct request *r, const char *method, const char *
     case READY:
         if (s->is_ready && !s->is_ending)
             return answer(r, MHD_HTTP_OK, "ready", NULL, NULL);
-        return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE,
-                      s->why[0] ? s->why : "nothing has been collected yet", "Retry-After", "1");
+        return answer_later(r, s->why[0] ? s->why : "nothing has been collected yet");
     case RELOAD:
         if (s->is_ending)
-            return answer(r, MHD_HTTP_SERVICE_UNAVAILABLE, s->why, "Retry-After", "1");
+            return answer_later(r, s->why);
         s->reload = true;
         wake(s);
         return answer(r, MHD_HTTP_OK, "reloading", NULL, NULL);
