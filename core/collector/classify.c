@@ -6,8 +6,8 @@
 #include <errno.h>
 
 /* A process can be moved to another cgroup without a trace in the files that
- * are read each time, and a user without a name get one: look again, where that decides
- * about its group. */
+ * are read each time (source bpf tells), and a user without a name get one: look again, where
+ * that decides about its group. */
 #define IDENTITY_AGE_S 60u
 /* The CPU time that long matches may take in one collection for each user. Anybody can
  * have arguments with which they take long, and new names, to be matched again. */
@@ -20,11 +20,13 @@
 
 bool has_stale_identity(const struct round *round, const struct process *p) {
     const unsigned needs = round->t->grouping.needs;
+    const bool lacks_cgroup = needs & IDENTITY_CGROUP && !p->cgroups_marker;
+    const bool lacks_name = needs & IDENTITY_NAMES && p->lacks_user_name;
+    if (!lacks_cgroup && !lacks_name)
+        return false;
     /* the pid spreads them: not all are due in the same collection */
-    const bool is_old = (round->boot_s + p->pid) / IDENTITY_AGE_S !=
-                        (p->identified_s + p->pid) / IDENTITY_AGE_S;
-    return (needs & IDENTITY_CGROUP && (!p->cgroup_settled || is_old)) ||
-           (needs & IDENTITY_NAMES && p->lacks_user_name && is_old);
+    return (lacks_cgroup && !p->cgroup_settled) ||
+           (round->boot_s + p->pid) / IDENTITY_AGE_S != (p->identified_s + p->pid) / IDENTITY_AGE_S;
 }
 
 bool needs_identity(const struct round *round, const struct process *p, const struct sample *s) {
@@ -36,6 +38,8 @@ bool needs_identity(const struct round *round, const struct process *p, const st
         return true;
     if (s->has_credentials && (p->uid != s->uid || p->gid != s->gid) &&
         round->t->grouping.needs & (IDENTITY_NAMES | IDENTITY_PID_FILE))
+        return true;
+    if (p->cgroups_marker != s->cgroups_marker && round->t->grouping.needs & IDENTITY_CGROUP)
         return true;
     return has_stale_identity(round, p);
 }
@@ -254,6 +258,7 @@ int classify(struct round *round, struct process *p, struct sample *s) {
     p->classified = true;
     p->comm_hash = hash_bytes(s->comm, s->comm_len);
     p->exec_marker = s->exec_marker;
+    p->cgroups_marker = s->cgroups_marker;
     p->uid = s->uid;
     p->gid = s->gid;
     p->is_kernel = s->is_kernel;

@@ -61,6 +61,7 @@ struct process {
     int8_t nice;
     int16_t priority;
     uint32_t threads;
+    uint32_t cgroups_marker; /* as of when it was identified; 0: only its file tells */
 
     uint64_t known;                /* BIT(field) of what the last measurement had */
     uint64_t gauge[FIELD_CACHED];  /* as of the last measurement */

@@ -169,6 +169,8 @@ struct sample {
     uint64_t start_ticks; /* since boot; pid and this are one incarnation */
     uint64_t exec_marker; /* differs after execve(2), as far as can be seen; 0: it can't be
                            * told now what the process is, only what it was */
+    uint32_t cgroups_marker; /* differs after it was moved to another control group; 0: only its
+                              * file tells */
     uint32_t uid, gid;    /* effective; known if has_credentials */
     bool has_credentials;
     bool is_kernel;        /* a thread of the kernel's own */

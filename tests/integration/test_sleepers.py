@@ -301,21 +301,33 @@ class Unified:
         write_text(self.path + "/cgroup.procs", str(pid))
 
 
+# It runs between two collections, until the end of its input.
+RESTLESS = """
+import select
+say(pid=os.getpid())
+while not select.select([sys.stdin], [], [], 0.05)[0]: pass
+"""
+
+
 def case_moved_bpf():
-    """Source bpf shows another control group at the next collection."""
+    """Source bpf shows another control group at the next collection, of who sleeps and of who
+    does not."""
     can_use_bpf()
     one, two = Unified(), Unified()
     d = Driver("--group-by", "cgroup", source="bpf")
-    w = Workload(SLEEPER, preexec_fn=lambda: one.put(os.getpid()))
-    pid = w.hear()["pid"]
+    into_one = {"preexec_fn": lambda: one.put(os.getpid())}
+    both = Workload(SLEEPER, **into_one), Workload(RESTLESS, **into_one)
+    pids = [w.hear()["pid"] for w in both]
     for _ in range(4):
         time.sleep(0.2)
-        check_equal(d.collect()[one.name].fields["num_procs"], 1, "where it was started")
-    two.put(pid)
-    d.collect()
-    check_equal(d.points[two.name].fields["num_procs"], 1, "where it is now")
-    check_equal(d.points[one.name].fields["num_procs"], 0, "where it was")
-    w.end()
+        check_equal(d.collect()[one.name].fields["num_procs"], 2, "where they were started")
+    for left, pid in (1, pids[0]), (0, pids[1]):
+        two.put(pid)
+        d.collect()
+        check_equal(d.points[one.name].fields["num_procs"], left, "where they were")
+        check_equal(d.points[two.name].fields["num_procs"], 2 - left, "where they are now")
+    for w in both:
+        w.end()
 
 
 # ---- Pids ----------------------------------------------------------------------------------

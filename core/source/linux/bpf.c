@@ -297,7 +297,7 @@ static void set_ancestor(const struct bpf *b, uint64_t ancestor, uint32_t *ret_p
 static uint64_t exec_marker(const struct record_process *r) {
     if (r->flags & PROCESS_IN_EXEC)
         return 0;
-    return r->exec_id << 2 | (uint64_t)!(r->flags & PROCESS_FORKED_ONLY) << 1 | 1;
+    return (uint64_t)r->exec_id << 2 | (uint64_t)!(r->flags & PROCESS_FORKED_ONLY) << 1 | 1;
 }
 
 static void set_thread(const struct bpf *b, uint32_t tid, uint64_t start_ns,
@@ -357,6 +357,7 @@ static int bpf_open(struct source *s, const struct listed *listed, uint64_t acti
         .ppid = r->ppid,
         .start_ticks = ticks_of(b, r->start_ns),
         .exec_marker = exec_marker(r),
+        .cgroups_marker = r->cgroups_mark,
         .uid = r->uid,
         .gid = r->gid,
         .has_credentials = true,

@@ -194,7 +194,8 @@ static __always_inline __u64 mix(__u64 hash, __u64 more) {
     return hash ^ hash >> 29;
 }
 
-/* For mark_of_leader(). Apart from that, as pointers are to be loaded before the paths part. */
+/* For mark_of_leader() and read_process(). Apart from those, as pointers are to be loaded before
+ * the paths part. */
 static __always_inline void note_pointers(struct task_struct *task, struct scratch *scratch) {
     scratch->as_numbers.parent = (__u64)task->real_parent;
     if (has_cgroups())
@@ -275,7 +276,7 @@ static __always_inline void read_process(struct task_struct *task, struct scratc
     struct files_struct *files = task->files;
     struct mm_struct *mm = task->mm;
     const __u32 ppid = task->real_parent->tgid;
-    barrier();
+    note_pointers(task, scratch);
     if (want_memory_details)
         zero(detailed, sizeof(*detailed));
     else
@@ -285,6 +286,8 @@ static __always_inline void read_process(struct task_struct *task, struct scratc
     r->ppid = ppid;
     r->start_ns = task->start_boottime;
     r->exec_id = task->self_exec_id;
+    if (has_cgroups())
+        r->cgroups_mark = mix(0, scratch->as_numbers.cgroups) | 1;
     r->flags = (task->flags & PF_KTHREAD ? PROCESS_KTHREAD : 0) |
                (task->flags & PF_FORKNOEXEC ? PROCESS_FORKED_ONLY : 0);
     r->threads = signal->nr_threads;

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 9
+#define BPF_FORMAT 10
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -320,7 +320,8 @@ struct record_process {
     __u32 pid, ppid;
     __u32 flags;
     __u64 start_ns; /* since boot */
-    __u64 exec_id;
+    __u32 exec_id;     /* the low half */
+    __u32 cgroups_mark; /* differs when it was moved in any hierarchy; 0: not known */
     __u64 program, cgroup, ancestor; /* as in struct bpf_identity */
     struct usage usage;              /* of its main thread and of threads that were freed */
     __u64 file_pages, anon_pages, swap_pages, shmem_pages;
