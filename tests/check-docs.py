@@ -21,6 +21,7 @@ and in Markdown:
 """
 import glob
 import os
+import plistlib
 import re
 import subprocess
 import sys
@@ -530,6 +531,23 @@ def check_examples(pages):
             wrong(path, "is shown in no document")
 
 
+def check_launchd():
+    """What launchd is told to start takes the arguments that it gets."""
+    for path in find("examples/launchd/*.plist"):
+        with open(os.path.join(SRC, path), "rb") as file:
+            job = plistlib.load(file)
+        program, *arguments = job["ProgramArguments"]
+        name = os.path.basename(program)
+        if job["Label"] != os.path.splitext(os.path.basename(path))[0]:
+            wrong(path, f"its label is {job['Label']!r}, not its name")
+        if name not in PROGRAMS:
+            wrong(path, f"starts {program}, which is none of ours")
+            continue
+        status, _, error = run(PROGRAMS[name], *arguments, "--check-config")
+        if status != 0:
+            wrong(path, f"{name} refuses its arguments: {error.strip()}")
+
+
 def check_yaml(pages):
     """Each configuration that a document shows is one that the program takes."""
     found = [(where, text) for where in DOCUMENTS for language, text in fenced(where)
@@ -650,6 +668,7 @@ def main():
     check_words()
     check_verbs()
     check_examples(pages)
+    check_launchd()
     check_yaml(pages)
     check_readme(pages)
     check_pages_of_verbs(pages)
