@@ -16,7 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define MAPPED UINT_MAX /* instead of a descriptor */
+/* Instead of a descriptor. */
+enum { DIRECTORY = INT_MAX - 2, ROOT, MAPPED };
 /* So many at the other end are named in a table, and in JSON: thousands of processes may have
  * one pipe, which is theirs from a common ancestor. */
 #define PEERS_SHOWN 8
@@ -29,8 +30,8 @@ struct file {
     char access[4]; /* "r", "w", "rw"; of what is mapped also "x"; "": not known */
     bool has_position, has_size, is_deleted;
     uint64_t position, size_bytes;
-    bool is_pipe, is_socket;
-    uint64_t inode; /* of a pipe or socket */
+    bool is_pipe, is_fifo, is_socket;
+    uint64_t device, inode; /* inode: of each of these; device: of a FIFO */
     char *path;     /* as the kernel names it, but without its mark of a deleted one */
 };
 
@@ -42,6 +43,8 @@ struct files {
     size_t count, size;
     struct sockets sockets;
     struct holders holders;
+    struct fifo *fifos; /* their paths as the kernel names them */
+    size_t fifo_count, fifo_size;
     size_t looked_at, refused; /* processes */
     int error;                 /* why */
     char *text;                /* of `to` */
@@ -62,6 +65,23 @@ static struct file *add(struct files *f, struct file file) {
     }
     f->items[f->count] = file;
     return &f->items[f->count++];
+}
+
+static int add_fifo(struct files *f, const char *link, const struct file *file) {
+    if (f->fifo_count == f->fifo_size) {
+        const size_t size = f->fifo_size ? 2 * f->fifo_size : 16;
+        struct fifo *fifos = realloc(f->fifos, size * sizeof(*fifos));
+        if (!fifos)
+            return -ENOMEM;
+        f->fifos = fifos;
+        f->fifo_size = size;
+    }
+    char *path = strdup(link);
+    if (!path)
+        return -ENOMEM;
+    f->fifos[f->fifo_count++] =
+        (struct fifo){.path = path, .device = file->device, .inode = file->inode};
+    return 0;
 }
 
 static bool look_at_inode(int dir, const char *path, struct stat *ret) {
@@ -152,6 +172,13 @@ static int read_file(struct files *f, size_t process, int dir, int fds, unsigned
         file.size_bytes = file.has_size ? (uint64_t)st.st_size : 0;
         if (mode == S_IFREG || mode == S_IFDIR || mode == S_IFBLK)
             read_position(&file, dir);
+        file.is_fifo = mode == S_IFIFO;
+        file.device = file.is_fifo ? st.st_dev : 0;
+        file.inode = file.is_fifo ? st.st_ino : 0;
+        if (file.is_fifo && add_fifo(f, link, &file) < 0) {
+            free(file.path);
+            return -ENOMEM;
+        }
     }
     if (add(f, file))
         return 0;
@@ -175,6 +202,28 @@ static int read_descriptors(struct files *f, size_t process, int dir) {
             r = read_file(f, process, dir, fd, (unsigned)strtoul(entry->d_name, NULL, 10));
     closedir(fds);
     return r < 0 ? r : 0;
+}
+
+/* Where it is, and where its paths begin unless that is where ours do. */
+static int read_directory(struct files *f, size_t process, int dir, const char *name, unsigned fd) {
+    struct file file = {.process = process, .fd = fd, .type = "dir"};
+    char link[PATH_MAX];
+    struct stat st;
+    const ssize_t n = readlinkat(dir, name, link, sizeof(link) - 1);
+    if (n <= 0 || (fd == ROOT && n == 1))
+        return 0; /* the descriptors will tell why */
+    link[n] = '\0';
+    const bool has_inode = look_at_inode(dir, name, &st);
+    file.path = strdup(link);
+    if (!file.path)
+        return -ENOMEM;
+    file.is_deleted = take_off_deleted(dir, file.path, has_inode ? &st : NULL);
+    file.has_size = has_inode;
+    file.size_bytes = has_inode ? (uint64_t)st.st_size : 0;
+    if (add(f, file))
+        return 0;
+    free(file.path);
+    return -ENOMEM;
 }
 
 /* "START-END PERMS OFFSET DEVICE INODE PATH"; NULL: no file is mapped there. */
@@ -266,7 +315,11 @@ static int read_process(struct files *f, size_t process) {
     int r = tally_snapshot_process_text(f->look.snapshot, process, TALLY_PROCESS_EXE, unused, 0) ==
                     -ESRCH
                 ? -ESRCH
-                : read_descriptors(f, process, dir);
+                : read_directory(f, process, dir, "cwd", DIRECTORY);
+    if (r == 0)
+        r = read_directory(f, process, dir, "root", ROOT);
+    if (r == 0)
+        r = read_descriptors(f, process, dir);
     if (r == 0 && f->with_mapped)
         r = read_mappings(f, process, dir);
     close(dir);
@@ -277,6 +330,12 @@ static int read_process(struct files *f, size_t process) {
 
 static const struct socket_info *socket_of(const struct files *f, const struct file *file) {
     return file->is_socket ? sockets_find(&f->sockets, file->inode) : NULL;
+}
+
+/* The inode of the socket that it is connected to, 0: none here. */
+static uint64_t peer_of(struct files *f, const struct file *file) {
+    const struct socket_info *socket = socket_of(f, file);
+    return socket ? sockets_peer(&f->sockets, socket) : 0;
 }
 
 /* Can the holder of a pipe do what this end can't? Then it is the other end. */
@@ -291,27 +350,27 @@ static bool is_other_end(const struct file *file, const struct holder *holder) {
 static void each_peer(struct files *f, const struct file *file,
                       void (*call)(struct files *f, const struct holder *peer, size_t number),
                       size_t most) {
-    const struct socket_info *socket = socket_of(f, file);
-    const bool is_unix = socket && socket->protocol == PROTOCOL_UNIX;
+    const bool is_pipe = file->is_pipe || file->is_fifo;
+    const uint64_t inode = is_pipe ? file->inode : peer_of(f, file);
     size_t count = 0, number = 0;
-    if (!file->is_pipe && !is_unix)
+    if (!inode)
         return;
-    const struct holder *holder = holders_find(&f->holders, file->is_pipe,
-                                               file->is_pipe ? file->inode : socket->peer, &count);
+    const struct holder *holder =
+        holders_find(&f->holders, is_pipe, file->device, inode, &count);
     for (size_t i = 0; i < count && number <= most; i++)
-        if (is_unix || is_other_end(file, &holder[i]))
+        if (!is_pipe || is_other_end(file, &holder[i]))
             call(f, &holder[i], number++);
 }
 
 /* What the other ends take to be known. */
 static int read_others(struct files *f) {
-    bool has_either = false;
+    bool has_peers = false;
     size_t process = SIZE_MAX;
     int r = 0;
     for (size_t i = 0; r == 0 && i < f->count; i++) {
         const struct file *file = &f->items[i];
         char pid[24];
-        has_either |= file->is_pipe || file->is_socket;
+        has_peers |= file->is_pipe || file->is_fifo || file->is_socket;
         if (!file->is_socket || file->process == process)
             continue;
         r = process == SIZE_MAX ? sockets_add(&f->sockets, f->look.procfs, "self") : 0;
@@ -324,7 +383,8 @@ static int read_others(struct files *f) {
             r = 0; /* it is a socket all the same */
     }
     sockets_sort(&f->sockets);
-    return r == 0 && has_either ? holders_read(&f->holders, &f->look) : r;
+    return r == 0 && has_peers ? holders_read(&f->holders, &f->look, f->fifos, f->fifo_count)
+                               : r;
 }
 
 /* ---- As a table --------------------------------------------------------------------------------- */
@@ -353,14 +413,20 @@ static void add_number(struct table *table, bool is_known, uint64_t value) {
         table_add_text(table, NULL);
 }
 
+/* As lsof calls what is no descriptor. */
+static const char *instead_of_fd(unsigned fd) {
+    return fd == DIRECTORY ? "cwd" : fd == ROOT ? "rtd" : fd == MAPPED ? "mem" : NULL;
+}
+
 static void add_row(struct files *f, struct table *table, const struct file *file) {
     const struct tally_process *p = tally_snapshot_process(f->look.snapshot, file->process);
     const struct socket_info *socket = socket_of(f, file);
     table_add_text(table, p->name);
     table_addf(table, "%ld", (long)p->pid);
     table_add_text(table, p->user);
-    if (file->fd == MAPPED)
-        table_add_text(table, "mem");
+    const char *instead = instead_of_fd(file->fd);
+    if (instead)
+        table_add_text(table, instead);
     else
         table_addf(table, "%u", file->fd);
     table_add_text(table, socket ? socket_protocol(socket) : file->type);
@@ -433,7 +499,11 @@ static void print_json_socket(const struct socket_info *socket) {
 
 static void print_json_file(struct files *f, const struct file *file) {
     const struct socket_info *socket = socket_of(f, file);
-    if (file->fd == MAPPED)
+    if (file->fd == DIRECTORY)
+        fputs("{\"cwd\":true", stdout);
+    else if (file->fd == ROOT)
+        fputs("{\"root\":true", stdout);
+    else if (file->fd == MAPPED)
         fputs("{\"mapped\":true", stdout);
     else
         printf("{\"fd\":%u", file->fd);
@@ -452,7 +522,8 @@ static void print_json_file(struct files *f, const struct file *file) {
         fputs(",\"deleted\":true", stdout);
     if (socket)
         print_json_socket(socket);
-    if (file->is_pipe || (socket && socket->protocol == PROTOCOL_UNIX)) {
+    if (file->is_pipe || file->is_fifo || (socket && socket->protocol == PROTOCOL_UNIX) ||
+        peer_of(f, file)) {
         fputs(",\"peers\":[", stdout);
         each_peer(f, file, json_peer, PEERS_MOST);
         putchar(']');
@@ -595,6 +666,9 @@ static int files(struct cli *cli) {
     for (size_t i = 0; i < f.count; i++)
         free(f.items[i].path);
     free(f.items);
+    for (size_t i = 0; i < f.fifo_count; i++)
+        free(f.fifos[i].path);
+    free(f.fifos);
     sockets_free(&f.sockets);
     holders_free(&f.holders);
     look_end(&f.look);

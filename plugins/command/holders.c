@@ -47,8 +47,30 @@ static int add(struct holders *h, struct holder holder) {
     return 0;
 }
 
-static int read_process(struct holders *h, const struct look *look, size_t process) {
-    char path[PATH_MAX], link[64];
+static int by_path(const void *a, const void *b) {
+    return strcmp(((const struct fifo *)a)->path, ((const struct fifo *)b)->path);
+}
+
+static int of_path(const void *path, const void *fifo) {
+    return strcmp(path, ((const struct fifo *)fifo)->path);
+}
+
+/* Is the descriptor one of a FIFO that is looked for? */
+static bool is_fifo(int fds, const char *name, const char *link, const struct fifo *fifos,
+                    size_t fifo_count, struct holder *ret) {
+    struct stat st;
+    if (link[0] != '/' || !fifo_count || !bsearch(link, fifos, fifo_count, sizeof(*fifos), of_path) ||
+        fstatat(fds, name, &st, AT_NO_AUTOMOUNT) < 0 || !S_ISFIFO(st.st_mode))
+        return false;
+    ret->is_pipe = true;
+    ret->device = st.st_dev;
+    ret->inode = st.st_ino;
+    return true;
+}
+
+static int read_process(struct holders *h, const struct look *look, size_t process,
+                        const struct fifo *fifos, size_t fifo_count) {
+    char path[PATH_MAX], link[PATH_MAX];
     snprintf(path, sizeof(path), "%s/%ld/fd", look->procfs,
              (long)tally_snapshot_process(look->snapshot, process)->pid);
     DIR *dir = opendir(path);
@@ -60,9 +82,10 @@ static int read_process(struct holders *h, const struct look *look, size_t proce
         struct holder holder = {.process = process};
         if (entry->d_name[0] == '.')
             continue;
-        const ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link));
-        if (n > 0 && (size_t)n < sizeof(link) &&
-            holder_parse(link, (size_t)n, &holder.is_pipe, &holder.inode)) {
+        const ssize_t n = readlinkat(dirfd(dir), entry->d_name, link, sizeof(link) - 1);
+        link[n > 0 ? n : 0] = '\0';
+        if (n > 0 && (holder_parse(link, (size_t)n, &holder.is_pipe, &holder.inode) ||
+                      is_fifo(dirfd(dir), entry->d_name, link, fifos, fifo_count, &holder))) {
             holder.fd = (unsigned)strtoul(entry->d_name, NULL, 10);
             if (holder.is_pipe)
                 holder_access(dirfd(dir), entry->d_name, &holder.can_read, &holder.can_write);
@@ -77,6 +100,8 @@ static int by_what(const void *a, const void *b) {
     const struct holder *x = a, *y = b;
     if (x->is_pipe != y->is_pipe)
         return x->is_pipe - y->is_pipe;
+    if (x->device != y->device)
+        return x->device < y->device ? -1 : 1;
     if (x->inode != y->inode)
         return x->inode < y->inode ? -1 : 1;
     if (x->process != y->process)
@@ -84,15 +109,18 @@ static int by_what(const void *a, const void *b) {
     return x->fd < y->fd ? -1 : x->fd > y->fd;
 }
 
-int holders_read(struct holders *h, const struct look *look) {
+int holders_read(struct holders *h, const struct look *look, struct fifo *fifos,
+                 size_t fifo_count) {
     size_t vms;
+    if (fifo_count)
+        qsort(fifos, fifo_count, sizeof(*fifos), by_path);
     tally_metric_find("memory_vms", &vms);
     for (size_t i = 0; i < tally_snapshot_processes(look->snapshot); i++) {
         uint64_t bytes;
         /* the kernel's own threads and zombies have nothing open */
         if (tally_snapshot_process_value(look->snapshot, i, vms, &bytes) && bytes == 0)
             continue;
-        const int r = read_process(h, look, i);
+        const int r = read_process(h, look, i, fifos, fifo_count);
         if (r == -ENOMEM || r == -EMFILE || r == -ENFILE)
             return r;
         if (r == -ENOENT || r == -ESRCH)
@@ -113,10 +141,10 @@ void holders_free(struct holders *h) {
     *h = (struct holders){0};
 }
 
-const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_t inode,
-                                  size_t *ret_count) {
+const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_t device,
+                                  uint64_t inode, size_t *ret_count) {
     size_t low = 0, high = h->count;
-    const struct holder key = {.is_pipe = is_pipe, .inode = inode};
+    const struct holder key = {.is_pipe = is_pipe, .device = device, .inode = inode};
     while (low < high) {
         const size_t middle = low + (high - low) / 2;
         if (by_what(&h->items[middle], &key) < 0)
@@ -126,7 +154,7 @@ const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_
     }
     size_t count = 0;
     while (low + count < h->count && h->items[low + count].is_pipe == is_pipe &&
-           h->items[low + count].inode == inode)
+           h->items[low + count].device == device && h->items[low + count].inode == inode)
         count++;
     *ret_count = count;
     return count ? &h->items[low] : NULL;

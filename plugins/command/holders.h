@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* Which processes have a pipe or a socket. */
+/* Which processes have a pipe, a FIFO or a socket. */
 #ifndef HOLDERS_H
 #define HOLDERS_H
 
 #include "look.h"
 
+struct fifo {
+    char *path; /* that a link of PID/fd has */
+    uint64_t device, inode;
+};
+
 struct holder {
-    uint64_t inode;
-    bool is_pipe; /* or else a socket */
+    uint64_t device, inode; /* device: of a FIFO, else 0 */
+    bool is_pipe; /* or a FIFO; or else a socket */
     size_t process; /* in the snapshot */
     unsigned fd;
-    bool can_read, can_write; /* a pipe */
+    bool can_read, can_write; /* a pipe or a FIFO */
 };
 
 struct holders {
@@ -20,13 +25,16 @@ struct holders {
     int error;                 /* why */
 };
 
-/* Looks into all processes of the snapshot. -ENOMEM, -EMFILE, -ENFILE. */
-int holders_read(struct holders *h, const struct look *look);
+/* Looks into all processes of the snapshot. -ENOMEM, -EMFILE, -ENFILE.
+ *
+ * Of FIFOs it finds those that `fifos` has, by path, which it sorts: what a path leads to can only
+ * be told by asking its file system, and one that does not answer would keep us for ever. */
+int holders_read(struct holders *h, const struct look *look, struct fifo *fifos, size_t fifo_count);
 void holders_free(struct holders *h);
 
 /* Those that have it, and how many. */
-const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_t inode,
-                                  size_t *ret_count);
+const struct holder *holders_find(const struct holders *h, bool is_pipe, uint64_t device,
+                                  uint64_t inode, size_t *ret_count);
 
 /* Whether a link of PID/fd is "pipe:[INODE]" or "socket:[INODE]". */
 bool holder_parse(const char *link, size_t len, bool *ret_is_pipe, uint64_t *ret_inode);

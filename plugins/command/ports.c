@@ -162,14 +162,14 @@ static int read_sockets(struct ports *p) {
             r = 0; /* it has ended meanwhile */
     }
     sockets_sort(&p->sockets);
-    return r == 0 ? holders_read(&p->holders, &p->look) : r;
+    return r == 0 ? holders_read(&p->holders, &p->look, NULL, 0) : r;
 }
 
 /* A row for each of those who have it, or one. */
 static int add_shown(struct shown **shown, size_t *size, size_t *count,
                      const struct socket_info *socket, const struct holders *holders) {
     size_t holder_count;
-    const struct holder *holder = holders_find(holders, false, socket->inode, &holder_count);
+    const struct holder *holder = holders_find(holders, false, 0, socket->inode, &holder_count);
     const size_t rows = holder_count ? holder_count : 1;
     if (*size - *count < rows) {
         const size_t more = 2 * (*count + rows);

@@ -38,7 +38,7 @@ static struct socket_info *add(struct sockets *s) {
     if (!items)
         return NULL;
     s->items = items;
-    items[s->count] = (struct socket_info){0};
+    items[s->count] = (struct socket_info){.namespace = s->namespace_count};
     return &items[s->count++];
 }
 
@@ -230,7 +230,8 @@ static int take_inet_line(struct sockets *s, enum protocol protocol, bool is_ipv
     for (size_t i = 0; i < 10; i++)
         if (!(word[i] = strtok_r(i ? NULL : line, " \n", &rest)))
             return 0;
-    struct socket_info found = {.protocol = protocol, .is_ipv6 = is_ipv6};
+    struct socket_info found = {
+        .protocol = protocol, .is_ipv6 = is_ipv6, .namespace = s->namespace_count};
     if (!parse_end(word[1], is_ipv6, &found.local) || !parse_end(word[2], is_ipv6, &found.remote))
         return 0; /* the head of the table */
     char *colon;
@@ -354,6 +355,7 @@ void sockets_sort(struct sockets *s) {
 
 void sockets_free(struct sockets *s) {
     free(s->items);
+    free(s->by_ends);
     free(s->namespaces);
     *s = (struct sockets){0};
 }
@@ -361,6 +363,59 @@ void sockets_free(struct sockets *s) {
 const struct socket_info *sockets_find(const struct sockets *s, uint64_t inode) {
     const struct socket_info key = {.inode = inode};
     return s->count && inode ? bsearch(&key, s->items, s->count, sizeof(key), by_inode) : NULL;
+}
+
+/* ---- The other end ----------------------------------------------------------------------------------- */
+
+/* Sockets of IPv6 talk to those of IPv4, too. */
+static struct socket_end as_ipv6(const struct socket_info *socket, const struct socket_end *end) {
+    struct socket_end mapped = {.address = {[10] = 0xff, [11] = 0xff}, .port = end->port};
+    if (socket->is_ipv6)
+        return *end;
+    memcpy(mapped.address + 12, end->address, 4);
+    return mapped;
+}
+
+static int compare_end(const struct socket_info *a, const struct socket_end *end_of_a,
+                       const struct socket_info *b, const struct socket_end *end_of_b) {
+    const struct socket_end x = as_ipv6(a, end_of_a), y = as_ipv6(b, end_of_b);
+    return x.port != y.port ? x.port - y.port : memcmp(x.address, y.address, sizeof(x.address));
+}
+
+/* `crossed`: as if b were seen from its other end. */
+static int compare_ends(const struct socket_info *a, const struct socket_info *b, bool crossed) {
+    if (a->protocol != b->protocol)
+        return (int)a->protocol - (int)b->protocol;
+    if (a->namespace != b->namespace)
+        return a->namespace < b->namespace ? -1 : 1;
+    const int local = compare_end(a, &a->local, b, crossed ? &b->remote : &b->local);
+    return local ? local : compare_end(a, &a->remote, b, crossed ? &b->local : &b->remote);
+}
+
+static int by_ends(const void *a, const void *b) {
+    return compare_ends(*(const struct socket_info *const *)a,
+                        *(const struct socket_info *const *)b, false);
+}
+
+static int against_other_end(const void *key, const void *item) {
+    const int r = compare_ends(*(const struct socket_info *const *)item, key, true);
+    return (r < 0) - (r > 0);
+}
+
+uint64_t sockets_peer(struct sockets *s, const struct socket_info *socket) {
+    if (socket->protocol == PROTOCOL_UNIX || !socket->remote.port)
+        return socket->peer;
+    if (!s->by_ends) {
+        s->by_ends = malloc(s->count * sizeof(*s->by_ends));
+        if (!s->by_ends)
+            return 0;
+        for (size_t i = 0; i < s->count; i++)
+            s->by_ends[i] = &s->items[i];
+        qsort(s->by_ends, s->count, sizeof(*s->by_ends), by_ends);
+    }
+    const struct socket_info *const *found =
+        bsearch(socket, s->by_ends, s->count, sizeof(*s->by_ends), against_other_end);
+    return found && *found != socket ? (*found)->inode : 0;
 }
 
 /* ---- As text ----------------------------------------------------------------------------------------- */

@@ -25,6 +25,7 @@ struct socket_info {
     bool has_receive_queue, has_send_queue;
     uint64_t inode; /* 0: no process has it any more */
     uint64_t peer;  /* inode of the other end, of PROTOCOL_UNIX; 0: there is none, or it is not known */
+    size_t namespace; /* number of its network namespace in those that were read */
     char path[109]; /* of PROTOCOL_UNIX; an abstract one begins with @ */
     size_t path_len;
 };
@@ -32,6 +33,7 @@ struct socket_info {
 struct sockets {
     struct socket_info *items; /* by inode, when sockets_sort() was called */
     size_t count, size;
+    const struct socket_info **by_ends; /* see sockets_peer() */
     uint64_t *namespaces; /* that were read */
     size_t namespace_count, namespace_size;
 };
@@ -46,6 +48,11 @@ void sockets_free(struct sockets *s);
 
 /* NULL: there is none. */
 const struct socket_info *sockets_find(const struct sockets *s, uint64_t inode);
+
+/* The inode of the other end, if that is on this host; 0: it is not, or nobody has it. Of a TCP or
+ * UDP socket it is looked for in the same network namespace: in another one the same addresses
+ * are another's. To be called after sockets_sort(). */
+uint64_t sockets_peer(struct sockets *s, const struct socket_info *socket);
 
 /* "tcp", "udp6", "unix" */
 const char *socket_protocol(const struct socket_info *socket);
