@@ -108,6 +108,18 @@ static bool largest(const struct summary *s, enum figure figure, double *ret) {
     return s->largest_rss_bytes != 0;
 }
 
+static bool cgroup_peak(const struct summary *s, enum figure figure, double *ret) {
+    (void)figure;
+    *ret = (double)s->cgroup_peak_bytes;
+    return s->cgroup_peak_bytes != 0;
+}
+
+static bool pss_sum(const struct summary *s, enum figure figure, double *ret) {
+    (void)figure;
+    *ret = (double)s->pss_peak_bytes;
+    return s->pss_peak_bytes != 0;
+}
+
 static bool rss_sum(const struct summary *s, enum figure figure, double *ret) {
     (void)figure;
     *ret = (double)s->rss_sum_peak_bytes;
@@ -119,17 +131,31 @@ static bool one(const struct summary *s, enum figure figure, double *ret) {
     return s->figures.known & FIGURE(figure);
 }
 
+/* Of TCP, the figure, and UDP, the next one. */
+static bool both_protocols(const struct summary *s, enum figure figure, double *ret) {
+    const uint64_t both = FIGURE(figure) | FIGURE(figure + 1);
+    *ret = (double)s->figures.value[figure] + (double)s->figures.value[figure + 1];
+    return (s->figures.known & both) == both;
+}
+_Static_assert(FIGURE_RECEIVED_UDP == FIGURE_RECEIVED_TCP + 1 &&
+                   FIGURE_SENT_UDP == FIGURE_SENT_TCP + 1,
+               "both protocols are neighbours");
+
 static const struct aspect aspects[] = {
     {"wall_s", "wall", SECONDS, wall, 0},
     {"cpu_s", "cpu", SECONDS, cpu, 0},
     {"cpu_user_s", "  user", SECONDS, one, FIGURE_CPU_USER},
     {"cpu_system_s", "  system", SECONDS, one, FIGURE_CPU_SYSTEM},
     {"max_rss_largest_process_bytes", "largest process", BYTES, largest, 0},
+    {"cgroup_peak_memory_bytes", "memory.peak", BYTES, cgroup_peak, 0},
+    {"peak_mem_pss_bytes", "sum of PSS", BYTES, pss_sum, 0},
     {"peak_mem_rss_bytes", "sum of RSS", BYTES, rss_sum, 0},
     {"disk_read_bytes", "disk read", BYTES, one, FIGURE_DISK_READ},
     {"disk_write_bytes", "disk written", BYTES, one, FIGURE_DISK_WRITTEN},
     {"syscall_read_bytes", "calls read", BYTES, one, FIGURE_IO_READ},
     {"syscall_write_bytes", "calls written", BYTES, one, FIGURE_IO_WRITTEN},
+    {"network_receive_bytes", "received", BYTES, both_protocols, FIGURE_RECEIVED_TCP},
+    {"network_transmit_bytes", "sent", BYTES, both_protocols, FIGURE_SENT_TCP},
     {"processes_started", "processes", COUNT, one, FIGURE_STARTS},
     {"page_faults_minor", "minor faults", COUNT, one, FIGURE_FAULTS_MINOR},
     {"page_faults_major", "major faults", COUNT, one, FIGURE_FAULTS_MAJOR},

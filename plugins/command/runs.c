@@ -110,7 +110,7 @@ static int read_summary(const json_t *record, struct summary *s) {
         (double)get_whole(record, "avg_mem_rss_kb", 1024) * (double)s->wall_ns / NS_PER_S;
     const uint64_t peak_bytes = get_whole(record, "peak_memory_kb", 1024);
     s->cgroup_peak_bytes = strcmp(peak_source, "memory.peak") == 0 ? peak_bytes : 0;
-    s->pss_peak_bytes = strcmp(peak_source, "pss_sampled") == 0 ? peak_bytes : 0;
+    s->pss_peak_bytes = get_whole(record, "peak_mem_pss_kb", 1024);
     s->most_processes = get_whole(record, "max_processes", 1);
     s->most_threads = get_whole(record, "max_threads", 1);
     s->processes_seen = get_whole(record, "processes_seen", 1);

@@ -254,6 +254,8 @@ void summary_json(FILE *to, const struct summary *s) {
         json_key(to, &first, "peak_memory_source");
         json_text(to, peak_source);
     }
+    if (s->pss_peak_bytes)
+        add_whole(to, &first, "peak_mem_pss_kb", s->pss_peak_bytes / 1024);
     if (s->rss_sum_peak_bytes) {
         add_whole(to, &first, "peak_mem_rss_kb", s->rss_sum_peak_bytes / 1024);
         add_whole(to, &first, "avg_mem_rss_kb", rss_average_bytes(s) / 1024);

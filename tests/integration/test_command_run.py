@@ -774,6 +774,19 @@ def case_recorded_runs():
         file.write('{"kind":"summary","command":"a","wall_s":0.1,"samples":1,"exact":[],'
                    '"avg_mem_rss_kb":7,"peak_mem_rss_kb":7}\n')
     check_equal(records(command("summary", "--json", cut).stdout)[0]["avg_mem_rss_kb"], 7, "average")
+    with open(cut, "w") as file: # each of the peaks, and the traffic
+        file.write('{"kind":"summary","command":"a","wall_s":1,"samples":1,"exact":[],'
+                   '"peak_memory_kb":9,"peak_memory_source":"memory.peak","peak_mem_pss_kb":8,'
+                   '"peak_mem_rss_kb":12,"network_receive_bytes_tcp":5,'
+                   '"network_receive_bytes_udp":6,"network_transmit_bytes_tcp":7}\n')
+    row, = records(command("summary", "--json", cut).stdout)
+    check_equal((row["peak_memory_kb"], row["peak_memory_source"], row["peak_mem_pss_kb"],
+                 row["peak_mem_rss_kb"]), (9, "memory.peak", 8, 12), "the peaks")
+    both = json.loads(command("compare", "--json", cut, cut).stdout)
+    check_equal([both[key]["a"]["mean"] for key in (
+        "cgroup_peak_memory_bytes", "peak_mem_pss_bytes", "peak_mem_rss_bytes",
+        "network_receive_bytes")], [9 << 10, 8 << 10, 12 << 10, 11], "what is compared")
+    check_equal(both["network_transmit_bytes"], {}, "half is not known")
     lines = open(path).read().splitlines()
     with open(cut, "w") as file: # a run that was killed in the middle of a line
         file.write("\n".join(lines[:3]) + "\n" + lines[3][:40])

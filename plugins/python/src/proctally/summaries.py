@@ -52,6 +52,8 @@ class Summary:
     #: of all together, and how that is known: memory.peak, pss_sampled or rss_sum_sampled
     peak_memory_kb: int | None = None
     peak_memory_source: str | None = None
+    #: the sum of PSS as samples saw it, with collect: [pss]
+    peak_mem_pss_kb: int | None = None
     #: the sum of RSS as samples saw it: shared pages count in each process
     peak_mem_rss_kb: int | None = None
     avg_mem_rss_kb: int | None = None
