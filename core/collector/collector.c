@@ -271,9 +271,12 @@ static int go_on(tally *t) {
 
 /* ---- Begin and end ------------------------------------------------------------------------ */
 
-static int not_followed(pid_t pid, int why, struct tally_error *error) {
-    error_set(error, "can't follow process %ld: %s", (long)pid,
-              why == -ESRCH ? "there is none" : strerror(-why));
+static int not_followed(const tally *t, pid_t pid, int why, struct tally_error *error) {
+    if (why == -ESRCH)
+        error_set(error, "can't follow process %ld: there is none in %.200s", (long)pid,
+                  t->settings.procfs);
+    else
+        error_set(error, "can't follow process %ld: %s", (long)pid, strerror(-why));
     return why;
 }
 
@@ -291,7 +294,7 @@ static int find_followed(tally *t, const struct tally_new_opts *opts, struct tal
         int r = pid > 0 ? source_lookup(&t->io, t->settings.procfs, (uint32_t)pid, false, &s)
                         : -ESRCH;
         if (r < 0)
-            return not_followed(pid, r, error);
+            return not_followed(t, pid, r, error);
         followed->roots[followed->count++] = (struct followed_root){(uint32_t)pid, s.start_ticks};
     }
     followed->adopter = followed->count && opts->adopter > 0 ? (uint32_t)opts->adopter : 0;
@@ -304,7 +307,7 @@ static int check_followed(const tally *t, struct tally_error *error) {
     for (uint32_t i = 0; i < followed->count; i++)
         if (proctable_find_incarnation(&t->counting.table, followed->roots[i].pid,
                                        followed->roots[i].start_ticks) == NO_PROCESS)
-            return not_followed((pid_t)followed->roots[i].pid, -ESRCH, error);
+            return not_followed(t, (pid_t)followed->roots[i].pid, -ESRCH, error);
     return 0;
 }
 

@@ -149,6 +149,17 @@ def case_many_names():
     check("max-groups" in err, "it is not said", err)
 
 
+def case_nothing_mounted():
+    """A directory that /proc is not mounted on shows no processes, and is no host without any."""
+    empty = temp_dir()
+    for program in ([TEXTFILE, "--output", "-"], [TELEGRAF], [COMMAND, "ps"], [COMMAND, "files"]):
+        once_only = [] if program[0] == COMMAND else ["--once"]
+        status, out, err = run([*program, *once_only, "--procfs", empty])
+        check_equal((status, out), (1, ""), "%s: status and output" % program)
+        check(err.endswith("can't open %s: No such file or directory, expected a mounted proc file "
+                           "system\n" % empty), program, err)
+
+
 def case_recorded_names():
     """Names as no kernel lets one see them any more, in stat itself."""
     tree = Tree()

@@ -127,7 +127,7 @@ def case_follow_bpf():
 def case_follow_nobody():
     status, out, err = run([embedder(), "nobody", "procfs"])
     check_equal(status, 1, "status")
-    check(re.match(r"can't follow process [0-9]+: there is none\n\Z", err), "says", err)
+    check(re.match(r"can't follow process [0-9]+: there is none in /proc\n\Z", err), "says", err)
 
 
 def case_grouper_bpf():

@@ -816,6 +816,21 @@ static bool lacks_file(const struct proc_dir *d, const char *file) {
            d->io->fstatat(d->io->data, d->fd, "self/stat", &st, 0) == 0;
 }
 
+static int note_one(void *data, uint32_t number, uint64_t inode) {
+    (void)number, (void)inode;
+    *(bool *)data = true;
+    return -EEXIST;
+}
+
+/* A directory to mount /proc on looks like a host on which nothing runs. */
+static bool is_recorded(struct procfs *p) {
+    const struct proc_dir *d = &p->dir;
+    bool found = false;
+    struct stat st;
+    return d->io->fstatat(d->io->data, d->fd, "sys", &st, 0) == 0 ||
+           proc_list_numbers(&p->dir, d->fd, UINT64_MAX, note_one, &found) < 0 || found;
+}
+
 /* -ENOMEM; else it is only said why there are none. */
 static int open_sockets(struct procfs *p, bool is_kernels) {
     if (!collects(p, COLLECT_SOCKETS))
@@ -853,6 +868,8 @@ static int find_abilities(struct procfs *p) {
         p->lacks_net_admin =
             asks && has_our_pids(p) && taskstats_ahead_new(d, &p->taskstats) == -EPERM;
         p->forgets_switches = p->taskstats && taskstats_ahead_forget_switches(p->taskstats);
+    } else if (!is_recorded(p)) {
+        return -ENOENT;
     }
     /* it may take several collections to read all threads once */
     if (adds_switches_up(p))

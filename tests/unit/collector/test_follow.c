@@ -271,8 +271,9 @@ static void expect_none(pid_t pid) {
     ck_assert_int_eq(tally_config_new(&config), 0);
     ck_assert_int_eq(tally_config_set(config, "procfs", tree_path(), &error), 0);
     ck_assert_int_eq(collector_new(config, &opts, &tree_io, &t, &error), -ESRCH);
-    char want[64];
-    snprintf(want, sizeof(want), "can't follow process %d: there is none", (int)pid);
+    char want[4200];
+    snprintf(want, sizeof(want), "can't follow process %d: there is none in %s", (int)pid,
+             tree_path());
     ck_assert_str_eq(error.text, want);
     tally_config_free(config);
 }
