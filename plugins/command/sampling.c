@@ -2,6 +2,7 @@
 #include "watching.h"
 
 #include "record.h"
+#include "text.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -182,6 +183,6 @@ void watch_take_sample(struct watch *w) {
     watch_emit(w, true, write_csv_sample, w);
     if (w->options->is_live) {
         record_live(stderr, w->snapshot, w->tree.begun_unix_ns,
-                    isatty(STDERR_FILENO) && !getenv("NO_COLOR"));
+                    isatty(STDERR_FILENO) && text_may_be_coloured());
     }
 }

@@ -54,6 +54,11 @@ size_t text_write(FILE *to, const char *text, size_t len, size_t width) {
     return written;
 }
 
+bool text_may_be_coloured(void) {
+    const char *no_color = getenv("NO_COLOR");
+    return !no_color || !*no_color;
+}
+
 const char *amount_bytes(uint64_t bytes, char ret[AMOUNT_SIZE]) {
     static const char units[] = "KMGTPE";
     if (bytes < 1000) {

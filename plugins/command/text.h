@@ -15,6 +15,9 @@ size_t text_width(const char *text, size_t len);
  * shown. Returns how many columns that took. */
 size_t text_write(FILE *to, const char *text, size_t len, size_t width);
 
+/* False: whoever started us wants none, by NO_COLOR (no-color.org). */
+bool text_may_be_coloured(void);
+
 /* ---- Amounts, as they stand in tables ------------------------------------------------- */
 
 #define AMOUNT_SIZE 24

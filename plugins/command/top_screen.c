@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* `proctally top` on a terminal. All is drawn anew at each refresh and each key, and ncurses
  * sends what differs from what the terminal has. */
+#include "text.h"
 #include "top.h"
 
 #include <curses.h>
@@ -504,7 +505,6 @@ static void ask_to_stop(int number) {
 }
 
 static void prepare_terminal(struct screen *s) {
-    const char *no_colour = getenv("NO_COLOR");
     cbreak();
     noecho();
     nonl();
@@ -512,7 +512,7 @@ static void prepare_terminal(struct screen *s) {
     keypad(stdscr, TRUE);
     set_escdelay(ESCAPE_MS);
     curs_set(0);
-    s->has_colours = has_colors() && !(no_colour && *no_colour) && start_color() == OK &&
+    s->has_colours = has_colors() && text_may_be_coloured() && start_color() == OK &&
                      use_default_colors() == OK;
     if (!s->has_colours)
         return;

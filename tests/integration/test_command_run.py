@@ -9,11 +9,13 @@ import errno
 import fcntl
 import glob
 import io
+import itertools
 import select
 import struct
 import sys
 
 from common import *
+from test_sleepers import start_with_pid
 
 TMP = os.environ.get("TMP") or temp_dir()
 NOBODY = 65534
@@ -443,6 +445,52 @@ class Controlled:
         return self.process.returncode
 
 
+def case_output_is_closed():
+    """Whoever has no standard output gets no records, and the command runs."""
+    path = os.path.join(tempfile.mkdtemp(dir=TMP), "ran")
+    for flag in "--json", "--jsonl", "--csv":
+        done = subprocess.run(["sh", "-c", 'exec "$@" >&-', "sh", COMMAND, "run", "-q", flag, "sh",
+                               "-c", "echo >>%s; exit 3" % path], stderr=subprocess.PIPE, text=True)
+        check_equal((done.returncode, done.stderr),
+                    (3, "proctally run: cannot write to standard output: Bad file descriptor; going "
+                        "on without\n"), flag)
+    check_equal(read_text(path), "\n" * 3, "the command ran")
+
+
+def case_gigabyte():
+    """The command writes it to where we would, and past our records."""
+    tier, size = tiers()[-1], 1 << 30
+    for flags in ["-q"], ["-q", "--json"]:
+        with subprocess.Popen(tier.command(*flags, "head", "-c", str(size), "/dev/zero"),
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+            command_writes = child.stdout if flags == ["-q"] else child.stderr
+            others = child.stderr if flags == ["-q"] else child.stdout
+            count = 0
+            while data := os.read(command_writes.fileno(), 1 << 20):
+                count += len(data)
+            said = others.read().decode()
+        check_equal((child.returncode, count), (0, size), "what it wrote")
+        if flags == ["-q"]:
+            check_equal(said, "", "what we say")
+        else:
+            written = records(said)[-1]["total_syscall_write_bytes"]
+            check(size <= written <= size + 100000, "bytes that were written", written)
+
+
+def case_without_proc():
+    """Nothing can be told then; the command does not run unseen."""
+    path = os.path.join(tempfile.mkdtemp(dir=TMP), "ran")
+    script = 'mount -t tmpfs none /proc 2>/dev/null || exit 77; exec "$@"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", COMMAND, "run", "--source",
+                           "procfs", "touch", path], capture_output=True, text=True)
+    if done.returncode in (1, 77):
+        raise Skipped("no file system can be mounted on /proc here")
+    check_equal(done.returncode, 125, "status")
+    check(re.match(r"proctally run: can't follow process \d+: there is none in /proc\n$",
+                   done.stderr), "why", done.stderr)
+    check(not os.path.exists(path), "the command ran")
+
+
 def case_control():
     """Another program asks for samples, and for the end."""
     run = Controlled("run", "--env", "--", "sh", "-c", "sleep 60; sleep 60")
@@ -647,6 +695,45 @@ def case_attach_to_thread():
     check_equal((done.returncode, done.stdout, done.stderr),
                 (1, "", "proctally attach: %d is a thread of process %d; expected a process\n"
                  % (tid, child.pid)), "attach to a thread")
+
+
+def case_attach_to_what_is_not_ours():
+    if os.geteuid() != 0:
+        raise Skipped("only root has two users")
+    child = start([PYTHON, "-c", "import time\nprint(1, flush=True)\ntime.sleep(100)"],
+                  stdout=subprocess.PIPE)
+    child.stdout.readline()
+    done = subprocess.run([*as_nobody(), COMMAND, "attach", "--json", "-q", "--duration", "0.3",
+                           str(child.pid)], capture_output=True, text=True, timeout=60)
+    check_equal(done.returncode, 0, "attach to another user's process: " + done.stderr)
+    summary = records(done.stdout)[-1]
+    check("cpu_user_s" in summary, "CPU time is told to everybody", summary)
+    check("total_disk_read_bytes" not in summary, "I/O is not, and is not 0", summary)
+
+
+def case_attach_to_a_pid_that_is_used_again():
+    """The next process with that number is another one."""
+    pid = int(read_text("/proc/sys/kernel/pid_max")) - 1
+    while os.path.exists("/proc/%d" % pid):
+        pid -= 1
+    sources = ["procfs"] + ["bpf"] * COMMAND_HAS_BPF()
+    for source, flags in itertools.product(sources, ({}, {"preexec_fn": forbid_pidfds})):
+        first = start_with_pid(pid, b"first")
+        watcher = subprocess.Popen([COMMAND, "attach", "--json", "-q", "--source", source,
+                                    "--interval", "200ms", str(pid)], stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, text=True, **flags)
+        watcher.stdout.readline()
+        time.sleep(0.05) # a pid within the same clock tick is the same process in /proc
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        second = start_with_pid(pid, b"second")
+        for _ in range(4): # 50 ms each
+            os.write(second, b"x")
+        out, err = watcher.communicate(timeout=60)
+        check_equal((watcher.returncode, err), (0, ""), "it ends")
+        check(cpu_of(records(out)[-1]) < 0.05, "what the second has used", out[-300:])
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
 
 
 def case_several():

@@ -332,6 +332,12 @@ def case_moved_bpf():
 
 # ---- Pids ----------------------------------------------------------------------------------
 
+def end_of_input(child, write_end):
+    os.close(write_end)
+    with contextlib.suppress(ChildProcessError): # whoever started it has waited
+        os.waitpid(child, 0)
+
+
 def start_with_pid(pid, name):
     """A process that sleeps, and that a byte to what is returned lets use 50 ms. It ends with
     that. Only who may restore processes may choose a pid."""
@@ -355,8 +361,7 @@ def start_with_pid(pid, name):
         finally:
             os._exit(0)
     os.close(read_end)
-    later(os.waitpid, child, 0)
-    later(os.close, write_end)
+    later(end_of_input, child, write_end)
     return write_end
 
 
