@@ -27,12 +27,25 @@ def monitors():
                                               out, "--", *cmd]
     yield "proctally, procfs", lambda out, cmd: [PROCTALLY, "run", "-q", "--source", "procfs",
                                                  "--out", out, "--", *cmd]
+    if os.path.exists(VENV + "/denet-crate"):
+        yield "denet, crate", lambda out, cmd: [VENV + "/denet-crate", "--quiet", "--out", out,
+                                                "run", *cmd]
     if os.path.exists(VENV + "/psrecord"):
         yield "denet", lambda out, cmd: [VENV + "/python", "-c", DENET, out, *cmd]
         yield "psrecord", lambda out, cmd: [VENV + "/psrecord", " ".join(
             "'%s'" % c for c in cmd), "--include-children", "--log", out]
     if shutil.which("time"):
         yield "GNU time", lambda out, cmd: [shutil.which("time"), "-v", "-o", out, *cmd]
+
+
+def due(seconds):
+    """How many samples proctally run takes in that time: each 100 ms in the first second, each
+    second from 10 s on, and one at the end."""
+    at, count = 0, 1
+    while at < seconds:
+        count += 1
+        at += 0.1 if at < 1 else min(1, 0.1 + 0.9 * (at - 1) / 9)
+    return count
 
 
 def own_cpu_s(pid):
@@ -116,7 +129,9 @@ try:
         for name, make in monitors():
             own, wall, _, _, samples = run(
                 name, make, ["sh", "-c", SLEEPERS % (children, SECONDS, SECONDS)])
-            print("%4d sleepers  %-18s %6.2f %%  %4d" % (children, name, 100 * own / wall, samples))
+            of = " of %d" % due(SECONDS) if name.startswith("proctally") else ""
+            print("%4d sleepers  %-18s %6.2f %%  %4d%s" % (children, name, 100 * own / wall, samples,
+                                                         of))
     print("\nfound: CPU seconds, largest resident memory in MB")
     for what, command in WORK:
         cpu, rss = truth(command)
