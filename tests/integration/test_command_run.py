@@ -313,7 +313,7 @@ def case_daemon():
             check_equal(done.returncode, 0, tier.name)
             # what each of the three had used when it was about to end
             cpu_s = sum(float(read_text(name)) for name in glob.glob(path + "*"))
-            check(cpu_s - ROOM_S <= cpu_of(summary) <= cpu_s + 0.1,
+            check(cpu_s - ROOM_S <= cpu_of(summary) <= cpu_s + 0.1 * PATIENCE,
                   "%s, %s: the daemon's CPU time is among it once" % (tier.name, how), cpu_s, summary)
             check_equal(summary["orphans_left"], 1 if how == "stays" else 0, tier.name)
 
