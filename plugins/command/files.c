@@ -54,17 +54,22 @@ struct files {
 
 /* ---- Reading ------------------------------------------------------------------------------ */
 
-static struct file *add(struct files *f, struct file file) {
-    if (f->count == f->size) {
+/* Takes the path over, also when it fails. -ENOMEM: there was no room, or not even for a path. */
+static int add(struct files *f, struct file file) {
+    if (file.path && f->count == f->size) {
         const size_t size = f->size ? 2 * f->size : 256;
         struct file *items = realloc(f->items, size * sizeof(*items));
-        if (!items)
-            return NULL;
-        f->items = items;
-        f->size = size;
+        if (items) {
+            f->items = items;
+            f->size = size;
+        }
     }
-    f->items[f->count] = file;
-    return &f->items[f->count++];
+    if (!file.path || f->count == f->size) {
+        free(file.path);
+        return -ENOMEM;
+    }
+    f->items[f->count++] = file;
+    return 0;
 }
 
 static int add_fifo(struct files *f, const char *link, const struct file *file) {
@@ -180,10 +185,7 @@ static int read_file(struct files *f, size_t process, int dir, int fds, unsigned
             return -ENOMEM;
         }
     }
-    if (add(f, file))
-        return 0;
-    free(file.path);
-    return -ENOMEM;
+    return add(f, file);
 }
 
 static int read_descriptors(struct files *f, size_t process, int dir) {
@@ -220,10 +222,7 @@ static int read_directory(struct files *f, size_t process, int dir, const char *
     file.is_deleted = take_off_deleted(dir, file.path, has_inode ? &st : NULL);
     file.has_size = has_inode;
     file.size_bytes = has_inode ? (uint64_t)st.st_size : 0;
-    if (add(f, file))
-        return 0;
-    free(file.path);
-    return -ENOMEM;
+    return add(f, file);
 }
 
 /* "START-END PERMS OFFSET DEVICE INODE PATH"; NULL: no file is mapped there. */
@@ -265,10 +264,7 @@ static int add_mapping(struct files *f, size_t process, int dir, char *path, con
     file.size_bytes = is_there ? (uint64_t)st.st_size : 0;
     snprintf(file.access, sizeof(file.access), "%s", access);
     file.path = strdup(path);
-    if (file.path && add(f, file))
-        return 0;
-    free(file.path);
-    return -ENOMEM;
+    return add(f, file);
 }
 
 /* The parts of a file are mapped one behind the other, and are shown as one. */
