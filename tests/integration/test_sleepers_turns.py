@@ -19,7 +19,7 @@ from test_sleepers import LATE_S, Unified, can_use_bpf
 MB = 1 << 20
 SIZE = 32 * MB
 # a collection that begins so long after the change shows it
-AT_ONCE_S, SOON_S, TURN_S = 0, LATE_S, 305
+AT_ONCE_S, SOON_S, TURN_S = 0, LATE_S, 315
 
 SYS_process_madvise = 440
 MADV_PAGEOUT, MADV_COLLAPSE = 21, 25

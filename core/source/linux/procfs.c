@@ -827,7 +827,7 @@ static bool is_recorded(struct procfs *p) {
     const struct proc_dir *d = &p->dir;
     bool found = false;
     struct stat st;
-    return d->io->fstatat(d->io->data, d->fd, "sys", &st, 0) == 0 ||
+    return d->io->fstatat(d->io->data, d->fd, "sys/kernel/random/boot_id", &st, 0) == 0 ||
            proc_list_numbers(&p->dir, d->fd, UINT64_MAX, note_one, &found) < 0 || found;
 }
 
