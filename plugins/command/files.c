@@ -43,7 +43,7 @@ struct files {
     size_t count, size;
     struct sockets sockets;
     struct holders holders;
-    struct fifo *fifos; /* their paths as the kernel names them */
+    char **fifos; /* their paths as the kernel names them */
     size_t fifo_count, fifo_size;
     size_t looked_at, refused; /* processes */
     int error;                 /* why */
@@ -72,10 +72,10 @@ static int add(struct files *f, struct file file) {
     return 0;
 }
 
-static int add_fifo(struct files *f, const char *link, const struct file *file) {
+static int add_fifo(struct files *f, const char *link) {
     if (f->fifo_count == f->fifo_size) {
         const size_t size = f->fifo_size ? 2 * f->fifo_size : 16;
-        struct fifo *fifos = realloc(f->fifos, size * sizeof(*fifos));
+        char **fifos = realloc(f->fifos, size * sizeof(*fifos));
         if (!fifos)
             return -ENOMEM;
         f->fifos = fifos;
@@ -84,8 +84,7 @@ static int add_fifo(struct files *f, const char *link, const struct file *file) 
     char *path = strdup(link);
     if (!path)
         return -ENOMEM;
-    f->fifos[f->fifo_count++] =
-        (struct fifo){.path = path, .device = file->device, .inode = file->inode};
+    f->fifos[f->fifo_count++] = path;
     return 0;
 }
 
@@ -180,7 +179,7 @@ static int read_file(struct files *f, size_t process, int dir, int fds, unsigned
         file.is_fifo = mode == S_IFIFO;
         file.device = file.is_fifo ? st.st_dev : 0;
         file.inode = file.is_fifo ? st.st_ino : 0;
-        if (file.is_fifo && add_fifo(f, link, &file) < 0) {
+        if (file.is_fifo && add_fifo(f, link) < 0) {
             free(file.path);
             return -ENOMEM;
         }
@@ -663,7 +662,7 @@ static int files(struct cli *cli) {
         free(f.items[i].path);
     free(f.items);
     for (size_t i = 0; i < f.fifo_count; i++)
-        free(f.fifos[i].path);
+        free(f.fifos[i]);
     free(f.fifos);
     sockets_free(&f.sockets);
     holders_free(&f.holders);

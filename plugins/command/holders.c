@@ -48,15 +48,15 @@ static int add(struct holders *h, struct holder holder) {
 }
 
 static int by_path(const void *a, const void *b) {
-    return strcmp(((const struct fifo *)a)->path, ((const struct fifo *)b)->path);
+    return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
 static int of_path(const void *path, const void *fifo) {
-    return strcmp(path, ((const struct fifo *)fifo)->path);
+    return strcmp(path, *(char *const *)fifo);
 }
 
 /* Is the descriptor one of a FIFO that is looked for? */
-static bool is_fifo(int fds, const char *name, const char *link, const struct fifo *fifos,
+static bool is_fifo(int fds, const char *name, const char *link, char *const *fifos,
                     size_t fifo_count, struct holder *ret) {
     struct stat st;
     if (link[0] != '/' || !fifo_count || !bsearch(link, fifos, fifo_count, sizeof(*fifos), of_path) ||
@@ -69,7 +69,7 @@ static bool is_fifo(int fds, const char *name, const char *link, const struct fi
 }
 
 static int read_process(struct holders *h, const struct look *look, size_t process,
-                        const struct fifo *fifos, size_t fifo_count) {
+                        char *const *fifos, size_t fifo_count) {
     char path[PATH_MAX], link[PATH_MAX];
     snprintf(path, sizeof(path), "%s/%ld/fd", look->procfs,
              (long)tally_snapshot_process(look->snapshot, process)->pid);
@@ -109,8 +109,7 @@ static int by_what(const void *a, const void *b) {
     return x->fd < y->fd ? -1 : x->fd > y->fd;
 }
 
-int holders_read(struct holders *h, const struct look *look, struct fifo *fifos,
-                 size_t fifo_count) {
+int holders_read(struct holders *h, const struct look *look, char **fifos, size_t fifo_count) {
     size_t vms;
     if (fifo_count)
         qsort(fifos, fifo_count, sizeof(*fifos), by_path);

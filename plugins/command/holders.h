@@ -5,11 +5,6 @@
 
 #include "look.h"
 
-struct fifo {
-    char *path; /* that a link of PID/fd has */
-    uint64_t device, inode;
-};
-
 struct holder {
     uint64_t device, inode; /* device: of a FIFO, else 0 */
     bool is_pipe; /* or a FIFO; or else a socket */
@@ -27,9 +22,9 @@ struct holders {
 
 /* Looks into all processes of the snapshot. -ENOMEM, -EMFILE, -ENFILE.
  *
- * Of FIFOs it finds those that `fifos` has, by path, which it sorts: what a path leads to can only
+ * Of FIFOs it finds those whose paths `fifos` has, which it sorts: what a path leads to can only
  * be told by asking its file system, and one that does not answer would keep us for ever. */
-int holders_read(struct holders *h, const struct look *look, struct fifo *fifos, size_t fifo_count);
+int holders_read(struct holders *h, const struct look *look, char **fifos, size_t fifo_count);
 void holders_free(struct holders *h);
 
 /* Those that have it, and how many. */
