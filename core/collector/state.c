@@ -42,8 +42,7 @@ static metric_set counters_in_use(const struct tallies *t) {
 }
 
 /* With a top a group has more numbers, which look like counters: who does not know them
- * passes over them. Behind UNSHOWN is the id of a counter. */
-#define UNSHOWN "unshown "
+ * passes over them. */
 static const char standing_id[] = "top standing", score_id[] = "top score";
 enum { STANDING_KNOWN = 1, STANDING_HIDDEN = 2 };
 
@@ -58,11 +57,8 @@ static void put_counter_ids(struct buf *to, const struct tallies *t, metric_set 
     if (t->top_by == TOP_BY_NONE)
         return;
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
-        if (counters & METRIC_SET(m)) {
-            char id[100];
-            snprintf(id, sizeof(id), UNSHOWN "%s", metric_table[m].metric.id);
-            put_text(to, id);
-        }
+        if (counters & METRIC_SET(m))
+            put_unshown_id(to, metric_table[m].metric.id);
     put_text(to, standing_id);
     put_text(to, score_id);
 }
@@ -309,14 +305,11 @@ static void take_counter(struct group *g, const struct counter_place *place, boo
 }
 
 static struct counter_place place_of(struct text id) {
-    const size_t len = sizeof(UNSHOWN) - 1;
-    const bool is_unshown = id.len > len && memcmp(id.at, UNSHOWN, len) == 0;
     if (text_is(id, standing_id))
         return (struct counter_place){.what = PLACE_STANDING};
     if (text_is(id, score_id))
         return (struct counter_place){.what = PLACE_SCORE};
-    if (is_unshown)
-        id = (struct text){id.at + len, id.len - len};
+    const bool is_unshown = take_unshown(&id);
     for (size_t m = 0; m < METRICS_OF_GROUP; m++)
         if (metric_table[m].metric.kind == TALLY_KIND_COUNTER &&
             text_is(id, metric_table[m].metric.id))

@@ -62,3 +62,19 @@ uint32_t translate(const struct translation *names, struct reader *r) {
     }
     return names->groups[index];
 }
+
+static const char unshown[] = "unshown ";
+
+void put_unshown_id(struct buf *to, const char *counter) {
+    put_number(to, strlen(unshown) + strlen(counter));
+    buf_add_str(to, unshown);
+    buf_add_str(to, counter);
+}
+
+bool take_unshown(struct text *id) {
+    const size_t len = strlen(unshown);
+    if (id->len <= len || memcmp(id->at, unshown, len) != 0)
+        return false;
+    *id = (struct text){id->at + len, id->len - len};
+    return true;
+}

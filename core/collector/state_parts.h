@@ -25,6 +25,11 @@ struct text get_text(struct reader *r);
 
 #define COUNTERS_MOST (2 * METRICS_OF_GROUP + 2)
 
+/* With a top: how much of a counter was not shown yet. Its id is the counter's behind a word,
+ * which is taken off here; false: it is not one of these. */
+void put_unshown_id(struct buf *to, const char *counter);
+bool take_unshown(struct text *id);
+
 /* What the file calls group or counter 0, 1, 2 … is here: */
 struct translation {
     uint32_t *groups;
@@ -35,7 +40,10 @@ struct translation {
     } counters[COUNTERS_MOST];
     size_t counter_count;
     bool same_source;
-    enum thread_field thread_fields[THREAD_FIELDS]; /* THREAD_FIELDS: of a version that had it */
+    struct thread_place {
+        enum thread_field field; /* THREAD_FIELDS: of a version that had it */
+        bool is_unshown;
+    } thread_places[2 * THREAD_FIELDS];
     size_t thread_field_count;
     struct thread_slots { /* by the file's group: where its names of threads are */
         uint32_t *slots;

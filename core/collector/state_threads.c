@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 /* Free slots are left out: what was read is written the same again. */
-static void put_thread_names(struct buf *to, struct thread_names *names) {
+static void put_thread_names(struct buf *to, struct thread_names *names, bool has_top) {
     uint32_t number = 0;
     put_number(to, names->count + (names->other != NO_NAME));
     for (size_t i = 0; i < names->end; i++) {
@@ -19,6 +19,8 @@ static void put_thread_names(struct buf *to, struct thread_names *names) {
         put_number(to, name->emptied_ns);
         for (size_t f = 0; f < THREAD_FIELDS; f++)
             put_number(to, name->used[f]);
+        for (size_t f = 0; has_top && f < THREAD_FIELDS; f++)
+            put_number(to, name->used[f] - name->shown[f]);
     }
 }
 
@@ -59,16 +61,19 @@ static bool is_kept_list(const struct counting *c, const struct process *p) {
 void put_threads(struct buf *to, const struct counting *c) {
     const struct tallies *tallies = &c->tallies;
     size_t groups = 0, lists = 0;
-    put_number(to, THREAD_FIELDS);
+    const bool has_top = tallies->top_by != TOP_BY_NONE;
+    put_number(to, (has_top ? 2 : 1) * THREAD_FIELDS);
     for (size_t f = 0; f < THREAD_FIELDS; f++)
         put_text(to, metric_table[METRIC_THREAD_CPU_USER + f].metric.id);
+    for (size_t f = 0; has_top && f < THREAD_FIELDS; f++)
+        put_unshown_id(to, metric_table[METRIC_THREAD_CPU_USER + f].metric.id);
     for (size_t i = 0; i < tallies->end; i++)
         groups += tallies->groups[i] && tallies->groups[i]->thread_names;
     put_number(to, groups);
     for (size_t i = 0; i < tallies->end; i++)
         if (tallies->groups[i] && tallies->groups[i]->thread_names) {
             put_number(to, i);
-            put_thread_names(to, tallies->groups[i]->thread_names);
+            put_thread_names(to, tallies->groups[i]->thread_names, has_top);
         }
     for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
          id = proctable_next(&c->table, id + 1))
@@ -86,15 +91,15 @@ static int get_thread_name(struct reader *r, struct thread_names *to,
     const struct text text = get_text(r);
     const unsigned known = get_number32(r);
     const uint64_t emptied_ns = get_number(r);
-    uint64_t used[THREAD_FIELDS] = {0};
+    uint64_t used[THREAD_FIELDS] = {0}, unshown[THREAD_FIELDS] = {0};
     unsigned have = 0;
     for (size_t i = 0; i < names->thread_field_count; i++) {
         const uint64_t value = get_number(r);
-        const enum thread_field f = names->thread_fields[i];
-        if (f == THREAD_FIELDS)
+        const struct thread_place place = names->thread_places[i];
+        if (place.field == THREAD_FIELDS)
             continue;
-        used[f] = value;
-        have |= (known >> i & 1) << f;
+        (place.is_unshown ? unshown : used)[place.field] = value;
+        have |= (known >> i & 1) << place.field;
     }
     *ret_slot = NO_NAME;
     if (r->bad || text.len == 0)
@@ -105,8 +110,10 @@ static int get_thread_name(struct reader *r, struct thread_names *to,
     struct thread_name *name = &to->items[*ret_slot];
     name->known |= have;
     name->emptied_ns = emptied_ns;
-    for (size_t f = 0; f < THREAD_FIELDS; f++)
-        name->used[f] += used[f]; /* several of the file may have become `other` */
+    for (size_t f = 0; f < THREAD_FIELDS; f++) { /* several of the file may have become `other` */
+        name->used[f] += used[f];
+        name->shown[f] += used[f] - unshown[f];
+    }
     return 0;
 }
 
@@ -141,7 +148,7 @@ static int get_thread(struct reader *r, struct counting *c, struct thread_list *
     for (size_t i = 0; i < names->thread_field_count; i++)
         if (have >> i & 1) {
             const uint64_t value = get_number(r);
-            const enum thread_field f = names->thread_fields[i];
+            const enum thread_field f = names->thread_places[i].field;
             if (f == THREAD_FIELDS)
                 continue;
             thread.last[f] = value;
@@ -188,14 +195,15 @@ static int get_thread_list(struct reader *r, struct counting *c, const struct tr
 
 int get_threads(struct reader *r, struct counting *c, struct translation *names) {
     names->thread_field_count = get_number(r);
-    if (r->bad || names->thread_field_count > THREAD_FIELDS)
+    if (r->bad || names->thread_field_count > 2 * THREAD_FIELDS)
         return -EBADMSG;
     for (size_t i = 0; i < names->thread_field_count; i++) {
         struct text id = get_text(r);
-        names->thread_fields[i] = THREAD_FIELDS;
+        const bool is_unshown = take_unshown(&id);
+        names->thread_places[i] = (struct thread_place){THREAD_FIELDS, is_unshown};
         for (enum thread_field f = 0; f < THREAD_FIELDS; f++)
             if (text_is(id, metric_table[METRIC_THREAD_CPU_USER + (size_t)f].metric.id))
-                names->thread_fields[i] = f;
+                names->thread_places[i].field = f;
     }
     names->thread_groups = calloc(names->group_count + 1, sizeof(*names->thread_groups));
     if (!names->thread_groups)

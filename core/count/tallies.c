@@ -749,8 +749,11 @@ struct thread_names *tallies_thread_names(struct tallies *t, uint32_t index) {
 void tallies_begin_threads(struct tallies *t) {
     channels_begin(&t->threads);
     for (size_t i = 0; i < t->end; i++)
-        if (t->groups[i] && t->groups[i]->thread_names)
+        if (t->groups[i] && t->groups[i]->thread_names) {
             t->groups[i]->thread_names->unknown = 0;
+            if (i == t->other)
+                thread_names_unhide(t->groups[i]->thread_names);
+        }
 }
 
 int tallies_end_threads(struct tallies *t, const struct tallies_moment *moment) {

@@ -161,7 +161,7 @@ void thread_names_expire(struct thread_names *names, uint64_t now_ns, uint64_t e
     bool any = false;
     for (size_t i = 0; i < names->end; i++) {
         struct thread_name *name = &names->items[i];
-        if (!name->text[0] || name->threads) {
+        if (!name->text[0] || name->threads || name->hidden_threads) {
             name->emptied_ns = 0;
             continue;
         }
@@ -213,6 +213,55 @@ int thread_names_order(struct thread_names *names) {
     names->order_count = count;
     names->order_stale = false;
     return 0;
+}
+
+/* ---- With a top -------------------------------------------------------------------------- */
+
+static int give_name(struct thread_name *from, struct thread_names *to,
+                     const struct thread_counting *c, bool hides) {
+    const bool has_increase = memcmp(from->used, from->shown, sizeof(from->used)) != 0;
+    uint32_t slot;
+    if (!from->text[0] || (!has_increase && !(hides && from->threads)))
+        return 0;
+    int r = find_clean(to, c, from->text, &slot);
+    if (r < 0)
+        return r;
+    struct thread_name *name = &to->items[slot];
+    for (size_t f = 0; f < THREAD_FIELDS; f++) {
+        name->used[f] += from->used[f] - from->shown[f];
+        from->used[f] = from->shown[f];
+    }
+    name->known |= from->known;
+    if (hides)
+        name->hidden_threads += from->threads;
+    return 0;
+}
+
+int thread_names_give(struct thread_names *from, struct thread_names *to,
+                      const struct thread_counting *c, bool hides) {
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < from->end; i++)
+        r = give_name(&from->items[i], to, c, hides);
+    if (r < 0 || !hides)
+        return r;
+    to->unknown += from->unknown;
+    if (!from->channels)
+        return 0;
+    if (!to->channels)
+        to->channels = thread_names_new();
+    return to->channels ? thread_names_give(from->channels, to->channels, c, true) : -ENOMEM;
+}
+
+void thread_names_unhide(struct thread_names *names) {
+    for (size_t i = 0; i < names->end; i++)
+        names->items[i].hidden_threads = 0;
+    if (names->channels)
+        thread_names_unhide(names->channels);
+}
+
+void thread_names_shown(struct thread_names *names) {
+    for (size_t i = 0; i < names->end; i++)
+        memcpy(names->items[i].shown, names->items[i].used, sizeof(names->items[i].shown));
 }
 
 /* ---- The list of a process ------------------------------------------------------------------ */
@@ -624,13 +673,9 @@ int channels_set(struct thread_list *list, const struct thread_counting *c,
 
 bool thread_name_value(const struct thread_names *names, const struct thread_name *name,
                        enum metric metric, uint64_t *ret) {
-    if (metric == METRIC_WAIT_CHANNEL) {
-        *ret = name->threads;
-        return true;
-    }
-    if (metric == METRIC_THREAD_COUNT) {
-        *ret = name->threads;
-        return names->unknown == 0;
+    if (metric == METRIC_WAIT_CHANNEL || metric == METRIC_THREAD_COUNT) {
+        *ret = name->threads + name->hidden_threads;
+        return metric == METRIC_WAIT_CHANNEL || names->unknown == 0;
     }
     const size_t f = (size_t)metric - METRIC_THREAD_CPU_USER;
     *ret = name->used[f];

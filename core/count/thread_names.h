@@ -30,6 +30,9 @@ struct thread_name {
     uint32_t threads;    /* alive */
     unsigned known;      /* 1 << thread_field, of the counters that some thread had */
     uint64_t used[THREAD_FIELDS];
+    /* With a top, see top.h: */
+    uint64_t shown[THREAD_FIELDS]; /* what was used, as it was last shown */
+    uint64_t hidden_threads; /* of this name, of the groups that `other` stands for */
     uint64_t emptied_ns; /* when it was first shown without threads; 0: it has some */
     uint32_t written_as; /* its number in the state that is being written */
 };
@@ -121,6 +124,14 @@ int thread_names_find(struct thread_names *names, const struct thread_counting *
 void thread_names_expire(struct thread_names *names, uint64_t now_ns, uint64_t expire_after_ns);
 /* Brings `order` up to date. -ENOMEM. */
 int thread_names_order(struct thread_names *names);
+
+/* What was used since it was last shown goes to the same names of another group; the own
+ * counters are what was shown again. With `hides` the threads that are alive, and where they
+ * wait, count there as well until thread_names_unhide(). -ENOMEM: what was given is given. */
+int thread_names_give(struct thread_names *from, struct thread_names *to,
+                      const struct thread_counting *c, bool hides);
+void thread_names_unhide(struct thread_names *names);
+void thread_names_shown(struct thread_names *names);
 
 /* ---- Threads ---------------------------------------------------------------------------- */
 

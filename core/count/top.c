@@ -83,6 +83,14 @@ static void give_increase(const struct tallies *t, struct group *g, struct group
     other->had_members |= g->had_members;
 }
 
+static int give_threads(struct tallies *t, struct group *g, bool hides) {
+    struct thread_names *to =
+        g->thread_names ? tallies_thread_names(t, t->other) : NULL;
+    if (!to)
+        return g->thread_names ? -ENOMEM : 0;
+    return thread_names_give(g->thread_names, to, &t->threads, hides);
+}
+
 /* Adds one that is not shown: its increase, its gauges, and its share of the CPUs. */
 static void hide(struct tallies *t, struct group *g, struct group *other) {
     give_increase(t, g, other);
@@ -90,9 +98,12 @@ static void hide(struct tallies *t, struct group *g, struct group *other) {
     t->hidden_cpu_ns += g->cpu_ns;
 }
 
-static void place(struct tallies *t, struct group *g, bool hidden, struct group *other) {
+static int place(struct tallies *t, struct group *g, bool hidden, struct group *other) {
     struct standing *s = g->standing;
     const bool was_hidden = !s->is_new && s->is_hidden;
+    int r = hidden || was_hidden ? give_threads(t, g, hidden) : 0;
+    if (r < 0)
+        return r;
     if (hidden)
         hide(t, g, other);
     else if (was_hidden)
@@ -100,13 +111,16 @@ static void place(struct tallies *t, struct group *g, bool hidden, struct group 
     t->order_stale |= s->is_new || s->is_hidden != hidden;
     s->is_hidden = hidden;
     s->is_new = false;
+    return 0;
 }
 
 /* A name that is in the configuration by now. */
-static void show_literals(struct tallies *t, struct group *other) {
-    for (size_t i = 1; i < t->end; i++)
+static int show_literals(struct tallies *t, struct group *other) {
+    int r = 0;
+    for (size_t i = 1; r == 0 && i < t->end; i++)
         if (t->groups[i] && t->groups[i]->literal && t->groups[i] != other)
-            place(t, t->groups[i], false, other);
+            r = place(t, t->groups[i], false, other);
+    return r;
 }
 
 int top_choose(struct tallies *t) {
@@ -123,23 +137,29 @@ int top_choose(struct tallies *t) {
     const size_t count = top_rank(t);
     const size_t most = t->top < t->limit ? t->top : t->limit;
     const size_t stays = most + (most + 3) / 4 < t->limit ? most + (most + 3) / 4 : t->limit;
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; r == 0 && i < count; i++) {
         struct group *g = t->ranked[i];
         const bool is_shown = i < most || (i < stays && was_shown(g));
-        place(t, g, !is_shown, t->groups[other]);
+        r = place(t, g, !is_shown, t->groups[other]);
     }
-    show_literals(t, t->groups[other]);
-    return 0;
+    return r < 0 ? r : show_literals(t, t->groups[other]);
 }
 
 void top_shown(struct tallies *t) {
-    for (size_t i = 1; i < t->end; i++)
-        if (t->groups[i])
-            memcpy(t->groups[i]->standing->shown, t->groups[i]->value,
-                   sizeof(t->groups[i]->standing->shown));
+    for (size_t i = 1; i < t->end; i++) {
+        struct group *g = t->groups[i];
+        if (!g)
+            continue;
+        memcpy(g->standing->shown, g->value, sizeof(g->standing->shown));
+        if (g->thread_names)
+            thread_names_shown(g->thread_names);
+    }
 }
 
 void top_leave(struct tallies *t, struct group *g) {
-    if (t->other && t->groups[t->other] != g)
-        give_increase(t, g, t->groups[t->other]);
+    if (!t->other || t->groups[t->other] == g)
+        return;
+    give_increase(t, g, t->groups[t->other]);
+    /* Fails without memory: then what its threads used is still there without their names. */
+    (void)give_threads(t, g, false);
 }

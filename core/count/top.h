@@ -7,7 +7,7 @@
  * and has the rate of what it counts, and all that are shown add up to the whole. In the
  * interval in which a group comes or goes its increase is that of `other`: nobody sees both
  * ends of it in the group's own series. But a group that is shown from its first interval on
- * has it all, as without a top.
+ * has it all, as without a top. So do its threads by name, with the same name of `other`.
  *
  * So that groups do not come and go, one that is shown stays until its rank is beyond COUNT
  * and a quarter; and what is used by time counts for half in the next interval. At most COUNT
@@ -18,7 +18,8 @@
 
 #include "count/tallies.h"
 
-/* Before a collection is shown: chooses, and gives to `other`. -ENOMEM: nothing is changed. */
+/* Before a collection is shown: chooses, and gives to `other`. -ENOMEM: what was given is
+ * given, and the next call does the rest. */
 int top_choose(struct tallies *t);
 /* Lists the groups that have a rank in t->ranked, and returns how many: behind top_choose(). */
 size_t top_rank(struct tallies *t);

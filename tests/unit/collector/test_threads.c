@@ -64,8 +64,8 @@ static size_t group_named(const tally_snapshot *s, const char *name) {
     ck_abort_msg("no group %s", name);
 }
 
-static size_t find(const tally_snapshot *s, const char *name) {
-    const size_t g = group_named(s, "server");
+static size_t find(const tally_snapshot *s, const char *group, const char *name) {
+    const size_t g = group_named(s, group);
     const char *at;
     for (size_t i = 0; (at = tally_snapshot_part_name(s, g, TALLY_SCOPE_THREAD_NAME, i)); i++)
         if (strcmp(at, name) == 0)
@@ -73,18 +73,23 @@ static size_t find(const tally_snapshot *s, const char *name) {
     return SIZE_MAX;
 }
 
-static void check_value(const tally_snapshot *s, const char *name, const char *metric,
-                        uint64_t expected) {
-    const size_t i = find(s, name);
+static void check_of(const tally_snapshot *s, const char *group, const char *name,
+                     const char *metric, uint64_t expected) {
+    const size_t i = find(s, group, name);
     size_t m;
     uint64_t value;
 
-    ck_assert_msg(i != SIZE_MAX, "no thread %s", name);
+    ck_assert_msg(i != SIZE_MAX, "no thread %s of %s", name, group);
     ck_assert_int_eq(tally_metric_find(metric, &m), 0);
-    ck_assert_msg(tally_snapshot_part_value(s, group_named(s, "server"), i, m, &value), "%s of %s",
-                  metric, name);
-    ck_assert_msg(value == expected, "%s of %s: %llu, expected %llu", metric, name,
+    ck_assert_msg(tally_snapshot_part_value(s, group_named(s, group), i, m, &value),
+                  "%s of %s of %s", metric, name, group);
+    ck_assert_msg(value == expected, "%s of %s of %s: %llu, expected %llu", metric, name, group,
                   (unsigned long long)value, (unsigned long long)expected);
+}
+
+static void check_value(const tally_snapshot *s, const char *name, const char *metric,
+                        uint64_t expected) {
+    check_of(s, "server", name, metric, expected);
 }
 
 static const uint64_t tick_ns = 10000000;
@@ -182,6 +187,90 @@ START_TEST(over_a_restart) {
 }
 END_TEST
 
+static void put_rivals(uint64_t utime) {
+    static const char *const names[] = {"rival", "third"};
+
+    for (uint32_t i = 0; i < 2; i++)
+        tree_put(&(struct recorded){.pid = 60 + i, .ppid = 1, .start_ticks = TICKS(10),
+                                    .comm = names[i], .threads = 1, .utime = utime});
+}
+
+static void put_server(uint64_t of_worker) {
+    put_process(2, 30 + of_worker);
+    put_thread(51, TICKS(11), "worker", of_worker, of_worker);
+}
+
+static void open_top(void) {
+    collector = tally_free(collector);
+    collector = tree_collector("collect", "thread-names", "state-file", state, "top", "1 by cpu",
+                               NULL);
+}
+
+/* While their group is one of the many their use is that of `other`, as the group's is. */
+START_TEST(of_groups_that_are_not_at_the_top) {
+    put_rivals(0);
+    put_server(10);
+    put_thread(50, TICKS(10), "server", 20, 4);
+    open_top();
+    const tally_snapshot *s = collect(100); /* of equals the first is shown: rival */
+    check_of(s, "other", "worker", "thread_count", 1);
+    check_of(s, "other", "server", "thread_count", 1);
+    check_of(s, "other", "third", "thread_count", 1);
+    put_server(60);
+    s = collect(110); /* shown from now on: nobody can see this increase in its own series */
+    check_value(s, "worker", "thread_cpu_user", 0);
+    check_value(s, "worker", "thread_count", 1);
+    check_of(s, "other", "worker", "thread_cpu_user", 50 * tick_ns);
+    check_of(s, "other", "worker", "thread_context_switches_voluntary", 50);
+    check_of(s, "other", "worker", "thread_count", 0);
+    put_server(65);
+    s = collect(120);
+    check_value(s, "worker", "thread_cpu_user", 5 * tick_ns);
+    put_server(72);
+    put_rivals(1000);
+    s = collect(130); /* these two are at the top, and the server is not */
+    check_of(s, "other", "worker", "thread_cpu_user", 57 * tick_ns);
+    check_of(s, "other", "worker", "thread_count", 1);
+    check_of(s, "rival", "rival", "thread_cpu_user", 1000 * tick_ns);
+    put_server(76); /* counted, not shown */
+    clock_set(135);
+    ck_assert_int_eq(tally_collect(collector, NULL), 0);
+    open_top();
+    put_server(77);
+    s = collect(140);
+    check_of(s, "other", "worker", "thread_cpu_user", 62 * tick_ns);
+    check_of(s, "other", "worker", "thread_count", 1);
+    put_server(5077);
+    s = collect(150);
+    check_value(s, "worker", "thread_cpu_user", 5 * tick_ns);
+    check_of(s, "other", "worker", "thread_cpu_user", 5062 * tick_ns);
+    put_server(5079);
+    s = collect(160);
+    check_value(s, "worker", "thread_cpu_user", 7 * tick_ns);
+    check_of(s, "other", "worker", "thread_cpu_user", 5062 * tick_ns);
+}
+END_TEST
+
+/* What a process used whose group ends before it is shown. */
+START_TEST(of_a_group_that_makes_place) {
+    put_rivals(0);
+    put_server(10);
+    put_thread(50, TICKS(10), "server", 20, 4);
+    collector = tree_collector("collect", "thread-names", "top", "1 by cpu", "group-by", "pid",
+                               NULL);
+    collect(100);
+    put_server(17);
+    clock_set(105);
+    ck_assert_int_eq(tally_collect(collector, NULL), 0);
+    tree_remove(50);
+    tree_put(&(struct recorded){.pid = 50, .ppid = 1, .start_ticks = TICKS(106), .comm = "next",
+                                .threads = 1});
+    const tally_snapshot *s = collect(110);
+    check_of(s, "other", "worker", "thread_cpu_user", 7 * tick_ns);
+    check_of(s, "other", "worker", "thread_count", 0);
+}
+END_TEST
+
 /* It is listed, and its files are gone. */
 START_TEST(one_ends_while_it_is_read) {
     put_process(2, 30);
@@ -227,6 +316,8 @@ int main(void) {
     tcase_add_test(c, from_the_files);
     tcase_add_test(c, one_thread_is_told_by_the_process);
     tcase_add_test(c, over_a_restart);
+    tcase_add_test(c, of_groups_that_are_not_at_the_top);
+    tcase_add_test(c, of_a_group_that_makes_place);
     tcase_add_test(c, one_ends_while_it_is_read);
     tcase_add_test(c, more_than_the_budget);
     return run_suite(s);

@@ -605,6 +605,127 @@ START_TEST(out_of_memory) {
 }
 END_TEST
 
+/* ---- With a top ------------------------------------------------------------------------- */
+
+static struct thread_name shown_of(const struct thread_names *in, const char *text) {
+    for (size_t i = 0; in && i < in->end; i++)
+        if (strcmp(in->items[i].text, text) == 0)
+            return in->items[i];
+    return (struct thread_name){0};
+}
+
+START_TEST(given_to_the_rest) {
+    struct thread_names *rest = thread_names_new();
+    none();
+    thread(100, 500, "main", 10, 1);
+    thread(101, 500, "worker", 20, 2);
+    thread(102, 500, "idle", 0, 0);
+    take();
+    names->unknown = 1;
+    thread_names_shown(names);
+    none();
+    thread(100, 500, "main", 13, 1);
+    thread(101, 500, "worker", 20, 2);
+    take();
+    ck_assert_int_eq(thread_names_give(names, rest, &counting, false), 0);
+    ck_assert_uint_eq(rest->count, 1); /* of the others there is nothing to tell */
+    ck_assert_uint_eq(shown_of(rest, "main").used[THREAD_UTIME_NS], 3);
+    ck_assert_uint_eq(shown_of(rest, "main").hidden_threads, 0);
+    check_name("main", 1, 10, 1);
+    uint64_t value;
+    ck_assert(thread_name_value(rest, &rest->items[0], METRIC_THREAD_CPU_USER, &value));
+    ck_assert(!thread_name_value(rest, &rest->items[0], METRIC_THREAD_DISK_READ, &value));
+
+    for (uint64_t twice = 0; twice < 2; twice++) {
+        ck_assert_int_eq(thread_names_give(names, rest, &counting, true), 0);
+        ck_assert_uint_eq(shown_of(rest, "main").hidden_threads, 1);
+        ck_assert_uint_eq(shown_of(rest, "worker").hidden_threads, 1);
+        ck_assert_uint_eq(shown_of(rest, "main").used[THREAD_UTIME_NS], 3);
+        /* not every thread is known: neither is their number */
+        ck_assert_uint_eq(rest->unknown, twice + 1);
+        ck_assert(!thread_name_value(rest, &rest->items[0], METRIC_THREAD_COUNT, &value));
+        /* who has hidden threads only stays */
+        thread_names_expire(rest, 1, 0);
+        thread_names_expire(rest, 2, 0);
+        ck_assert_uint_eq(rest->count, 2);
+        thread_names_unhide(rest);
+    }
+    thread_names_expire(rest, 3, 0);
+    thread_names_expire(rest, 4, 0);
+    ck_assert_uint_eq(rest->count, 0);
+    thread_names_unref(rest);
+}
+END_TEST
+
+START_TEST(the_rest_is_bounded_too) {
+    struct thread_names *rest = thread_names_new();
+    char name[16];
+    none();
+    for (uint32_t i = 0; i < 20; i++) {
+        snprintf(name, sizeof(name), "worker-%u", i);
+        thread(100 + i, 500, name, 10, 1);
+    }
+    take();
+    counting.max_names = 5;
+    ck_assert_int_eq(thread_names_give(names, rest, &counting, true), 0);
+    ck_assert_uint_eq(rest->count, 5);
+    ck_assert_uint_eq(shown_of(rest, OTHER_THREADS).used[THREAD_UTIME_NS], 150);
+    ck_assert_uint_eq(shown_of(rest, OTHER_THREADS).hidden_threads, 15);
+    thread_names_unref(rest);
+}
+END_TEST
+
+START_TEST(channels_of_the_rest) {
+    struct thread_names *rest = thread_names_new();
+    none();
+    thread(100, 500, "main", 10, 1);
+    thread(101, 500, "worker", 20, 2);
+    take();
+    channels_begin(&counting);
+    look(100, "futex_wait");
+    ck_assert_int_eq(thread_names_give(names, rest, &counting, true), 0);
+    ck_assert_uint_eq(shown_of(rest->channels, "futex_wait").hidden_threads, 2);
+    uint64_t value;
+    ck_assert(thread_name_value(rest->channels, &rest->channels->items[0], METRIC_WAIT_CHANNEL,
+                                &value));
+    ck_assert_uint_eq(value, 2);
+    thread_names_unhide(rest);
+    ck_assert_uint_eq(shown_of(rest->channels, "futex_wait").hidden_threads, 0);
+    thread_names_unref(rest);
+}
+END_TEST
+
+START_TEST(given_without_memory) {
+    for (int at = 1, r = -ENOMEM; r < 0; at++) {
+        struct thread_names *rest = thread_names_new();
+        char name[16];
+        none();
+        for (uint32_t i = 0; i < 9; i++) {
+            snprintf(name, sizeof(name), "worker-%u", i);
+            thread(100 + i, 500, name, 10 * (uint64_t)at, 1);
+        }
+        take();
+        channels_begin(&counting);
+        look(100, "futex_wait");
+        allocations = 0;
+        fail_allocation_at = at;
+        r = thread_names_give(names, rest, &counting, true);
+        fail_allocation_at = 0;
+        ck_assert(r == 0 || r == -ENOMEM);
+        ck_assert(r == 0 || allocations == at);
+        thread_names_unhide(rest);
+        ck_assert_int_eq(thread_names_give(names, rest, &counting, true), 0);
+        for (uint32_t i = 0; i < 9; i++) { /* each once */
+            snprintf(name, sizeof(name), "worker-%u", i);
+            ck_assert_uint_eq(shown_of(rest, name).used[THREAD_UTIME_NS], 10);
+            ck_assert_uint_eq(shown_of(rest, name).hidden_threads, 1);
+        }
+        ck_assert_uint_eq(shown_of(rest->channels, "futex_wait").hidden_threads, 9);
+        thread_names_unref(rest);
+    }
+}
+END_TEST
+
 int main(void) {
     Suite *s = suite_create("thread_names");
     TCase *c = add_case(s, "use");
@@ -641,6 +762,12 @@ int main(void) {
     tcase_add_test(c, channels_of_those_that_ran);
     tcase_add_test(c, channels_move_with_the_group);
     tcase_add_test(c, channels_have_a_budget);
+    c = add_case(s, "top");
+    tcase_add_checked_fixture(c, setup, teardown);
+    tcase_add_test(c, given_to_the_rest);
+    tcase_add_test(c, the_rest_is_bounded_too);
+    tcase_add_test(c, channels_of_the_rest);
+    tcase_add_test(c, given_without_memory);
     c = add_case(s, "limits");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, no_room_for_threads);
