@@ -35,6 +35,8 @@ SHARED __u32 want_terminal, want_each_end, max_each_ends, each_ends;
 SHARED __u32 want_endings, want_memory_details;
 /* The next listing shows every process in full, also those that have not run. */
 SHARED __u32 list_in_full INITIALLY(1);
+/* More tasks than that a survey does not go over, as it can't be interrupted. */
+SHARED __u32 surveyed_most INITIALLY(SURVEYED_MOST);
 /* When it began, since boot, and how many seconds after the one before. */
 SHARED __u64 list_ns;
 SHARED __u32 list_s, since_s;

@@ -12,7 +12,7 @@
 #include <linux/types.h>
 #endif
 
-#define BPF_FORMAT 10
+#define BPF_FORMAT 11
 
 /* What one or more threads used. CPU times are in nanoseconds: RUN is exact, USER and
  * SYSTEM are sampled by the clock tick. */
@@ -369,7 +369,7 @@ struct shown {
     __u32 pad;
 };
 
-/* A survey gives up after so many tasks, which take it 10 ms: it can't be interrupted. */
+/* So many tasks take a survey 10 ms. */
 #define SURVEYED_MOST 50000
 #define FOUND_TOO_MANY 0xffffffffu
 /* What a survey finds of a process: a RECORD_SAME, or that it is awake. */

@@ -81,7 +81,7 @@ int survey(void *unused) {
     bpf_iter_task_new(&it, NULL, ALL_THREADS);
     while ((task = bpf_iter_task_next(&it))) {
         note_pointers(task, scratch);
-        if (++surveyed.tasks > SURVEYED_MOST) {
+        if (++surveyed.tasks > surveyed_most) {
             found_count = FOUND_TOO_MANY;
             surveyed.pid = 0;
             break;

@@ -88,12 +88,10 @@ static void change_unfreed(int more) {
 
 /* ---- Listings --------------------------------------------------------------------------------- */
 
-static bool by_survey;
-
 /* The kind of its record in another listing. No process has its turn. */
-static uint32_t list(void) {
+static uint32_t list_by(bool may_survey, bool is_survey) {
     struct bpf_handles used = kernel;
-    if (!by_survey)
+    if (!may_survey)
         used.answers = NULL;
     used.data->list_in_full = 0;
     used.bss->list_ns = boot_ns(0);
@@ -101,7 +99,7 @@ static uint32_t list(void) {
     used.bss->since_s = 0;
     ck_assert_int_eq(bpf_listing_begin(&listing, &used, false), 0);
     ck_assert_int_eq(bpf_listing_read(&listing, &used), 0);
-    ck_assert(listing.is_survey == by_survey);
+    ck_assert(listing.is_survey == is_survey);
     bpf_listing_end(&listing);
     kernel.found = used.found;
     kernel.found_mapped = used.found_mapped;
@@ -109,6 +107,12 @@ static uint32_t list(void) {
     const struct bpf_place *place = bpf_index_find(&idx, (uint32_t)child);
     ck_assert_ptr_nonnull(place);
     return bpf_index_process(&idx, place)->kind;
+}
+
+static bool by_survey;
+
+static uint32_t list(void) {
+    return list_by(by_survey, by_survey);
 }
 
 /* A thread has exited, but is not freed yet: what it used is in no listing. */
@@ -138,6 +142,30 @@ START_TEST(with_another_thread) {
 }
 END_TEST
 
+/* A survey gives up after so many tasks, and the next ones are not even begun. */
+START_TEST(more_tasks_than_are_surveyed) {
+    if (!kernel.answers)
+        return;
+    start(false);
+    kernel.skeleton->data->surveyed_most = 10;
+    ck_assert_uint_eq(list_by(true, false), RECORD_PROCESS);
+    ck_assert_uint_eq(kernel.skeleton->bss->surveyed.tasks, 11);
+    kernel.skeleton->bss->surveyed.tasks = 0;
+    list_by(true, false);
+    for (int i = 1; i < 15; i++) /* it is listed all the same, as one that sleeps */
+        ck_assert_uint_eq(list_by(true, false), RECORD_SAME);
+    ck_assert_uint_eq(kernel.skeleton->bss->surveyed.tasks, 0);
+    list_by(true, false);
+    ck_assert_uint_eq(kernel.skeleton->bss->surveyed.tasks, 11);
+    kernel.skeleton->data->surveyed_most = SURVEYED_MOST;
+    for (int i = 0; i < 15; i++)
+        list_by(true, false);
+    list_by(true, true);
+    ck_assert_uint_gt(kernel.skeleton->bss->surveyed.tasks, 11);
+    ck_assert_uint_eq(list_by(true, true), RECORD_SAME);
+}
+END_TEST
+
 int main(void) {
     const struct bpf_wants wants = {.max_processes = 65536};
     struct tally_error why = {{0}};
@@ -155,6 +183,7 @@ int main(void) {
     tcase_add_checked_fixture(c, NULL, teardown);
     tcase_add_loop_test(c, until_all_are_freed, 0, 2);
     tcase_add_loop_test(c, with_another_thread, 0, 2);
+    tcase_add_test(c, more_tasks_than_are_surveyed);
     const int status = run_suite(s);
     bpf_index_free(&idx);
     bpf_listing_free(&listing);
