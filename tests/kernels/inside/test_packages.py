@@ -143,7 +143,7 @@ def case_purged():
     check_equal(done("sh", "-c", "systemctl list-unit-files --no-legend 'proctally-*' | "
                      "grep -v proctally-tests || :"), "", "units")
     left = done("find", "/etc", "/usr/lib", "/lib/systemd", "/usr/bin", "/usr/share", "/var/lib",
-                "/run", "-xdev", "-name", "*proctally*", "!", "-name", "proctally-tests.service")
+                "/run", "-xdev", "-name", "*proctally*", "!", "-name", "*proctally-tests.service")
     check_equal(left, "", "what is left")
 
 
