@@ -232,6 +232,8 @@ static int give_name(struct thread_name *from, struct thread_names *to,
         from->used[f] = from->shown[f];
     }
     name->known |= from->known;
+    if (has_increase)
+        name->emptied_ns = 0;
     if (hides)
         name->hidden_threads += from->threads;
     return 0;
@@ -458,6 +460,8 @@ static void take_use(struct thread *thread, struct thread_name *name, const stru
         if (name) {
             name->used[f] += increase;
             name->known |= 1u << f;
+            if (increase) /* it is to be shown, though no thread may have the name any more */
+                name->emptied_ns = 0;
         }
     }
     thread->have |= (uint8_t)s->have;

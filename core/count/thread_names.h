@@ -33,7 +33,8 @@ struct thread_name {
     /* With a top, see top.h: */
     uint64_t shown[THREAD_FIELDS]; /* what was used, as it was last shown */
     uint64_t hidden_threads; /* of this name, of the groups that `other` stands for */
-    uint64_t emptied_ns; /* when it was first shown without threads; 0: it has some */
+    /* When it was first shown without threads, and without use since; 0: not yet. */
+    uint64_t emptied_ns;
     uint32_t written_as; /* its number in the state that is being written */
 };
 
@@ -120,7 +121,7 @@ struct thread_names *thread_names_unref(struct thread_names *names); /* takes an
 /* The slot of a name, which is made clean; `other` if there is no room. -ENOMEM. */
 int thread_names_find(struct thread_names *names, const struct thread_counting *c,
                       const char *name, size_t len, uint32_t *ret_slot);
-/* Removes those that have had no threads for so long. */
+/* Removes those that have had no threads, and used nothing, for so long. */
 void thread_names_expire(struct thread_names *names, uint64_t now_ns, uint64_t expire_after_ns);
 /* Brings `order` up to date. -ENOMEM. */
 int thread_names_order(struct thread_names *names);

@@ -26,8 +26,8 @@ static struct memproc *tree(void) {
     return m;
 }
 
-/* With control groups where the state has some: they would be dropped else. */
-static bool has_cgroups;
+/* With control groups, or a top, where the state has some: they would be dropped else. */
+static bool has_cgroups, has_top;
 
 static tally *fresh(const struct memproc *m) {
     struct tally_error error;
@@ -41,7 +41,9 @@ static tally *fresh(const struct memproc *m) {
             tally_config_set(config, "collect", "cgroup", &error);
     if (r == 0)
         r = tally_config_set(config, "collect", "thread-names", &error);
-    CHECK(r == 0, "group-by and collect: %s", error.text);
+    if (r == 0 && has_top)
+        r = tally_config_set(config, "top", "1 by cpu", &error);
+    CHECK(r == 0, "group-by, top and collect: %s", error.text);
     r = collector_new(config, NULL, memproc_io(m), &t, &error);
     CHECK(r == 0, "collector_new(): %s", error.text);
     tally_config_free(config);
@@ -97,6 +99,7 @@ FUZZ_TARGET(state) {
     struct memproc *m = tree();
     const size_t sum_len = 8;
     has_cgroups = memmem(data, len, "cgroups", strlen("cgroups"));
+    has_top = memmem(data, len, "top standing", strlen("top standing"));
     decode(m, (const char *)data, len);
     if (len > sum_len) {
         uint64_t sum = UINT64_C(0xcbf29ce484222325);

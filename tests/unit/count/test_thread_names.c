@@ -406,6 +406,25 @@ START_TEST(names_are_bounded) {
 }
 END_TEST
 
+/* A thread for each request: at no look is there one, and there is always something new. */
+START_TEST(what_is_used_between_looks_is_shown) {
+    uint64_t now_ns = 1000;
+    counting.ends_are_told = true;
+    thread(100, 500, "main", 10, 1);
+    take();
+    for (uint64_t i = 1; i <= 10; i++) {
+        tell_end(1000 + (uint32_t)i, moment.now_ticks, "request", 5, 1);
+        thread_names_expire(names, now_ns, _i ? 100 : 0);
+        check_name("request", 0, 5 * i, i);
+        now_ns += 60;
+    }
+    thread_names_expire(names, now_ns, _i ? 100 : 0);
+    ck_assert(!name_of("request") == !_i);
+    thread_names_expire(names, now_ns + 100, _i ? 100 : 0);
+    ck_assert_ptr_null(name_of("request"));
+}
+END_TEST
+
 START_TEST(names_are_clean) {
     thread(100, 500, "a\nb\x1b", 1, 1);
     thread(101, 500, "\xff\xfe", 1, 1);
@@ -754,6 +773,7 @@ int main(void) {
     c = add_case(s, "names");
     tcase_add_checked_fixture(c, setup, teardown);
     tcase_add_test(c, names_are_bounded);
+    tcase_add_loop_test(c, what_is_used_between_looks_is_shown, 0, 2);
     tcase_add_test(c, names_are_clean);
     tcase_add_test(c, numbers_fold);
     tcase_add_test(c, due);

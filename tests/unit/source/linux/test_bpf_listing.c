@@ -18,6 +18,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,6 +110,11 @@ static uint32_t list_by(bool may_survey, bool is_survey) {
     return bpf_index_process(&idx, place)->kind;
 }
 
+/* As of that listing. */
+static uint32_t listed_parent(void) {
+    return bpf_index_process(&idx, bpf_index_find(&idx, (uint32_t)child))->ppid;
+}
+
 static bool by_survey;
 
 static uint32_t list(void) {
@@ -139,6 +145,45 @@ START_TEST(with_another_thread) {
     ck_assert_uint_eq(list(), RECORD_PROCESS);
     for (int i = 0; i < 3; i++)
         ck_assert_uint_eq(list(), by_survey ? RECORD_SAME : RECORD_PROCESS);
+}
+END_TEST
+
+/* In `child`; a process between us and it. */
+static pid_t start_below_another(void) {
+    int told[2];
+    ck_assert_int_eq(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
+    ck_assert_int_eq(pipe(told), 0);
+    const pid_t between = fork();
+    ck_assert_int_ge(between, 0);
+    if (between == 0) {
+        const pid_t below = fork();
+        if (below == 0)
+            sleep_on(NULL);
+        if (write(told[1], &below, sizeof(below)) != (ssize_t)sizeof(below))
+            _exit(1);
+        sleep_on(NULL);
+    }
+    ck_assert_int_eq((int)read(told[0], &child, sizeof(child)), (int)sizeof(child));
+    close(told[0]);
+    close(told[1]);
+    wait_for_sleep();
+    return between;
+}
+
+/* Its parent ends while it sleeps: the kernel gives it another one. */
+START_TEST(with_another_parent) {
+    by_survey = _i;
+    if (by_survey && !kernel.answers)
+        return;
+    const pid_t between = start_below_another();
+    ck_assert_uint_eq(list(), RECORD_PROCESS);
+    ck_assert_uint_eq(listed_parent(), (uint32_t)between);
+    ck_assert_uint_eq(list(), RECORD_SAME);
+    ck_assert_int_eq(kill(between, SIGKILL), 0);
+    ck_assert_int_eq(waitpid(between, NULL, 0), between);
+    ck_assert_uint_eq(list(), RECORD_PROCESS);
+    ck_assert_uint_eq(listed_parent(), (uint32_t)getpid());
+    ck_assert_uint_eq(list(), RECORD_SAME);
 }
 END_TEST
 
@@ -183,6 +228,7 @@ int main(void) {
     tcase_add_checked_fixture(c, NULL, teardown);
     tcase_add_loop_test(c, until_all_are_freed, 0, 2);
     tcase_add_loop_test(c, with_another_thread, 0, 2);
+    tcase_add_loop_test(c, with_another_parent, 0, 2);
     tcase_add_test(c, more_tasks_than_are_surveyed);
     const int status = run_suite(s);
     bpf_index_free(&idx);
