@@ -2,6 +2,7 @@
 /* The figures of control groups themselves, beside what their processes add up to: each is
  * read once in a collection, however many processes it has. */
 #include "collector/collector.h"
+#include "count/top.h"
 
 #include <errno.h>
 
@@ -38,7 +39,7 @@ static void look_for_members(struct round *round) {
          id = proctable_next(&c->table, id + 1)) {
         const struct process *p = proctable_at(&c->table, id);
         if (p->cgroup == CGROUP_NOT_KEPT && p->seen == c->number)
-            c->tallies.groups[p->group]->cgroups = CGROUPS_TOO_MANY;
+            top_shows(&c->tallies, p->group, false)->cgroups = CGROUPS_TOO_MANY;
         if (p->cgroup == NO_CGROUP || p->cgroup == CGROUP_NOT_KEPT)
             continue;
         struct cgroup_record *r = c->cgroups.records[p->cgroup];
@@ -50,8 +51,9 @@ static void look_for_members(struct round *round) {
     }
 }
 
-static bool is_shown(const struct cgroup_table *t, const struct cgroup_record *r) {
-    return r->group != GROUP_LEFT_OUT && !cgroup_table_is_covered(t, r);
+static bool is_shown(const struct counting *c, const struct cgroup_record *r, bool increase) {
+    return r->group != GROUP_LEFT_OUT &&
+           !cgroup_table_is_covered(&c->cgroups, &c->tallies, r, increase);
 }
 
 /* A group may show several: then some figures have no sum. */
@@ -59,9 +61,11 @@ static void count_in_groups(struct counting *c) {
     const struct cgroup_table *t = &c->cgroups;
     for (size_t i = NO_CGROUP + 1; i < t->end; i++) {
         const struct cgroup_record *r = t->records[i];
-        if (r && !r->is_gone && is_shown(t, r) &&
-            c->tallies.groups[r->group]->cgroups != CGROUPS_TOO_MANY)
-            c->tallies.groups[r->group]->cgroups++;
+        if (!r || r->is_gone || !is_shown(c, r, false))
+            continue;
+        struct group *g = top_shows(&c->tallies, r->group, false);
+        if (g->cgroups != CGROUPS_TOO_MANY)
+            g->cgroups++;
     }
 }
 
@@ -73,7 +77,8 @@ static void read_one(struct round *round, struct cgroup_record *r,
     int e = cgroup_files_read(round->t->cgroup_files, path, &figures);
     r->is_gone = e == -ENOENT;
     if (e == 0)
-        cgroup_credit(r, &figures, first, is_shown(&c->cgroups, r), &c->tallies);
+        cgroup_credit(r, &figures, first, is_shown(c, r, true), is_shown(c, r, false),
+                      &c->tallies);
 }
 
 void collect_cgroups(struct round *round) {

@@ -378,8 +378,6 @@ static int scan(struct round *round) {
         r = collect_pss(round);
     if (r == 0 && t->settings.collect & 1u << COLLECT_SOCKETS && round->snapshot)
         collect_sockets(round);
-    if (r == 0 && t->cgroup_files)
-        collect_cgroups(round);
     if (r == 0)
         switch (t->source->ends) {
         case ENDS_BY_EVENTS:
@@ -436,12 +434,9 @@ static int show(struct round *round) {
         .endings = round->health.endings,
         .memory_bytes = round->memory_bytes,
     };
-    int r = tallies->top_by == TOP_BY_NONE ? 0 : top_choose(tallies);
-    if (r < 0)
-        return r;
     tallies_end(tallies, &moment);
     expire_groups(t, &moment);
-    r = tallies_order(tallies, settings->top);
+    int r = tallies_order(tallies, settings->top);
     if (r == 0 && tallies->threads.is_on)
         r = tallies_end_threads(tallies, &moment);
     if (r == 0)
@@ -491,6 +486,10 @@ int tally_collect(tally *t, const tally_snapshot **ret_snapshot) {
     r = scan(&round);
     if (r == 0)
         t->source->ops->health(t->source, &round.health);
+    if (r == 0 && round.snapshot && t->settings.top_by != TOP_BY_NONE)
+        r = top_choose(&t->counting.tallies);
+    if (r == 0 && t->cgroup_files)
+        collect_cgroups(&round);
     if (r == 0 && round.snapshot)
         r = show(&round);
     if (r < 0)

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "count/cgroup_table.h"
 
+#include "count/top.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -82,12 +84,15 @@ void cgroup_table_remove(struct cgroup_table *t, uint32_t index) {
     t->count--;
 }
 
-bool cgroup_table_is_covered(const struct cgroup_table *t, const struct cgroup_record *r) {
+bool cgroup_table_is_covered(const struct cgroup_table *t, const struct tallies *tallies,
+                             const struct cgroup_record *r, bool increase) {
+    const struct group *shown_by = top_shows(tallies, r->group, increase);
     for (size_t len = r->path_len - 1; len > 0; len--) {
         if (r->path[len] != '/')
             continue;
         const struct cgroup_record *above = find(t, r->path, len);
-        if (above && above->group == r->group && !above->is_gone)
+        if (above && above->group != GROUP_LEFT_OUT && !above->is_gone &&
+            top_shows(tallies, above->group, increase) == shown_by)
             return true;
     }
     return false;
@@ -131,13 +136,17 @@ static void add(struct group *g, enum cgroup_figure f, uint64_t value) {
 }
 
 void cgroup_credit(struct cgroup_record *r, const struct cgroup_figures *figures,
-                   const struct cgroup_first_sight *first, bool shows, struct tallies *tallies) {
-    struct group *g = tallies->groups[r->group];
+                   const struct cgroup_first_sight *first, bool counts, bool shows,
+                   struct tallies *tallies) {
+    struct group *counted_by = top_shows(tallies, r->group, true);
+    struct group *shown_by = top_shows(tallies, r->group, false);
     for (enum cgroup_figure f = 0; f < CGROUP_COUNTERS; f++) {
         const enum cgroup_part part = cgroup_part_of(f);
         if (figures->have & 1u << f) {
+            if (counts)
+                add(counted_by, f, increase(r, figures, f, first));
             if (shows)
-                add(g, f, increase(r, figures, f, first));
+                add(shown_by, f, 0); /* it is known there */
             r->last[f] = figures->value[f];
             r->have |= 1u << f;
         } else if (figures->inode[part] && figures->inode[part] != r->inode[part]) {
@@ -148,10 +157,11 @@ void cgroup_credit(struct cgroup_record *r, const struct cgroup_figures *figures
         if (figures->inode[part])
             r->inode[part] = figures->inode[part];
     r->was_read = true;
-    if (!shows || g->cgroups == CGROUPS_TOO_MANY)
+    if (!shows || shown_by->cgroups == CGROUPS_TOO_MANY)
         return;
-    const enum cgroup_figure end = g->cgroups == 1 ? CGROUP_FIGURES : CGROUP_SUMS_END;
+    const bool has_one = shown_by->cgroups == 1 && shown_by->index == r->group;
+    const enum cgroup_figure end = has_one ? CGROUP_FIGURES : CGROUP_SUMS_END;
     for (enum cgroup_figure f = CGROUP_COUNTERS; f < end; f++)
         if (figures->have & 1u << f)
-            add(g, f, figures->value[f]);
+            add(shown_by, f, figures->value[f]);
 }

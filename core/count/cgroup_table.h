@@ -42,9 +42,10 @@ void cgroup_table_clear(struct cgroup_table *t);
  * CGROUP_NOT_KEPT beyond the limit. -ENOMEM. */
 int cgroup_table_find(struct cgroup_table *t, struct text path, uint32_t *ret_index);
 void cgroup_table_remove(struct cgroup_table *t, uint32_t index);
-/* A cgroup above this one that is in the table, and shown by the same group: its figures
- * have those of this one in them. */
-bool cgroup_table_is_covered(const struct cgroup_table *t, const struct cgroup_record *r);
+/* A cgroup above this one is in the table, and the same group shows its gauges (or its increase,
+ * see top_shows()): these have those of this one in them. */
+bool cgroup_table_is_covered(const struct cgroup_table *t, const struct tallies *tallies,
+                             const struct cgroup_record *r, bool increase);
 /* The groups that have expired show nothing any more. */
 void cgroup_table_forget_groups(struct cgroup_table *t, const struct tallies *tallies);
 
@@ -53,9 +54,10 @@ struct cgroup_first_sight {
     bool counts_all;        /* whole lives are shown */
     uint64_t since_unix_ns; /* all of what was made after this; 0: nothing */
 };
-/* Adds to the group of the record what its counters went up by, and with `shows` the gauges
- * as well. Counters that fall have begun anew. */
+/* Adds what its counters went up by, if it `counts`, and with `shows` its gauges, to the group of
+ * the record, or who shows that. Counters that fall have begun anew. */
 void cgroup_credit(struct cgroup_record *r, const struct cgroup_figures *figures,
-                   const struct cgroup_first_sight *first, bool shows, struct tallies *tallies);
+                   const struct cgroup_first_sight *first, bool counts, bool shows,
+                   struct tallies *tallies);
 
 #endif

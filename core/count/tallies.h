@@ -27,6 +27,7 @@ struct group_owner {
 struct standing {
     bool is_new;    /* it has had no rank yet */
     bool is_hidden; /* it is part of `other` */
+    bool gives;     /* its increase of this interval is that of `other`: it is hidden, or was */
     uint64_t score;
     uint64_t shown[METRICS_OF_GROUP]; /* counters as they were last shown */
 };

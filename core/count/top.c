@@ -110,6 +110,7 @@ static int place(struct tallies *t, struct group *g, bool hidden, struct group *
         give_increase(t, g, other);
     t->order_stale |= s->is_new || s->is_hidden != hidden;
     s->is_hidden = hidden;
+    s->gives = hidden || was_hidden;
     s->is_new = false;
     return 0;
 }

@@ -32,4 +32,12 @@ static inline bool is_hidden(const struct group *g) {
     return g->standing && g->standing->is_hidden;
 }
 
+/* Who shows what is counted for this group behind top_choose(): itself, or `other`. Of its
+ * gauges, or of its increase in this interval. */
+static inline struct group *top_shows(const struct tallies *t, uint32_t group, bool increase) {
+    struct group *g = t->groups[group];
+    const bool is_others = g->standing && (increase ? g->standing->gives : is_hidden(g));
+    return is_others ? t->groups[t->other] : g;
+}
+
 #endif

@@ -229,6 +229,47 @@ START_TEST(sums_of_other) {
 }
 END_TEST
 
+static void put_nested(unsigned ooms) {
+    put_cgroup("/a", 5000, ooms, 10);
+    put_cgroup("/a/b", 3000, ooms, 10);
+}
+
+/* What is inside of another one that `other` stands for is in that one's figures. */
+START_TEST(nested_in_other) {
+    struct recorded large = {.pid = 300, .ppid = 1, .start_ticks = 5000, .comm = "large",
+                             .cgroup = "0::/large\n", .rss_pages = 100};
+    master.cgroup = "0::/a\n";
+    worker.cgroup = "0::/a/b\n";
+    tree_put(&master);
+    tree_put(&worker);
+    tree_put(&large);
+    put_cgroup("/large", 100, 0, 10);
+    put_nested(0);
+    tally *t = tree_collector("group-by", "cgroup", "collect", "cgroup", "top", "1 by memory", NULL);
+    collect_at(t, 1000);
+    ck_assert_uint_eq(value_of(t, "other", MEMORY), 5000);
+    ck_assert(!has_value(t, "other", LIMIT));
+    put_nested(2);
+    collect_at(t, 1010);
+    ck_assert_uint_eq(value_of(t, "other", KILLS), 2);
+    /* when it is shown its increase is still of `other`, once */
+    worker.rss_pages = 1000;
+    worker.utime = 1; /* it has run */
+    tree_put(&worker);
+    put_nested(3);
+    collect_at(t, 1020);
+    ck_assert_uint_eq(value_of(t, "/a/b", MEMORY), 3000);
+    ck_assert_uint_eq(value_of(t, "/a/b", KILLS), 0);
+    ck_assert_uint_eq(value_of(t, "other", MEMORY), 5000);
+    ck_assert_uint_eq(value_of(t, "other", KILLS), 3);
+    put_nested(4);
+    collect_at(t, 1030);
+    ck_assert_uint_eq(value_of(t, "/a/b", KILLS), 1);
+    ck_assert_uint_eq(value_of(t, "other", KILLS), 4);
+    tally_free(t);
+}
+END_TEST
+
 /* Names are cut, and then groups join: what is inside of another is in its figures. */
 START_TEST(nested_in_one_group) {
     char above[700], below[720], name[GROUP_NAME_MAX + 1], lines[2][740];
@@ -466,6 +507,7 @@ int main(void) {
     tcase_add_test(tc, none_of_the_root_or_of_no_unit);
     tcase_add_test(tc, none_of_other);
     tcase_add_test(tc, sums_of_other);
+    tcase_add_test(tc, nested_in_other);
     tcase_add_test(tc, nested_in_one_group);
     tc = add_case(suite, "over time");
     tcase_add_checked_fixture(tc, setup, tree_close);

@@ -61,14 +61,14 @@ END_TEST
 
 START_TEST(covered_by_the_same_group_only) {
     struct cgroup_record *above = at("/a"), *below = at("/a/b/c"), *beside = at("/ab");
-    ck_assert(cgroup_table_is_covered(&table, below));
-    ck_assert(!cgroup_table_is_covered(&table, above));
-    ck_assert(!cgroup_table_is_covered(&table, beside));
+    ck_assert(cgroup_table_is_covered(&table, &tallies, below, _i));
+    ck_assert(!cgroup_table_is_covered(&table, &tallies, above, _i));
+    ck_assert(!cgroup_table_is_covered(&table, &tallies, beside, _i));
     above->is_gone = true;
-    ck_assert(!cgroup_table_is_covered(&table, below));
+    ck_assert(!cgroup_table_is_covered(&table, &tallies, below, _i));
     above->is_gone = false;
     above->group = GROUP_LEFT_OUT;
-    ck_assert(!cgroup_table_is_covered(&table, below));
+    ck_assert(!cgroup_table_is_covered(&table, &tallies, below, _i));
 }
 END_TEST
 
@@ -95,7 +95,7 @@ static uint64_t ooms(void) {
 static void credit(struct cgroup_record *r, uint64_t value, uint64_t inode,
                    const struct cgroup_first_sight *first) {
     struct cgroup_figures f = with(OOMS, value, inode);
-    cgroup_credit(r, &f, first, true, &tallies);
+    cgroup_credit(r, &f, first, true, true, &tallies);
 }
 
 START_TEST(increases) {
@@ -158,10 +158,10 @@ START_TEST(not_always_readable) {
     const struct cgroup_figures nothing = {.inode = {[CGROUP_MEMORY] = 7}};
     const struct cgroup_figures another = {.inode = {[CGROUP_MEMORY] = 8}};
     credit(r, 100, 7, &first_collection);
-    cgroup_credit(r, &nothing, &later, true, &tallies);
+    cgroup_credit(r, &nothing, &later, true, true, &tallies);
     credit(r, 104, 7, &later);
     ck_assert_uint_eq(ooms(), 4);
-    cgroup_credit(r, &another, &later, true, &tallies);
+    cgroup_credit(r, &another, &later, true, true, &tallies);
     credit(r, 3, 8, &later); /* nobody knows how much of it is new */
     ck_assert_uint_eq(ooms(), 4);
     credit(r, 5, 8, &later);
@@ -174,10 +174,10 @@ START_TEST(parts_are_made_again_one_by_one) {
     struct cgroup_figures f = with(OOMS, 100, 7);
     cgroup_set(&f, CGROUP_CPU_PERIODS, 50);
     f.inode[CGROUP_CPU] = 8;
-    cgroup_credit(r, &f, &first_collection, true, &tallies);
+    cgroup_credit(r, &f, &first_collection, true, true, &tallies);
     cgroup_set(&f, CGROUP_CPU_PERIODS, 60);
     f.inode[CGROUP_CPU] = 9;
-    cgroup_credit(r, &f, &later, true, &tallies);
+    cgroup_credit(r, &f, &later, true, true, &tallies);
     ck_assert_uint_eq(ooms(), 0);
     ck_assert_uint_eq(tallies.groups[group]->value[METRIC_CGROUP_CPU_PERIODS], 60);
 }
@@ -188,7 +188,7 @@ START_TEST(not_shown) {
     struct cgroup_record *r = at("/a");
     struct cgroup_figures f = with(OOMS, 100, 7);
     credit(r, 90, 7, &first_collection);
-    cgroup_credit(r, &f, &later, false, &tallies);
+    cgroup_credit(r, &f, &later, false, false, &tallies);
     ck_assert_uint_eq(ooms(), 0);
     credit(r, 101, 7, &later);
     ck_assert_uint_eq(ooms(), 1);
@@ -203,7 +203,7 @@ START_TEST(gauges) {
     struct cgroup_record *r = at("/a");
     struct cgroup_figures f = with(CGROUP_MEMORY_BYTES, 100, 7);
     cgroup_set(&f, CGROUP_MEMORY_LIMIT_BYTES, 300);
-    cgroup_credit(r, &f, &later, true, &tallies);
+    cgroup_credit(r, &f, &later, true, true, &tallies);
     ck_assert_uint_eq(tallies.groups[group]->value[METRIC_CGROUP_MEMORY], 100);
     ck_assert_uint_eq(tallies.groups[group]->value[METRIC_CGROUP_MEMORY_LIMIT], 300);
     ck_assert(!has(METRIC_CGROUP_SWAP));
@@ -215,8 +215,8 @@ START_TEST(several_have_sums_and_no_limits) {
     cgroup_set(&f, CGROUP_MEMORY_LIMIT_BYTES, 300);
     cgroup_set(&f, CGROUP_MEMORY_PEAK_BYTES, 200);
     tallies.groups[group]->cgroups = 2;
-    cgroup_credit(at("/a"), &f, &later, true, &tallies);
-    cgroup_credit(at("/b"), &f, &later, true, &tallies);
+    cgroup_credit(at("/a"), &f, &later, true, true, &tallies);
+    cgroup_credit(at("/b"), &f, &later, true, true, &tallies);
     ck_assert_uint_eq(tallies.groups[group]->value[METRIC_CGROUP_MEMORY], 200);
     ck_assert(!has(METRIC_CGROUP_MEMORY_LIMIT));
     ck_assert(!has(METRIC_CGROUP_MEMORY_PEAK));
@@ -226,7 +226,7 @@ END_TEST
 START_TEST(no_sum_without_all_of_them) {
     struct cgroup_figures f = with(CGROUP_MEMORY_BYTES, 100, 7);
     tallies.groups[group]->cgroups = CGROUPS_TOO_MANY;
-    cgroup_credit(at("/a"), &f, &later, true, &tallies);
+    cgroup_credit(at("/a"), &f, &later, true, true, &tallies);
     ck_assert(!has(METRIC_CGROUP_MEMORY));
 }
 END_TEST
@@ -237,7 +237,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, paths);
     tcase_add_test(tc, no_more_than_the_limit);
-    tcase_add_test(tc, covered_by_the_same_group_only);
+    tcase_add_loop_test(tc, covered_by_the_same_group_only, 0, 2);
     tc = add_case(suite, "figures");
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, increases);
