@@ -129,6 +129,18 @@ static const struct io faulty_io = {
 static char state_path[300], output_path[300];
 
 /* What processes have used after `second` seconds: all of it countable. */
+/* Threads by name, and a top. */
+static bool names_threads;
+
+static void put_named_thread(uint32_t tid, const char *name, unsigned second) {
+    char file[64], text[200];
+    snprintf(file, sizeof(file), "task/%u/stat", tid);
+    snprintf(text, sizeof(text),
+             "%u (%s) S 1 1 1 0 -1 0 0 0 0 0 %u 0 0 0 20 0 2 0 6000 1 1 1\n", tid, name,
+             10 * second);
+    tree_put_file(200, file, text);
+}
+
 static void put_world(unsigned second) {
     tree_put(&(struct recorded){.pid = 100, .ppid = 1, .start_ticks = 5000, .comm = "sh",
                                 .utime = 10 * second, .rchar = 100 * second, .cmdline = "sh\0-c",
@@ -139,6 +151,10 @@ static void put_world(unsigned second) {
                                 .exe = "/bin/worker", .cgroup = "0::/system.slice/b.service\n"});
     tree_put_thread(200, 200, 'S', 10 + second, 1, 5);
     tree_put_thread(200, 201, 'S', 20 + second, 2, 6);
+    if (names_threads) {
+        put_named_thread(200, "worker", second);
+        put_named_thread(201, "helper", second);
+    }
     /* so many that they are read in parts */
     tree_put(&(struct recorded){.pid = 300, .ppid = 1, .start_ticks = 7000, .comm = "many",
                                 .threads = 5000, .exe = "/bin/many"});
@@ -161,6 +177,10 @@ static tally_config *world_config(void) {
     ck_assert_int_eq(tally_config_set(c, "state-file", state_path, &error), 0);
     ck_assert_int_eq(tally_config_set(c, "group-by", "exe,unit,user", &error), 0);
     ck_assert_int_eq(tally_config_set(c, "children", "true", &error), 0);
+    if (names_threads) {
+        ck_assert_int_eq(tally_config_set(c, "collect", "thread-names", &error), 0);
+        ck_assert_int_eq(tally_config_set(c, "top", "1 by cpu", &error), 0);
+    }
     static const char *const sh = "sh";
     struct tally_rule rule = {.size = sizeof(rule), .name = "{{.Comm}}", .comm = {&sh, 1}, .exe = {&sh, 1}};
 #ifdef HAVE_PCRE2
@@ -176,6 +196,17 @@ static uint64_t total_of(tally *t, enum metric metric) {
     for (size_t i = 0; i < tally_snapshot_groups(t->snapshots.current); i++)
         if (tally_snapshot_value(t->snapshots.current, i, metric, &value))
             total += value;
+    return total;
+}
+
+/* … and over all names of threads, of those that have any. */
+static uint64_t total_of_threads(tally *t, enum metric metric) {
+    const tally_snapshot *s = t->snapshots.current;
+    uint64_t total = 0, value;
+    for (size_t g = 0; g < tally_snapshot_groups(s); g++)
+        for (size_t i = 0; i < tally_snapshot_parts(s, g, TALLY_SCOPE_THREAD_NAME); i++)
+            if (tally_snapshot_part_value(s, g, i, metric, &value))
+                total += value;
     return total;
 }
 
@@ -253,6 +284,10 @@ static void play(long at, long allocation_at) {
     ck_assert_msg(cpu <= 9 * UINT64_C(1000000000) && cpu >= least * UINT64_C(1000000000),
                   "fault %d at call %ld, allocation %ld: %llu ns", fault, at, allocation_at,
                   (unsigned long long)cpu);
+    ck_assert_msg(!names_threads || total_of_threads(t, METRIC_THREAD_CPU_USER) == cpu,
+                  "fault %d, allocation %ld: %llu of %llu ns by names of threads", fault,
+                  allocation_at, (unsigned long long)total_of_threads(t, METRIC_THREAD_CPU_USER),
+                  (unsigned long long)cpu);
     /* the other counters: nothing twice. No thread has waited since the beginning. */
     ck_assert_msg(total_of(t, METRIC_RUN_QUEUE_WAIT) == 0 &&
                       total_of(t, METRIC_IO_READ) <= 3000 &&
@@ -274,6 +309,9 @@ static void play(long at, long allocation_at) {
     put_world(40);
     ck_assert_int_eq(collect_and_write(t, 40), 0);
     ck_assert_uint_eq(total_of(t, METRIC_CPU_USER), cpu + 3 * UINT64_C(1000000000));
+    if (names_threads)
+        ck_assert_uint_eq(total_of_threads(t, METRIC_THREAD_CPU_USER),
+                          total_of(t, METRIC_CPU_USER));
     tally_free(t);
 }
 
@@ -368,6 +406,7 @@ END_TEST
 /* In a collection that has births and growing buffers. */
 START_TEST(each_allocation_of_a_collection_fails_once) {
     fault = FAULT_EIO;
+    names_threads = _i;
     long at = 0;
     do {
         opened = 0;
@@ -546,7 +585,7 @@ int main(void) {
     tcase_add_loop_test(tc, each_call_fails_once, 0, FAULTS);
     tcase_add_loop_test(tc, each_call_of_a_start_fails_once, 0, FAULTS);
     tcase_add_test(tc, each_allocation_of_a_start_fails_once);
-    tcase_add_test(tc, each_allocation_of_a_collection_fails_once);
+    tcase_add_loop_test(tc, each_allocation_of_a_collection_fails_once, 0, 2);
     tcase_add_test(tc, what_children_used_survives_each_failed_allocation);
     tcase_add_test(tc, each_allocation_fails_once);
     tcase_add_test(tc, each_allocation_of_a_configuration_fails_once);
