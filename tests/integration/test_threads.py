@@ -178,6 +178,38 @@ COUNTERS = ("disk_write_bytes", "minor_faults", "voluntary_context_switches",
             "involuntary_context_switches")
 
 
+def top(source):
+    if source == "bpf" and not is_root():
+        raise Skipped("source bpf needs root")
+    works = [Workload(WORK, unique("t")) for _ in range(3)]
+    before = [w.hear()["cpu"]["busy-1"] for w in works]
+    driver = Driver(*NAMES, "--top", "1 by cpu", *(o for w in works for o in ("--include", w.name)),
+                    source=source)
+    used, own = [0, 0, 0], {} # what a group had when it was shown last stays its own
+    for i, work in enumerate(works): # one after the other comes to the top
+        work.go_on()
+        used[i] = work.hear()["cpu"]["busy-1"] - before[i]
+        shown = {group: names["busy-1"] for group, names in driver.collect().threads.items()
+                 if "busy-1" in names}
+        own.update({group: thread.cpu() for group, thread in shown.items()})
+        check("other" in shown and work.name in shown, "who is shown", list(shown))
+        check_near(sum(own.values()), sum(used), "CPU time of busy-1",
+                   absolute=0.09 if source == "procfs" else 0.006)
+        check_equal(sum(t.fields["num_threads"] for t in shown.values()), 3, "threads")
+    for work in works:
+        work.end()
+
+
+def case_top_procfs():
+    """What threads of groups use that are not at the top is in the same names of other."""
+    top("procfs")
+
+
+def case_top_bpf():
+    """The same with source bpf."""
+    top("bpf")
+
+
 def case_short_lived():
     """1,000 threads that end between two looks, or just after one: each counts under its name to
     its last moment, so that the names add up to the process."""
