@@ -280,8 +280,10 @@ def group():
               "the program forgets to close them." + OPT_IN % "sockets", [
                   (total("tcp", "state"), "tcp {{state}}"), ("sum(<udp>)", "udp"),
                   ("sum(<unix>)", "unix")]),
-        graph("CPU time by thread", CPUS, "The ten thread names that use most. Sampled: what a "
-              "thread used right before its end is missing." + OPT_IN % "thread-names",
+        graph("CPU time by thread", CPUS, "The ten thread names that use most. With source bpf "
+              "a thread is counted up to its last instruction. With procfs it is sampled: what it "
+              "used right before its end is missing. Processes that began and ended between two "
+              "collections are in neither." + OPT_IN % "thread-names",
               most(rate("thread_cpu", "threadname"), "{{threadname}}")),
         graph("Not readable", "short", "Processes whose file in /proc could not be read, for want "
               "of a right: they are missing in the sums above.",
