@@ -26,7 +26,7 @@ def case_promtool():
     promtool = need_program("promtool")
     status, out, err = run([promtool, "check", "rules", "--lint-fatal", RULES])
     check_equal(status, 0, "status of promtool check rules (%s)" % (out + err))
-    status, out, err = run([promtool, "test", "rules", TESTS])
+    status, out, err = run([promtool, "test", "rules", TESTS], 180)
     check_equal(status, 0, "status of promtool test rules (%s)" % (out + err))
 
 
