@@ -137,6 +137,17 @@ END
     [ -s /var/lib/collectd/proctally.state ] || fail "collectd's plugin keeps no counters"
 }
 
+# What node_exporter would show for good, once nobody writes it any more.
+textfile=/var/lib/prometheus/node-exporter/proctally.prom
+before_removal() {
+    mkdir -p "$(dirname $textfile)"
+    proctally-textfile --once --config /etc/proctally.yaml --output $textfile
+    grep -q '^proctally_processes{' $textfile || fail "no figures in $textfile"
+}
+after_removal() {
+    [ ! -e $textfile ] || fail "figures of a program that is gone stay in $textfile"
+}
+
 # what is installed, and needs no other package to be looked at
 look_around() {
     has proctally /usr/lib/sysusers.d/proctally.conf \

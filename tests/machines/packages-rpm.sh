@@ -25,8 +25,8 @@ enabled() {
 # As in Fedora nothing is enabled that no preset names; Debian has it the other way round.
 mkdir -p /etc/systemd/system-preset
 echo 'disable *' >/etc/systemd/system-preset/99-default-disable.preset
-# Directories of packages that every Fedora has, and of collectd's.
-mkdir -p /usr/lib64/collectd /usr/lib64/pkgconfig /usr/share/licenses
+# Directories of packages that every Fedora has, of collectd's, and node_exporter's.
+mkdir -p /usr/lib64/collectd /usr/lib64/pkgconfig /usr/share/licenses /var/lib/prometheus/node-exporter
 files bare /var/lib/rpm /usr/lib/sysimage
 keep_users
 
@@ -57,8 +57,10 @@ has collectd-proctally /usr/share/man/man5/proctally-collectd.5.gz
 )
 has proctally-devel /usr/share/man/man3/proctally_fs.3.gz
 
+before_removal
 # shellcheck disable=SC2046 # names
 with_rpm -e $(rpm -qa)
+after_removal
 [ ! -e /usr/bin/proctally ] || fail "erasing leaves the programs"
 [ "$(find /etc/systemd/system -name 'proctally*')" = "" ] || fail "erasing leaves services enabled"
 # a changed configuration and the counters are the administrator's

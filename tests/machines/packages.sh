@@ -78,8 +78,10 @@ esac
 [ ! -e /usr/lib/python3/dist-packages/proctally/bin/proctally ] ||
     fail "the Python package has a program of its own"
 
+before_removal
 # shellcheck disable=SC2086
 apt_get remove $names
+after_removal
 [ -e /etc/proctally.yaml ] && [ -e /var/lib/proctally/state ] ||
     fail "removing takes the configuration and the counters away"
 [ -e /var/lib/collectd/proctally.state ] || fail "removing takes the counters of collectd's plugin away"
