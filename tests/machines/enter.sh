@@ -6,8 +6,9 @@
 #     sh tests/machines/enter.sh container|boot ROOT COMMAND [ARGUMENT...]
 #
 # After a mere chroot it would not be a mount, and the kernel would show paths as from outside.
-# container: with this machine's /sys. boot: with what systemd as process 1 expects to find,
-# in namespaces of its own for network and control groups.
+# container: with this machine's /sys, but a bpf file system of its own: what this machine has
+# pinned is none of its business. boot: with what systemd as process 1 expects to find, in
+# namespaces of its own for network and control groups.
 set -eu
 kind=$1 root=$2
 shift 2
@@ -20,6 +21,7 @@ if [ "$kind" = boot ]; then
     mount -t tmpfs -o mode=0755 run "$root/run"
 else
     mount --rbind /sys "$root/sys"
+    mount -t bpf bpf "$root/sys/fs/bpf" || :
 fi
 # nodes of its own: what is installed there sets their modes
 mount -t tmpfs -o mode=0755 dev "$root/dev"

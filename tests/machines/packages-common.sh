@@ -137,15 +137,28 @@ END
     [ -s /var/lib/collectd/proctally.state ] || fail "collectd's plugin keeps no counters"
 }
 
-# What node_exporter would show for good, once nobody writes it any more.
+# What node_exporter would show for good, once nobody writes it any more, and programs that would
+# stay in the kernel.
+pins=/sys/fs/bpf/proctally
 textfile=/var/lib/prometheus/node-exporter/proctally.prom
 before_removal() {
     mkdir -p "$(dirname $textfile)"
     proctally-textfile --once --config /etc/proctally.yaml --output $textfile
     grep -q '^proctally_processes{' $textfile || fail "no figures in $textfile"
+    # in this root's own bpf file system
+    [ ! -e $pins ] || fail "there is something in $pins already"
+    proctally-textfile --once --config /etc/proctally.yaml --pin $pins \
+        --state-file /root/pinned.state >pinned
+    if grep -q '^proctally_source{source="bpf"} 1' pinned; then
+        [ -n "$(ls -A $pins)" ] || fail "nothing is pinned"
+        pinned=pinned
+    else
+        pinned="not pinned, as there is no source bpf here"
+    fi
 }
 after_removal() {
     [ ! -e $textfile ] || fail "figures of a program that is gone stay in $textfile"
+    [ ! -e $pins ] || fail "programs stay in the kernel, pinned:" $pins/*
 }
 
 # what is installed, and needs no other package to be looked at

@@ -75,4 +75,4 @@ with_rpm -i new/proctally-[0-9]*.rpm new/proctally-libs-*.rpm
 # shellcheck disable=SC2046
 with_rpm -e $(rpm -qa)
 [ ! -e /etc/proctally.yaml ] && [ ! -e /etc/proctally.yaml.rpmsave ] || fail "erasing leaves a configuration"
-echo "$(ls new/*.rpm | wc -l) packages: installed, upgraded and erased"
+echo "$(ls new/*.rpm | wc -l) packages: installed, upgraded, $pinned and erased"

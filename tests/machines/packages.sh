@@ -87,4 +87,4 @@ after_removal
 [ -e /var/lib/collectd/proctally.state ] || fail "removing takes the counters of collectd's plugin away"
 [ ! -e /usr/bin/proctally ] || fail "removing leaves the programs"
 purge
-echo "$(echo "$names" | wc -l) packages, $(ls new | wc -l) files: installed, upgraded, removed and purged"
+echo "$(echo "$names" | wc -l) packages, $(ls new | wc -l) files: installed, upgraded, $pinned, removed and purged"
