@@ -131,9 +131,11 @@ static() {
         about_static >"$work/$name/usr/local/share/doc/proctally/README.static"
         (cd "$work/$name/usr/local" && packed "$name" .) >"$output/$name.tar.gz"
         cp "$work/$name/usr/local/share/doc/proctally/sbom.cdx.json" "$output/$name.cdx.json"
-        (cd "$output" && sha256sum "$name.tar.gz" "$name.cdx.json") >>"$work/sums"
+        # of all that are there: those of another machine may have been built before
+        (cd "$output" && sha256sum "proctally-$version"-*-linux-musl.tar.gz \
+            "proctally-$version"-*-linux-musl.cdx.json) >"$work/sums"
+        mv "$work/sums" "$output/SHA256SUMS"
     done
-    mv "$work/sums" "$output/SHA256SUMS"
 }
 about_static() {
     cat <<END

@@ -200,7 +200,9 @@ refused() {
 # MACHINE: what was packed is what was built
 static_archive() (
     # (set -e has no effect where the caller asks for the status)
-    cd "$ROOTS/musl/archives" && sha256sum -c SHA256SUMS && rm -rf "$work/archive" &&
+    cd "$ROOTS/musl/archives" && sha256sum -c SHA256SUMS &&
+        [ "$(sed 's/^[^ ]*  //' SHA256SUMS | sort)" = "$(printf '%s\n' ./*-linux-musl.* |
+            sed 's,^./,,' | sort)" ] && rm -rf "$work/archive" &&
         mkdir "$work/archive" &&
         tar -C "$work/archive" --strip-components=1 -xf ./proctally-*-"$1"-linux-musl.tar.gz &&
         diff -r "$work/archive/bin" "$ROOTS/musl/$1/bin" || exit 1
