@@ -24,6 +24,7 @@ struct text get_text(struct reader *r);
 /* ---- Groups ------------------------------------------------------------------------- */
 
 #define COUNTERS_MOST (2 * METRICS_OF_GROUP + 2)
+#define THREAD_NUMBERS_MOST (2 * (size_t)THREAD_FIELDS) /* of a name */
 
 /* With a top: how much of a counter was not shown yet. Its id is the counter's behind a word,
  * which is taken off here; false: it is not one of these. */
@@ -43,7 +44,7 @@ struct translation {
     struct thread_place {
         enum thread_field field; /* THREAD_FIELDS: of a version that had it */
         bool is_unshown;
-    } thread_places[2 * THREAD_FIELDS];
+    } thread_places[THREAD_NUMBERS_MOST];
     size_t thread_field_count;
     struct thread_slots { /* by the file's group: where its names of threads are */
         uint32_t *slots;

@@ -62,7 +62,7 @@ void put_threads(struct buf *to, const struct counting *c) {
     const struct tallies *tallies = &c->tallies;
     size_t groups = 0, lists = 0;
     const bool has_top = tallies->top_by != TOP_BY_NONE;
-    put_number(to, (has_top ? 2 : 1) * THREAD_FIELDS);
+    put_number(to, has_top ? THREAD_NUMBERS_MOST : THREAD_FIELDS);
     for (size_t f = 0; f < THREAD_FIELDS; f++)
         put_text(to, metric_table[METRIC_THREAD_CPU_USER + f].metric.id);
     for (size_t f = 0; has_top && f < THREAD_FIELDS; f++)
@@ -195,7 +195,7 @@ static int get_thread_list(struct reader *r, struct counting *c, const struct tr
 
 int get_threads(struct reader *r, struct counting *c, struct translation *names) {
     names->thread_field_count = get_number(r);
-    if (r->bad || names->thread_field_count > 2 * THREAD_FIELDS)
+    if (r->bad || names->thread_field_count > THREAD_NUMBERS_MOST)
         return -EBADMSG;
     for (size_t i = 0; i < names->thread_field_count; i++) {
         struct text id = get_text(r);
