@@ -84,33 +84,28 @@ static void give_increase(const struct tallies *t, struct group *g, struct group
 }
 
 static int give_threads(struct tallies *t, struct group *g, bool hides) {
-    struct thread_names *to =
-        g->thread_names ? tallies_thread_names(t, t->other) : NULL;
-    if (!to)
-        return g->thread_names ? -ENOMEM : 0;
-    return thread_names_give(g->thread_names, to, &t->threads, hides);
-}
-
-/* Adds one that is not shown: its increase, its gauges, and its share of the CPUs. */
-static void hide(struct tallies *t, struct group *g, struct group *other) {
-    give_increase(t, g, other);
-    tallies_add_gauges(t, other, g);
-    t->hidden_cpu_ns += g->cpu_ns;
+    if (!g->thread_names)
+        return 0;
+    struct thread_names *to = tallies_thread_names(t, t->other);
+    return to ? thread_names_give(g->thread_names, to, &t->threads, hides) : -ENOMEM;
 }
 
 static int place(struct tallies *t, struct group *g, bool hidden, struct group *other) {
     struct standing *s = g->standing;
-    const bool was_hidden = !s->is_new && s->is_hidden;
-    int r = hidden || was_hidden ? give_threads(t, g, hidden) : 0;
-    if (r < 0)
-        return r;
-    if (hidden)
-        hide(t, g, other);
-    else if (was_hidden)
+    const bool gives = hidden || (!s->is_new && s->is_hidden);
+    if (gives) {
+        int r = give_threads(t, g, hidden);
+        if (r < 0)
+            return r;
         give_increase(t, g, other);
+    }
+    if (hidden) {
+        tallies_add_gauges(t, other, g);
+        t->hidden_cpu_ns += g->cpu_ns;
+    }
     t->order_stale |= s->is_new || s->is_hidden != hidden;
     s->is_hidden = hidden;
-    s->gives = hidden || was_hidden;
+    s->gives = gives;
     s->is_new = false;
     return 0;
 }

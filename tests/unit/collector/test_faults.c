@@ -128,7 +128,6 @@ static const struct io faulty_io = {
 
 static char state_path[300], output_path[300];
 
-/* What processes have used after `second` seconds: all of it countable. */
 /* Threads by name, and a top. */
 static bool names_threads;
 
@@ -141,6 +140,7 @@ static void put_named_thread(uint32_t tid, const char *name, unsigned second) {
     tree_put_file(200, file, text);
 }
 
+/* What processes have used after `second` seconds: all of it countable. */
 static void put_world(unsigned second) {
     tree_put(&(struct recorded){.pid = 100, .ppid = 1, .start_ticks = 5000, .comm = "sh",
                                 .utime = 10 * second, .rchar = 100 * second, .cmdline = "sh\0-c",

@@ -61,11 +61,15 @@ static void take(void) {
     process.value[FIELD_THREADS] = samples.count;
 }
 
-static const struct thread_name *name_of(const char *text) {
-    for (size_t i = 0; i < names->end; i++)
-        if (strcmp(names->items[i].text, text) == 0)
-            return &names->items[i];
+static const struct thread_name *name_in(const struct thread_names *in, const char *text) {
+    for (size_t i = 0; in && i < in->end; i++)
+        if (strcmp(in->items[i].text, text) == 0)
+            return &in->items[i];
     return NULL;
+}
+
+static const struct thread_name *name_of(const char *text) {
+    return name_in(names, text);
 }
 
 static void check_name(const char *text, uint32_t threads, uint64_t user, uint64_t switches) {
@@ -496,10 +500,8 @@ static size_t look(uint32_t pid, const char *channel) {
 }
 
 static uint32_t waiting(const char *channel) {
-    for (size_t i = 0; names->channels && i < names->channels->end; i++)
-        if (strcmp(names->channels->items[i].text, channel) == 0)
-            return names->channels->items[i].threads;
-    return 0;
+    const struct thread_name *name = name_in(names->channels, channel);
+    return name ? name->threads : 0;
 }
 
 START_TEST(channels_of_those_that_ran) {
@@ -627,10 +629,8 @@ END_TEST
 /* ---- With a top ------------------------------------------------------------------------- */
 
 static struct thread_name shown_of(const struct thread_names *in, const char *text) {
-    for (size_t i = 0; in && i < in->end; i++)
-        if (strcmp(in->items[i].text, text) == 0)
-            return in->items[i];
-    return (struct thread_name){0};
+    const struct thread_name *name = name_in(in, text);
+    return name ? *name : (struct thread_name){0};
 }
 
 START_TEST(given_to_the_rest) {
