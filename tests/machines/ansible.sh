@@ -23,10 +23,11 @@ play() {
     [ $status = 0 ] || return $status
     sed -n 's/^localhost .* changed=\([0-9]*\) .*/\1/p' /tmp/play
 }
+textfile=/var/lib/prometheus/node-exporter/proctally.prom
 # UNIT: it alone is enabled and active
 check_only() {
-    for unit in proctally-exporter.service proctally-textfile.service proctally-textfile-once.timer \
-        proctally-fs.service; do
+    for unit in proctally-exporter.service proctally-exporter.socket proctally-textfile.service \
+        proctally-textfile-once.timer proctally-fs.service; do
         wanted="disabled inactive"
         [ "$unit" != "$1" ] || wanted="enabled active"
         found="$(systemctl is-enabled "$unit") $(systemctl is-active "$unit" || :)"
@@ -65,13 +66,34 @@ grep -q 'failed to validate' /tmp/play || fail "the role says nothing about the 
 systemctl show -P Environment proctally-exporter.service | grep -qx A=b || fail "no drop-in"
 play -e "$by_name" -e proctally_front_end=textfile-once
 check_only proctally-textfile-once.timer
+! systemctl show -P Environment proctally-exporter.service | grep A=b ||
+    fail "the exporter's drop-in is still there"
 play -e "$by_name" -e proctally_front_end=textfile
 check_only proctally-textfile.service
 [ "$(play -e "$by_name" -e proctally_front_end=textfile)" = 0 ] ||
     fail "the last run has changed something"
 for i in 1 2 3 4 5 6 7 8 9 10; do
-    [ ! -s /var/lib/prometheus/node-exporter/proctally.prom ] || break
+    [ ! -s $textfile ] || break
     sleep 2
 done
-grep -q dbus-daemon /var/lib/prometheus/node-exporter/proctally.prom || fail "no textfile"
+grep -q dbus-daemon $textfile || fail "no textfile"
+
+# And back: node_exporter has nothing left to serve.
+play -e "$by_name"
+check_only proctally-exporter.service
+[ ! -e $textfile ] || fail "the textfile is still there"
+scraped '^proctally_processes{groupname="dbus-daemon"'
+[ "$(play -e "$by_name")" = 0 ] || fail "the exporter's second run has changed something"
+
+# systemd listens for the exporter: it goes with it, so that no scrape starts it again.
+socket=$(python3 -c 'import json, sys
+print(json.dumps({"proctally_drop_in": open(sys.argv[1]).read()}))' \
+    "$(dpkg -L proctally | grep /proctally-exporter-socket.conf)")
+play -e "$by_name" -e "$socket"
+[ "$(systemctl is-active proctally-exporter.socket)" = active ] || fail "systemd does not listen"
+scraped '^proctally_processes{groupname="dbus-daemon"'
+systemctl enable proctally-exporter.socket
+[ "$(play -e "$by_name" -e "$socket")" = 0 ] || fail "the socket's second run has changed something"
+play -e "$by_name" -e proctally_front_end=fs
+check_only proctally-fs.service
 echo "role of Ansible: installed, configured, started, nothing changed by a second run"
