@@ -436,16 +436,15 @@ def act_upgrade(fleet):
     old = os.environ.get("OLD")
     if not old:
         raise Skipped("OLD names no build of an older version")
-    hosts = [fleet.add("old-1", Textfile, start=False), fleet.add("old-2", Telegraf, start=False)]
+    hosts = [fleet.add("old-%d" % (i + 1), kind, start=False)
+             for i, kind in enumerate((Textfile, Telegraf, Collectd))]
     configuration = machines.example("proctally.yaml")
 
     def install(build, configuration):
         for host in hosts:
             host.put("/etc/proctally.yaml", configuration)
             for name in host.agents[0].programs:
-                host.run("cp", os.path.join(build, machines.PROGRAMS[name], name),
-                         "/usr/local/bin/new")
-                host.run("mv", "/usr/local/bin/new", "/usr/local/bin/" + name)
+                host.install(name, build)
             host.agents[0].start()
 
     def version(host):
@@ -457,7 +456,7 @@ def act_upgrade(fleet):
         before = [version(host) for host in hosts]
         for host in hosts:
             host.agents[0].kill(signal.SIGTERM)
-        install(machines.BUILD, configuration)
+        install(None, configuration)
         for host, was in zip(hosts, before):
             wait_for(lambda: version(host) != was, "a state file of the new version")
         say("      state files: %s became %s" % (before[0], version(hosts[0])))

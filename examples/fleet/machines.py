@@ -87,10 +87,15 @@ class Host:
             f.write(text)
         os.rename(path + ".new", path)
 
-    def install(self, name):
+    def install(self, name, build=None):
+        """A program or plugin, of another build if one is named. What runs goes on with what
+        was there before."""
         directory = "/usr/local/lib/collectd" if name.endswith(".so") else "/usr/local/bin"
-        os.makedirs(self.disk + directory, exist_ok=True)
-        shutil.copy(built(name), self.disk + directory)
+        directory = self.path(directory) if self.runs() else self.disk + directory
+        os.makedirs(directory, exist_ok=True)
+        new = os.path.join(directory, "new")
+        shutil.copy(os.path.join(build, PROGRAMS[name], name) if build else built(name), new)
+        os.rename(new, os.path.join(directory, name))
 
     def boot(self):
         self.boots.append(time.time())

@@ -31,16 +31,18 @@ def find_old():
     os.makedirs(directory, exist_ok=True)
     with open(os.path.join(directory, "lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if os.path.exists(build):
+        if os.path.exists(os.path.join(build, "plugins/collectd/proctally.la")):
             return build
-        shutil.rmtree(os.path.join(directory, "new"), True)
+        for name in ("build", "new"):
+            shutil.rmtree(os.path.join(directory, name), True)
         os.mkdir(os.path.join(directory, "new"))
         p = subprocess.run(
             ["sh", "-euc", """
                 git -C "$1" archive "$2" | tar -x
                 ./autogen.sh
                 ./configure
-                make -j2 plugins/textfile/proctally-textfile plugins/telegraf/proctally-telegraf
+                make -j2 plugins/textfile/proctally-textfile plugins/telegraf/proctally-telegraf \\
+                    plugins/collectd/proctally.la
             """, "sh", SRC, OLD], cwd=os.path.join(directory, "new"), timeout=600,
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         check_equal(p.returncode, 0, "status of the build of an older version (%s)" %

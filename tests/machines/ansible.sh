@@ -94,6 +94,6 @@ play -e "$by_name" -e "$socket"
 scraped '^proctally_processes{groupname="dbus-daemon"'
 systemctl enable proctally-exporter.socket
 [ "$(play -e "$by_name" -e "$socket")" = 0 ] || fail "the socket's second run has changed something"
-play -e "$by_name" -e proctally_front_end=fs
-check_only proctally-fs.service
+play -e "$by_name" -e proctally_front_end=textfile-once
+check_only proctally-textfile-once.timer
 echo "role of Ansible: installed, configured, started, nothing changed by a second run"
