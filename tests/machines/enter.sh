@@ -28,6 +28,7 @@ mount -t tmpfs -o mode=0755 dev "$root/dev"
 for node in null zero full random urandom tty fuse; do
     [ ! -e /dev/$node ] || cp -a /dev/$node "$root/dev/"
 done
+[ ! -e "$root/dev/fuse" ] || chmod 0666 "$root/dev/fuse" # as udev has it; not every machine's is
 mkdir "$root/dev/pts" "$root/dev/shm"
 mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 mount -t tmpfs -o mode=1777 shm "$root/dev/shm"
