@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Threads by name: the names of each group, then the threads of each process. */
+/*
+ * Threads by name: the names of each group, then the threads of each process. What they were
+ * called, as a hash, is not kept: after a restart each is looked up by its name once, as there
+ * may be other rules for names, and room for more of them or for fewer.
+ */
 #include "collector/state_parts.h"
 
 #include <errno.h>
@@ -32,7 +36,6 @@ static void put_thread_list(struct buf *to, const struct process *p) {
     put_number(to, p->start_ticks);
     put_number(to, p->group);
     put_number(to, list->began_ticks);
-    put_number(to, list->main_hash);
     put_number(to, list->read_s);
     put_number(to, (list->whole ? WHOLE : 0) | (list->behind ? BEHIND : 0) |
                        (list->has_others ? HAS_OTHERS : 0));
@@ -41,7 +44,6 @@ static void put_thread_list(struct buf *to, const struct process *p) {
         const struct thread *thread = &list->items[i];
         put_number(to, thread->tid);
         put_number(to, thread->start_ticks);
-        put_number(to, thread->comm_hash);
         put_number(to, thread->name == NO_NAME
                            ? 0
                            : list->names->items[thread->name].written_as + UINT64_C(1));
@@ -142,7 +144,6 @@ static int get_thread(struct reader *r, struct counting *c, struct thread_list *
                       const struct thread_slots *group, const struct translation *names) {
     struct thread thread = {.tid = get_number32(r)};
     thread.start_ticks = get_number(r);
-    thread.comm_hash = get_number(r);
     const uint64_t name = get_number(r);
     const uint32_t have = get_number32(r);
     for (size_t i = 0; i < names->thread_field_count; i++)
@@ -179,7 +180,6 @@ static int get_thread_list(struct reader *r, struct counting *c, const struct tr
     list->names = thread_names_ref(c->tallies.groups[p->group]->thread_names);
     p->threads_unseen = false;
     list->began_ticks = list->known_ticks = get_number(r);
-    list->main_hash = get_number(r);
     list->read_s = get_number32(r);
     const uint64_t flags = get_number(r), count = get_number(r);
     list->whole = flags & WHOLE;

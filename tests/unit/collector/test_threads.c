@@ -187,6 +187,81 @@ START_TEST(over_a_restart) {
 }
 END_TEST
 
+static void restart_with(const char *option, const char *value) {
+    collector = tally_free(collector);
+    collector = tree_collector("collect", "thread-names", "state-file", state, option, value, NULL);
+}
+
+/* Each has used so many clock ticks. */
+static void put_pool(uint64_t used) {
+    put_process(3, 20 + 2 * used);
+    put_thread(50, TICKS(10), "server", 20, 4);
+    put_thread(51, TICKS(11), "pool-1", used, 4);
+    put_thread(52, TICKS(11), "pool-2", used, 4);
+}
+
+static uint64_t total_of(const tally_snapshot *s, const char *metric) {
+    const size_t g = group_named(s, "server");
+    uint64_t sum = 0, value;
+    size_t m;
+
+    ck_assert_int_eq(tally_metric_find(metric, &m), 0);
+    for (size_t i = 0; i < tally_snapshot_parts(s, g, TALLY_SCOPE_THREAD_NAME); i++)
+        if (tally_snapshot_part_value(s, g, i, m, &value))
+            sum += value;
+    return sum;
+}
+
+/* A restart may bring other rules for names: those that are alive go by them at once, what was
+ * used stays where it was counted. */
+START_TEST(by_other_names_after_a_restart) {
+    put_pool(10);
+    restart_with("fold-thread-names", "false");
+    collect(100);
+    put_pool(15);
+    collect(110);
+    restart_with("fold-thread-names", "true");
+    put_pool(16);
+    const tally_snapshot *s = collect(120);
+    ck_assert_uint_eq(find(s, "server", "pool-1"), SIZE_MAX);
+    check_value(s, "pool-N", "thread_count", 2);
+    check_value(s, "pool-N", "thread_cpu_user", 2 * 6 * tick_ns);
+    restart_with("fold-thread-names", "false");
+    put_pool(18);
+    s = collect(130);
+    check_value(s, "pool-N", "thread_count", 0);
+    check_value(s, "pool-N", "thread_cpu_user", 2 * 6 * tick_ns);
+    check_value(s, "pool-2", "thread_count", 1);
+    check_value(s, "pool-2", "thread_cpu_user", 2 * tick_ns);
+}
+END_TEST
+
+/* Which names are the first is the source's affair. */
+START_TEST(more_or_fewer_names_after_a_restart) {
+    put_pool(10);
+    restart_with("max-thread-names", "10");
+    collect(100);
+    put_pool(15);
+    collect(110);
+    restart_with("max-thread-names", "2");
+    put_pool(16);
+    const tally_snapshot *s = collect(120);
+    ck_assert_uint_eq(tally_snapshot_parts(s, group_named(s, "server"), TALLY_SCOPE_THREAD_NAME),
+                      3);
+    check_value(s, "other", "thread_count", 1);
+    ck_assert_uint_eq(total_of(s, "thread_count"), 3);
+    ck_assert_uint_eq(total_of(s, "thread_cpu_user"), 2 * 6 * tick_ns);
+    restart_with("max-thread-names", "10");
+    put_pool(18);
+    s = collect(130);
+    check_value(s, "other", "thread_count", 0);
+    check_value(s, "server", "thread_count", 1);
+    check_value(s, "pool-1", "thread_count", 1);
+    check_value(s, "pool-2", "thread_count", 1);
+    ck_assert_uint_eq(total_of(s, "thread_cpu_user"), 2 * 8 * tick_ns);
+}
+END_TEST
+
 static void put_rivals(uint64_t utime) {
     static const char *const names[] = {"rival", "third"};
 
@@ -316,6 +391,8 @@ int main(void) {
     tcase_add_test(c, from_the_files);
     tcase_add_test(c, one_thread_is_told_by_the_process);
     tcase_add_test(c, over_a_restart);
+    tcase_add_test(c, by_other_names_after_a_restart);
+    tcase_add_test(c, more_or_fewer_names_after_a_restart);
     tcase_add_test(c, of_groups_that_are_not_at_the_top);
     tcase_add_test(c, of_a_group_that_makes_place);
     tcase_add_test(c, one_ends_while_it_is_read);
