@@ -93,6 +93,8 @@ static void check_host(const char *buf, size_t len) {
     uint64_t number;
     int r;
     PARSE(parse_vmstat_moves, number);
+    PARSE(parse_cpu_list_end, number);
+    CHECK(r < 0 || number > 0, "a list without CPUs");
     PARSE(parse_host_times, d);
     CHECK(r < 0 || (d.times_known >= 4 && d.times_known <= HOST_TIMES), "%zu times", d.times_known);
     PARSE(parse_meminfo, d);

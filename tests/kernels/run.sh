@@ -88,7 +88,7 @@ machine() {
         "console=ttyS0 quiet panic=-1 no_timer_check norandmaps $words" \
         </dev/null
 }
-accelerator="-accel tcg,thread=multi -smp 2" memory=1536
+accelerator="-accel tcg,thread=multi -smp 2,maxcpus=4" memory=1536
 
 case $form in
 system | packages)

@@ -6,10 +6,12 @@
 #include "source/linux/bpf_log.h"
 #include "source/linux/bpf_pins.h"
 #include "source/linux/bpf_skeleton.h"
+#include "source/linux/parse_host.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -40,6 +42,7 @@ struct bpf_programs {
     uint64_t ended_count; /* of the programs, when they were last taken */
     uint64_t thread_end_count;
     unsigned cpus; /* of `adding` */
+    int online_fd; /* the kernel's list of CPUs; below 0: there is none */
     struct batch *batch;
     struct bpf_listing listing;
     bool in_full, memory_moves; /* as of the next listing */
@@ -58,6 +61,7 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
     p->in_full = true;
     const int cpus = libbpf_num_possible_cpus();
     p->cpus = cpus > 0 && cpus < ADDING_SLOTS ? (unsigned)cpus : ADDING_SLOTS;
+    p->online_fd = open("/sys/devices/system/cpu/online", O_RDONLY | O_CLOEXEC);
     p->ended_count = p->thread_end_count = UINT64_MAX; /* what others have left is not counted */
     p->batch = calloc(1, sizeof(*p->batch));
     if (!p->batch) {
@@ -107,6 +111,8 @@ struct bpf_programs *bpf_programs_free(struct bpf_programs *p) {
         bpf_close_handles(&p->kernel);
     }
     bpf_listing_free(&p->listing);
+    if (p->online_fd >= 0)
+        close(p->online_fd);
     free(p->ended.at);
     free(p->unlisted.at);
     free(p->thread_ends.at);
@@ -340,6 +346,15 @@ static void drop_used(struct items *ends) {
 
 /* ---- A round ------------------------------------------------------------------------- */
 
+static uint32_t end_of_online_cpus(const struct bpf_programs *p) {
+    char text[256]; /* a longer list is not made use of */
+    uint64_t end;
+    const ssize_t n = p->online_fd < 0 ? -1 : pread(p->online_fd, text, sizeof(text), 0);
+    if (n <= 0 || n == sizeof(text) || parse_cpu_list_end(text, (size_t)n, &end) < 0)
+        return UINT32_MAX;
+    return (uint32_t)end;
+}
+
 /* The ended come first: none of them can be in the listing any more, and whatever ends from
  * here on is for the next round. */
 static int begin_listing(struct bpf_programs *p) {
@@ -356,6 +371,7 @@ static int begin_listing(struct bpf_programs *p) {
     bss->since_s = bss->list_s - before_s;
     if (p->memory_moves)
         bss->moved_s = bss->list_s;
+    bss->cpus_end = end_of_online_cpus(p);
     bss->lost_exit_count = 0; /* an earlier reader may have been killed before it did this */
     r = bpf_listing_begin(&p->listing, &p->kernel, p->in_full);
     if (r < 0) {

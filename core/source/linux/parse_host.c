@@ -101,6 +101,23 @@ int parse_uptime(const char *buf, size_t len, struct host_details *ret) {
     return 0;
 }
 
+int parse_cpu_list_end(const char *buf, size_t len, uint64_t *ret) {
+    const char *at = buf, *end = buf + len;
+    uint64_t number;
+    if (len && end[-1] == '\n')
+        end--;
+    while (parse_u64(&at, end, &number) == 0 && number < UINT32_MAX) {
+        if (at == end) {
+            *ret = number + 1;
+            return 0;
+        }
+        if (*at != '-' && *at != ',')
+            break;
+        at++;
+    }
+    return -EBADMSG;
+}
+
 /* What is reclaimed in a control group that has reached its limit is in pgscan_anon and
  * pgscan_file alone (since Linux 5.8), and counted there before it is taken. What a process
  * asks to be swapped out (MADV_PAGEOUT, also of another one) is in pswpout, or with zswap in

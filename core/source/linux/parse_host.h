@@ -15,6 +15,8 @@ int parse_uptime(const char *buf, size_t len, struct host_details *ret);
  * do without, on the whole host or in some control group, has swapped, or has given huge pages
  * to one. -EBADMSG: it can't be told from this kernel's. */
 int parse_vmstat_moves(const char *buf, size_t len, uint64_t *ret);
+/* One more than the highest number in a list of CPUs, such as 0-3,8. */
+int parse_cpu_list_end(const char *buf, size_t len, uint64_t *ret);
 /* Sessions of users in a utmp file, see utmp(5). */
 uint64_t parse_utmp_users(const char *buf, size_t len);
 

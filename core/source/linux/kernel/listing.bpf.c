@@ -78,7 +78,7 @@ __noinline int add_pages_of_cpus(void) {
     /* since 6.6 they are allocated together */
     __u32 adjoin = at[1] - at[0] == 4 && at[2] - at[0] == 8 && at[3] - at[0] == 12;
     for (__u32 cpu = 0; cpu < CPUS_MAX; cpu++) {
-        if (cpu >= cpus)
+        if (cpu >= cpus || cpu >= cpus_end)
             break;
         __u64 offset = cpu_offsets[cpu];
         if (bpf_probe_read_kernel(part, adjoin ? 16 : 4, (void *)(at[0] + offset)) < 0)

@@ -76,6 +76,10 @@ SHARED __u64 listed_until_ns;
 /* How many there can be, numbered from 0. Constant, so that the verifier goes through loops over
  * them as often as there are some, and not as there might be. */
 SHARED const volatile __u32 cpus;
+/* One more than the highest number of those that are online. Only these keep pages to themselves:
+ * when one goes offline, what it kept is added to what all have. Many hypervisors announce a
+ * hundred that never come. */
+SHARED __u32 cpus_end;
 /* Threads are told by name, or may be by a later reader of what is pinned: then
  * want_thread_names says whether. */
 SHARED const volatile __u32 may_name_threads;

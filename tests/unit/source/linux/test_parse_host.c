@@ -157,6 +157,26 @@ START_TEST(uptime) {
 }
 END_TEST
 
+START_TEST(cpus) {
+    static const struct {
+        const char *text;
+        uint64_t end;
+    } lists[] = {{"0\n", 1}, {"0-3\n", 4}, {"0,2-3", 4}, {"0-1,8\n", 9}, {"0-4294967294\n", UINT32_MAX}};
+    static const char *const bad[] = {"", "\n", "x\n", "0-\n", "0-3,\n", "0-3 \n", "-1\n", "0--3\n",
+                                      "0-4294967295\n", "0-18446744073709551616\n"};
+    for (int i = 0; i < COUNT(lists); i++) {
+        uint64_t end = 0;
+        ck_assert_int_eq(parse_cpu_list_end(lists[i].text, strlen(lists[i].text), &end), 0);
+        ck_assert_uint_eq(end, lists[i].end);
+    }
+    for (int i = 0; i < COUNT(bad); i++) {
+        uint64_t end = 7;
+        ck_assert_msg(parse_cpu_list_end(bad[i], strlen(bad[i]), &end) == -EBADMSG && end == 7,
+                      "\"%s\" was taken", bad[i]);
+    }
+}
+END_TEST
+
 START_TEST(users) {
     struct utmp all[5] = {{.ut_type = BOOT_TIME, .ut_user = "reboot"},
                           {.ut_type = USER_PROCESS, .ut_user = "ann"},
@@ -176,7 +196,7 @@ int main(void) {
     Suite *suite = suite_create("parse_host");
     const TTest *const tests[] = {times,   no_times, memory, memory_of_an_old_kernel,
                                          no_memory, moves_of_memory, load, no_load, uptime,
-                                         users};
+                                         cpus, users};
     TCase *tc = add_case(suite, "parsers");
     tcase_add_checked_fixture(tc, setup, NULL);
     for (int i = 0; i < COUNT(tests); i++)
