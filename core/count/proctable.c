@@ -25,11 +25,6 @@ void proctable_clear(struct proctable *t) {
     proctable_init(t);
 }
 
-static size_t bucket_of(const struct proctable *t, uint32_t pid) {
-    /* pids come in runs: their low bits spread well enough */
-    return pid & (t->bucket_count - 1);
-}
-
 static struct process_details *details_at(const struct proctable *t, process_id id) {
     return &t->details[id >> CHUNK_BITS][id & (CHUNK_RECORDS - 1)];
 }
@@ -37,7 +32,7 @@ static struct process_details *details_at(const struct proctable *t, process_id 
 process_id proctable_find(const struct proctable *t, uint32_t pid) {
     if (t->bucket_count == 0)
         return NO_PROCESS;
-    process_id id = t->buckets[bucket_of(t, pid)];
+    process_id id = t->buckets[proctable_bucket(t, pid)];
     while (id != NO_PROCESS && proctable_at(t, id)->pid != pid)
         id = proctable_at(t, id)->next;
     return id;
@@ -82,7 +77,7 @@ static int grow_buckets(struct proctable *t) {
         for (process_id id = old[b]; id != NO_PROCESS;) {
             struct process *p = proctable_at(t, id);
             process_id next = p->next;
-            size_t side = bucket_of(t, p->pid) >= old_count;
+            size_t side = proctable_bucket(t, p->pid) >= old_count;
             *tail[side] = id;
             p->next = NO_PROCESS;
             tail[side] = &p->next;
@@ -153,7 +148,7 @@ process_id proctable_add(struct proctable *t, uint32_t pid) {
     if (t->keeps_details)
         details_at(t, id)->have = 0;
     struct process *p = proctable_at(t, id);
-    size_t b = bucket_of(t, pid);
+    size_t b = proctable_bucket(t, pid);
     *p = (struct process){.pid = pid, .used = true, .next = t->buckets[b]};
     t->buckets[b] = id;
     t->count++;
@@ -162,7 +157,7 @@ process_id proctable_add(struct proctable *t, uint32_t pid) {
 
 void proctable_remove(struct proctable *t, process_id id) {
     struct process *p = proctable_at(t, id);
-    process_id *link = &t->buckets[bucket_of(t, p->pid)];
+    process_id *link = &t->buckets[proctable_bucket(t, p->pid)];
     while (*link != id)
         link = &proctable_at(t, *link)->next;
     *link = p->next;
