@@ -275,10 +275,10 @@ def case_many_short_children():
         cpu_s, _, _, summary = truth_of(
             tier, "sh", "-c", "i=0; while [ $i -lt 10000 ]; do /bin/true; i=$((i+1)); done")
         if "bpf" in tier.name and "processes_started" not in summary["exact"]:
-            # the kernel has dropped events, and that is said
+            # the kernel has dropped events, of starts or of execs alone, and that is said
             check_near(cpu_of(summary), cpu_s, "CPU of 10,000 children", CPU_ROOM, ROOM_S)
             check_near(summary["processes_started"], 10002, "processes started", 0.01)
-            check(summary["processes_started"] < 10002, "too many", summary)
+            check(summary["processes_started"] <= 10002, "too many", summary)
             continue
         check_cpu(tier, cpu_s, summary, "10,000 children")
         if "processes_started" in summary["exact"]:
