@@ -164,7 +164,8 @@ static struct measure_hints hints_for(const struct round *round, const struct pr
     return (struct measure_hints){
         .threads = threads_wanted(round, p, s),
         .idle = is_idle(p, s),
-        .fd_limit = p->fd_limit_s == 0 || round->boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S,
+        .fd_limit = p->fd_limit_s == 0 || round->boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S ||
+                    has_turn(round, p, TURN_S), /* a sleeper's next one is minutes away */
         .left_out = p->group == GROUP_LEFT_OUT,
     };
 }

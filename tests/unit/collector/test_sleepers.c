@@ -124,6 +124,22 @@ START_TEST(anything_else_shows_within_five_minutes) {
 }
 END_TEST
 
+/* Of some the limit was read just before their turn comes. */
+START_TEST(a_limit_that_was_read_lately_shows_within_five_minutes) {
+    sleeper.fd_limit = 10;
+    put_sleepers(MANY);
+    t = tree_collector(NULL, NULL);
+    for (int i = 0; i < 3; i++)
+        collect();
+    ck_assert_uint_eq(value_of(t, "sleeper", METRIC_WORST_FD_RATIO), 100000000);
+    sleeper.fd_limit = 1000;
+    put_sleepers(MANY);
+    for (int i = 0; i < 31; i++)
+        collect();
+    ck_assert_uint_eq(value_of(t, "sleeper", METRIC_WORST_FD_RATIO), 1000000);
+}
+END_TEST
+
 /* As before Linux 5.8, or with subset=pid. */
 START_TEST(a_kernel_that_does_not_tell_is_not_believed) {
     begin(MANY);
@@ -307,6 +323,7 @@ int main(void) {
     tcase_add_test(c, memory_that_was_taken_shows_within_a_minute);
     tcase_add_test(c, memory_that_is_taken_meanwhile_shows_within_a_minute);
     tcase_add_test(c, anything_else_shows_within_five_minutes);
+    tcase_add_test(c, a_limit_that_was_read_lately_shows_within_five_minutes);
     tcase_add_test(c, a_kernel_that_does_not_tell_is_not_believed);
     tcase_add_test(c, another_control_group_shows_within_a_minute);
     tcase_add_test(c, turns_are_not_lost);
