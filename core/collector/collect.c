@@ -165,7 +165,7 @@ static struct measure_hints hints_for(const struct round *round, const struct pr
         .threads = threads_wanted(round, p, s),
         .idle = is_idle(p, s),
         .fd_limit = p->fd_limit_s == 0 || round->boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S ||
-                    has_turn(round, p, TURN_S), /* a sleeper's next one is minutes away */
+                    (p->asleep && has_turn(round, p, TURN_S)), /* its next one is far away */
         .left_out = p->group == GROUP_LEFT_OUT,
     };
 }
@@ -349,8 +349,7 @@ static void begin(struct round *round) {
     fold_begin(&c->fold);
 }
 
-/* While one process is visited the record of that many later on its list is fetched, where there
- * is no system call in between that takes much longer. */
+/* While one process is visited the record of that many later on its list is fetched. */
 #define AHEAD 8u
 
 /* Visits all processes, and counts what has ended. A source that tells of ends tells of
@@ -364,14 +363,16 @@ static int scan(struct round *round) {
         .since_boot_ns = c->progress.scan_boot_ns,
         .length_ns = round->scan_interval_ns ? round->scan_interval_ns : NS_PER_S,
     };
+    /* else each visit makes system calls, beside which that is nothing */
+    const size_t ahead = is_told_once ? AHEAD : round->listed_count;
     int r = credit_thread_ends(round, false);
     if (is_told_once) {
         int e = credit_ended(round);
         r = r < 0 ? r : e;
     }
     for (size_t i = 0; (r == 0 || is_told_once) && i < round->listed_count; i++) {
-        if (i + AHEAD < round->listed_count && round->listed[i + AHEAD].state != LISTED_UNKNOWN)
-            proctable_prefetch(&c->table, round->listed[i + AHEAD].pid);
+        if (i + ahead < round->listed_count)
+            proctable_prefetch(&c->table, round->listed[i + ahead].pid);
         int e = visit(round, &round->listed[i], 0);
         r = r < 0 ? r : e;
     }
