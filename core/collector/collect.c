@@ -165,7 +165,7 @@ static struct measure_hints hints_for(const struct round *round, const struct pr
         .threads = threads_wanted(round, p, s),
         .idle = is_idle(p, s),
         .fd_limit = p->fd_limit_s == 0 || round->boot_s - p->fd_limit_s >= FD_LIMIT_AGE_S ||
-                    (p->asleep && has_turn(round, p, TURN_S)), /* its next one is far away */
+                    (p->asleep && has_turn(round, p, TURN_S)), /* its next is minutes away */
         .left_out = p->group == GROUP_LEFT_OUT,
     };
 }
@@ -363,7 +363,7 @@ static int scan(struct round *round) {
         .since_boot_ns = c->progress.scan_boot_ns,
         .length_ns = round->scan_interval_ns ? round->scan_interval_ns : NS_PER_S,
     };
-    /* else each visit makes system calls, beside which that is nothing */
+    /* From /proc each visit makes system calls, beside which a fetch from memory is nothing. */
     const size_t ahead = is_told_once ? AHEAD : round->listed_count;
     int r = credit_thread_ends(round, false);
     if (is_told_once) {

@@ -346,6 +346,7 @@ static void drop_used(struct items *ends) {
 
 /* ---- A round ------------------------------------------------------------------------- */
 
+/* As of now, since CPUs come and go. UINT32_MAX: it can't be told, so all that there can be. */
 static uint32_t end_of_online_cpus(const struct bpf_programs *p) {
     char text[256]; /* a longer list is not made use of */
     uint64_t end;
