@@ -81,7 +81,7 @@ class Host:
 
     def put(self, path, text):
         """A file of the host, whether it runs or not."""
-        path = self.path(path) if self.runs() else self.disk + path
+        path = self.path(path)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path + ".new", "w") as f:
             f.write(text)
@@ -90,8 +90,8 @@ class Host:
     def install(self, name, build=None):
         """A program or plugin, of another build if one is named. What runs goes on with what
         was there before."""
-        directory = "/usr/local/lib/collectd" if name.endswith(".so") else "/usr/local/bin"
-        directory = self.path(directory) if self.runs() else self.disk + directory
+        directory = self.path("/usr/local/lib/collectd" if name.endswith(".so")
+                              else "/usr/local/bin")
         os.makedirs(directory, exist_ok=True)
         new = os.path.join(directory, "new")
         shutil.copy(os.path.join(build, PROGRAMS[name], name) if build else built(name), new)
@@ -160,8 +160,8 @@ class Host:
             return f.read()
 
     def path(self, path):
-        """A file of the running host, as seen from here."""
-        return "/proc/%d/root%s" % (self.process.pid, path)
+        """A file of the host, whether it runs or not, as seen from here."""
+        return "/proc/%d/root%s" % (self.process.pid, path) if self.runs() else self.disk + path
 
     # ---- Work, of which we know what it uses ----
 
