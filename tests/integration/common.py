@@ -652,6 +652,12 @@ def need_mounts():
         raise Skipped("no right to mount file systems in a namespace of its own")
 
 
+def need_fuse_for_all():
+    """/dev/fuse for other users than root, as udev has it."""
+    if os.stat("/dev/fuse").st_mode & 0o6 != 0o6:
+        raise Skipped("/dev/fuse is not everybody's here")
+
+
 def need_own_root():
     """/ as the kernel sees it: in a chroot it names files as from outside, and / need not
     be a mount, without which there are no namespaces with mounts of their own."""

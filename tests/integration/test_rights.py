@@ -349,8 +349,7 @@ def case_unit_that_mounts():
     def is_mounted():
         return " %s fuse.tally " % path in read_text("/proc/mounts")
 
-    if os.stat("/dev/fuse").st_mode & 0o6 != 0o6:
-        raise Skipped("/dev/fuse is not everybody's here")
+    need_fuse_for_all()
     for end in (signal.SIGTERM, signal.SIGKILL):
         p = start([*prefix, fs, "--foreground", "--allow-other", path], stderr=log,
                   preexec_fn=refuse_other_calls(calls, NO_SUCH_CALL))

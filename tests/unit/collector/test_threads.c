@@ -44,9 +44,14 @@ static void put_thread(uint32_t tid, uint64_t start, const char *name, uint64_t 
                             "write_bytes: 8192\ncancelled_write_bytes: 0\n");
 }
 
-static void open_collector(void) {
+/* With one option more, or NULL. */
+static void restart_with(const char *option, const char *value) {
     collector = tally_free(collector);
-    collector = tree_collector("collect", "thread-names", "state-file", state, NULL);
+    collector = tree_collector("collect", "thread-names", "state-file", state, option, value, NULL);
+}
+
+static void open_collector(void) {
+    restart_with(NULL, NULL);
 }
 
 static const tally_snapshot *collect(uint64_t at_s) {
@@ -90,6 +95,18 @@ static void check_of(const tally_snapshot *s, const char *group, const char *nam
 static void check_value(const tally_snapshot *s, const char *name, const char *metric,
                         uint64_t expected) {
     check_of(s, "server", name, metric, expected);
+}
+
+static uint64_t total_of(const tally_snapshot *s, const char *metric) {
+    const size_t g = group_named(s, "server");
+    uint64_t sum = 0, value;
+    size_t m;
+
+    ck_assert_int_eq(tally_metric_find(metric, &m), 0);
+    for (size_t i = 0; i < tally_snapshot_parts(s, g, TALLY_SCOPE_THREAD_NAME); i++)
+        if (tally_snapshot_part_value(s, g, i, m, &value))
+            sum += value;
+    return sum;
 }
 
 static const uint64_t tick_ns = 10000000;
@@ -187,29 +204,12 @@ START_TEST(over_a_restart) {
 }
 END_TEST
 
-static void restart_with(const char *option, const char *value) {
-    collector = tally_free(collector);
-    collector = tree_collector("collect", "thread-names", "state-file", state, option, value, NULL);
-}
-
 /* Each has used so many clock ticks. */
 static void put_pool(uint64_t used) {
     put_process(3, 20 + 2 * used);
     put_thread(50, TICKS(10), "server", 20, 4);
     put_thread(51, TICKS(11), "pool-1", used, 4);
     put_thread(52, TICKS(11), "pool-2", used, 4);
-}
-
-static uint64_t total_of(const tally_snapshot *s, const char *metric) {
-    const size_t g = group_named(s, "server");
-    uint64_t sum = 0, value;
-    size_t m;
-
-    ck_assert_int_eq(tally_metric_find(metric, &m), 0);
-    for (size_t i = 0; i < tally_snapshot_parts(s, g, TALLY_SCOPE_THREAD_NAME); i++)
-        if (tally_snapshot_part_value(s, g, i, m, &value))
-            sum += value;
-    return sum;
 }
 
 /* A restart may bring other rules for names: those that are alive go by them at once, what was
@@ -370,16 +370,10 @@ START_TEST(more_than_the_budget) {
     open_collector();
     for (uint64_t step = 0; step < 3; step++) {
         const tally_snapshot *s = collect(100 + 10 * step);
-        const size_t g = group_named(s, "server");
-        size_t m;
-        uint64_t value, sum = 0;
         put_process(2100, step + 2);
-        ck_assert_uint_eq(tally_snapshot_parts(s, g, TALLY_SCOPE_THREAD_NAME), 51);
-        ck_assert_int_eq(tally_metric_find("thread_count", &m), 0);
-        for (size_t i = 0; i < 51; i++)
-            if (tally_snapshot_part_value(s, g, i, m, &value))
-                sum += value;
-        ck_assert_uint_eq(sum, step == 0 ? 0 : 2100);
+        ck_assert_uint_eq(
+            tally_snapshot_parts(s, group_named(s, "server"), TALLY_SCOPE_THREAD_NAME), 51);
+        ck_assert_uint_eq(total_of(s, "thread_count"), step == 0 ? 0 : 2100);
     }
 }
 END_TEST
