@@ -4,7 +4,9 @@
 import ctypes
 import os
 import re
+import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import time
@@ -157,6 +159,33 @@ class Exporter(Contestant):
         except OSError:
             time.sleep(0.5)  # it may be about to end
             raise
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def process_exporter(directory, *flags):
+    """Each program's processes a group, once all have been read; None: it is not installed."""
+    program = shutil.which("prometheus-process-exporter") or shutil.which("process-exporter")
+    if not program:
+        return None
+    config = f"{directory}/process-exporter.yaml"
+    with open(config, "w") as f:
+        f.write("process_names:\n- name: '{{.Comm}}'\n  cmdline: ['.+']\n")
+    address = f"127.0.0.1:{free_port()}"
+    found = Exporter("process-exporter", [program, "-config.path", config,
+                                          "-web.listen-address", address, *flags],
+                     f"http://{address}/metrics")
+    for _ in range(120):
+        try:
+            found.ask()
+            break
+        except OSError:
+            time.sleep(0.5)
+    return found
 
 
 class FreeRunner(Contestant):

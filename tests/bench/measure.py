@@ -4,12 +4,12 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 
-from contestants import Exporter, Floor, FreeRunner, Telegraf, resident, system_calls
+from contestants import (Exporter, Floor, FreeRunner, Telegraf, free_port, resident,
+                         system_calls)
 
 BUILD, BIN, WORK = sys.argv[1:4]
 SLEEPING, BUSY, ROUNDS = (int(word) for word in sys.argv[4:7])
@@ -34,12 +34,6 @@ def start(kind, name, *arguments, **keywords):
         return None
     started.append(contestant)
     return contestant
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def write(name, text):

@@ -3,14 +3,13 @@
 
 import json
 import os
-import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import time
 
-from contestants import Exporter, Telegraf
+from contestants import Telegraf, process_exporter
 
 BUILD, BIN, WORK = sys.argv[1:4]
 PROCESSES, CONTAINERS = 1000, 50
@@ -75,26 +74,6 @@ def children_of(pid):
         return [int(child) for child in f.read().split()]
 
 
-def exporter(number, flags):
-    program = shutil.which("prometheus-process-exporter") or shutil.which("process-exporter")
-    if not program:
-        return None
-    config = f"{WORK}/exporter.yaml"
-    with open(config, "w") as f:
-        f.write("process_names:\n- name: '{{.Comm}}'\n  cmdline: ['.+']\n")
-    address = f"127.0.0.1:{19300 + number}"
-    found = Exporter("process-exporter", [program, "-config.path", config,
-                                          "-web.listen-address", address, *flags],
-                     f"http://{address}/metrics")
-    for _ in range(120):  # it answers when it has read all of them once
-        try:
-            found.ask()
-            break
-        except OSError:
-            time.sleep(0.5)
-    return found
-
-
 def contestants():
     """(who, *options), each once: parts share what they are compared with."""
     ours = [(source, *options) for source in ("procfs", "bpf") for _, on, off in PARTS
@@ -103,10 +82,10 @@ def contestants():
     return list(dict.fromkeys(ours + theirs))
 
 
-def start(key, number):
+def start(key):
     who, *options = key
     if who == "process-exporter":
-        return exporter(number, ["-threads=false", "-gather-smaps=false", *options])
+        return process_exporter(WORK, "-threads=false", "-gather-smaps=false", *options)
     return Telegraf(who, f"{BUILD}/plugins/telegraf/proctally-telegraf", "--source", who,
                     "--group-by", "container", *options)
 
@@ -138,8 +117,8 @@ def main():
         if load.stdout.readline() != b"ready\n":
             raise SystemExit("the processes to be measured could not be started")
         containers = Containers(children_of(load.pid))
-        for number, key in enumerate(contestants()):
-            one = start(key, number)
+        for key in contestants():
+            one = start(key)
             if one:
                 running[key] = one
         costs = measure(load, running)

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 
-from contestants import Exporter, Telegraf
+from contestants import Telegraf, process_exporter
 
 BUILD, BIN, DIRECTORY = sys.argv[1:4]
 ROUNDS = 7
@@ -113,7 +113,6 @@ def real(processes, threads):
 def by_name(processes, threads):
     """Threads by name, beside process-exporter: each collects in turn, after all processes have
     run and while they sleep."""
-    theirs = shutil.which("prometheus-process-exporter") or shutil.which("process-exporter")
     load = subprocess.Popen([f"{BIN}/load", str(processes), "0", str(threads)],
                             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     found = []
@@ -126,19 +125,9 @@ def by_name(processes, threads):
                 found.append(Telegraf(f"source {source}, {word}",
                                       f"{BUILD}/plugins/telegraf/proctally-telegraf",
                                       "--source", source, "--collect", word))
+        theirs = process_exporter(DIRECTORY, "-gather-smaps=false")
         if theirs:
-            config = f"{DIRECTORY}/names.yaml"
-            with open(config, "w") as f:
-                f.write("process_names:\n- name: '{{.Comm}}'\n  cmdline: ['.+']\n")
-            found.append(Exporter("process-exporter", [
-                theirs, "-config.path", config, "-web.listen-address", "127.0.0.1:19256",
-                "-gather-smaps=false"], "http://127.0.0.1:19256/metrics"))
-            for _ in range(120): # it answers when it has read all of them once
-                try:
-                    found[-1].ask()
-                    break
-                except OSError:
-                    time.sleep(1)
+            found.append(theirs)
         for contestant in found:
             # ours read where each thread waits once, of 1,000 in a collection
             for _ in range(0 if contestant.name == "process-exporter"
