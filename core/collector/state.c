@@ -148,9 +148,9 @@ static void put_process(struct buf *to, const struct counting *c, process_id id)
     put_number(to, p->exec_marker);
     put_number(to, p->comm_hash);
     put_number(to, p->uid);
-    put_number(to, p->group);
-    put_number(to, p->inherited);
-    put_number(to, p->lineage);
+    put_group_number(to, &c->tallies, p->group);
+    put_group_number(to, &c->tallies, p->inherited);
+    put_group_number(to, &c->tallies, p->lineage);
     put_number(to, p->threads);
     put_number(to, (p->from_birth ? FROM_BIRTH : 0) |
                        (p->ignores_children ? IGNORES_CHILDREN : 0) |
@@ -182,7 +182,7 @@ static const char part_cgroups[] = "cgroups", part_threads[] = "threads";
 int state_encode(const struct counting *c, const struct state_origin *origin, struct buf *to) {
     const struct progress *progress = &c->progress;
     const struct tallies *tallies = &c->tallies;
-    size_t groups = 0;
+    uint32_t groups = 0;
     buf_reset(to);
     buf_add_str(to, magic);
     buf_add_str(to, version);
@@ -212,12 +212,14 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
     const metric_set counters = counters_in_use(tallies);
     put_counter_ids(to, tallies, counters);
 
+    /* without gaps: what was read is written the same again */
     for (size_t i = 0; i < tallies->end; i++)
-        groups += tallies->groups[i] != NULL;
+        if (tallies->groups[i])
+            tallies->groups[i]->written_as = groups++;
     put_number(to, groups);
     for (size_t i = 0; i < tallies->end; i++)
         if (tallies->groups[i]) {
-            put_number(to, i);
+            put_group_number(to, tallies, (uint32_t)i);
             put_group(to, tallies, tallies->groups[i], counters);
         }
 
@@ -233,7 +235,7 @@ int state_encode(const struct counting *c, const struct state_origin *origin, st
             put_process(to, c, id);
     if (c->cgroups.count) {
         put_text(to, part_cgroups);
-        put_cgroups(to, &c->cgroups);
+        put_cgroups(to, c);
     }
     if (tallies->threads.is_on) {
         put_text(to, part_threads);

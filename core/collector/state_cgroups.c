@@ -4,7 +4,8 @@
 
 #include <errno.h>
 
-void put_cgroups(struct buf *to, const struct cgroup_table *t) {
+void put_cgroups(struct buf *to, const struct counting *c) {
+    const struct cgroup_table *t = &c->cgroups;
     put_number(to, CGROUP_PARTS);
     put_number(to, CGROUP_COUNTERS);
     for (size_t f = 0; f < CGROUP_COUNTERS; f++)
@@ -16,7 +17,7 @@ void put_cgroups(struct buf *to, const struct cgroup_table *t) {
             continue;
         put_number(to, r->path_len);
         buf_add(to, r->path, r->path_len);
-        put_number(to, r->group);
+        put_group_number(to, &c->tallies, r->group);
         put_number(to, r->was_read);
         for (size_t p = 0; p < CGROUP_PARTS; p++)
             put_number(to, r->inode[p]);

@@ -54,6 +54,10 @@ struct text get_text(struct reader *r) {
     return text;
 }
 
+void put_group_number(struct buf *to, const struct tallies *t, uint32_t group) {
+    put_number(to, t->groups[group]->written_as);
+}
+
 uint32_t translate(const struct translation *names, struct reader *r) {
     uint32_t index = get_number32(r);
     if (index >= names->group_count || names->groups[index] == UINT32_MAX) {

@@ -52,12 +52,14 @@ struct translation {
     } *thread_groups; /* as many as group_count; NULL: none */
 };
 
-/* Reads the number of a group. The group it is here; r->bad if there is none. */
+/* The number that a group has in the file. */
+void put_group_number(struct buf *to, const struct tallies *t, uint32_t group);
+/* Reads such a number. The group it is here; r->bad if there is none. */
 uint32_t translate(const struct translation *names, struct reader *r);
 
 /* ---- Parts that only some states have: -EBADMSG, -ENOMEM --------------------------- */
 
-void put_cgroups(struct buf *to, const struct cgroup_table *t);
+void put_cgroups(struct buf *to, const struct counting *c);
 int get_cgroups(struct reader *r, struct counting *c, const struct translation *names);
 
 void put_threads(struct buf *to, const struct counting *c);

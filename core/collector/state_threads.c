@@ -30,11 +30,11 @@ static void put_thread_names(struct buf *to, struct thread_names *names, bool ha
 
 enum { WHOLE = 1, BEHIND = 2, HAS_OTHERS = 4 };
 
-static void put_thread_list(struct buf *to, const struct process *p) {
+static void put_thread_list(struct buf *to, const struct tallies *t, const struct process *p) {
     const struct thread_list *list = p->thread_list;
     put_number(to, p->pid);
     put_number(to, p->start_ticks);
-    put_number(to, p->group);
+    put_group_number(to, t, p->group);
     put_number(to, list->began_ticks);
     put_number(to, list->read_s);
     put_number(to, (list->whole ? WHOLE : 0) | (list->behind ? BEHIND : 0) |
@@ -74,7 +74,7 @@ void put_threads(struct buf *to, const struct counting *c) {
     put_number(to, groups);
     for (size_t i = 0; i < tallies->end; i++)
         if (tallies->groups[i] && tallies->groups[i]->thread_names) {
-            put_number(to, i);
+            put_group_number(to, tallies, (uint32_t)i);
             put_thread_names(to, tallies->groups[i]->thread_names, has_top);
         }
     for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
@@ -84,7 +84,7 @@ void put_threads(struct buf *to, const struct counting *c) {
     for (process_id id = proctable_next(&c->table, 0); id != NO_PROCESS;
          id = proctable_next(&c->table, id + 1))
         if (is_kept_list(c, proctable_at(&c->table, id)))
-            put_thread_list(to, proctable_at(&c->table, id));
+            put_thread_list(to, tallies, proctable_at(&c->table, id));
 }
 
 static int get_thread_name(struct reader *r, struct thread_names *to,

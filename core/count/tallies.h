@@ -47,6 +47,7 @@ struct group {
     uint64_t emptied_ns; /* when it was first seen without processes; 0: it has some */
     uint64_t cpu_ns; /* credited since it was last shown */
     uint32_t cgroups; /* whose figures it shows; CGROUPS_TOO_MANY: not all are known */
+    uint32_t written_as; /* its number in the state that is being written */
     metric_set have;  /* what members gave */
     metric_set known; /* to show: those, and what is 0 without members */
     uint64_t value[METRICS_OF_GROUP];
