@@ -372,6 +372,15 @@ static uint32_t get_parents(struct reader *r, const struct progress *progress) {
     return parents;
 }
 
+/* A process's own group is removed once another process has its pid, so that nobody else may
+ * be in it, which a damaged file may claim. */
+static uint32_t unless_others(const struct counting *c, uint32_t group, struct group_owner its) {
+    const struct group_owner *owner = &c->tallies.groups[group]->owner;
+    const bool may_join =
+        owner->pid == 0 || (owner->pid == its.pid && owner->start_ticks == its.start_ticks);
+    return may_join ? group : GROUP_LEFT_OUT;
+}
+
 static int get_process(struct reader *r, struct counting *c, const struct translation *names) {
     uint32_t pid = get_number32(r);
     if (r->bad)
@@ -388,10 +397,11 @@ static int get_process(struct reader *r, struct counting *c, const struct transl
     p->uid = get_number32(r);
     p->group = translate(names, r);
     struct group_owner *owner = &c->tallies.groups[p->group]->owner;
-    if (owner->pid == pid && owner->start_ticks == 0)
+    if (owner->pid && owner->pid == pid && owner->start_ticks == 0)
         owner->start_ticks = p->start_ticks;
-    p->inherited = translate(names, r);
-    p->lineage = translate(names, r);
+    p->group = unless_others(c, p->group, (struct group_owner){pid, p->start_ticks});
+    p->inherited = unless_others(c, translate(names, r), NO_OWNER);
+    p->lineage = unless_others(c, translate(names, r), NO_OWNER);
     p->threads = get_number32(r);
     uint64_t flags = get_number(r);
     p->from_birth = flags & FROM_BIRTH;

@@ -26,8 +26,8 @@ static struct memproc *tree(void) {
     return m;
 }
 
-/* With control groups, or a top, where the state has some: they would be dropped else. */
-static bool has_cgroups, has_top;
+/* With control groups, pids, or a top, where the state has some: they would be dropped else. */
+static bool has_cgroups, has_pids, has_top;
 
 static tally *fresh(const struct memproc *m) {
     struct tally_error error;
@@ -39,6 +39,8 @@ static tally *fresh(const struct memproc *m) {
     if (has_cgroups)
         r = tally_config_set(config, "group-by", "cgroup", &error) +
             tally_config_set(config, "collect", "cgroup", &error);
+    else if (has_pids)
+        r = tally_config_set(config, "group-by", "name,pid", &error);
     if (r == 0)
         r = tally_config_set(config, "collect", "thread-names", &error);
     if (r == 0 && has_top)
@@ -99,6 +101,7 @@ FUZZ_TARGET(state) {
     struct memproc *m = tree();
     const size_t sum_len = 8;
     has_cgroups = memmem(data, len, "cgroups", strlen("cgroups"));
+    has_pids = memmem(data, len, "\003pid", 4);
     has_top = memmem(data, len, "top standing", strlen("top standing"));
     decode(m, (const char *)data, len);
     if (len > sum_len) {
