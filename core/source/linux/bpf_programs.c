@@ -48,6 +48,13 @@ struct bpf_programs {
     bool in_full, memory_moves; /* as of the next listing */
 };
 
+/* A reader before this one may have been killed after it took a mark away. */
+static void mark_all_used(struct proctally_bpf__bss *bss) {
+    bss->dying_is_used = 1;
+    for (int side = 0; side < 2; side++)
+        bss->unlisted_is_used[side] = bss->unlisted_rest_is_used[side] = 1;
+}
+
 /* ---- Opening --------------------------------------------------------------------------- */
 
 int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct bpf_programs **ret,
@@ -83,6 +90,7 @@ int bpf_programs_open(const struct bpf_wants *wants, const char *pin_dir, struct
         bpf_programs_free(p);
         return r;
     }
+    mark_all_used(p->kernel.bss);
     *ret = p;
     return 0;
 }
@@ -191,6 +199,18 @@ static int for_each(struct bpf_programs *p, enum map_id map, batch_call *call, u
     return r == -ENOENT ? 0 : r;
 }
 
+/* The same, unless nothing was added to the map, or to the side that is read, since the last
+ * time. What is added while it is read is marked once it is there. */
+static int for_each_if_used(struct bpf_programs *p, enum map_id map, uint32_t *is_used,
+                            use_item *use) {
+    if (!__atomic_exchange_n(is_used, 0, __ATOMIC_SEQ_CST))
+        return 0;
+    int r = for_each(p, map, bpf_map_lookup_batch, use);
+    if (r < 0)
+        *is_used = 1;
+    return r;
+}
+
 /* ---- Lost exits ---------------------------------------------------------------------- */
 
 /* A zombie is not gone: its exit is still to come. */
@@ -226,6 +246,7 @@ static int note_lost_exit(struct bpf_programs *p, enum map_id map, const void *k
     const struct dying_thread *d = value;
     uint32_t tid;
     (void)map;
+    bss->dying_is_used = 1; /* it may be looked at again */
     memcpy(&tid, key, sizeof(tid));
     if (now_ns(p) < d->end_ns + LOST_EXIT_AFTER_MS * UINT64_C(1000000) || !is_gone(tid))
         return 0;
@@ -236,7 +257,7 @@ static int note_lost_exit(struct bpf_programs *p, enum map_id map, const void *k
 /* For some exits on_free is called very late, on a very busy host, or never. */
 static int synthesize_lost_exits(struct bpf_programs *p) {
     p->kernel.bss->lost_exit_count = 0;
-    int r = for_each(p, MAP_DYING, bpf_map_lookup_batch, note_lost_exit);
+    int r = for_each_if_used(p, MAP_DYING, &p->kernel.bss->dying_is_used, note_lost_exit);
     return r < 0 ? r : synthesize_noted(p);
 }
 
@@ -329,9 +350,12 @@ static int take_thread_ends(struct bpf_programs *p, uint64_t count) {
 
 /* What was added to the side that the programs have left. */
 static int take_side(struct bpf_programs *p, uint64_t thread_end_count) {
-    int r = for_each(p, MAP_UNLISTED, bpf_map_lookup_batch, take_unlisted);
+    struct proctally_bpf__bss *bss = p->kernel.bss;
+    const uint32_t left = (bss->unlisted_round & 1) ^ 1;
+    int r = for_each_if_used(p, MAP_UNLISTED, &bss->unlisted_is_used[left], take_unlisted);
     if (r == 0)
-        r = for_each(p, MAP_UNLISTED_REST, bpf_map_lookup_batch, take_unlisted);
+        r = for_each_if_used(p, MAP_UNLISTED_REST, &bss->unlisted_rest_is_used[left],
+                             take_unlisted);
     return r < 0 ? r : take_thread_ends(p, thread_end_count);
 }
 

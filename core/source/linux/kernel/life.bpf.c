@@ -31,15 +31,18 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 /* ---- Where usage goes when a process ends ------------------------------------------- */
 
 /* NULL: the map is full. */
-static __always_inline struct unlisted *
-find_or_add_unlisted(void *map, struct scratch *scratch, const struct bpf_identity *identity) {
-    __u64 key = hash_words(identity, sizeof(*identity)) | unlisted_side();
+static __always_inline struct unlisted *find_or_add_unlisted(void *map, __u32 is_used[2],
+                                                             struct scratch *scratch,
+                                                             const struct bpf_identity *identity) {
+    const __u64 side = unlisted_side();
+    __u64 key = hash_words(identity, sizeof(*identity)) | side;
     struct unlisted *u = bpf_map_lookup_elem(map, &key);
     if (u)
         return u;
     zero(&scratch->unlisted, sizeof(scratch->unlisted));
     scratch->unlisted.identity = *identity;
     bpf_map_update_elem(map, &key, &scratch->unlisted, BPF_NOEXIST);
+    mark_used(&is_used[side ? 1 : 0]);
     return bpf_map_lookup_elem(map, &key);
 }
 
@@ -50,13 +53,13 @@ static __always_inline void add_to_unlisted(struct scratch *scratch,
                                             const struct usage *usage, __u64 ended_count,
                                             __u32 ended_by, __u64 peak_pages) {
     __u32 *const adding_here = begin_adding();
-    struct unlisted *u = find_or_add_unlisted(&unlisted, scratch, identity);
+    struct unlisted *u = find_or_add_unlisted(&unlisted, unlisted_is_used, scratch, identity);
     if (!u) {
         /* most identities differ in these: without them there are only a few */
         struct bpf_identity less = *identity;
         less.program = 0;
         less.ancestor = 0;
-        u = find_or_add_unlisted(&unlisted_rest, scratch, &less);
+        u = find_or_add_unlisted(&unlisted_rest, unlisted_rest_is_used, scratch, &less);
         count_lost_event();
     }
     if (u) {
@@ -87,7 +90,10 @@ static __always_inline bool add_process(struct scratch *scratch,
     u->ended_by[ended_by & (ENDED_BY_SLOTS - 1)] = 1;
     u->peak_pages = peak_pages;
     u->process = *process;
-    return bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) == 0;
+    if (bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) < 0)
+        return false;
+    mark_unlisted_used(key);
+    return true;
 }
 
 /* Of the last program alone, if that is known. */
@@ -373,6 +379,7 @@ static __always_inline void rename_dying(__u32 pid, __u32 tid) {
     if (!d)
         return;
     const bool has_room = bpf_map_update_elem(&dying, &tid, d, BPF_ANY) == 0;
+    mark_used(&dying_is_used);
     if (bpf_map_delete_elem(&dying, &pid) < 0) {
         bpf_map_delete_elem(&dying, &tid); /* on_free on another CPU got here first */
         return;
@@ -476,8 +483,10 @@ int BPF_PROG(on_exit, struct task_struct *task) {
     }
     if (e && names_threads())
         bpf_probe_read_kernel(d.identity.comm, sizeof(d.identity.comm), task->comm);
-    if (bpf_map_update_elem(&dying, &tid, &d, BPF_ANY) == 0)
+    if (bpf_map_update_elem(&dying, &tid, &d, BPF_ANY) == 0) {
+        mark_used(&dying_is_used);
         return 0;
+    }
     if (e)
         __sync_fetch_and_add(&e->unrecorded, 1);
     else if (d.missed_birth)
