@@ -155,17 +155,25 @@ static int check_word(enum option option, const char *word, size_t len,
                                     : option_parse_choice(option, word, len, &choice);
 }
 
+/* As people write them: with blanks after commas. */
 static int split_words(enum option option, const char *value, struct string_list *to,
                        struct tally_error *error) {
-    while (*value) {
-        size_t len = strcspn(value, ",");
-        int r = check_word(option, value, len, error);
+    for (const char *word = value; *word;) {
+        word += strspn(word, " ");
+        const size_t end = strcspn(word, ",");
+        size_t len = end;
+        while (len > 0 && word[len - 1] == ' ')
+            len--;
+        int r = check_word(option, word, len, error);
         if (r == 0)
-            r = string_list_add(to, value, len);
+            r = string_list_add(to, word, len);
+        if (r == -EINVAL && error && !error->text[0] && strchr(value, ','))
+            error_set(error, "%s has \"%.*s\", expected %s", tally_option(option)->name,
+                      len < SHOWN ? (int)len : SHOWN, word, option_expected(option));
         if (r < 0)
             return r;
-        value += len;
-        if (*value == ',' && !*++value)
+        word += end;
+        if (*word == ',' && !*++word)
             return -EINVAL;
     }
     return 0;

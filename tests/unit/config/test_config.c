@@ -195,6 +195,27 @@ START_TEST(lists_add_up) {
 }
 END_TEST
 
+/* With blanks, as people write lists; a mistake names the word. */
+START_TEST(words_with_blanks) {
+    tally_config *c = new_config();
+    struct tally_error error;
+
+    set(c, "group-by", " user ,  name ");
+    assert_items(c, OPTION_GROUP_BY, "user|name");
+    set(c, "metrics", "cpu_*, !cpu_user");
+    assert_items(c, OPTION_METRICS, "cpu_*|!cpu_user");
+    ck_assert_int_eq(tally_config_set(c, "collect", "io, fda, pss", &error), -EINVAL);
+    assert_mentions(error.text, "collect has \"fda\", expected");
+    ck_assert_int_eq(tally_config_set(c, "collect", "fda", &error), -EINVAL);
+    assert_mentions(error.text, "collect is \"fda\", expected");
+    ck_assert_int_eq(tally_config_set(c, "collect", "fda, pss", NULL), -EINVAL);
+    for (const char *const *at = (const char *const[]){"user, ", ",user", "user,,name", " ", NULL};
+         *at; at++)
+        ck_assert_msg(tally_config_set(c, "group-by", *at, &error) == -EINVAL, "\"%s\"", *at);
+    tally_config_free(c);
+}
+END_TEST
+
 START_TEST(scalars_replace) {
     tally_config *c = new_config();
     uint64_t ns = 0;
@@ -384,6 +405,7 @@ int main(void) {
     tcase_add_test(tc, unknown_option);
     tcase_add_test(tc, refused_value_keeps_the_old);
     tcase_add_test(tc, lists_add_up);
+    tcase_add_test(tc, words_with_blanks);
     tcase_add_test(tc, scalars_replace);
     tcase_add_test(tc, rule_by_call);
     tcase_add_test(tc, rule_within_a_rule);
