@@ -30,8 +30,6 @@
  * busy host that takes a while. When the exporter ends nobody has as much. */
 #define FIRST_REQUEST_NS (10 * NS_PER_S)
 #define LAST_REQUEST_NS NS_PER_S
-/* A daemon tells within this time of whom it let in right before it was closed. */
-#define LET_IN_NS NS_PER_S
 /* A handshake that has been begun comes to its end within this time. */
 #define HANDSHAKE_NS (NS_PER_S / 50)
 
@@ -64,6 +62,13 @@ struct request {
     bool is_refused;      /* there will be no text */
 };
 
+/* One listener of a door. */
+struct entrance {
+    struct door *door;
+    struct MHD_Daemon *daemon;
+    size_t entering; /* connections that it was given and has not told of yet */
+};
+
 /* The listeners under one web configuration. With a new one they get a new door, and the old
  * one is left by those who are still inside. */
 struct door {
@@ -71,10 +76,9 @@ struct door {
     struct server *server;
     struct web_config *web; /* or NULL */
     struct rate rate;
-    struct MHD_Daemon *daemons[LISTENERS_MOST];
-    size_t daemon_count;
+    struct entrance entrances[LISTENERS_MOST];
+    size_t entrance_count;
     size_t links; /* connections that came in here */
-    size_t entering; /* those that libmicrohttpd was given and has not taken up yet */
     uint64_t closed_ns; /* since then nobody comes in; 0: it is open */
 };
 
@@ -421,7 +425,8 @@ static void make_room(struct server *s) {
 
 static void notify_connection(void *data, struct MHD_Connection *connection, void **context,
                               enum MHD_ConnectionNotificationCode code) {
-    struct door *door = data;
+    struct entrance *entrance = data;
+    struct door *door = entrance->door;
     struct server *s = door->server;
     pthread_mutex_lock(&s->lock);
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
@@ -435,8 +440,8 @@ static void notify_connection(void *data, struct MHD_Connection *connection, voi
             link->door = door;
             link_last(s, link);
             door->links++;
-            if (door->entering)
-                door->entering--;
+            if (entrance->entering)
+                entrance->entering--;
             if (++s->link_count > s->options.max_connections)
                 make_room(s);
         }
@@ -499,6 +504,8 @@ static int start_daemon(struct door *door, const struct listener *listener,
                         struct tally_error *error) {
     const struct server_options *options = &door->server->options;
     const struct web_config *web = door->web;
+    struct entrance *entrance = &door->entrances[door->entrance_count];
+    entrance->door = door;
     /* not epoll: while a daemon is quiesced, libmicrohttpd 0.9.75 may find its listener taken out
      * of the set already, and abort */
     unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
@@ -529,7 +536,7 @@ static int start_daemon(struct door *door, const struct listener *listener,
             MHD_OPTION_CONNECTION_LIMIT, options->max_connections + SERVER_LEAVING,
             MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)REQUEST_BYTES,
             MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S, MHD_OPTION_NOTIFY_CONNECTION,
-            notify_connection, door, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, door,
+            notify_connection, entrance, MHD_OPTION_NOTIFY_COMPLETED, notify_completed, door,
             MHD_OPTION_END);
     log_to = NULL;
     if (!daemon) {
@@ -539,7 +546,8 @@ static int start_daemon(struct door *door, const struct listener *listener,
             close(fd);
         return -EINVAL;
     }
-    door->daemons[door->daemon_count++] = daemon;
+    entrance->daemon = daemon;
+    door->entrance_count++;
     return 0;
 }
 
@@ -557,51 +565,65 @@ static void see_off(struct door *door) {
     pthread_mutex_unlock(&s->lock);
 }
 
+/* How many are inside, or will be in a moment. */
+static size_t links_of(struct door *door) {
+    pthread_mutex_lock(&door->server->lock);
+    size_t links = door->links;
+    for (size_t i = 0; i < door->entrance_count; i++)
+        links += door->entrances[i].entering;
+    pthread_mutex_unlock(&door->server->lock);
+    return links;
+}
+
+static void enter(struct entrance *entrance, int fd, const struct sockaddr_storage *from,
+                  socklen_t len) {
+    pthread_mutex_t *lock = &entrance->door->server->lock;
+    pthread_mutex_lock(lock);
+    entrance->entering++;
+    pthread_mutex_unlock(lock);
+    if (MHD_add_connection(entrance->daemon, fd, (const struct sockaddr *)from, len) == MHD_YES)
+        return;
+    pthread_mutex_lock(lock);
+    if (entrance->entering)
+        entrance->entering--;
+    pthread_mutex_unlock(lock);
+}
+
+/* A daemon may have let somebody in of whom it has not told yet. It is given one more, who has
+ * nothing to ask: by the time it has told of this one, it has told of all. */
+static void enter_behind_all(struct entrance *entrance) {
+    const struct sockaddr_storage nowhere = {.ss_family = AF_UNIX};
+    const int fd = system_socket(AF_UNIX);
+    if (fd >= 0)
+        enter(entrance, fd, &nowhere, sizeof(nowhere));
+}
+
 /* Nobody comes in any more, and who does nothing leaves. */
 static void door_close(struct door *door) {
     struct server *s = door->server;
-    for (size_t i = 0; i < door->daemon_count; i++) {
-        int fd = MHD_quiesce_daemon(door->daemons[i]);
+    for (size_t i = 0; i < door->entrance_count; i++) {
+        int fd = MHD_quiesce_daemon(door->entrances[i].daemon);
         if (fd != MHD_INVALID_SOCKET)
             close(fd);
+        enter_behind_all(&door->entrances[i]);
     }
     pthread_mutex_lock(&s->lock);
     door->closed_ns = service_now_ns();
     pthread_mutex_unlock(&s->lock);
     see_off(door);
-}
-
-/* How many are inside, or will be in a moment. */
-static size_t links_of(struct door *door) {
-    pthread_mutex_lock(&door->server->lock);
-    const size_t links = door->links + door->entering;
-    pthread_mutex_unlock(&door->server->lock);
-    return links;
-}
-
-static void enter(struct door *door, struct MHD_Daemon *daemon, int fd,
-                  const struct sockaddr_storage *from, socklen_t len) {
-    pthread_mutex_lock(&door->server->lock);
-    door->entering++;
-    pthread_mutex_unlock(&door->server->lock);
-    if (MHD_add_connection(daemon, fd, (const struct sockaddr *)from, len) == MHD_YES)
-        return;
-    pthread_mutex_lock(&door->server->lock);
-    if (door->entering)
-        door->entering--;
-    pthread_mutex_unlock(&door->server->lock);
+    wake(s); /* everybody may have left before */
 }
 
 /* Whom the kernel has let in for us before the door was closed. */
 static void let_in_last(struct door *door) {
     const struct server_options *options = &door->server->options;
-    for (size_t i = 0; i < door->daemon_count; i++) {
+    for (size_t i = 0; i < door->entrance_count; i++) {
         struct sockaddr_storage from;
         socklen_t len;
         int fd;
         while (links_of(door) < options->max_connections &&
                (fd = listen_accept_last(&options->listeners[i], &from, &len)) >= 0)
-            enter(door, door->daemons[i], fd, &from, len);
+            enter(&door->entrances[i], fd, &from, len);
     }
 }
 
@@ -610,8 +632,8 @@ static void let_in_last(struct door *door) {
 static struct door *door_free(struct door *door) {
     if (!door)
         return NULL;
-    for (size_t i = 0; i < door->daemon_count; i++)
-        MHD_stop_daemon(door->daemons[i]);
+    for (size_t i = 0; i < door->entrance_count; i++)
+        MHD_stop_daemon(door->entrances[i].daemon);
     web_config_free(door->web);
     free(door);
     return NULL;
@@ -763,11 +785,10 @@ int server_fd(const struct server *s) {
 
 /* Doors by which everybody has left. */
 static void free_left_doors(struct server *s) {
-    const uint64_t now_ns = service_now_ns();
     for (struct door **at = &s->door->next; *at;) {
         struct door *door = *at;
         see_off(door);
-        if (links_of(door) > 0 || now_ns < door->closed_ns + LET_IN_NS) {
+        if (links_of(door) > 0) {
             at = &door->next;
             continue;
         }

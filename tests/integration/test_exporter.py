@@ -849,6 +849,40 @@ def case_end_and_new_connections():
                              lambda: start_by_systemd(s))
 
 
+SLOW_ACCEPT = """#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <sys/socket.h>
+#include <unistd.h>
+int accept4(int fd, struct sockaddr *from, socklen_t *len, int flags) {
+    static int (*next)(int, struct sockaddr *, socklen_t *, int);
+    if (!next)
+        next = (int (*)(int, struct sockaddr *, socklen_t *, int))dlsym(RTLD_NEXT, "accept4");
+    const int got = next(fd, from, len, flags);
+    if (got >= 0 && gettid() != getpid())
+        usleep(%d);
+    return got;
+}
+"""
+
+
+def case_end_while_a_server_is_held_up():
+    """SIGTERM while a thread has accepted a connection and not come to tell of it: a busy host
+    can hold it up there."""
+    held_up_s = 0.3
+    directory = temp_dir()
+    source, library = (os.path.join(directory, n) for n in ("slow.c", "slow.so"))
+    write_text(source, SLOW_ACCEPT % int(held_up_s * 1e6))
+    check_equal(run([need_program("cc", "gcc", "clang"), "-shared", "-fPIC", "-o", library, source,
+                     "-ldl"])[0], 0, "compiling")
+    e = Exporter(env=dict(os.environ, LD_PRELOAD=library))
+    with socket.create_connection(("127.0.0.1", e.port), 20) as s:
+        s.sendall(b"GET /-/healthy HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        time.sleep(held_up_s / 3)
+        e.process.terminate()
+        check_equal(s.recv(1000).partition(b"\r\n")[0], b"HTTP/1.1 200 OK", "answer")
+    check_equal(e.process.wait(20), 0, "its status")
+
+
 def case_end_without_waiting():
     """SIGTERM: who has connected and asks for what is there gets it, if there is still time."""
     e = Exporter()
