@@ -67,6 +67,7 @@ struct entrance {
     struct door *door;
     struct MHD_Daemon *daemon;
     size_t entering; /* connections that it was given and has not told of yet */
+    int last_fd;     /* behind all that it has not told of yet; -1: there is none */
 };
 
 /* The listeners under one web configuration. With a new one they get a new door, and the old
@@ -432,16 +433,21 @@ static void notify_connection(void *data, struct MHD_Connection *connection, voi
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *fd =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        struct link *link = fd ? calloc(1, sizeof(*link)) : NULL;
+        const bool is_last = fd && fd->connect_fd == entrance->last_fd;
+        struct link *link = fd && !is_last ? calloc(1, sizeof(*link)) : NULL;
         *context = link; /* without it no request is answered */
+        if (is_last) {
+            entrance->last_fd = -1;
+            wake(s);
+        } else if (entrance->entering) {
+            entrance->entering--;
+        }
         if (link) {
             link->fd = fd->connect_fd;
             link->since_ns = service_now_ns();
             link->door = door;
             link_last(s, link);
             door->links++;
-            if (entrance->entering)
-                entrance->entering--;
             if (++s->link_count > s->options.max_connections)
                 make_room(s);
         }
@@ -506,6 +512,7 @@ static int start_daemon(struct door *door, const struct listener *listener,
     const struct web_config *web = door->web;
     struct entrance *entrance = &door->entrances[door->entrance_count];
     entrance->door = door;
+    entrance->last_fd = -1;
     /* not epoll: while a daemon is quiesced, libmicrohttpd 0.9.75 may find its listener taken out
      * of the set already, and abort */
     unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_ERROR_LOG;
@@ -558,6 +565,9 @@ static void see_off(struct door *door) {
     const uint64_t now_ns = service_now_ns();
     pthread_mutex_lock(&s->lock);
     const uint64_t wait_ns = s->is_ending ? LAST_REQUEST_NS : FIRST_REQUEST_NS;
+    for (size_t i = 0; i < door->entrance_count; i++)
+        if (now_ns - door->closed_ns >= FIRST_REQUEST_NS)
+            door->entrances[i].last_fd = -1; /* without memory libmicrohttpd tells of nobody */
     for (struct link *l = s->first.next; l != &s->last; l = l->next)
         if (l->door == door && !l->is_busy && !l->is_leaving &&
             (l->has_asked || now_ns - l->since_ns >= wait_ns))
@@ -575,6 +585,16 @@ static size_t links_of(struct door *door) {
     return links;
 }
 
+/* Has everybody left a closed door, also those of whom it had not been told? */
+static bool is_left(struct door *door) {
+    bool has_told = true;
+    pthread_mutex_lock(&door->server->lock);
+    for (size_t i = 0; i < door->entrance_count; i++)
+        has_told &= door->entrances[i].last_fd < 0;
+    pthread_mutex_unlock(&door->server->lock);
+    return has_told && links_of(door) == 0;
+}
+
 static void enter(struct entrance *entrance, int fd, const struct sockaddr_storage *from,
                   socklen_t len) {
     pthread_mutex_t *lock = &entrance->door->server->lock;
@@ -589,13 +609,23 @@ static void enter(struct entrance *entrance, int fd, const struct sockaddr_stora
     pthread_mutex_unlock(lock);
 }
 
-/* A daemon may have let somebody in of whom it has not told yet. It is given one more, who has
- * nothing to ask: by the time it has told of this one, it has told of all. */
-static void enter_behind_all(struct entrance *entrance) {
+/* A daemon may have let somebody in of whom it has not told yet. It is given one more, who asks
+ * for nothing: by the time it tells of this one, it has told of all. */
+static void enter_last(struct entrance *entrance) {
     const struct sockaddr_storage nowhere = {.ss_family = AF_UNIX};
-    const int fd = system_socket(AF_UNIX);
-    if (fd >= 0)
-        enter(entrance, fd, &nowhere, sizeof(nowhere));
+    pthread_mutex_t *lock = &entrance->door->server->lock;
+    const int fd = system_left_connection();
+    if (fd < 0)
+        return;
+    pthread_mutex_lock(lock);
+    entrance->last_fd = fd;
+    pthread_mutex_unlock(lock);
+    if (MHD_add_connection(entrance->daemon, fd, (const struct sockaddr *)&nowhere,
+                           sizeof(nowhere)) == MHD_YES)
+        return;
+    pthread_mutex_lock(lock);
+    entrance->last_fd = -1;
+    pthread_mutex_unlock(lock);
 }
 
 /* Nobody comes in any more, and who does nothing leaves. */
@@ -605,7 +635,7 @@ static void door_close(struct door *door) {
         int fd = MHD_quiesce_daemon(door->entrances[i].daemon);
         if (fd != MHD_INVALID_SOCKET)
             close(fd);
-        enter_behind_all(&door->entrances[i]);
+        enter_last(&door->entrances[i]);
     }
     pthread_mutex_lock(&s->lock);
     door->closed_ns = service_now_ns();
@@ -788,7 +818,7 @@ static void free_left_doors(struct server *s) {
     for (struct door **at = &s->door->next; *at;) {
         struct door *door = *at;
         see_off(door);
-        if (links_of(door) > 0) {
+        if (!is_left(door)) {
             at = &door->next;
             continue;
         }
@@ -879,13 +909,13 @@ static void see_all_off(struct server *s, uint64_t grace_ns) {
     const uint64_t begun_ns = service_now_ns();
     for (;;) {
         const uint64_t now_ns = service_now_ns();
-        size_t links = 0;
+        bool are_left = true;
         let_in_last(s->door);
         for (struct door *door = s->door; door; door = door->next) {
             see_off(door);
-            links += links_of(door);
+            are_left &= is_left(door);
         }
-        if (now_ns >= begun_ns + (links ? grace_ns : HANDSHAKE_NS))
+        if (now_ns >= begun_ns + (are_left ? HANDSHAKE_NS : grace_ns))
             return;
         service_poll(NULL, 0, now_ns + NS_PER_S / 100);
     }

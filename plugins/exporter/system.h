@@ -10,6 +10,9 @@
 int system_socket(int family);
 int system_accept(int fd, struct sockaddr *ret_from, socklen_t *len);
 
+/* A connection whose other side has left already. */
+int system_left_connection(void);
+
 /* From now on a listening TCP socket takes from nobody what would begin a connection: the other
  * side tries again, and is refused once the socket is closed, or finds whoever listens there
  * then. A handshake that has begun goes on. */

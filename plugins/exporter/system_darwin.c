@@ -28,6 +28,14 @@ int system_accept(int fd, struct sockaddr *ret_from, socklen_t *len) {
     return prepare(accept(fd, ret_from, len));
 }
 
+int system_left_connection(void) {
+    int fds[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, fds) < 0)
+        return -1;
+    close(fds[1]);
+    return prepare(fds[0]);
+}
+
 /* There is nothing like it: who connects between the last accept(2) and the end is reset. */
 void system_begin_no_more(int fd) {
     (void)fd;

@@ -883,6 +883,19 @@ def case_end_while_a_server_is_held_up():
     check_equal(e.process.wait(20), 0, "its status")
 
 
+def case_end_with_all_connections():
+    """SIGTERM when there is room for nobody else: who is about to ask gets his answer."""
+    e = Exporter("--web.max-connections", "1")
+    with socket.create_connection(("127.0.0.1", e.port), 20) as s:
+        s.sendall(b"GET /-/healthy HTTP/1.1\r\n")
+        time.sleep(0.1)
+        e.process.terminate()
+        time.sleep(0.2)
+        s.sendall(b"Host: x\r\nConnection: close\r\n\r\n")
+        check_equal(s.recv(1000).partition(b"\r\n")[0], b"HTTP/1.1 200 OK", "answer")
+    check_equal(e.process.wait(20), 0, "its status")
+
+
 def case_end_without_waiting():
     """SIGTERM: who has connected and asks for what is there gets it, if there is still time."""
     e = Exporter()
@@ -901,11 +914,16 @@ def case_end_without_waiting():
     check(b"HTTP/1.1 200 OK" in answers or time.monotonic() - begun > 1, "nobody got any")
 
 
+def tasks_of(pid):
+    return len(os.listdir("/proc/%d/task" % pid))
+
+
 def case_another_configuration_and_new_connections():
     """Whoever came in before the web configuration changed is answered as well."""
     form = "http_server_config: {headers: {X-Frame-Options: %s}}\n"
     web = write_config(os.path.join(temp_dir(), "web.yml"), form % "deny")
     e = Exporter("--web.config.file", web, "--min-age", "1ms")
+    before = tasks_of(e.process.pid)
     answers, failures, go_on = [], [], True
 
     def visit(pause):
@@ -935,6 +953,7 @@ def case_another_configuration_and_new_connections():
             t.join()
     check_equal(failures, [], "of %d on new connections failed" % len(answers))
     check_equal(set(answers), {200}, "statuses")
+    wait_for(lambda: tasks_of(e.process.pid) == before, "that who served by the old ones leaves")
     e.end()
 
 
