@@ -79,17 +79,19 @@ static struct match_user *match_user_of(struct round *round, const struct identi
 /* With group-by pid a group is named by a number, which may have been another process's
  * before: that one's group makes place, so that this one begins with its own labels and
  * with 0. What the other did at last is then nobody's: it can't be shown any more. */
-static void retire_namesake(struct tally *t, struct group_owner owner) {
+static void retire_namesakes(struct tally *t, struct group_owner owner) {
     const struct proctable *table = &t->counting.table;
-    if (owner.pid == 0 || owner.start_ticks == 0)
-        return;
-    process_id id = proctable_find_parent(table, owner.pid, owner.start_ticks - 1);
-    if (id == NO_PROCESS)
-        return;
-    struct process *p = proctable_at(table, id);
-    const struct group_owner before = {p->pid, p->start_ticks};
-    if (tallies_retire(&t->counting.tallies, p->group, before))
-        p->group = GROUP_LEFT_OUT;
+    /* a rule may have put the last one elsewhere, so that the one before has the group still */
+    for (uint64_t start_ticks = owner.start_ticks; owner.pid && start_ticks;) {
+        process_id id = proctable_find_parent(table, owner.pid, start_ticks - 1);
+        if (id == NO_PROCESS)
+            return;
+        struct process *p = proctable_at(table, id);
+        const struct group_owner before = {p->pid, p->start_ticks};
+        if (tallies_retire(&t->counting.tallies, p->group, before))
+            p->group = GROUP_LEFT_OUT;
+        start_ticks = p->start_ticks;
+    }
 }
 
 /* Decides on the group, and creates it if there is none. *ret_lineage is what children
@@ -115,7 +117,7 @@ static int find_group(struct round *round, const struct identity *id, struct lin
     user->used_ns = MATCHING_NS - time.left_ns;
     round->unsure |= time.ran_out && !has_all;
     if (r == 0)
-        retire_namesake(t, decision.owner);
+        retire_namesakes(t, decision.owner);
     if (r == 0)
         r = decision_group(&decision, &t->counting.tallies, ret_group);
     if (r == 0)

@@ -351,6 +351,36 @@ START_TEST(by_pid_an_end_is_shown_once) {
 }
 END_TEST
 
+/* The same of one that had the pid before the last, whose group a rule chose. */
+START_TEST(by_pid_a_pid_used_again_twice) {
+    add_actor(shell);
+    struct actor *first = add_actor(worker);
+    tally *t = ends_collector("group-by", "pid", "rule", "apps app", NULL);
+    collect_at(t, 1000);
+    first->gone = true;
+    struct actor *second = add_actor(worker);
+    second->comm = "app";
+    second->start_ticks = TICKS(1001);
+    second->from_birth = true;
+    collect_at(t, 1002);
+    ck_assert_uint_eq(starts_of(t, "apps"), 1);
+    second->gone = true;
+    struct actor *third = add_actor(worker);
+    third->start_ticks = TICKS(1003);
+    third->from_birth = true;
+    third->use.user_ms = 70;
+    collect_at(t, 1004);
+    tell_end(first, (struct use){.user_ms = 5000});
+    tell_end(second, (struct use){.user_ms = 1300});
+    collect_at(t, 1006);
+    ck_assert_uint_eq(cpu_of(t, "200"), 70);
+    ck_assert_uint_eq(exits_of(t, "200"), 0);
+    ck_assert_uint_eq(cpu_of(t, "apps"), 1300);
+    ck_assert_uint_eq(exits_of(t, "apps"), 1);
+    tally_free(t);
+}
+END_TEST
+
 /* The group makes place for the new process at once; what is heard of the old one
  * afterwards must not go there. */
 START_TEST(by_pid_a_pid_used_again_too_soon) {
@@ -1685,6 +1715,7 @@ int main(void) {
         T(by_pid_unlisted_usage_is_others, 1),
         T(by_pid_an_end_is_shown_once, 1),
         T(by_pid_a_pid_used_again_too_soon, 1),
+        T(by_pid_a_pid_used_again_twice, 1),
         T(a_group_of_the_unlisted_stays_while_it_is_used, 1),
         T(what_a_known_process_did_unlisted_is_its_own, 1),
         T(what_a_kernel_thread_forked_is_one, 1),
