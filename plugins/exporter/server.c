@@ -424,6 +424,17 @@ static void make_room(struct server *s) {
         ask_to_leave(s, choice, SHUT_RDWR);
 }
 
+/* The daemon tells of this one, or refuses it. True: it is the last. The lock is held. */
+static bool is_told_of(struct entrance *entrance, int fd) {
+    if (fd >= 0 && fd == entrance->last_fd) {
+        entrance->last_fd = -1;
+        return true;
+    }
+    if (entrance->entering)
+        entrance->entering--;
+    return false;
+}
+
 static void notify_connection(void *data, struct MHD_Connection *connection, void **context,
                               enum MHD_ConnectionNotificationCode code) {
     struct entrance *entrance = data;
@@ -433,15 +444,11 @@ static void notify_connection(void *data, struct MHD_Connection *connection, voi
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
         const union MHD_ConnectionInfo *fd =
             MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-        const bool is_last = fd && fd->connect_fd == entrance->last_fd;
+        const bool is_last = is_told_of(entrance, fd ? fd->connect_fd : -1);
         struct link *link = fd && !is_last ? calloc(1, sizeof(*link)) : NULL;
         *context = link; /* without it no request is answered */
-        if (is_last) {
-            entrance->last_fd = -1;
+        if (is_last)
             wake(s);
-        } else if (entrance->entering) {
-            entrance->entering--;
-        }
         if (link) {
             link->fd = fd->connect_fd;
             link->since_ns = service_now_ns();
@@ -599,13 +606,12 @@ static void enter(struct entrance *entrance, int fd, const struct sockaddr_stora
                   socklen_t len) {
     pthread_mutex_t *lock = &entrance->door->server->lock;
     pthread_mutex_lock(lock);
-    entrance->entering++;
+    entrance->entering += fd != entrance->last_fd;
     pthread_mutex_unlock(lock);
     if (MHD_add_connection(entrance->daemon, fd, (const struct sockaddr *)from, len) == MHD_YES)
         return;
     pthread_mutex_lock(lock);
-    if (entrance->entering)
-        entrance->entering--;
+    (void)is_told_of(entrance, fd);
     pthread_mutex_unlock(lock);
 }
 
@@ -620,12 +626,7 @@ static void enter_last(struct entrance *entrance) {
     pthread_mutex_lock(lock);
     entrance->last_fd = fd;
     pthread_mutex_unlock(lock);
-    if (MHD_add_connection(entrance->daemon, fd, (const struct sockaddr *)&nowhere,
-                           sizeof(nowhere)) == MHD_YES)
-        return;
-    pthread_mutex_lock(lock);
-    entrance->last_fd = -1;
-    pthread_mutex_unlock(lock);
+    enter(entrance, fd, &nowhere, sizeof(nowhere));
 }
 
 /* Nobody comes in any more, and who does nothing leaves. */
