@@ -34,15 +34,14 @@ char LICENSE[] SEC("license") = "Dual MIT/GPL";
 static __always_inline struct unlisted *find_or_add_unlisted(void *map, __u32 is_used[2],
                                                              struct scratch *scratch,
                                                              const struct bpf_identity *identity) {
-    const __u64 side = unlisted_side();
-    __u64 key = hash_words(identity, sizeof(*identity)) | side;
+    __u64 key = hash_words(identity, sizeof(*identity)) | unlisted_side();
     struct unlisted *u = bpf_map_lookup_elem(map, &key);
     if (u)
         return u;
     zero(&scratch->unlisted, sizeof(scratch->unlisted));
     scratch->unlisted.identity = *identity;
     bpf_map_update_elem(map, &key, &scratch->unlisted, BPF_NOEXIST);
-    mark_used(&is_used[side ? 1 : 0]);
+    mark_side_used(is_used, key);
     return bpf_map_lookup_elem(map, &key);
 }
 
@@ -92,7 +91,7 @@ static __always_inline bool add_process(struct scratch *scratch,
     u->process = *process;
     if (bpf_map_update_elem(&unlisted, &key, u, BPF_ANY) < 0)
         return false;
-    mark_unlisted_used(key);
+    mark_side_used(unlisted_is_used, key);
     return true;
 }
 

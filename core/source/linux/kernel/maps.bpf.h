@@ -270,8 +270,9 @@ static __always_inline void mark_used(__u32 *is_used) {
         *(volatile __u32 *)is_used = 1;
 }
 
-static __always_inline void mark_unlisted_used(__u64 key) {
-    mark_used(&unlisted_is_used[key & UNLISTED_SIDE ? 1 : 0]);
+/* Of a map with sides, that of the key. */
+static __always_inline void mark_side_used(__u32 is_used[2], __u64 key) {
+    mark_used(&is_used[key & UNLISTED_SIDE ? 1 : 0]);
 }
 
 static __always_inline bool names_threads(void) {

@@ -61,7 +61,7 @@ static __always_inline __u64 *counters_of(const struct bpf_identity *identity, _
         __u64 claim = index | side;
         none.place = index + 1;
         if (bpf_map_update_elem(&unlisted, &claim, &none, BPF_NOEXIST) == 0) {
-            mark_unlisted_used(side);
+            mark_side_used(unlisted_is_used, side);
             zero(&place->traffic, sizeof(place->traffic)); /* not all readers live to do it */
             place->stamp = stamp;
             return place->traffic.of[protocol];
@@ -69,7 +69,7 @@ static __always_inline __u64 *counters_of(const struct bpf_identity *identity, _
         none.place = 0;
     }
     bpf_map_update_elem(&unlisted, &item, &none, BPF_NOEXIST);
-    mark_unlisted_used(side);
+    mark_side_used(unlisted_is_used, side);
     u = bpf_map_lookup_elem(&unlisted, &item);
     if (!u)
         return NULL;
