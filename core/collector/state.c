@@ -375,10 +375,8 @@ static uint32_t get_parents(struct reader *r, const struct progress *progress) {
 /* A process's own group is removed once another process has its pid, so that nobody else may
  * be in it, which a damaged file may claim. */
 static uint32_t unless_others(const struct counting *c, uint32_t group, struct group_owner its) {
-    const struct group_owner *owner = &c->tallies.groups[group]->owner;
-    const bool may_join =
-        owner->pid == 0 || (owner->pid == its.pid && owner->start_ticks == its.start_ticks);
-    return may_join ? group : GROUP_LEFT_OUT;
+    const struct group_owner owner = c->tallies.groups[group]->owner;
+    return owner.pid == 0 || is_owner(owner, its) ? group : GROUP_LEFT_OUT;
 }
 
 static int get_process(struct reader *r, struct counting *c, const struct translation *names) {

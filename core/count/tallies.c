@@ -262,10 +262,6 @@ void tallies_clear(struct tallies *t) {
     *t = (struct tallies){0};
 }
 
-static bool is_owner(struct group_owner a, struct group_owner b) {
-    return a.pid == b.pid && a.start_ticks == b.start_ticks;
-}
-
 bool tallies_retire(struct tallies *t, uint32_t index, struct group_owner owner) {
     if (owner.pid == 0 || !is_owner(t->groups[index]->owner, owner))
         return false;

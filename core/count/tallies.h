@@ -21,6 +21,9 @@ struct group_owner {
     uint64_t start_ticks;
 };
 #define NO_OWNER ((struct group_owner){0})
+static inline bool is_owner(struct group_owner a, struct group_owner b) {
+    return a.pid == b.pid && a.start_ticks == b.start_ticks;
+}
 #define CGROUPS_TOO_MANY UINT32_MAX
 
 /* With a top: where a group is, and was. */
