@@ -43,59 +43,72 @@ def fill(s):
         pass
 """
 
-# A known number of each.
+# A known number of each. Segments take their time also on loopback: each socket is waited for
+# until it is in its state.
 STATES = HEAD + """
-import time
+import select, time
 listener = listen()
 has = dict.fromkeys(%r, 0)
 has["tcp_listen"] = 1
-def count(*states):
-    for state in states:
-        has["tcp_" + state] += 1
+NAMES = (None, "established", "syn_sent", "syn_recv", "fin_wait1", "fin_wait2", "time_wait",
+         "close", "close_wait", "last_ack", "listen", "closing")
+reaching = []
+def expect(s, state):
+    has["tcp_" + state] += 1
+    reaching.append((s, state))
+def state_of(s):
+    return NAMES[s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]]
+def expect_pair(to, family=four):
+    for s in connect(to, family):
+        expect(s, "established")
 for i in range(3):
-    connect(listener)
-    count("established", "established")
+    expect_pair(listener)
 try:
-    connect(listen(six), six)
+    expect_pair(listen(six), six)
     has["tcp_listen"] += 1
-    count("established", "established")
 except OSError:
     pass
 try:
-    connect(listen(protocol=262)) # MPTCP, to which one of TCP has come
+    expect_pair(listen(protocol=262)) # MPTCP, to which one of TCP has come
     has["tcp_listen"] += 1
-    count("established", "established")
 except OSError:
     pass
 for i in range(2):
     client, server = connect(listener)
     client.shutdown(socket.SHUT_WR)
-    count("fin_wait2", "close_wait")
+    expect(client, "fin_wait2")
+    expect(server, "close_wait")
 # data that nobody takes stands before the end
 client, server = connect(listener)
 fill(client)
 client.shutdown(socket.SHUT_WR)
-count("fin_wait1", "established")
+expect(client, "fin_wait1")
+expect(server, "established")
 client, server = connect(listener)
 fill(client)
 client.shutdown(socket.SHUT_WR)
 server.shutdown(socket.SHUT_WR)
-count("closing", "fin_wait2")
+expect(client, "closing")
+expect(server, "fin_wait2")
 client, server = connect(listener)
 client.shutdown(socket.SHUT_WR)
 fill(server)
 server.shutdown(socket.SHUT_WR)
-count("fin_wait2", "last_ack")
-# the first fills the queue of connections that are to be accepted, the others get no answer;
-# this and its first client are seen established by the client alone
+expect(client, "fin_wait2")
+expect(server, "last_ack")
+# the first fills the queue of connections that are to be accepted, once it has come there; the
+# others get no answer; this and its first client are seen established by the client alone
 full = listen(backlog=0)
-count("listen", "established")
-make(four, stream).connect(full.getsockname())
+expect(full, "listen")
+first = make(four, stream)
+first.connect(full.getsockname())
+expect(first, "established")
+select.select([full], [], [])
 for i in range(2):
     s = make(four, stream)
     s.setblocking(False)
     s.connect_ex(full.getsockname())
-    count("syn_sent")
+    expect(s, "syn_sent")
 # nobody's: over, and not accepted
 client, server = connect(listener)
 for s in client, server:
@@ -125,8 +138,10 @@ has["unix_socket"] += 4
 make(socket.AF_NETLINK, socket.SOCK_RAW)
 # the same by other descriptors
 again = [os.dup(s.fileno()) for s in kept]
-time.sleep(0.3)
-say(has=has)
+until = time.monotonic() + 30
+while (late := [w for s, w in reaching if state_of(s) != w]) and time.monotonic() < until:
+    time.sleep(0.01)
+say(has=has, late=late)
 while wait():
     say()
 """ % (FIELDS,)
@@ -179,7 +194,9 @@ def of_kernel(pid):
 def case_states():
     """Those of each state, counted once however many descriptors lead to them."""
     w = Workload(STATES)
-    has = w.hear()["has"]
+    told = w.hear()
+    check_equal(told["late"], [], "states that were not reached")
+    has = told["has"]
     wanted = {f: n for f, n in has.items() if f not in BY_BPF}
     check(all(n > 0 for n in has.values()), "the workload has some of each", has)
     for source in sources():
@@ -266,7 +283,7 @@ def case_asleep():
         check_server("one accepted", 1, 1, 0)
         peers[0].go_on()
         peers[0].hear()
-        time.sleep(0.2)
+        wait_for(lambda: of_kernel(server.pid)["tcp_close_wait"] == 1, "the peer's end")
         check_server("it has ended", 1, 0, 1)
         server.go_on()
         server.hear()
