@@ -39,6 +39,8 @@ enum part {
     PART_TIME,
     PART_ALL,
     PART_LABELS,
+    PART_THREAD_NAMES,
+    PART_WAIT_CHANNELS,
     PART_METRIC = 16 /* and those behind it, as they are in the catalogue */
 };
 #define NODE(about, part) ((uint64_t)(about) << PART_BITS | (part))
@@ -54,6 +56,15 @@ struct node {
     enum part part;
 };
 
+/* What a group is divided into, each in one file with all of them. */
+static const enum tally_scope divisions[] = {TALLY_SCOPE_THREAD_NAME, TALLY_SCOPE_WAIT_CHANNEL};
+#define DIVISIONS (sizeof(divisions) / sizeof(divisions[0]))
+#define DIVISION(part) ((size_t)((part) - PART_THREAD_NAMES))
+
+static bool is_division(enum part part) {
+    return part == PART_THREAD_NAMES || part == PART_WAIT_CHANNELS;
+}
+
 /* A text of the whole snapshot, which may be megabytes: all who read it share it. */
 struct whole {
     unsigned references;
@@ -67,6 +78,7 @@ struct content {
     void *data;
     const tally_snapshot *snapshot;
     struct names names[KINDS]; /* those of processes are the groups' */
+    struct names divided[DIVISIONS];
     struct groups *groups;
     struct whole *wholes[2]; /* of this snapshot: Prometheus, Influx; NULL: not asked for yet */
     /* The processes by their indices in the snapshot: those of group g are
@@ -91,6 +103,8 @@ int content_new(content_refresh *refresh, void *data, struct content **ret) {
         r = names_new(TALLY_SCOPE_HOST, &c->names[KIND_HOST]);
     if (r == 0)
         r = names_new(TALLY_SCOPE_GROUP, &c->names[KIND_GROUP]);
+    for (size_t i = 0; r == 0 && i < DIVISIONS; i++)
+        r = names_new(divisions[i], &c->divided[i]);
     if (r < 0) {
         content_free(c);
         return r;
@@ -118,6 +132,8 @@ struct content *content_free(struct content *c) {
     names_free(&c->names[KIND_SELF]);
     names_free(&c->names[KIND_HOST]);
     names_free(&c->names[KIND_GROUP]);
+    for (size_t i = 0; i < DIVISIONS; i++)
+        names_free(&c->divided[i]);
     free(c->begins);
     free(c->members);
     free(c);
@@ -213,6 +229,25 @@ static void write_all(const struct content *c, const struct node *node, FILE *to
         }
 }
 
+static bool has_parts(const struct content *c, const struct node *group, enum part part) {
+    return tally_snapshot_parts(c->snapshot, group->at, divisions[DIVISION(part)]) > 0;
+}
+
+/* Their names stand last: there may be blanks in them. */
+static void write_parts(const struct content *c, const struct node *node, FILE *to) {
+    const enum tally_scope scope = divisions[DIVISION(node->part)];
+    const struct names *names = &c->divided[DIVISION(node->part)];
+    char text[TALLY_NUMBER_SIZE];
+    const char *name;
+    uint64_t value;
+    for (size_t i = 0; (name = tally_snapshot_part_name(c->snapshot, node->at, scope, i)); i++)
+        for (size_t m = names->first; m < names->first + names->count; m++)
+            if (tally_snapshot_part_value(c->snapshot, node->at, i, m, &value)) {
+                metric_text(c, m, value, text);
+                fprintf(to, "%s %s %s\n", names_of(names, m), text, name);
+            }
+}
+
 static void write_labels(const struct content *c, const struct node *node, FILE *to) {
     const tally_snapshot *s = c->snapshot;
     const char *key, *value;
@@ -272,12 +307,17 @@ static int short_text(const struct content *c, const struct node *node,
     return 0;
 }
 
+/* -ENOENT: there is no such file. */
 static int long_text(const struct content *c, const struct node *node, char **ret, size_t *ret_len) {
+    if (is_division(node->part) && !has_parts(c, node, node->part))
+        return -ENOENT;
     FILE *to = open_memstream(ret, ret_len);
     if (!to)
         return -errno;
     if (node->part == PART_ALL)
         write_all(c, node, to);
+    else if (is_division(node->part))
+        write_parts(c, node, to);
     else
         write_labels(c, node, to);
     const bool failed = ferror(to);
@@ -301,7 +341,7 @@ static int make_text(struct content *c, const struct node *node, struct tree_tex
         *ret = (struct tree_text){w->data, w->len, whole_unref, w, false};
         return 0;
     }
-    if (node->part == PART_ALL || node->part == PART_LABELS) {
+    if (node->part == PART_ALL || node->part == PART_LABELS || is_division(node->part)) {
         r = long_text(c, node, &copy, &len);
     } else {
         r = short_text(c, node, text, &len);
@@ -350,6 +390,8 @@ static const struct {
     {KIND_GROUP, "all", 0, PART_ALL},
     {KIND_GROUP, "labels", 0, PART_LABELS},
     {KIND_GROUP, "processes", 0, PART_PROCESSES},
+    {KIND_GROUP, "thread_names", 0, PART_THREAD_NAMES},
+    {KIND_GROUP, "wait_channels", 0, PART_WAIT_CHANNELS},
     {KIND_PROCESS, "all", 0, PART_ALL},
     {KIND_PROCESS, "labels", 0, PART_LABELS},
 };
@@ -473,7 +515,8 @@ static int list_files(const struct content *c, const struct node *directory, str
     uint64_t value;
     int r = 0;
     for (size_t i = 0; r == 0 && i < FIXED; i++)
-        if (fixed[i].kind == directory->kind)
+        if (fixed[i].kind == directory->kind &&
+            (!is_division(fixed[i].part) || has_parts(c, directory, fixed[i].part)))
             r = tree_list_add(to, fixed[i].name, id_of_fixed(directory, i),
                               fixed[i].part <= PART_PROCESSES);
     for (size_t m = names->first; r == 0 && m < names->first + names->count; m++)
@@ -556,6 +599,8 @@ static int content_list(void *provider, uint64_t directory, struct tree_list *to
     case PART_TIME:
     case PART_ALL:
     case PART_LABELS:
+    case PART_THREAD_NAMES:
+    case PART_WAIT_CHANNELS:
     case PART_METRIC:
         break;
     }

@@ -8,8 +8,8 @@
  *   groups/NAME/METRIC
  *   groups/NAME/processes/PID/METRIC
  *
- * and in each of the lower directories `all`, with those of groups and processes `labels`. A
- * value that is not known has no file.
+ * and in each of the lower directories `all`, with those of groups and processes `labels`; with
+ * those of groups also `thread_names` and `wait_channels`. What is not known has no file.
  */
 #ifndef CONTENT_H
 #define CONTENT_H

@@ -4,6 +4,7 @@
 """proctally-fs: the same values in every file, whatever reads them, and mounts that come and
 go well. Whoever reads a mount whose server does not answer hangs, also through SIGKILL: each
 reader has its time, after which it is the server that is ended."""
+import collections
 import contextlib
 import hashlib
 import os
@@ -352,6 +353,50 @@ def case_same_as_textfile():
         wanted = metrics
     check_equal(text.series, wanted.series, "textfile's series")
     m.stop()
+
+
+NAMED_THREADS = """
+import threading
+def life(name):
+    set_name(name)
+    ready.wait()
+    threading.Event().wait()
+ready = threading.Barrier(4)
+for name in b"to the disk", b"to the disk", b"x 1":
+    threading.Thread(target=life, args=(name,), daemon=True).start()
+ready.wait()
+say()
+wait()
+"""
+
+
+def case_threads_by_name():
+    """Those of each name, which may have blanks, as metrics has them; only where it is asked for."""
+    w = Workload(NAMED_THREADS)
+    w.hear()
+    m = Mount("--collect", "thread-names")
+    metrics = Metrics(m.read("metrics"))
+    found = collections.defaultdict(dict)
+    for line in m.read("groups/%s/thread_names" % w.name).splitlines():
+        metric, value, name = line.split(" ", 2)
+        found[name][metric] = value
+    check_equal({name: values["thread_count"] for name, values in found.items()},
+                {w.name: "1", "to the disk": "2", "x 1": "1"}, "threads by name")
+    for name, values in found.items():
+        check_equal(float(values["thread_cpu_user_seconds"]),
+                    metrics.get("proctally_thread_cpu_seconds_total", groupname=w.name,
+                                threadname=name, mode="user"), "user time of " + name)
+    waiting = [line.split(" ", 2) for line in
+               m.read("groups/%s/wait_channels" % w.name).splitlines()]
+    check_equal({(metric, channel): float(value) for metric, value, channel in waiting},
+                {("threads_wchan", dict(labels)["wchan"]): value
+                 for (name, labels), value in metrics.series.items()
+                 if name == "proctally_threads_wchan" and dict(labels)["groupname"] == w.name},
+                "where they wait")
+    m.stop()
+    m = Mount()
+    check(not {"thread_names", "wait_channels"} & set(m.sh("ls groups/" + w.name).decode().split()),
+          "files that nobody has asked for")
 
 
 def case_processes():

@@ -211,6 +211,61 @@ START_TEST(values_that_are_known_beforehand) {
 }
 END_TEST
 
+static void put_thread(uint32_t tid, const char *name, unsigned long utime) {
+    char file[64], text[256];
+    tree_put_thread(200, tid, 'S', 4, 1, 0);
+    snprintf(file, sizeof(file), "task/%" PRIu32 "/stat", tid);
+    snprintf(text, sizeof(text),
+             "%" PRIu32 " (%s) S 1 50 50 0 -1 0 7 0 3 0 %lu 2 0 0 20 0 2 0 6000 1 1 1\n", tid, name,
+             utime);
+    tree_put_file(200, file, text);
+    snprintf(file, sizeof(file), "task/%" PRIu32 "/wchan", tid);
+    tree_put_file(200, file, "do_sys_poll");
+}
+
+START_TEST(threads_by_name) {
+    const struct tally_new_opts opts = {.size = sizeof(opts), .keep = BOTH};
+    struct tree_node node;
+    struct tree_list list;
+    uint64_t id;
+    ck_assert_int_eq(find("groups/worker:root/thread_names", &node), -ENOENT);
+    ck_assert_int_eq(find("groups/worker:root/wait_channels", &node), -ENOENT);
+    tally_free(t);
+    t = tree_collector_with(&opts, "group-by", "name,user", "collect", "thread-names", NULL);
+    worker.threads = 2;
+    tree_put(&worker);
+    put_thread(200, "worker", 100);
+    put_thread(201, "to the disk", 7);
+    collect_at(1020);
+    put_thread(201, "to the disk", 57);
+    worker.utime += 50;
+    tree_put(&worker);
+    collect_at(1030);
+    list_path("groups/worker:root", &list);
+    ck_assert(is_listed(&list, "thread_names", &id) && is_listed(&list, "wait_channels", &id));
+    ck_assert_uint_eq(id, id_of("groups/worker:root/wait_channels"));
+    ck_assert_str_eq(read_path("groups/worker:root/thread_names"),
+                     "thread_count 1 to the disk\n"
+                     "thread_cpu_user_seconds 0.5 to the disk\n"
+                     "thread_cpu_system_seconds 0 to the disk\n"
+                     "thread_page_faults_minor 0 to the disk\n"
+                     "thread_page_faults_major 0 to the disk\n"
+                     "thread_context_switches_voluntary 0 to the disk\n"
+                     "thread_context_switches_involuntary 0 to the disk\n"
+                     "thread_count 1 worker\n"
+                     "thread_cpu_user_seconds 0 worker\n"
+                     "thread_cpu_system_seconds 0 worker\n"
+                     "thread_page_faults_minor 0 worker\n"
+                     "thread_page_faults_major 0 worker\n"
+                     "thread_context_switches_voluntary 0 worker\n"
+                     "thread_context_switches_involuntary 0 worker\n");
+    ck_assert_str_eq(read_path("groups/worker:root/wait_channels"), "threads_wchan 2 do_sys_poll\n");
+    ck_assert_str_eq(read_path("groups/worker:root/threads"), "2\n");
+    list_path("groups/worker:root/processes/200", &list);
+    ck_assert(!is_listed(&list, "thread_names", &id));
+}
+END_TEST
+
 START_TEST(whole_texts_are_the_encoders) {
     const char *text;
     size_t len;
@@ -441,6 +496,7 @@ int main(void) {
     tcase_add_checked_fixture(tc, setup, teardown);
     tcase_add_test(tc, each_known_value_is_a_file);
     tcase_add_test(tc, values_that_are_known_beforehand);
+    tcase_add_test(tc, threads_by_name);
     tcase_add_test(tc, whole_texts_are_the_encoders);
     tcase_add_loop_test(tc, names_of_files, 0, 14);
     tcase_add_test(tc, groups_keep_their_numbers);
