@@ -471,6 +471,10 @@ int tree_serve(struct tree *tree) {
         nanosleep(&(struct timespec){.tv_nsec = 10000000}, NULL); /* the request waits as well */
     if (r == -EAGAIN || r == -EINTR || r == -ENOMEM)
         return 0;
+    /* the mount ended while the kernel was handing over a request, which it has answered itself;
+     * libfuse knows only the usual ENODEV for an end */
+    if (r == -ECONNABORTED)
+        r = 0;
     if (r > 0)
         fuse_session_process_buf(tree->session, &tree->request);
     tree->ended = r <= 0 || fuse_session_exited(tree->session);

@@ -10,6 +10,7 @@ import contextlib
 import ctypes
 import json
 import os
+import random
 import re
 import select
 import shutil
@@ -131,9 +132,16 @@ def temp_dir(many_files=False):
 
 
 def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
+    """One that the kernel gives to nobody who does not ask for it: by the time that a server
+    asks, a client of another test could have it."""
+    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
+        low, high = map(int, f.read().split())
+    ports = [*range(10000, low), *range(high + 1, 65536)] or [0]
+    for _ in range(100):
+        with socket.socket() as s, contextlib.suppress(OSError):
+            s.bind(("127.0.0.1", random.choice(ports)))
+            return s.getsockname()[1]
+    raise Failed("no port of 127.0.0.1 is free")
 
 
 # ---- Programs ---------------------------------------------------------------------
@@ -206,6 +214,17 @@ def need_program(*names):
         if found:
             return found
     raise Skipped("%s is not installed" % " or ".join(names))
+
+
+def inject(pid, call, how, *flags):
+    """Lets a system call of this process fail, as `inject` of strace(1) says how; the tracer, to
+    be stopped."""
+    tracer = start([need_program("strace"), "-p", str(pid), "-o", "/dev/null", "-e",
+                    "trace=" + call, "-e", "inject=%s:%s" % (call, how), *flags],
+                   stderr=subprocess.PIPE)
+    wait_for(lambda: "TracerPid:\t0\n" not in read_text("/proc/%d/status" % pid),
+             "strace to attach")
+    return tracer
 
 
 def make_variable(name):

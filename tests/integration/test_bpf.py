@@ -239,10 +239,7 @@ def case_failed_collections():
     s = Spawner([shutil.which("sleep"), "0.03"], count, 2, before=["user:%d" % UID, "wait:" + go])
     wait_for(lambda: group in Metrics(read_text(output)).labels_of(), "the spawner to be seen")
     before = counted("starts")
-    tracer = start([need_program("strace"), "-p", str(service.pid), "-o", "/dev/null", "-e",
-                    "trace=bpf", "-e", "inject=bpf:error=ENOMEM:when=1+31"], stderr=subprocess.PIPE)
-    wait_for(lambda: "TracerPid:\t0\n" not in read_text("/proc/%d/status" % service.pid),
-             "strace to attach")
+    tracer = inject(service.pid, "bpf", "error=ENOMEM:when=1+31")
     write_text(go, "")
     s.truth()
     stop(tracer)
@@ -1419,10 +1416,7 @@ def case_memory_is_given_back():
 def case_failed_collection():
     """What the kernel refuses is said once, without blaming /proc; then it goes on."""
     d = Driver(source="bpf")
-    tracer = start([need_program("strace"), "-p", str(d.process.pid), "-o", "/dev/null", "-e",
-                    "trace=bpf", "-e", "inject=bpf:error=EMFILE"], stderr=subprocess.PIPE)
-    wait_for(lambda: "TracerPid:\t0\n" not in read_text("/proc/%d/status" % d.process.pid),
-             "strace to attach")
+    tracer = inject(d.process.pid, "bpf", "error=EMFILE")
     for _ in range(2):
         d.process.stdin.write(b"\n")
         d.process.stdin.flush()

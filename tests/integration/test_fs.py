@@ -793,12 +793,23 @@ def case_unmounted():
     check_equal((status, err), (0, ""), "umount -l")
     out, _ = reader.communicate(b"\n", timeout=20)
     Metrics(out.decode())  # who had it open can still read
-    check_equal(m.process.wait(20), 0, "status")
+    check_equal(m.process.wait(20), 0, "status (%s)" % m.said())
     check("unmounted" in m.said(), "what it says", m.said())
     m = Mount()
     status, out, err = run(["umount", m.path])
     check_equal((status, err), (0, ""), "umount")
-    check_equal(m.process.wait(20), 0, "status")
+    check_equal(m.process.wait(20), 0, "status (%s)" % m.said())
+
+
+def case_aborted():
+    """The end of the mount while the kernel hands over a request, which is no failure."""
+    m = Mount()
+    tracer = inject(m.process.pid, "read,readv,splice", "error=ECONNABORTED", "-P", "/dev/fuse")
+    status, out, err = run(["umount", m.path])
+    check_equal((status, err), (0, ""), "umount")
+    check_equal(m.process.wait(20), 0, "status (%s)" % m.said())
+    check("unmounted" in m.said(), "what it says", m.said())
+    stop(tracer)
 
 
 def case_background():
