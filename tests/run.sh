@@ -12,8 +12,9 @@
 # An integration test is an executable tests/integration/test_*.{sh,py}. It finds
 # the sources in $SRC, the build in $BUILD, an empty directory of its own in $TMP,
 # and leaves with 0 (passed), 77 (skipped; its last line says why) or else (failed).
-# "# timeout: SECONDS" in its first lines sets another limit than 300. One test may have "# idle"
-# there: it waits for most of its time, and runs while the sanitizers' build is made.
+# "# timeout: SECONDS" in its first lines sets another limit than 300. Tests with "# aside" there
+# need nothing of the host for themselves: they run one after another beside the others, and the
+# build with sanitizers is made and tested there, too.
 set -u
 LC_ALL=C.UTF-8
 PYTHONDONTWRITEBYTECODE=1
@@ -139,7 +140,7 @@ run_one() {
 judge() {
     name=$(basename "$1")
     log=$logs/$name.log
-    read -r status took limit <"$logs/$name.status"
+    read -r status took limit <"$logs/$name.status" || status=unknown took=? limit=?
     case $status in
         0) result pass "$name" "${took}s" ;;
         77) result skip "$name" "$(tail -n 1 "$log")" ;;
@@ -154,8 +155,31 @@ judge() {
     esac
 }
 
+aside=
+[ $# = 0 ] && aside=$(cd "$SRC" && grep -l '^# aside$' tests/integration/test_*)
+# TEST
+is_aside() {
+    printf '%s\n' "$aside" | grep -qx "${1#"$SRC"/}"
+}
+
+sanitized() {
+    (configure_in "$SRC/build-asan" $CONFIGURE_ARGS --enable-tests=yes --without-collectd \
+        --enable-sanitizers=address,undefined CFLAGS='-g -O1') &&
+        unit_tests "$SRC/build-asan"
+}
+run_aside() {
+    for test in $aside; do
+        kill -0 $$ 2>/dev/null || exit 1 # the others were interrupted
+        run_one "$SRC/$test"
+    done
+    sanitized >"$logs/sanitizers.log" 2>&1 </dev/null
+    echo $? >"$logs/sanitizers.status"
+}
+
 say "----  integration tests"
-count=0 waiting=
+rm -f "$logs"/*.status
+if [ $# = 0 ]; then run_aside & fi
+count=0
 for test in "$SRC"/tests/integration/test_*.sh "$SRC"/tests/integration/test_*.py; do
     [ -e "$test" ] || continue
     wanted "$test" "$@" || continue
@@ -164,10 +188,7 @@ for test in "$SRC"/tests/integration/test_*.sh "$SRC"/tests/integration/test_*.p
         result fail "$(basename "$test")" "is not executable"
         continue
     fi
-    if [ $# = 0 ] && sed 20q "$test" | grep -q '^# idle'; then
-        waiting=$test
-        continue
-    fi
+    is_aside "$test" && continue
     run_one "$test"
     judge "$test"
 done
@@ -175,26 +196,17 @@ if [ $count = 0 ]; then
     result fail "integration tests" "there are none${1+ named $*}"
 fi
 
-# ---- unit tests with sanitizers -----------------------------------------------------
-
-sanitized() {
-    (configure_in "$SRC/build-asan" $CONFIGURE_ARGS --enable-tests=yes --without-collectd \
-        --enable-sanitizers=address,undefined CFLAGS='-g -O1') &&
-        unit_tests "$SRC/build-asan"
-}
-
 if [ $# = 0 ]; then
-    say "----  unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
-    if [ -n "$waiting" ]; then run_one "$waiting" & fi
-    if sanitized >"$logs/sanitizers.log" 2>&1 </dev/null; then
+    say "----  beside them, and unit tests with AddressSanitizer and UndefinedBehaviorSanitizer"
+    wait
+    for test in $aside; do
+        judge "$test"
+    done
+    if grep -qx 0 "$logs/sanitizers.status"; then
         result pass "sanitizers"
     else
         tail -n 60 "$logs/sanitizers.log"
         result fail "sanitizers" "see $logs/sanitizers.log"
-    fi
-    if [ -n "$waiting" ]; then
-        wait
-        judge "$waiting"
     fi
 fi
 

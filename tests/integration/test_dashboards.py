@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 600
+# aside
 """Each query of each dashboard, with all values that its variables can have, is put to a
 real Prometheus that scrapes all that serves our figures."""
 import glob

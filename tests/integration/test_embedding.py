@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 300
+# aside
 """The library as others have it inside: what the archive and the shared library show,
 programs with names of their own, and snapshots that several threads read."""
 import glob

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 300
+# aside
 """The exporter's page for people in a real browser: Chromium without a window, driven
 by ChromeDriver. Pictures of the page are left in $BUILD/logs/."""
 import base64

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 600
+# aside
 """libproctally-fs in a program that does as it is told: what readers see, and all that has
 gone wrong with such file systems. Whoever reads has a time limit; if it is over, the program
 is killed, since nothing else frees a reader of a file system that does not answer."""

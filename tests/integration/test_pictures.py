@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 180
+# aside
 """The pictures of README: the exporter's page and proctally top, both of the same groups.
 They are left in $BUILD/logs/, or in the directory that PICTURES names (which is how
 examples/pictures/make.sh makes them)."""

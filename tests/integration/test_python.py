@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 900
+# aside
 """The Python package: a wheel of this build, its own tests on each Python there is, types, an
 sdist that needs a compiler and make only, and one over the installed library.
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 600
-# idle
+# aside
 """What is done to processes that sleep, and shows after a minute or after five, as
 proctally-metrics(7) says: with both sources, a collection each second, against /proc, for as
 long as it takes. It may not be late, and once the truth shows it may not go away again.

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 240
+# aside
 """The plugin, built with ThreadSanitizer, in a real collectd with several threads
 that read, write, list and flush: no data race in it, up to and into the end."""
 import glob

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 300
+# aside
 """Both programs, whole, and unit tests under valgrind: nothing is used that was not
 set, which AddressSanitizer does not see, and nothing is lost."""
 import os
