@@ -483,6 +483,13 @@ static struct state_origin origin_of(const tally *t) {
     return (struct state_origin){.boot_id = t->source->boot_id, .source = t->source->name};
 }
 
+struct process *tree_process(tally *t, uint32_t pid) {
+    struct proctable *table = &t->counting.table;
+    const process_id id = proctable_find(table, pid);
+    ck_assert_uint_ne(id, NO_PROCESS);
+    return proctable_at(table, id);
+}
+
 int tree_encode_state(tally *t) {
     const struct state_origin origin = origin_of(t);
     return state_encode(&t->counting, &origin, &t->state);

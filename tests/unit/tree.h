@@ -94,6 +94,9 @@ tally *tree_collector_with(const struct tally_new_opts *opts, const char *name, 
 /* The same, going on from another one. */
 tally *tree_collector_from(tally *from, const char *name, ...) __attribute__((sentinel));
 
+/* What is known of a process that is in the table. */
+struct process *tree_process(tally *t, uint32_t pid);
+
 /* Into t->state, and from such a content. */
 int tree_encode_state(tally *t);
 int tree_decode_state(tally *t, const char *data, size_t len);

@@ -475,8 +475,7 @@ START_TEST(a_new_rule_for_descendants) {
     collect_at(next, 1030);
     assert_members(next, "below", 1);
     /* and that is that */
-    ck_assert(!proctable_at(&next->counting.table,
-                            proctable_find(&next->counting.table, 50))->unsure);
+    ck_assert(!tree_process(next, 50)->unsure);
     tally_free(next);
 }
 END_TEST

@@ -1503,14 +1503,12 @@ START_TEST(after_a_restart_what_is_collected_is_waited_for) {
         t = tree_collector("state-file", state_path, "collect", cases[i].switches, "collect",
                            cases[i].delays, NULL);
         collect_at(t, now + 10);
-        const struct process *p =
-            proctable_at(&t->counting.table, proctable_find(&t->counting.table, 200));
-        ck_assert_int_eq(p->restored, cases[i].is_waited_for);
+        ck_assert_int_eq(tree_process(t, 200)->restored, cases[i].is_waited_for);
         tree_refuse(200, "task", 0);
         worker.utime++;
         tree_put(&worker);
         collect_at(t, now + 20);
-        ck_assert(!p->restored);
+        ck_assert(!tree_process(t, 200)->restored);
         tally_free(t);
     }
 }
@@ -1808,8 +1806,7 @@ START_TEST(whose_turn_has_not_come_is_not_refused) {
     collect_at(t, 1010);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE_PSS), 1);
     ck_assert_uint_eq(value_of(t, "worker", METRIC_UNREADABLE), 1);
-    const struct proctable *table = &t->counting.table;
-    ck_assert_uint_eq(proctable_at(table, proctable_find(table, 200))->pss_s, 1010);
+    ck_assert_uint_eq(tree_process(t, 200)->pss_s, 1010);
     tree_refuse(200, "smaps_rollup", 0);
     snprintf(path, sizeof(path), "%s/200/smaps_rollup", tree_path());
     f = fopen(path, "w");

@@ -115,10 +115,8 @@ START_TEST(ignored_children_without_status) {
     tree_put(&child);
     tally *t = tree_collector("metrics", "cpu_*,starts,exits", "group-by", "user,name", NULL);
     collect_at(t, 1000);
-    const process_id id = proctable_find(&t->counting.table, 100);
-    ck_assert(proctable_at(&t->counting.table, id)->ignores_children);
-    ck_assert(!proctable_at(&t->counting.table,
-                            proctable_find(&t->counting.table, 200))->ignores_children);
+    ck_assert(tree_process(t, 100)->ignores_children);
+    ck_assert(!tree_process(t, 200)->ignores_children);
     child.utime = 30;
     tree_put(&child);
     collect_at(t, 1010);

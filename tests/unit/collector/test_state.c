@@ -444,14 +444,6 @@ START_TEST(sealed_again_damaged) {
 }
 END_TEST
 
-static struct process *process_of(tally *t, uint32_t pid) {
-    struct proctable *table = &t->counting.table;
-    const process_id id = proctable_find(table, pid);
-
-    ck_assert_uint_ne(id, NO_PROCESS);
-    return proctable_at(table, id);
-}
-
 /* A process's own group is removed when another process has its pid: nobody else may be in it. */
 START_TEST(others_in_a_process_own_group) {
     tally *t = tree_collector("group-by", "name,pid", NULL);
@@ -459,14 +451,14 @@ START_TEST(others_in_a_process_own_group) {
 
     put(20);
     collect_at(t, 1000);
-    struct process *other = process_of(t, 200), *owner = process_of(t, 100);
+    struct process *other = tree_process(t, 200), *owner = tree_process(t, 100);
     ck_assert_uint_ne(owner->group, other->group);
     other->group = other->inherited = other->lineage = owner->group;
     owner->lineage = owner->group;
     ck_assert_int_eq(tree_encode_state(t), 0);
     ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
-    other = process_of(u, 200);
-    owner = process_of(u, 100);
+    other = tree_process(u, 200);
+    owner = tree_process(u, 100);
     ck_assert_uint_eq(other->group, GROUP_LEFT_OUT);
     ck_assert_uint_eq(other->inherited, 0);
     ck_assert_uint_eq(other->lineage, 0);

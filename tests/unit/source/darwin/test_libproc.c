@@ -222,8 +222,7 @@ START_TEST(what_is_not_folded) {
         ck_assert_uint_eq(value_of(t, "shell", METRIC_FAULTS_MINOR), 11);
         ck_assert_uint_eq(user_ms(t, "job"), 2000);
     }
-    process_id id = proctable_find(&t->counting.table, 300);
-    ck_assert_ptr_null(proctable_at(&t->counting.table, id)->pending);
+    ck_assert_ptr_null(tree_process(t, 300)->pending);
     tally_free(t);
 }
 END_TEST
@@ -1045,8 +1044,7 @@ START_TEST(state_of_macos_on_linux) {
     memcpy(u->source->boot_id, t->source->boot_id, sizeof(u->source->boot_id));
     clock_set(1020);
     ck_assert_int_eq(tree_decode_state(u, t->state.data, t->state.len), 0);
-    const struct proctable *table = &u->counting.table;
-    const struct process *read = proctable_at(table, proctable_find(table, 300));
+    const struct process *read = tree_process(u, 300);
     ck_assert_uint_eq(read->have & DARWIN_FIELDS, 0);
     ck_assert_uint_eq(read->last[FIELD_UTIME_NS], 1000 * MS);
     tally_free(t);
