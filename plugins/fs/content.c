@@ -56,15 +56,6 @@ struct node {
     enum part part;
 };
 
-/* What a group is divided into, each in one file with all of them. */
-static const enum tally_scope divisions[] = {TALLY_SCOPE_THREAD_NAME, TALLY_SCOPE_WAIT_CHANNEL};
-#define DIVISIONS (sizeof(divisions) / sizeof(divisions[0]))
-#define DIVISION(part) ((size_t)((part) - PART_THREAD_NAMES))
-
-static bool is_division(enum part part) {
-    return part == PART_THREAD_NAMES || part == PART_WAIT_CHANNELS;
-}
-
 /* A text of the whole snapshot, which may be megabytes: all who read it share it. */
 struct whole {
     unsigned references;
@@ -78,7 +69,7 @@ struct content {
     void *data;
     const tally_snapshot *snapshot;
     struct names names[KINDS]; /* those of processes are the groups' */
-    struct names divided[DIVISIONS];
+    struct names thread_names, wait_channels;
     struct groups *groups;
     struct whole *wholes[2]; /* of this snapshot: Prometheus, Influx; NULL: not asked for yet */
     /* The processes by their indices in the snapshot: those of group g are
@@ -103,8 +94,10 @@ int content_new(content_refresh *refresh, void *data, struct content **ret) {
         r = names_new(TALLY_SCOPE_HOST, &c->names[KIND_HOST]);
     if (r == 0)
         r = names_new(TALLY_SCOPE_GROUP, &c->names[KIND_GROUP]);
-    for (size_t i = 0; r == 0 && i < DIVISIONS; i++)
-        r = names_new(divisions[i], &c->divided[i]);
+    if (r == 0)
+        r = names_new(TALLY_SCOPE_THREAD_NAME, &c->thread_names);
+    if (r == 0)
+        r = names_new(TALLY_SCOPE_WAIT_CHANNEL, &c->wait_channels);
     if (r < 0) {
         content_free(c);
         return r;
@@ -132,8 +125,8 @@ struct content *content_free(struct content *c) {
     names_free(&c->names[KIND_SELF]);
     names_free(&c->names[KIND_HOST]);
     names_free(&c->names[KIND_GROUP]);
-    for (size_t i = 0; i < DIVISIONS; i++)
-        names_free(&c->divided[i]);
+    names_free(&c->thread_names);
+    names_free(&c->wait_channels);
     free(c->begins);
     free(c->members);
     free(c);
@@ -229,14 +222,24 @@ static void write_all(const struct content *c, const struct node *node, FILE *to
         }
 }
 
-static bool has_parts(const struct content *c, const struct node *group, enum part part) {
-    return tally_snapshot_parts(c->snapshot, group->at, divisions[DIVISION(part)]) > 0;
+/* Is the file about all that a group is divided into? */
+static bool is_division(enum part part) {
+    return part == PART_THREAD_NAMES || part == PART_WAIT_CHANNELS;
+}
+
+static enum tally_scope scope_of(enum part division) {
+    return division == PART_THREAD_NAMES ? TALLY_SCOPE_THREAD_NAME : TALLY_SCOPE_WAIT_CHANNEL;
+}
+
+static bool is_divided(const struct content *c, const struct node *group, enum part division) {
+    return tally_snapshot_parts(c->snapshot, group->at, scope_of(division)) > 0;
 }
 
 /* Their names stand last: there may be blanks in them. */
 static void write_parts(const struct content *c, const struct node *node, FILE *to) {
-    const enum tally_scope scope = divisions[DIVISION(node->part)];
-    const struct names *names = &c->divided[DIVISION(node->part)];
+    const enum tally_scope scope = scope_of(node->part);
+    const struct names *names =
+        node->part == PART_THREAD_NAMES ? &c->thread_names : &c->wait_channels;
     char text[TALLY_NUMBER_SIZE];
     const char *name;
     uint64_t value;
@@ -309,7 +312,7 @@ static int short_text(const struct content *c, const struct node *node,
 
 /* -ENOENT: there is no such file. */
 static int long_text(const struct content *c, const struct node *node, char **ret, size_t *ret_len) {
-    if (is_division(node->part) && !has_parts(c, node, node->part))
+    if (is_division(node->part) && !is_divided(c, node, node->part))
         return -ENOENT;
     FILE *to = open_memstream(ret, ret_len);
     if (!to)
@@ -516,7 +519,7 @@ static int list_files(const struct content *c, const struct node *directory, str
     int r = 0;
     for (size_t i = 0; r == 0 && i < FIXED; i++)
         if (fixed[i].kind == directory->kind &&
-            (!is_division(fixed[i].part) || has_parts(c, directory, fixed[i].part)))
+            (!is_division(fixed[i].part) || is_divided(c, directory, fixed[i].part)))
             r = tree_list_add(to, fixed[i].name, id_of_fixed(directory, i),
                               fixed[i].part <= PART_PROCESSES);
     for (size_t m = names->first; r == 0 && m < names->first + names->count; m++)
