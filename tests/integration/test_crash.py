@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 240
+# aside
 """SIGKILL at random moments: what is published is whole, the state can be read, and
 no counter goes back. KILLS in the environment: how many in each mode; without it 40,
 or fewer on a machine that is so busy that they take longer than a minute."""

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 240
+# aside
 """proctally-fs: the same values in every file, whatever reads them, and mounts that come and
 go well. Whoever reads a mount whose server does not answer hangs, also through SIGKILL: each
 reader has its time, after which it is the server that is ended."""

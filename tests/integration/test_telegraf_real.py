@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: MIT
 # timeout: 900
+# aside
 """The plugin under Telegraf itself: inputs.execd with each signal, restart and end.
 Takes telegraf from PATH, or builds a trimmed one from its Go module and keeps it."""
 import contextlib
