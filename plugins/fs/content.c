@@ -291,7 +291,12 @@ static int make_whole(struct content *c, size_t i, struct whole **ret) {
     return 0;
 }
 
-/* A metric, or the time. -ENOENT: there is no such file. */
+/* A metric, or the time. */
+static bool is_short(const struct node *node) {
+    return node->part >= PART_METRIC || node->part == PART_TIME;
+}
+
+/* -ENOENT: there is no such file. */
 static int short_text(const struct content *c, const struct node *node,
                       char to[static TALLY_NUMBER_SIZE + 1], size_t *ret_len) {
     const struct names *names = &c->names[node->kind];
@@ -344,7 +349,7 @@ static int make_text(struct content *c, const struct node *node, struct tree_tex
         *ret = (struct tree_text){w->data, w->len, whole_unref, w, false};
         return 0;
     }
-    if (node->part == PART_ALL || node->part == PART_LABELS || is_division(node->part)) {
+    if (!is_short(node)) {
         r = long_text(c, node, &copy, &len);
     } else {
         r = short_text(c, node, text, &len);
@@ -362,7 +367,7 @@ static int make_text(struct content *c, const struct node *node, struct tree_tex
 
 static int size_of_text(struct content *c, const struct node *node, size_t *ret) {
     char text[TALLY_NUMBER_SIZE + 1];
-    if (node->part >= PART_METRIC || node->part == PART_TIME)
+    if (is_short(node))
         return short_text(c, node, text, ret);
     struct tree_text whole = {0};
     int r = make_text(c, node, &whole);
