@@ -272,6 +272,16 @@ void tree_put_thread(uint32_t pid, uint32_t tid, char state, uint64_t voluntary,
     put_file(name, text, (size_t)len);
 }
 
+void tree_put_thread_stat(uint32_t pid, uint32_t tid, const char *name, uint64_t utime,
+                          uint64_t start_ticks) {
+    char file[96], text[256];
+    snprintf(file, sizeof(file), "%u/task/%u/stat", pid, tid);
+    const int len = snprintf(
+        text, sizeof(text), "%u (%s) S 1 50 50 0 -1 0 7 0 3 0 %llu 2 0 0 20 0 2 0 %llu 1 1 1\n",
+        tid, name, (unsigned long long)utime, (unsigned long long)start_ticks);
+    put_file(file, text, (size_t)len);
+}
+
 void tree_put_schedstat(uint32_t pid, uint32_t tid, const char *text) {
     char name[96];
     snprintf(name, sizeof(name), "%u/task/%u/schedstat", pid, tid);

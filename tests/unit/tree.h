@@ -60,9 +60,12 @@ void tree_put_utmp(const char *entries);
 void tree_hide(bool is_hidden);
 /* The refusals of a kernel: opens of this file of this pid fail so. 0 ends it. */
 void tree_refuse(uint32_t pid, const char *file, int error);
-/* One thread of a process: task/TID/{status,stat,schedstat}. */
+/* One thread of a process: task/TID/{status,schedstat}. */
 void tree_put_thread(uint32_t pid, uint32_t tid, char state, uint64_t voluntary,
                      uint64_t involuntary, uint64_t wait_ns);
+/* Its name and times, with 7 minor and 3 major page faults: task/TID/stat. */
+void tree_put_thread_stat(uint32_t pid, uint32_t tid, const char *name, uint64_t utime,
+                          uint64_t start_ticks);
 /* Another content for its schedstat. */
 void tree_put_schedstat(uint32_t pid, uint32_t tid, const char *text);
 void tree_remove_thread(uint32_t pid, uint32_t tid);

@@ -132,12 +132,7 @@ static char state_path[300], output_path[300];
 static bool names_threads;
 
 static void put_named_thread(uint32_t tid, const char *name, unsigned second) {
-    char file[64], text[200];
-    snprintf(file, sizeof(file), "task/%u/stat", tid);
-    snprintf(text, sizeof(text),
-             "%u (%s) S 1 1 1 0 -1 0 0 0 0 0 %u 0 0 0 20 0 2 0 6000 1 1 1\n", tid, name,
-             10 * second);
-    tree_put_file(200, file, text);
+    tree_put_thread_stat(200, tid, name, 10 * second, 6000);
 }
 
 /* What processes have used after `second` seconds: all of it countable. */

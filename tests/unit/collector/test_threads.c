@@ -29,14 +29,10 @@ static void put_process(uint64_t threads, uint64_t utime) {
 
 static void put_thread(uint32_t tid, uint64_t start, const char *name, uint64_t utime,
                        uint64_t switches) {
-    char file[64], text[256];
+    char file[64];
 
     tree_put_thread(50, tid, 'S', switches, 1, 0);
-    snprintf(file, sizeof(file), "task/%u/stat", tid);
-    snprintf(text, sizeof(text),
-             "%u (%s) S 1 50 50 0 -1 0 7 0 3 0 %llu 2 0 0 20 0 2 0 %llu 1 1 1\n", tid, name,
-             (unsigned long long)utime, (unsigned long long)start);
-    tree_put_file(50, file, text);
+    tree_put_thread_stat(50, tid, name, utime, start);
     if (tid >= 100) /* one of very many */
         return;
     snprintf(file, sizeof(file), "task/%u/io", tid);

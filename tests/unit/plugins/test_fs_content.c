@@ -211,14 +211,10 @@ START_TEST(values_that_are_known_beforehand) {
 }
 END_TEST
 
-static void put_thread(uint32_t tid, const char *name, unsigned long utime) {
-    char file[64], text[256];
+static void put_thread(uint32_t tid, const char *name, uint64_t utime) {
+    char file[64];
     tree_put_thread(200, tid, 'S', 4, 1, 0);
-    snprintf(file, sizeof(file), "task/%" PRIu32 "/stat", tid);
-    snprintf(text, sizeof(text),
-             "%" PRIu32 " (%s) S 1 50 50 0 -1 0 7 0 3 0 %lu 2 0 0 20 0 2 0 6000 1 1 1\n", tid, name,
-             utime);
-    tree_put_file(200, file, text);
+    tree_put_thread_stat(200, tid, name, utime, 6000);
     snprintf(file, sizeof(file), "task/%" PRIu32 "/wchan", tid);
     tree_put_file(200, file, "do_sys_poll");
 }
