@@ -134,8 +134,7 @@ def temp_dir(many_files=False):
 def free_port():
     """One that the kernel gives to nobody who does not ask for it: by the time that a server
     asks, a client of another test could have it."""
-    with open("/proc/sys/net/ipv4/ip_local_port_range") as f:
-        low, high = map(int, f.read().split())
+    low, high = map(int, read_text("/proc/sys/net/ipv4/ip_local_port_range").split())
     ports = [*range(10000, low), *range(high + 1, 65536)] or [0]
     for _ in range(100):
         with socket.socket() as s, contextlib.suppress(OSError):

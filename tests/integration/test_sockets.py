@@ -10,8 +10,10 @@ import time
 
 from common import *
 
-TCP = ("tcp_established", "tcp_syn_sent", "tcp_fin_wait1", "tcp_fin_wait2", "tcp_close_wait",
-       "tcp_last_ack", "tcp_listen", "tcp_closing")
+# by the kernel's numbers
+TCP_STATES = {1: "established", 2: "syn_sent", 4: "fin_wait1", 5: "fin_wait2", 8: "close_wait",
+              9: "last_ack", 10: "listen", 11: "closing"}
+TCP = tuple("tcp_" + state for state in TCP_STATES.values())
 FIELDS = (*TCP, "udp_socket", "unix_socket")
 BY_BPF = ("tcp_close",)
 
@@ -50,14 +52,13 @@ import select, time
 listener = listen()
 has = dict.fromkeys(%r, 0)
 has["tcp_listen"] = 1
-NAMES = (None, "established", "syn_sent", "syn_recv", "fin_wait1", "fin_wait2", "time_wait",
-         "close", "close_wait", "last_ack", "listen", "closing")
+states = %r
 reaching = []
 def expect(s, state):
     has["tcp_" + state] += 1
     reaching.append((s, state))
 def state_of(s):
-    return NAMES[s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0]]
+    return states.get(s.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0])
 def expect_pair(to, family=four):
     for s in connect(to, family):
         expect(s, "established")
@@ -144,7 +145,7 @@ while (late := [w for s, w in reaching if state_of(s) != w]) and time.monotonic(
 say(has=has, late=late)
 while wait():
     say()
-""" % (FIELDS,)
+""" % (FIELDS, TCP_STATES)
 
 
 def sources():
@@ -178,15 +179,13 @@ def of_kernel(pid):
         m = re.match(r"socket:\[(\d+)\]\Z", os.readlink("/proc/%d/fd/%s" % (pid, fd)))
         if m:
             inodes.add(m.group(1))
-    states = {1: "established", 2: "syn_sent", 4: "fin_wait1", 5: "fin_wait2", 8: "close_wait",
-              9: "last_ack", 10: "listen", 11: "closing"}
     found = dict.fromkeys(FIELDS, 0)
     for table, at in ("tcp", 9), ("tcp6", 9), ("udp", 9), ("udp6", 9), ("unix", 6):
         path = "/proc/%d/net/%s" % (pid, table)
         for line in read_text(path).splitlines()[1:] if os.path.exists(path) else ():
             words = line.split()
             if words[at] in inodes:
-                found["tcp_" + states[int(words[3], 16)] if table.startswith("tcp") else
+                found["tcp_" + TCP_STATES[int(words[3], 16)] if table.startswith("tcp") else
                       table.rstrip("6") + "_socket"] += 1
     return found
 
